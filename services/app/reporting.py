@@ -29,7 +29,10 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
     )
     reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
     found = [
-        report.with_curves(await reports.curves(report.detector, Subset.ALL))
+        report.with_curves(
+            await reports.curves(report.detector, Subset.ALL),
+            await reports.slices(report.detector),
+        )
         for report in await reports.now(counts)
     ]
     # Read after the reports, because a frame is stored before its matches. An unreadable frame

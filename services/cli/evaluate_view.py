@@ -74,7 +74,7 @@ def _slices(report: FileReport) -> Table:
     for part in report.slices[:_SLICES]:
         table.add_row(
             f"{part.key}={part.value}",
-            f"{part.images:,}",
+            f"{part.frames:,}",
             _number(part.map),
             "" if part.map_interval is None else _between(part.map_interval),
             f"{part.difference:+.3f}",

@@ -42,6 +42,7 @@ from services.contracts.names import (
     AnyDriveId,
     AnyRegionId,
     AnyVehicleId,
+    Tags,
 )
 
 ROWS_AT_ONCE: Final = 2_000
@@ -258,6 +259,8 @@ class FrameMatched(FrameEvent):
     drive_id: AnyDriveId | None = None
     captured_at: CaptureTime
     iou_type: IouType = "bbox"
+    tags: Tags | None = None
+    """The frame's."""
     groups: MatchGroups
 
     @property
@@ -326,6 +329,7 @@ class CategoryMatched:
     true_categories: tuple[Category | None, ...]
     ground_truths: tuple[int, int, int, int]
     reannotated: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 def categories_of(matches: Iterable[FrameMatched]) -> list[CategoryMatched]:
@@ -342,6 +346,7 @@ def categories_of(matches: Iterable[FrameMatched]) -> list[CategoryMatched]:
             drive_id=match.drive_id,
             captured_at=match.captured_at,
             reannotated=match.reannotated,
+            tags=tuple(sorted((match.tags or {}).items())),
             **vars(rows),
         )
         for match in matches

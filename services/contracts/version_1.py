@@ -102,8 +102,9 @@ class FrameMatched(FrameEvent):
 
     @classmethod
     def of(cls, match: CategoryMatched) -> Self:
-        """Version 1's event of one category."""
-        return cls(schema_version=1, **vars(match))
+        """Version 1's event of one category, which has no tags."""
+        fields = {name: value for name, value in vars(match).items() if name != "tags"}
+        return cls(schema_version=1, **fields)
 
     def upgraded(self) -> FrameMatchedNow:
         """The event as version 2 states it."""

@@ -102,6 +102,7 @@ def match(frame: MatchedFrame, rule: SplitRule, operating_score: float) -> Frame
         drive_id=frame.captured.drive_id,
         captured_at=frame.captured.captured_at,
         iou_type=frame.predictions.iou_type,
+        tags=frame.captured.tags,
         groups=groups,
     )
 

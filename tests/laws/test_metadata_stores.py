@@ -285,6 +285,7 @@ async def test_text_that_looks_like_a_command_is_kept_as_it_is(stores: Stores) -
 
 async def test_the_highest_revision_of_a_match_is_found(stores: Stores) -> None:
     old, new = (samples.frame_matched(revision=revision) for revision in (1, 2))
+    new = new.model_copy(update={"tags": {"weather.now": "rain", "$": ""}})
     await stores.matches.record([new])
     await stores.matches.record([old])
     assert [match async for match in stores.matches.scan()] == categories_of([new])

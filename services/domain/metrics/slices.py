@@ -10,12 +10,14 @@ the number of independent ones with the same variance (the design effect: Kish, 
 1965).
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from services.contracts.identity import FrameId
 from services.domain.detection.coco import BoolArray, FloatArray
 from services.domain.statistics.map_difference import map_difference
 from services.domain.statistics.resampling import Interval, Sample, interval
@@ -27,6 +29,30 @@ MOST_SLICES: Final = 200
 FEWEST_FRAMES: Final = 30
 LEVEL: Final = 0.05
 _RIGHT = np.uint16(1)
+
+
+class TaggedFrames:
+    """The frames of each tag; a frame may get other tags.
+
+    Attributes
+    ----------
+    frames : by tag
+    """
+
+    def __init__(self) -> None:
+        self.frames: defaultdict[Tag, set[FrameId]] = defaultdict(set)
+        self._tags: dict[FrameId, Sequence[Tag]] = {}
+
+    def put(self, frame_id: FrameId, tags: Sequence[Tag]) -> None:
+        """Give a frame these tags and no others."""
+        former = self._tags.get(frame_id, ())
+        if tuple(former) == tuple(tags):
+            return
+        for tag in former:
+            self.frames[tag].discard(frame_id)
+        for tag in tags:
+            self.frames[tag].add(frame_id)
+        self._tags[frame_id] = tags
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Evaluates a data set's files once: without a broker, stores or services."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ from services.domain.metrics.match_columns import Cells, NamedColumns, Names
 from services.domain.metrics.match_snapshot import MatchSnapshot
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.score_curves import ScoreCurve
-from services.domain.metrics.slices import Slice, Tag
+from services.domain.metrics.slices import Slice, TaggedFrames
 from services.domain.metrics.subsets import REST, Subset
 from services.domain.statistics.resampling import Interval
 from services.formats.items import FrameItem
@@ -81,7 +81,7 @@ class FileEvaluation:
         self._left_out: Counter[str] = Counter()
         self._objects: Counter[str] = Counter()
         self._masked: Counter[str] = Counter()
-        self._tagged: defaultdict[Tag, set[FrameId]] = defaultdict(set)
+        self._tagged = TaggedFrames()
 
     def add(self, item: FrameItem) -> None:
         """Match a frame; it may not come again."""
@@ -97,8 +97,7 @@ class FileEvaluation:
             self._left_out[reason] += 1
             return
         self._count_masks(detections=predictions.detections, annotations=truth.annotations)
-        for tag in (item.tags or {}).items():
-            self._tagged[tag].add(item.frame_id)
+        self._tagged.put(item.frame_id, tuple((item.tags or {}).items()))
         match = frame_match(predictions, truth)
         self._columns.append(_columns(item.frame_id, match))
         self._costs.put_match(item.frame_id, match)
@@ -128,7 +127,7 @@ class FileEvaluation:
             interval=snapshot.interval(_DETECTOR, Subset.ALL),
             confusions=self._confusions,
             costs=self._costs.costs(),
-            slices=state.slices(_DETECTOR, Subset.ALL, self._tagged),
+            slices=state.slices(_DETECTOR, Subset.ALL, self._tagged.frames),
         )
 
     def _count_masks(self, **parts: Sequence[Detection] | Sequence[Annotation]) -> None:

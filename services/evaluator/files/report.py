@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict
 from services.contracts.events import IouType
 from services.contracts.identity import Category
 from services.domain.metrics.average_precision import Figures, named, operating_point, twelve
-from services.domain.metrics.slices import Slice
 from services.domain.statistics.resampling import Interval
 from services.evaluator.curves import DetectorCurves, Point
 from services.evaluator.files.evaluation import Evaluated
+from services.evaluator.slices import SliceReport, bounds_of
 
 
 class _Part(BaseModel):
@@ -38,47 +38,8 @@ class CategoryEvaluation(_Part):
             ground_truths=figures.ground_truths,
             detections=figures.detections,
             numbers=named(figures.numbers),
-            interval=_bounds(interval),
+            interval=bounds_of(interval),
             operating=Point.of(figures.operating),
-        )
-
-
-class SliceReport(_Part):
-    """The images with one tag, compared with all others."""
-
-    key: str
-    value: str
-    images: int
-    map: float | None
-    map_interval: tuple[float, float] | None
-    precision: float | None
-    precision_interval: tuple[float, float] | None
-    recall: float | None
-    recall_interval: tuple[float, float] | None
-    difference: float
-    """mAP minus that of the other images, over the categories that both have."""
-    p_value: float
-    """Of no difference, before Holm's correction over all slices."""
-    worse: bool
-    """Whether the difference is below 0, and significant at 5% after the correction."""
-
-    @classmethod
-    def of(cls, found: Slice) -> Self:
-        """The report of a slice."""
-        key, value = found.tag
-        return cls(
-            key=key,
-            value=value,
-            images=found.frames,
-            map=_value(found.map),
-            map_interval=_bounds(found.map),
-            precision=_value(found.precision),
-            precision_interval=_bounds(found.precision),
-            recall=_value(found.recall),
-            recall_interval=_bounds(found.recall),
-            difference=found.difference,
-            p_value=found.p_value,
-            worse=found.worse,
         )
 
 
@@ -118,7 +79,7 @@ class FileReport(_Part):
             detections=sum(part.detections for part in parts),
             ground_truths=sum(part.ground_truths for part in parts),
             numbers=twelve(parts),
-            interval=_bounds(found.interval),
+            interval=bounds_of(found.interval),
             operating=Point.of(operating_point(points, found.operating_score)),
             error_costs={name.value: cost for name, cost in found.costs.costs.items()},
             categories=tuple(
@@ -128,11 +89,3 @@ class FileReport(_Part):
             curves=DetectorCurves.of(found.figures, found.curves, found.confusions),
             slices=tuple(map(SliceReport.of, found.slices)),
         )
-
-
-def _value(interval: Interval | None) -> float | None:
-    return None if interval is None else interval.value
-
-
-def _bounds(interval: Interval | None) -> tuple[float, float] | None:
-    return None if interval is None else (interval.low, interval.high)

@@ -13,6 +13,7 @@ from services.domain.metrics.confusion import ConfusionPool
 from services.domain.metrics.lift import LiftPool, Stratum
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.slices import TaggedFrames
 from services.domain.metrics.subsets import Subset
 from services.domain.mining.failure_model import FailureMode, Method
 from services.domain.ports.matches import MatchStore
@@ -26,6 +27,7 @@ from services.evaluator.reports.report import (
     Report,
     ShortlistReport,
 )
+from services.evaluator.slices import SliceReport
 from services.runtime.clock import Clock
 from services.runtime.revised_frames import RevisedFrames
 
@@ -88,6 +90,7 @@ class Reports:
         self._pools: defaultdict[DetectorId, LiftPool] = defaultdict(
             lambda: LiftPool(operating_score)
         )
+        self._tagged = TaggedFrames()
         self._confusions: defaultdict[DetectorId, ConfusionPool] = defaultdict(
             lambda: ConfusionPool(operating_score)
         )
@@ -122,6 +125,13 @@ class Reports:
             await asyncio.to_thread(self._report, detector, tallies[detector], counts)
             for detector in sorted({*tallies, *self._pools})
         ]
+
+    async def slices(self, detector: DetectorId) -> list[SliceReport]:
+        """The frames of each tag compared with all others, on all that `now` has read."""
+        found = await asyncio.to_thread(
+            self._state.slices, detector, Subset.ALL, self._tagged.frames
+        )
+        return [SliceReport.of(part) for part in found]
 
     async def curves(self, detector: DetectorId, subset: Subset) -> DetectorCurves:
         """A detector's curves on a subset, on all that `now` has read. One call at a time.
@@ -162,6 +172,7 @@ class Reports:
         for match in sound:
             self._pools[match.detector].put(match)
             self._confusions[match.detector].put(match)
+            self._tagged.put(match.frame_id, match.tags)
         self._state.add(sound)
 
     def _report(self, detector: DetectorId, tally: _Tally, counts: Counts) -> Report:

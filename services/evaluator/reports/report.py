@@ -12,6 +12,7 @@ from services.domain.metrics.lift import Lift
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics.calibration import calibration
 from services.evaluator.curves import DetectorCurves
+from services.evaluator.slices import SliceReport
 
 
 class _Part(BaseModel):
@@ -143,10 +144,12 @@ class Report(_Part):
     """Of the categories with judged regions."""
     curves: DetectorCurves | None = None
     """On all frames; None unless requested."""
+    slices: tuple[SliceReport, ...] = ()
+    """The frames of each tag compared with all others, worse ones first; empty unless requested."""
 
-    def with_curves(self, curves: DetectorCurves) -> Self:
-        """A copy of the report with curves."""
-        return self.model_copy(update={"curves": curves})
+    def with_curves(self, curves: DetectorCurves, slices: Sequence[SliceReport]) -> Self:
+        """A copy of the report with curves and slices."""
+        return self.model_copy(update={"curves": curves, "slices": tuple(slices)})
 
     def with_costs(self, error_costs: ErrorCosts) -> Self:
         """A copy of the report with error costs."""

@@ -196,6 +196,8 @@ def match_fields(match: FrameMatched) -> Document:
         # Not a date: MongoDB's have milliseconds.
         "captured_us": microseconds(match.captured_at),
         "iou_type": match.iou_type,
+        # Pairs, because MongoDB gives dots and dollars in a field's name a meaning.
+        "tags": list((match.tags or {}).items()),
         "groups": _packed(match.groups),
     }
 
@@ -246,6 +248,8 @@ def _match(document: Document) -> FrameMatched:
         drive_id=document["drive_id"],
         captured_at=_EPOCH + timedelta(microseconds=document["captured_us"]),
         iou_type=document["iou_type"],
+        # Documents of before have no tags.
+        tags=dict(document.get("tags", ())) or None,
         groups=groups.with_vanished(document["categories"]),
     )
 

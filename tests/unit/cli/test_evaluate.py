@@ -177,7 +177,7 @@ def test_images_with_tags_are_compared_by_tag(tmp_path: Path) -> None:
     assert [row.split()[0] for row in rows] == ["weather=rain", "weather=dry"]
     assert ["worse" in row for row in rows] == [True, False]
     first, _ = json.loads(evaluate_files(*files, "--json").stdout)["slices"]
-    assert (first["key"], first["value"], first["images"]) == ("weather", "rain", 40)
+    assert (first["key"], first["value"], first["frames"]) == ("weather", "rain", 40)
     assert (first["precision"], first["recall"]) == (1.0, 1 / 40)
 
 

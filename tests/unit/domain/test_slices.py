@@ -11,7 +11,7 @@ from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.metrics import slices as subject
 from services.domain.metrics.average_precision import operating_point, twelve
 from services.domain.metrics.match_state import MatchState
-from services.domain.metrics.slices import Tag
+from services.domain.metrics.slices import Tag, TaggedFrames
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics.significance import wilson_interval
 from tests.unit.domain import oracle
@@ -109,6 +109,14 @@ def test_slices_of_few_frames_are_not_compared_and_most_bounds_the_others(
     ranked = state.slices(DETECTOR, Subset.ALL, tagged)
     assert len(ranked) == 3
     assert {part.frames for part in ranked} <= set(sorted(map(len, tagged.values()))[-3:])
+
+
+def test_a_frame_may_get_other_tags() -> None:
+    tagged, rain, snow = TaggedFrames(), ("weather", "rain"), ("weather", "snow")
+    for tags in ((rain,), (rain,), (snow,)):
+        tagged.put(FrameId("f"), tags)
+    tagged.put(FrameId("g"), (snow,))
+    assert tagged.frames == {rain: set(), snow: {"f", "g"}}
 
 
 def test_correlated_detections_count_for_fewer_than_they_are() -> None:

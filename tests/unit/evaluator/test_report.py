@@ -18,7 +18,7 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import Category, FrameId, ModelId
+from services.contracts.identity import Category, DetectorId, FrameId, ModelId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import METRICS
 from services.evaluator.reports.detector_reports import Reports
@@ -103,6 +103,7 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
     assert set(document) == {
         *("detector", "counts", "needles_by_error_type", "error_costs", "map", "order_holds"),
         *("operating", "shortlist", "calibration", "calibration_by_category", "curves"),
+        "slices",
     }
     assert set(document["counts"]) == {
         *("frames", "predictions", "ground_truth", "needles", "shortlists", "dead_letters"),
@@ -119,6 +120,23 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
         *("yield", "random_yield", "lowest_yield", "lift", "lift_over_lowest", "gain"),
         *("intervals", "confirmed", "rejected", "regions"),
     }
+
+
+async def test_the_frames_of_each_tag_are_compared_with_all_others() -> None:
+    store = InMemoryMatchStore()
+    for number in range(70):
+        wet = bool(number % 2)
+        match = matched(frame(f"f{number:02d}", 0.9 - number / 1000, right=not wet))
+        tags = {"weather": "rain" if wet else "dry"}
+        await store.record([event.model_copy(update={"tags": tags}) for event in published(match)])
+    reports = Reports(store, InMemoryNeedleStore(), 0.5, FakeClock())
+    await reports.now(COUNTS)
+
+    rain, dry = await reports.slices(DetectorId("d@1"))
+
+    assert (rain.key, rain.value, rain.frames, rain.worse) == ("weather", "rain", 35, True)
+    assert (rain.map, dry.map, dry.worse) == (0.0, 1.0, False)
+    assert (rain.recall, dry.recall) == (0.0, 1.0)
 
 
 async def test_the_map_is_pycocotools_own() -> None:

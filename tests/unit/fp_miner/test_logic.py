@@ -107,6 +107,15 @@ def test_predictions_that_say_so_are_matched_by_their_masks() -> None:
     assert kinds == [("bbox", (None,)), ("segm", (ErrorType.BACKGROUND,))]
 
 
+def test_a_match_has_the_tags_of_its_frame() -> None:
+    captured = samples.frame_captured(drive_id=REFERENCE_DRIVE)
+    tagged = captured.model_copy(update={"tags": {"weather": "rain"}})
+    tags = [
+        match.tags for part in (captured, tagged) for match in matches_of(record(captured=part))
+    ]
+    assert tags == [None, {"weather": "rain"}]
+
+
 def test_every_change_of_a_part_raises_the_revision() -> None:
     (first,) = matches_of(record())
     (corrected,) = matches_of(record(ground_truth=samples.frame_annotated(revision=2)))
