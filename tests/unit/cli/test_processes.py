@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from services.app.consumers import registry
 from services.app.pages import server
 from services.contracts.flow import OPTIONAL_SERVICES, SERVICES
 
+ROOT = Path(__file__).parents[3]
 BUILDERS = {**server.BUILDERS, **registry.BUILDERS}
 PACKAGES = {"ingest", "embedder", "fp_miner", "retriever", "evaluator"}
 WITHIN = {"bridge": "ingest"}
@@ -48,6 +51,16 @@ def imported() -> Mapping[str, set[str]]:
 
 def test_every_service_has_one_builder() -> None:
     assert set(BUILDERS) == {*SERVICES, *OPTIONAL_SERVICES}
+
+
+def test_no_builder_may_import_another() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = (
+        contract
+        for contract in project["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "independence"
+    )
+    assert set(contract["modules"]) == set(BUILDERS.values())
 
 
 @pytest.mark.parametrize("service", sorted(BUILDERS))
