@@ -1,7 +1,7 @@
 """Lists of active needles, answered by MongoDB with indexes."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import fields, replace
 from datetime import UTC
 from typing import Any
@@ -19,7 +19,7 @@ from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import FrameId, NeedleId
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.mongo import Database, Document, translated
-from services.runtime.stores.needles_mongo import REVIEW_WORK
+from services.runtime.stores.needles_mongo import REVIEW_WORK, WORK_COUNTS
 from services.runtime.stores.unreadable import readable
 
 _GROUP = ("detector", "needle.category", "needle.error_type", "needle.true_category")
@@ -41,8 +41,7 @@ _ORDERS = {
 
 _ACTIVE = ("state.active", 1)
 _FACTS = (*_GROUP, "mark.family", "review.progress")
-_WORK = ("to_review", "candidates", "review.decided", "review.accepted", "review.unsure")
-_GROUP_INDEX = [_ACTIVE, *((field, 1) for field in (*_FACTS, *_WORK))]
+_GROUP_INDEX = [_ACTIVE, *((field, 1) for field in (*_FACTS, "work"))]
 
 
 class MongoNeedleLists:
@@ -101,15 +100,15 @@ class MongoNeedleLists:
             return await self._needles.count_documents(_where(wanted))
 
     async def kinds(self) -> list[NeedleGroup]:
-        group: Document = {field.rpartition(".")[2]: f"${field}" for field in _FACTS}
+        group: Document = {field.rpartition(".")[2]: f"${field}" for field in (*_FACTS, "work")}
         pipeline: list[Document] = [
             {"$match": {"state.active": True}},
-            {"$group": {"_id": group, "count": {"$sum": 1}, **_SUMS}},
+            {"$group": {"_id": group, "count": {"$sum": 1}}},
         ]
         with translated():
             # Without a hint: the evaluator asks too, maybe before the review page has made indexes.
             found = await (await self._needles.aggregate(pipeline)).to_list()
-        return [_group(document) for document in found if document["_id"].get("category")]
+        return _merged(_group(document) for document in found if document["_id"].get("category"))
 
     async def queue(self) -> Queue:
         waiting: Document = {
@@ -172,17 +171,6 @@ class MongoNeedleLists:
         return NeedleId(found[0]["_id"]) if found else None
 
 
-_SUMS: Document = {
-    "shortlists": {"$sum": {"$cond": [{"$gt": ["$candidates", 0]}, 1, 0]}},
-    "to_review": {"$sum": {"$cond": ["$to_review", 1, 0]}},
-    "frames": {"$sum": "$candidates"},
-    **{
-        # A shortlist may have become shorter since it was reviewed.
-        name: {"$sum": {"$min": [{"$ifNull": [f"$review.{name}", 0]}, "$candidates"]}}
-        for name in ("decided", "accepted", "unsure")
-    },
-}
-"""The sums of `ReviewWork`, by the names of its fields."""
 _QUEUED = (Stage.OPEN, Stage.STARTED, Stage.DONE, Stage.EXTENDED)
 """Every shortlist has exactly one of these stages."""
 _HINTED = (NeedleFilter(), NeedleFilter(stage=Stage.LISTED))
@@ -265,6 +253,30 @@ def _projection(part: Document | None) -> Projection | None:
     return Projection(**{**known, "progress": ReviewProgress(part["progress"])})
 
 
+def _merged(groups: Iterable[NeedleGroup]) -> list[NeedleGroup]:
+    """The groups without regard to what distinguishes them only by their work."""
+    merged: dict[NeedleGroup, NeedleGroup] = {}
+    for group in groups:
+        key = replace(group, count=0, work=ReviewWork())
+        known = merged.get(key, key)
+        merged[key] = replace(key, count=known.count + group.count, work=known.work + group.work)
+    return list(merged.values())
+
+
+def _work(text: str | None, needles: int) -> ReviewWork:
+    """The work of needles that all have the same."""
+    candidates, to_review, *decided = map(int, text.split()) if text else (0, 0, 0, 0, 0)
+    # A shortlist may have become shorter since it was reviewed.
+    counts = dict(zip(WORK_COUNTS, (min(count, candidates) for count in decided), strict=True))
+    one = {
+        "shortlists": int(candidates > 0),
+        "to_review": to_review,
+        "frames": candidates,
+        **counts,
+    }
+    return ReviewWork(**{name: count * needles for name, count in one.items()})
+
+
 def _group(document: Document) -> NeedleGroup:
     key = document["_id"]
     return NeedleGroup(
@@ -275,5 +287,5 @@ def _group(document: Document) -> NeedleGroup:
         family=key.get("family"),
         progress=ReviewProgress(key.get("progress") or ReviewProgress.OPEN),
         count=document["count"],
-        work=ReviewWork(**{name: document[name] or 0 for name in _SUMS}),
+        work=_work(key.get("work"), document["count"]),
     )

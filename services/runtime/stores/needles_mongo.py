@@ -22,24 +22,38 @@ from services.runtime.stores.mongo import (
 from services.runtime.stores.unreadable import readable
 
 _CANDIDATES: Document = {"$size": {"$ifNull": ["$shortlist.event.candidates", []]}}
+_TO_REVIEW: Document = {
+    "$and": [
+        {"$gt": [_CANDIDATES, 0]},
+        {
+            "$or": [
+                {"$ne": ["$review.progress", ReviewProgress.DONE.value]},
+                {"$gt": ["$shortlist.revision", "$review.shortlist_revision"]},
+            ]
+        },
+    ]
+}
+WORK_COUNTS = ("decided", "accepted", "unsure")
 REVIEW_WORK: Document = {
     "candidates": _CANDIDATES,
     "listed": {"$gt": [_CANDIDATES, 0]},
-    "to_review": {
-        "$and": [
-            {"$gt": [_CANDIDATES, 0]},
-            {
-                "$or": [
-                    {"$ne": ["$review.progress", ReviewProgress.DONE.value]},
-                    {"$gt": ["$shortlist.revision", "$review.shortlist_revision"]},
-                ]
-            },
+    "to_review": _TO_REVIEW,
+    "work": {
+        "$concat": [
+            {"$toString": _CANDIDATES},
+            {"$cond": [_TO_REVIEW, " 1", " 0"]},
+            *(
+                part
+                for name in WORK_COUNTS
+                for part in (" ", {"$toString": {"$ifNull": [f"$review.{name}", 0]}})
+            ),
         ]
     },
 }
-"""The number of candidates, whether there are any, and whether any waits for a decision.
+"""The number of candidates, whether there are any, whether any waits for a decision, and the work.
 
-Stored on every change, so that they can be indexed.
+Stored on every change, so that they can be indexed. The work is one text of numbers: grouping ten
+thousand needles by it takes half of the time of summing five fields.
 """
 _SCANNED = 500
 
