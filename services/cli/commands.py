@@ -118,6 +118,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "tokens_command",
             "Create, list, rotate and revoke bearer tokens of vehicles and people.",
         ),
+        "audit": (
+            "audit_command",
+            "Print who erased, exported, changed tokens and decided about needles, oldest first.",
+        ),
         "erase": (
             "erase_command",
             "Delete all that is known of a frame, a drive or a vehicle, and keep it out.",

@@ -12,6 +12,7 @@ import httpx
 
 from services.app.assembly import running
 from services.app.parts import App
+from services.contracts.bounds import FIRST_TIME
 from services.contracts.flow import SERVICES
 from services.contracts.identity import FrameId, frame_hash
 from services.runtime.clock import SystemClock
@@ -46,6 +47,7 @@ class Erased:
     repeated: Traces
     dropped: float
     hashed: bool
+    audited: list[tuple[str, str, str]]
 
 
 @asynccontextmanager
@@ -81,6 +83,10 @@ async def erased(data: Path) -> Erased:
             await traces_of(app, frame_id),
             _dropped(),
             frame_hash(frame_id) in await _hashes(app),
+            [
+                (record.act, record.by, record.on)
+                async for record in app.stores.audit.since(FIRST_TIME)
+            ],
         )
 
 

@@ -165,6 +165,7 @@ def test_an_erased_frame_leaves_no_trace(erasure: tuple[Path, Erased]) -> None:
     assert (done.after.stored, done.after.files) == ([], [])
     assert (done.after.vectors, done.after.listed) == (0, 0)
     assert done.hashed
+    assert done.audited == [("erased", "ada", "frames")]
 
 
 def test_metrics_forget_an_erased_frame(erasure: tuple[Path, Erased]) -> None:

@@ -1,6 +1,6 @@
 """The review store's protocol: annotators' decisions about needles and their candidates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -120,6 +120,10 @@ class ReviewStore(Protocol):
 
     async def needles(self) -> Sequence[NeedleId]:
         """Every needle with a review event."""
+        ...
+
+    def since(self, at: datetime) -> AsyncIterator[ReviewEvent]:
+        """The events of all needles from this time on, oldest first."""
         ...
 
     async def recent(self, limit: int) -> Sequence[ReviewEvent]:

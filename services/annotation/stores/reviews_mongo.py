@@ -1,7 +1,7 @@
 """Reviews in MongoDB: an append-only log, and a projection in each needle's document for lists."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from services.runtime.stores.mongo import (
     Database,
     Document,
     newest,
+    parsed,
     translated,
     upsert,
     write,
@@ -22,6 +23,7 @@ from services.runtime.stores.needles_mongo import REVIEW_WORK
 from services.runtime.stores.unreadable import readable
 
 _KEY_BYTES = 32
+_AT_ONCE = 500
 
 
 class MongoReviewStore:
@@ -69,6 +71,13 @@ class MongoReviewStore:
     async def needles(self) -> Sequence[NeedleId]:
         with translated():
             return sorted(await self._events.distinct("needle_id"))
+
+    async def since(self, at: datetime) -> AsyncIterator[ReviewEvent]:
+        with translated():
+            found = self._events.find({"at": {"$gte": at}}).sort([("at", 1), ("_id", 1)])
+            async for some in parsed(found, _event, _AT_ONCE):
+                for event in some:
+                    yield event
 
     async def recent(self, limit: int) -> Sequence[ReviewEvent]:
         with translated():

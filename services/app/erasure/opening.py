@@ -1,14 +1,16 @@
 """Open what an erasure needs, for the command line and for operators by HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.app.erasure.eraser import FrameEraser
 from services.app.erasure.places import CONFIRMING, alone, requester
 from services.app.parts import App, joined
 from services.contracts.identity import DriveId, FrameId, VehicleId
+from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.erasure import ErasureRequest
 from services.ingest.api.erasures import Erase, EraseFrames, ErasureAnswer
 from services.runtime.clock import Clock, SystemClock
@@ -41,6 +43,12 @@ class FrameChoice:
             chosen |= set(await frame_ids.of_vehicle(self.vehicle))
         return sorted(chosen)
 
+    @property
+    def kinds(self) -> str:
+        """What is chosen, without its ids, which an audit must not keep."""
+        chosen = {"frames": self.frames, "a drive": self.drive, "a vehicle": self.vehicle}
+        return " and ".join(name for name, ids in chosen.items() if ids)
+
 
 @dataclass(frozen=True)
 class Erasure:
@@ -49,6 +57,22 @@ class Erasure:
     app: App
     eraser: FrameEraser
     services: tuple[str, ...]
+
+    async def erase(
+        self, choice: FrameChoice, frame_ids: Sequence[FrameId], by: str, reason: str, at: datetime
+    ) -> Mapping[str, int]:
+        """Note the act, then erase; see `FrameEraser.erase`.
+
+        Raises
+        ------
+        Transient
+            A store or the broker does not answer.
+        """
+        details: dict[str, str | int] = {"frames": len(frame_ids), "reason": reason}
+        await self.app.stores.audit.append(
+            AuditRecord(at, AuditAct.ERASED, by, choice.kinds, details)
+        )
+        return await self.eraser.erase(frame_ids, ErasureRequest(by, reason, at, self.services))
 
 
 @asynccontextmanager
@@ -85,8 +109,8 @@ def erasing_for_operators(app: App, clock: Clock) -> EraseFrames:
         if wanted.dry_run:
             counts = await eraser.preview(frame_ids)
             return ErasureAnswer(frames=len(frame_ids), counts=dict(counts), awaited={})
-        request = ErasureRequest(operator, wanted.reason, clock.now(), CONFIRMING)
-        counts = await eraser.erase(frame_ids, request)
+        erasure = Erasure(app, eraser, CONFIRMING)
+        counts = await erasure.erase(choice, frame_ids, operator, wanted.reason, clock.now())
         awaited = await stores.tombstones.awaited()
         return ErasureAnswer(frames=len(frame_ids), counts=dict(counts), awaited=dict(awaited))
 

@@ -14,7 +14,7 @@ from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.identity import DriveId, FrameId, VehicleId
 from services.contracts.topics import TOPICS
-from services.domain.ports.erasure import ErasureRequest, TombstoneStore
+from services.domain.ports.erasure import TombstoneStore
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
 
@@ -65,8 +65,7 @@ async def _erase(
         if dry_run:
             return _Erased(len(frame_ids), await opened.eraser.preview(frame_ids), {})
         now = SystemClock().now()
-        request = ErasureRequest(getuser(), reason, now, opened.services)
-        counts = await opened.eraser.erase(frame_ids, request)
+        counts = await opened.erase(choice, frame_ids, getuser(), reason, now)
         return _Erased(len(frame_ids), counts, await _confirmed(opened, wait_s))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from getpass import getuser
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +20,12 @@ from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
+from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.blobs import BlobStore
 from services.formats.writers.format_names import Format
 from services.formats.writers.tables import TableFormat
+from services.runtime.clock import SystemClock
+from services.runtime.stores.opening import Stores
 
 
 def export(
@@ -92,12 +96,14 @@ async def _tables(context: Context, form: TableFormat, to: Path) -> Mapping[str,
     log_to_file(settings, "export")
     async with joined(settings) as stack:
         with console(stderr=True).status("reading") as status:
-            return await write_tables(
+            rows = await write_tables(
                 await open_annotation_stores(stack.stores),
                 form,
                 to,
                 lambda table, count: status.update(f"{table}: {count:,} rows"),
             )
+        await _note(stack.stores, to, form=form.value, rows=sum(rows.values()))
+        return rows
 
 
 async def _export(
@@ -119,9 +125,12 @@ async def _export(
             frames = [replace(frame, proposals=()) for frame in frames]
         uris = await exporting.image_uris(stores, frames)
         blobs: BlobStore | None = stores.blobs if images else None
-        return await asyncio.to_thread(
+        written = await asyncio.to_thread(
             exporting.write_export, frames, form, to, uris, blobs, what=what.value
         )
+        count = len(written.export.frames)
+        await _note(stack.stores, to, what=what.value, form=form.value, frames=count)
+        return written
 
 
 async def _training_set(context: Context, form: Format, to: Path, *, images: bool) -> Written:
@@ -140,7 +149,7 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
         chosen = await exporting.training_set(stores, settings)
         uris = await exporting.image_uris(stores, chosen.frames)
         blobs: BlobStore | None = stores.blobs if images else None
-        return await asyncio.to_thread(
+        written = await asyncio.to_thread(
             exporting.write_export,
             chosen.frames,
             form,
@@ -150,6 +159,15 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
             left_out=chosen.left_out,
             **facts,
         )
+        count = len(written.export.frames)
+        await _note(stack.stores, to, what="training-set", form=form.value, frames=count)
+        return written
+
+
+async def _note(stores: Stores, to: Path, **details: str | int) -> None:
+    """Record that data has left the stores, and where to."""
+    record = AuditRecord(SystemClock().now(), AuditAct.EXPORTED, getuser(), str(to), details)
+    await stores.audit.append(record)
 
 
 def _tell(written: Written, to: Path) -> None:

@@ -1,6 +1,7 @@
 """What `gazeloop tokens` does."""
 
 from datetime import datetime, timedelta
+from getpass import getuser
 from typing import NoReturn
 
 import typer
@@ -10,10 +11,12 @@ from services.app.parts import joined
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
+from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.tokens import TokenRecord
 from services.runtime.clock import SystemClock
 from services.runtime.http import tokens as bearer_tokens
 from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores
 
 
 def create(ctx: typer.Context, scope: str, *, prefix: str) -> None:
@@ -95,7 +98,10 @@ def _minute(at: datetime) -> str:
 async def _create(context: Context, scope: str, prefix: str) -> str:
     bearer_tokens.check_scope(scope, prefix)  # before any part starts
     async with joined(_logged(context.settings())) as stack:
-        return await bearer_tokens.create(stack.stores.tokens, scope, SystemClock().now(), prefix)
+        now = SystemClock().now()
+        token = await bearer_tokens.create(stack.stores.tokens, scope, now, prefix)
+        await _note(stack.stores, AuditAct.TOKEN_CREATED, scope, token=bearer_tokens.id_of(token))
+        return token
 
 
 async def _list(context: Context) -> list[TokenRecord]:
@@ -106,12 +112,23 @@ async def _list(context: Context) -> list[TokenRecord]:
 async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | None:
     async with joined(_logged(context.stored())) as stack:
         tokens, now = stack.stores.tokens, SystemClock().now()
-        return await bearer_tokens.rotate(tokens, token_id, now, timedelta(hours=grace_hours))
+        token = await bearer_tokens.rotate(tokens, token_id, now, timedelta(hours=grace_hours))
+        if token is not None:
+            new = bearer_tokens.id_of(token)
+            await _note(stack.stores, AuditAct.TOKEN_ROTATED, f"token {token_id}", token=new)
+        return token
 
 
 async def _revoke(context: Context, token_id: str) -> bool:
     async with joined(_logged(context.stored())) as stack:
-        return await stack.stores.tokens.revoke(token_id, SystemClock().now())
+        revoked = await stack.stores.tokens.revoke(token_id, SystemClock().now())
+        if revoked:
+            await _note(stack.stores, AuditAct.TOKEN_REVOKED, f"token {token_id}")
+        return revoked
+
+
+async def _note(stores: Stores, act: AuditAct, on: str, **details: str) -> None:
+    await stores.audit.append(AuditRecord(SystemClock().now(), act, getuser(), on, details))
 
 
 def _logged(settings: Settings) -> Settings:

@@ -108,6 +108,11 @@ def issue(scope: str, now: datetime, prefix: str = "") -> tuple[str, TokenRecord
     return f"gz-{token_id}.{secret}", record
 
 
+def id_of(token: str) -> str:
+    """The public id in a token's text."""
+    return token.removeprefix("gz-").partition(".")[0]
+
+
 def check_scope(scope: str, prefix: str = "") -> None:
     """Refuse a scope that no new token may have.
 

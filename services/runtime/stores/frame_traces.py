@@ -126,7 +126,16 @@ def of_operators(database: Database) -> list[FrameTraces]:
 
 WITHOUT_FRAMES: Final = frozenset(
     {
-        *("curves", "doctor", "epochs", "family_changes", "figures", "label_answers", "leases"),
+        *(
+            "audit",
+            "curves",
+            "doctor",
+            "epochs",
+            "family_changes",
+            "figures",
+            "label_answers",
+            "leases",
+        ),
         *("migration", "review_keys", "review_sessions", "schemas", "stores", "tokens"),
         "annotation_tool",
     }

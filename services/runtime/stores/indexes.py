@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 
 from pymongo import IndexModel
 
+from services.runtime.stores.audit_mongo import MongoAuditLog
 from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.figures import MongoFigureStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
@@ -25,6 +26,7 @@ INDEXED_STORES = (
     MongoFigureStore,
     MongoHeldCorrections,
     MongoTombstones,
+    MongoAuditLog,
 )
 """The shared stores that declare indexes; annotation has its own."""
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from services.domain.ports.audit import AuditLog
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.categories import Categories
 from services.domain.ports.embeddings import Embeddings
@@ -20,6 +21,7 @@ from services.domain.ports.openings import Openings
 from services.domain.ports.shortlists import ShortlistStore
 from services.domain.ports.tokens import TokenStore
 from services.runtime.settings import Settings
+from services.runtime.stores.audit_mongo import MongoAuditLog
 from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
@@ -78,6 +80,7 @@ class Stores:
     leases: LeaseStore
     unreadable: MongoUnreadableLog
     tombstones: TombstoneStore
+    audit: AuditLog
 
 
 @asynccontextmanager
@@ -123,4 +126,5 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             leases=MongoLeaseStore(database),
             unreadable=MongoUnreadableLog(database),
             tombstones=MongoTombstones(database),
+            audit=MongoAuditLog(database),
         )

@@ -1,0 +1,44 @@
+"""What `gazeloop audit` does."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import orjson
+import typer
+
+from services.annotation.stores.reviews_mongo import MongoReviewStore
+from services.app.audit_trail import audit_trail
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.cli.logs import log_to_file
+from services.contracts.bounds import FIRST_TIME
+from services.domain.ports.audit import AuditRecord
+
+
+def audit(ctx: typer.Context, *, since: datetime | None, as_json: bool) -> None:
+    """Run `gazeloop audit`."""
+    context = shared(ctx)
+    at = FIRST_TIME if since is None else since.replace(tzinfo=UTC)
+    found = run(lambda: _read(context, at), interrupted="Nothing was changed.")
+    for record in found:
+        if as_json:
+            print(orjson.dumps(asdict(record)).decode())  # noqa: T201  # to be piped
+        else:
+            console().print(_line(record), markup=False, highlight=False, soft_wrap=True)
+    if not found and not as_json:
+        console().print("no acts")
+
+
+async def _read(context: Context, at: datetime) -> list[AuditRecord]:
+    settings = context.stored()
+    log_to_file(settings, "audit")
+    async with joined(settings) as stack:
+        reviews = MongoReviewStore(stack.stores.database)
+        return [record async for record in audit_trail(stack.stores.audit, reviews, at)]
+
+
+def _line(record: AuditRecord) -> str:
+    facts = ", ".join(f"{name} {value}" for name, value in record.details.items())
+    parts = (f"{record.at:%Y-%m-%d %H:%M:%S}", record.by, record.act, record.on, facts)
+    return "  ".join(parts).rstrip()
