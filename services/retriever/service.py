@@ -107,6 +107,7 @@ class PublishShortlists:
         """None until the stores were read."""
         self._allocated_for: ModelId | None = None
         self._epochs: dict[DetectorId, Epoch] = {}
+        self._read_at_end_of_growth: set[DetectorId] = set()
         self._reported: list[BudgetReport] | None = None
         self._quiet_s = 0.0
         """How long no epoch has been closed."""
@@ -160,6 +161,8 @@ class PublishShortlists:
     async def _list_held(self) -> bool:
         if self._detectors is not None and not self._held():
             return False
+        # Count again: frames that were embedded during the last count are in it twice.
+        self._size.forget()
         await self._close_epochs(Changes((), {}, is_empty=True), {})
         return True
 
@@ -258,6 +261,8 @@ class PublishShortlists:
             is_empty=changes.is_empty,
         )
         early = self._settings.shortlist_early
+        if epoch.settled and epoch is not before:
+            await self._read_once_grown(detector, before, limits)
         stages = self._detectors[detector]
         closed = await stages.close(changes, limits, before, epoch, early)
         if epoch is not before and not await self._epoch_store.close(closed.epoch):
@@ -266,6 +271,24 @@ class PublishShortlists:
         self._epochs[detector] = closed.epoch
         await self._publication.write(closed.shortlists)
         return True
+
+    async def _read_once_grown(
+        self, detector: DetectorId, before: Epoch | None, limits: Limits
+    ) -> None:
+        """Read a detector's state again at the end of a time of growth.
+
+        Families and candidates depend on the epochs in which needles and frames arrived, which an
+        import on a busy machine has others of. What is listed must not.
+        """
+        assert self._detectors is not None
+        assert self._allocated_for is not None
+        if before is None or before.settled:
+            self._read_at_end_of_growth.discard(detector)
+        elif detector not in self._read_at_end_of_growth:
+            # Once: the epochs after it may wait for models to be fitted.
+            self._read_at_end_of_growth.add(detector)
+            loaded = await self._loaded(detector, self._allocated_for, limits)
+            self._detectors[detector] = loaded
 
     async def _read_again(
         self, detector: DetectorId, model: ModelId | None, limits: Limits

@@ -186,7 +186,8 @@ class DetectorAllocator:
         for record, candidate in listed:
             needle_id, region = record.needle_id, candidate.region_id
             frame = facts.get(candidate.frame_id)
-            if frame is None or not (frame.reannotated or region in frame.regions):
+            stays = frame is not None and (frame.reannotated or region in frame.regions)
+            if frame is None or not stays or self._has_moved(record):
                 self._lost.add(needle_id)
                 continue
             family, corrected = families[region], frame.reannotated
@@ -198,6 +199,12 @@ class DetectorAllocator:
             elif _model_of(record) != self._model:
                 self._of_another_model.add(candidate.frame_id)
         await self._judge()
+
+    def _has_moved(self, record: NeedleRecord) -> bool:
+        """Whether a needle left the failure mode for which its shortlist was allocated."""
+        assert record.shortlist is not None
+        mode = logic.category_mode_of(record.shortlist.needle)
+        return mode != self.needles.mode_of(record.needle_id)
 
     async def _families_of(
         self, listed: Sequence[tuple[NeedleId, RegionId]]

@@ -205,6 +205,40 @@ async def test_the_same_epochs_give_the_same_shortlists_whatever_the_order_insid
     assert await first.epochs.of(samples.DETECTOR) == await second.epochs.of(samples.DETECTOR)
 
 
+async def imported(seed: int, rng: random.Random) -> World:
+    """An import in which each event comes once, in any order and in epochs of any length."""
+    world = World(shortlist_size=3, shortlist_budget=0.4, shortlist_early=0.0)
+    story = random.Random(seed)
+    events: list[Event] = []
+    for number in range(12):
+        events.append(await found(world, f"needle{number}", story.uniform(0.0, 1.5)))
+        names = [f"hay{number}-{place}" for place in range(3)]
+        events += [await world.embed(name, story.uniform(0.0, 1.5)) for name in names]
+        right = story.random() < 0.5
+        events.append(await world.example(f"example{number}", story.uniform(0.0, 1.5), right=right))
+    rng.shuffle(events)
+    while events:
+        count = rng.randint(1, 12)
+        await world.step.run(events[:count])
+        del events[:count]
+        if rng.random() < 0.2:
+            world.step = world.retriever()
+    await world.run([])
+    return world
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_an_import_is_listed_alike_whatever_its_epochs_and_whoever_was_killed(
+    seed: int,
+) -> None:
+    worlds = [await imported(seed, random.Random(n)) for n in range(3)]
+    first, *others = [
+        {name: item.candidates for name, item in world.latest().items()} for world in worlds
+    ]
+    assert first
+    assert others == [first, first]
+
+
 @pytest.mark.parametrize("seed", [0, 2, 3])
 async def test_frames_that_are_listed_early_do_not_depend_on_the_order_inside_epochs(
     monkeypatch: pytest.MonkeyPatch, seed: int
