@@ -7,6 +7,7 @@ from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.annotation.stores.frame_traces import of_annotation
 from services.app.erasure.dead_letters import DeadLetterTraces
 from services.app.erasure.eraser import FrameEraser
+from services.app.erasure.exports import ExportTraces
 from services.app.erasure.montages import MontageTraces
 from services.app.erasure.needles import NeedleTraces
 from services.app.erasure.tool_tasks import ToolTaskTraces
@@ -54,6 +55,7 @@ def _of_people(
     read = partial(read_letters, BrokerAddress.of(settings), settings)
     return [
         DeadLetterTraces(read, outbox, clock),
+        ExportTraces(stores.audit),
         MontageTraces(stores.database, settings.data / "montages"),
         ToolTaskTraces(MongoAnnotationTasks(stores.database), settings),
         *of_annotation(stores.database),

@@ -166,8 +166,12 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
 
 async def _note(stores: Stores, to: Path, **details: str | int) -> None:
     """Record that data has left the stores, and where to."""
-    record = AuditRecord(SystemClock().now(), AuditAct.EXPORTED, getuser(), str(to), details)
-    await stores.audit.append(record)
+    await stores.audit.append(_exported(to, details))
+
+
+def _exported(to: Path, details: Mapping[str, str | int]) -> AuditRecord:
+    now = SystemClock().now()
+    return AuditRecord(now, AuditAct.EXPORTED, getuser(), str(to.absolute()), details)
 
 
 def _tell(written: Written, to: Path) -> None:

@@ -1,0 +1,61 @@
+"""An erased frame leaves the exports that are recorded, and others' frames stay."""
+
+from pathlib import Path
+
+import orjson
+
+from services.app.erasure.exports import ExportTraces
+from services.contracts.identity import FrameId
+from services.domain.ports.audit import AuditAct, AuditRecord
+from services.formats.writers.frames import stem_of
+from tests.fakes.audit import InMemoryAuditLog
+from tests.samples import CAPTURED_AT
+
+GONE, KEPT = FrameId("drive/1"), FrameId("drive/12")
+
+
+def _export(folder: Path) -> None:
+    stems = {frame_id: stem_of(frame_id) for frame_id in (GONE, KEPT)}
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    for stem in stems.values():
+        (folder / "images" / f"{stem}.jpg").write_bytes(b"pixels")
+        (folder / "labels" / f"{stem}.txt").write_text("0 .5 .5 .1 .1")
+    manifest = {
+        "files": {
+            "data.yaml": "0",
+            f"../{stems[GONE]}.txt": "0",
+            **{f"labels/{stem}.txt": "0" for stem in stems.values()},
+        },
+        "frames": {f"{stem}.jpg": {"frame_id": name} for name, stem in stems.items()},
+    }
+    (folder / "manifest.json").write_bytes(orjson.dumps(manifest))
+
+
+async def _traces(*folders: Path) -> ExportTraces:
+    log = InMemoryAuditLog()
+    for folder in folders:
+        await log.append(AuditRecord(CAPTURED_AT, AuditAct.EXPORTED, "root", str(folder)))
+    return ExportTraces(log)
+
+
+async def test_an_erased_frame_leaves_the_exports_and_no_other_does(tmp_path: Path) -> None:
+    folder, other = tmp_path / "export", tmp_path / "of-others"
+    _export(folder)
+    other.mkdir()
+    (other / "manifest.json").write_text("[]")
+    outside = tmp_path / f"{stem_of(GONE)}.txt"
+    outside.write_text("not of the export")
+    traces = await _traces(folder, other, tmp_path / "gone")
+    assert await traces.count([GONE]) == 1
+
+    await traces.erase([GONE])
+    assert outside.exists()
+
+    assert await traces.count([GONE]) == 0
+    assert await traces.count([KEPT]) == 1
+    kept, manifest = stem_of(KEPT), orjson.loads((folder / "manifest.json").read_bytes())
+    assert set(manifest["files"]) == {"data.yaml", f"labels/{kept}.txt"}
+    left = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert left == {"manifest.json", f"{kept}.jpg", f"{kept}.txt"}
+    await traces.erase([GONE])
