@@ -115,6 +115,11 @@ def explained(error: BaseException, log: Path | None = None) -> str:
     return f"{line}\n[dim]{escape(remedy)}[/]" if remedy else line
 
 
+def exit_code(error: BaseException) -> int:
+    """The process's exit code after an error: 2 if the caller gave wrong settings, else 1."""
+    return 2 if isinstance(_cause(error), errors.InvalidSettings) else 1
+
+
 def remedy_of(error: errors.GazeloopError) -> str:
     """The remedy for an error; empty if none is known."""
     if type(error).__name__ == "FolderInUse":  # its module is heavy

@@ -46,8 +46,12 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "search_command",
             "Find the frames most similar to an image, or to a region of it, and draw them.",
         ),
-        "shortlists": ("shortlists_command", "Show how the annotators' budgets are spent."),
-        "frames": ("frames_command", "List frames that do not count."),
+        "needles": ("needles_command", "List the detector's failures on reference frames."),
+        "shortlists": (
+            "shortlists_command",
+            "List shortlists with their verdicts, and show how budgets are spent.",
+        ),
+        "frames": ("frames_command", "Show a frame, and list frames that do not count."),
     },
     "Correct and retrain": {
         "export": (

@@ -2,6 +2,7 @@
 
 import sys
 
+import orjson
 from rich.console import Console
 
 _PLAIN_WIDTH = 110
@@ -11,3 +12,9 @@ def console(*, stderr: bool = False) -> Console:
     """The console for people: as wide as the terminal, or of a fixed width elsewhere."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on standard output, for other programs."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    print(text)  # noqa: T201  # to be piped

@@ -21,6 +21,7 @@ def families(
     most: Annotated[
         int, typer.Option("--most", min=1, help="Maximum number of rows per table.")
     ] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all families.")] = False,
 ) -> None:
     """Print families of needles, labels to check again, and families that merged or split.
 

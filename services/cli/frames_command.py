@@ -1,4 +1,4 @@
-"""`gazeloop frames`: list frames that count neither as reference nor in mAP, with reasons."""
+"""`gazeloop frames`: show a frame, and list frames that count neither as reference nor in mAP."""
 
 from typing import Annotated
 
@@ -12,7 +12,21 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def frames() -> None:
-    """List frames that do not count."""
+    """Show a frame, and list frames that do not count."""
+
+
+@app.command("show", epilog=example("frames show survey:000000000238", "frames show 0238 --json"))
+@done_by("services.cli.work.frames")
+def show(
+    ctx: typer.Context,
+    frame: Annotated[
+        str,
+        typer.Argument(help="The frame's id, or a part that no other has.", show_default=False),
+    ],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what is known of a frame: image, ground truth, predictions, needles, shortlists."""
 
 
 @app.command("not-counted", epilog=example("frames not-counted --most 500"))

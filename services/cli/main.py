@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services.app.remedies import explained
+from services.app.remedies import exit_code, explained
 from services.cli.commands import Subcommands
 from services.cli.console import console
 from services.cli.global_options import GlobalOptions, pairs
@@ -36,8 +36,9 @@ Finds the failures of a street-image detector, and other frames where it likely 
     gazeloop --data /srv/gl report
 """
 _EPILOG = """
-Exit codes: 0 success; 1 failure or lost data (see the message); 2 wrong usage; 130 stopped by
-Ctrl-C. Every command is safe to repeat: completed work is not repeated.
+Exit codes: 0 success; 1 failure or lost data (see the message); 2 wrong usage or settings; 130
+stopped by Ctrl-C. Results are printed on standard output, progress on standard error; `--json`
+prints JSON alone. Every command is safe to repeat: completed work is not repeated.
 """
 
 app = typer.Typer(
@@ -106,7 +107,7 @@ def main() -> None:
             logging.getLogger("services.cli").warning("the command failed", exc_info=True)
             path = log_path()
         console(stderr=True).print(explained(exc, path), highlight=False, soft_wrap=True)
-        sys.exit(1)
+        sys.exit(exit_code(exc))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,11 @@ def questions() -> None:
 
 @app.command("list", epilog=example("questions list"))
 @done_by("services.cli.work.questions")
-def list_questions(ctx: typer.Context) -> None:
+def list_questions(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """List held corrections, oldest first."""
 
 

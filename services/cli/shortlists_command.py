@@ -1,4 +1,4 @@
-"""`gazeloop shortlists`: show spent budgets, and frames beyond them."""
+"""`gazeloop shortlists`: list shortlists, show spent budgets, and frames beyond them."""
 
 from typing import Annotated
 
@@ -6,13 +6,32 @@ import typer
 
 from services.cli.examples import example
 from services.cli.lazy import done_by
+from services.cli.needle_options import NeedleOptions
+from services.cli.option_groups import with_option_groups
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def shortlists() -> None:
-    """Show how the annotators' budgets are spent."""
+    """List shortlists with their verdicts, and show how budgets are spent."""
+
+
+@app.command("list", epilog=example("shortlists list --stage todo", "shortlists list --json"))
+@with_option_groups
+@done_by("services.cli.work.shortlists")
+def list_shortlists(
+    ctx: typer.Context,
+    *,
+    needles: NeedleOptions,
+    most: Annotated[
+        int, typer.Option("--most", min=1, help="Maximum number of shortlists to print.")
+    ] = 50,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: all shortlists with frames and verdicts.")
+    ] = False,
+) -> None:
+    """List the needles that have a shortlist, highest score first."""
 
 
 @app.command("held-back", epilog=example("shortlists held-back --most 50"))

@@ -51,7 +51,11 @@ def create(
 
 @app.command("list", epilog=example("tokens list"))
 @done_by("services.cli.work.tokens")
-def list_tokens(ctx: typer.Context) -> None:
+def list_tokens(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """List the tokens' public ids, scopes, ages, last uses and states."""
 
 

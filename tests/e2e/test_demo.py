@@ -34,10 +34,12 @@ class Demo:
     finished: Done
     report: dict[str, Any]
     held_back: Done
+    lists: dict[str, Any]
+    """What lists print as JSON."""
 
 
 def _interrupted(data: Path, *arguments: str, at: str) -> Done:
-    """Send Ctrl-C as soon as a line says `at`."""
+    """Send Ctrl-C as soon as a line of the progress says `at`."""
     process = subprocess.Popen(
         [*GAZELOOP, "--data", data, *arguments],
         env=environment() | {"PYTHONUNBUFFERED": "1"},
@@ -48,14 +50,14 @@ def _interrupted(data: Path, *arguments: str, at: str) -> Done:
     with process:
         assert process.stdout is not None
         assert process.stderr is not None
-        found = ""
-        for line in process.stdout:
-            found += line
+        errors = ""
+        for line in process.stderr:
+            errors += line
             if at in line:
                 process.send_signal(signal.SIGINT)
                 break
-        found += process.stdout.read()
-        errors = process.stderr.read()
+        errors += process.stderr.read()
+        found = process.stdout.read()
         return Done([], process.wait(DEADLINE_S), found, errors)
 
 
@@ -68,8 +70,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     with EmbeddedStack(Settings(data=data)):  # so that neither command starts its own
         report = gazeloop(data, "report", "--json")
         held_back = gazeloop(data, "shortlists", "held-back", "--most", "3")
+        lists = {what: gazeloop(data, what, "list", "--json") for what in ("needles", "shortlists")}
     assert report.returncode == 0, report.stderr
-    return Demo(data, stopped, finished, orjson.loads(report.stdout), held_back)
+    listed = {what: orjson.loads(done.stdout) for what, done in lists.items()}
+    return Demo(data, stopped, finished, orjson.loads(report.stdout), held_back, listed)
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(demo: Demo) -> None:
@@ -86,10 +90,11 @@ def test_the_second_run_ends_well_and_says_what_it_found(demo: Demo) -> None:
 
 
 def test_progress_comes_in_few_plain_lines(demo: Demo) -> None:
-    progress = [line for line in demo.finished.stdout.splitlines() if "published" in line]
+    progress = [line for line in demo.finished.stderr.splitlines() if "published" in line]
     assert progress
     assert len(progress) < DEADLINE_S / 2
-    assert "\x1b" not in demo.finished.stdout
+    assert "\x1b" not in demo.finished.stdout + demo.finished.stderr
+    assert "embedded" not in demo.finished.stdout  # it has the results alone
 
 
 def test_nothing_is_lost_and_nothing_is_counted_twice(demo: Demo) -> None:
@@ -139,6 +144,16 @@ def test_budgets_say_what_they_hold_back(demo: Demo) -> None:
     assert demo.held_back.returncode == 0, demo.held_back.stderr
     assert "held back" in demo.held_back.stdout
     assert "haystack" in demo.held_back.stdout
+
+
+def test_lists_print_json_alone_and_agree(demo: Demo) -> None:
+    candidates = {needle["needle_id"]: needle["candidates"] for needle in demo.lists["needles"]}
+    listed = {item["needle"]["needle_id"]: item["frames"] for item in demo.lists["shortlists"]}
+
+    assert {needle_id: len(frames) for needle_id, frames in listed.items()} == {
+        needle_id: count for needle_id, count in candidates.items() if count
+    }
+    assert len(listed) == demo.report["counts"]["shortlists"]
 
 
 def test_there_is_a_montage_for_each_shortlist_up_to_the_cap(demo: Demo) -> None:

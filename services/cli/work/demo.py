@@ -47,11 +47,11 @@ async def _demo(
     out = console()
     log_to_file(settings, "gazeloop")
     plan = montages.plan(settings.data)
-    with ProgressView(out, time.monotonic) as view:
+    with ProgressView(console(stderr=True), time.monotonic) as view:
         dataset = await asyncio.to_thread(_survey, settings.data / "survey", size, view)
         view.at("starting the broker, the stores and the services")
         async with running(settings, SERVICES) as stack:
-            warn_of_memory_broker(out, stack.settings)
+            warn_of_memory_broker(view.console, stack.settings)
             mined = await mine(stack, dataset, view, plan)
             view.close()
             concluded(out, mined, plan)

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from services.app.parts import joined
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.domain.mining.families import Family
@@ -18,10 +18,13 @@ from services.runtime.stores.vectors_open import open_vector_store
 _CHANGES = 20
 
 
-def families(ctx: typer.Context, *, most: int) -> None:
+def families(ctx: typer.Context, *, most: int, as_json: bool) -> None:
     """Run `gazeloop families`."""
     context = shared(ctx)
     overview, changes = run(lambda: _read(context), interrupted="Nothing was changed.")
+    if as_json:
+        print_json([_document(family, overview) for family in overview.families])
+        return
     if not overview.families:
         console().print("There are no needles here yet.", highlight=False)
         return
@@ -70,6 +73,27 @@ def _print_families(overview: Overview, most: int) -> None:
             overview.needles[family.exemplar].frame_id,
         )
     console().print(table)
+    _print_hidden(len(found) - most, "families")
+
+
+def _document(family: Family, overview: Overview) -> dict[str, object]:
+    return {
+        "family_id": family.family_id,
+        "category": family.category,
+        "error_type": family.error_type.value,
+        "true_category": family.taken_for,
+        "needles": family.size,
+        "resolved": family.resolved,
+        "first_seen": family.first_seen.isoformat(),
+        "last_seen": family.last_seen.isoformat(),
+        "exemplar": family.exemplar,
+        "exemplar_frame": overview.needles[family.exemplar].frame_id,
+    }
+
+
+def _print_hidden(count: int, what: str) -> None:
+    if count > 0:
+        console().print(f"{count:,} more {what}: `--most`", highlight=False)
 
 
 def _error(family: Family) -> str:
@@ -93,3 +117,4 @@ def _print_recheck(overview: Overview, most: int) -> None:
             ", ".join(f"{side:.0f}" for side in needle.bbox),
         )
     console().print(table)
+    _print_hidden(len(overview.recheck) - most, "labels that may be missing")

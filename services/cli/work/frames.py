@@ -1,16 +1,34 @@
 """What `gazeloop frames` does."""
 
-import orjson
 import typer
 from rich.table import Table
 
+from services.annotation.stores.opening import open_annotation_stores
 from services.app.parts import joined
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
+from services.cli.work.frame_view import FrameView, print_frame, print_frame_json, read_frame
 from services.runtime.stores.frame_ids import LeftOut
 
 _EVERY = 1_000_000
+
+
+def show(ctx: typer.Context, frame: str, *, as_json: bool) -> None:
+    """Run `gazeloop frames show`."""
+    context = shared(ctx)
+    found = run(lambda: _show(context, frame), interrupted="Nothing was changed.")
+    if as_json:
+        print_frame_json(found)
+    else:
+        print_frame(found)
+
+
+async def _show(context: Context, frame: str) -> FrameView:
+    settings = context.stored()
+    log_to_file(settings, "frames")
+    async with joined(settings) as stack:
+        return await read_frame(await open_annotation_stores(stack.stores), frame)
 
 
 def not_counted(ctx: typer.Context, *, most: int, as_json: bool) -> None:
@@ -19,7 +37,7 @@ def not_counted(ctx: typer.Context, *, most: int, as_json: bool) -> None:
     limit = _EVERY if as_json else most + 1
     found = run(lambda: _read(context, limit), interrupted="Nothing was changed.")
     if as_json:
-        _print_json(found)
+        print_json([item._asdict() for item in found])
     elif not found:
         console().print("Every frame that has predictions and ground truth counts.")
     else:
@@ -31,11 +49,6 @@ async def _read(context: Context, limit: int) -> list[LeftOut]:
     log_to_file(settings, "frames")
     async with joined(settings) as stack:
         return await stack.stores.frame_ids.left_out(limit)
-
-
-def _print_json(found: list[LeftOut]) -> None:
-    rows = [item._asdict() for item in found]
-    print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())  # noqa: T201  # to be piped
 
 
 def _print(found: list[LeftOut], most: int) -> None:

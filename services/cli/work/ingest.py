@@ -176,7 +176,7 @@ async def _publish(context: Context, opener: Opener, how: PublishingOptions) -> 
     out = console()
     log_to_file(settings, "ingest")
     dataset = opener()
-    with ProgressView(out, time.monotonic) as view:
+    with ProgressView(console(stderr=True), time.monotonic) as view:
         async with joined(settings) as stack:
             watch = LagWatch(stack, view)
             summary, _ = await publish(
@@ -206,7 +206,7 @@ async def _follow(
         while True:
             if files := await asyncio.to_thread(arrivals.look):
                 dataset = images_opener(folder, by, detections, files)()
-                with ProgressView(out, time.monotonic) as view:
+                with ProgressView(console(stderr=True), time.monotonic) as view:
                     watch = LagWatch(stack, view)
                     summary, _ = await publish(stack, dataset, watch, view)
                 out.print(summary_text(summary, ""), highlight=False, soft_wrap=True)

@@ -98,10 +98,10 @@ async def _mine_alone(
     log_to_file(settings, "gazeloop")
     plan = montages.plan(settings.data)
     dataset = opener()  # Before any part starts, so that a wrong path is reported at once.
-    with ProgressView(out, time.monotonic) as view:
+    with ProgressView(console(stderr=True), time.monotonic) as view:
         view.at("starting the broker, the stores and the services")
         async with running(settings) as stack:
-            warn_of_memory_broker(out, stack.settings)
+            warn_of_memory_broker(view.console, stack.settings)
             mined = await mine(stack, dataset, view, plan, accept_partial=accept_partial)
             view.at("done")
     concluded(out, mined, plan)

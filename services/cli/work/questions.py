@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 from getpass import getuser
 
 import typer
+from pydantic import TypeAdapter
 
 from services.app.parts import App, joined
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import InvalidSettings
@@ -25,9 +26,9 @@ _KEPT = "Only the printed answers were saved."
 _BY_TERMINAL = "terminal"
 
 
-def list_questions(ctx: typer.Context) -> None:
+def list_questions(ctx: typer.Context, *, as_json: bool) -> None:
     """Run `gazeloop questions list`."""
-    _run(ctx, _print_waiting)
+    _run(ctx, _print_json if as_json else _print_waiting)
 
 
 def label(ctx: typer.Context, name: str, *, same: str, new: bool, nothing: bool) -> None:
@@ -60,6 +61,11 @@ def _run(ctx: typer.Context, work: Callable[[App], Awaitable[None]]) -> None:
             await work(app)
 
     run(whole, interrupted=_KEPT)
+
+
+async def _print_json(app: App) -> None:
+    waiting = await app.stores.held.waiting()
+    print_json(TypeAdapter(list[HeldCorrection]).dump_python(waiting, mode="json"))
 
 
 async def _print_waiting(app: App) -> None:

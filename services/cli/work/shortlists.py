@@ -1,16 +1,50 @@
 """What `gazeloop shortlists` does."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import typer
 from pydantic import TypeAdapter
 from rich.table import Table
 
+from services.annotation.ports.needle_filters import NeedleFilter, Stage
+from services.annotation.stores.opening import open_annotation_stores
 from services.app.parts import joined
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
+from services.cli.needle_options import NeedleOptions
+from services.cli.work.needle_rows import NeedlePage, print_needles, read_needles
+from services.cli.work.shortlist_documents import shortlist_documents
 from services.runtime.stores.budget_reports import MEANINGS, BudgetReport
+
+
+def list_shortlists(
+    ctx: typer.Context, *, needles: NeedleOptions, most: int, as_json: bool
+) -> None:
+    """Run `gazeloop shortlists list`."""
+    context, wanted = shared(ctx), needles.filter()
+    wanted = replace(wanted, stage=wanted.stage or Stage.LISTED)
+    if as_json:
+        print_json(run(lambda: _details(context, wanted), interrupted="Nothing was changed."))
+        return
+    page = run(lambda: _listed(context, wanted, most), interrupted="Nothing was changed.")
+    print_needles(page, "No shortlist matches.")
+
+
+async def _listed(context: Context, wanted: NeedleFilter, most: int) -> NeedlePage:
+    settings = context.stored()
+    log_to_file(settings, "shortlists")
+    async with joined(settings) as app_:
+        stores = await open_annotation_stores(app_.stores)
+        return await read_needles(stores.needle_lists, wanted, most)
+
+
+async def _details(context: Context, wanted: NeedleFilter) -> list[dict[str, object]]:
+    settings = context.stored()
+    log_to_file(settings, "shortlists")
+    async with joined(settings) as app_:
+        stores = await open_annotation_stores(app_.stores)
+        return await shortlist_documents(stores, wanted)
 
 
 def held_back(ctx: typer.Context, *, most: int, as_json: bool) -> None:
@@ -18,7 +52,7 @@ def held_back(ctx: typer.Context, *, most: int, as_json: bool) -> None:
     context = shared(ctx)
     reports = run(lambda: _read(context), interrupted="Nothing was changed.")
     if as_json:
-        _print_json(reports)
+        print_json(TypeAdapter(list[BudgetReport]).dump_python(list(reports), mode="json"))
     elif not reports:
         console().print("No shortlists were planned here yet.", highlight=False)
     else:
@@ -31,10 +65,6 @@ async def _read(context: Context) -> list[BudgetReport]:
     log_to_file(settings, "shortlists")
     async with joined(settings) as app_:
         return await app_.stores.budgets.all()
-
-
-def _print_json(reports: Sequence[BudgetReport]) -> None:
-    typer.echo(TypeAdapter(list[BudgetReport]).dump_json(list(reports), indent=2).decode())
 
 
 def _print(report: BudgetReport, most: int) -> None:

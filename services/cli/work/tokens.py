@@ -8,9 +8,10 @@ import typer
 from rich.table import Table
 
 from services.app.parts import joined
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
+from services.contracts.errors import InvalidRecord
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.tokens import TokenRecord
 from services.runtime.clock import SystemClock
@@ -21,15 +22,22 @@ from services.runtime.stores.opening import Stores
 
 def create(ctx: typer.Context, scope: str, *, prefix: str) -> None:
     """Run `gazeloop tokens create`."""
+    try:
+        bearer_tokens.Scope.parse(scope)
+    except InvalidRecord as exc:
+        raise typer.BadParameter(str(exc), param_hint="scope") from None
     context = shared(ctx)
     token = run(lambda: _create(context, scope, prefix), interrupted="No token was created.")
     _show(token)
 
 
-def list_tokens(ctx: typer.Context) -> None:
+def list_tokens(ctx: typer.Context, *, as_json: bool) -> None:
     """Run `gazeloop tokens list`."""
     context = shared(ctx)
     found = run(lambda: _list(context), interrupted="The tokens were not read.")
+    if as_json:
+        print_json([_document(token) for token in found])
+        return
     table = Table(box=None, header_style="dim")
     for title in ("id", "scope", "prefix", "created", "age", "last used", "state"):
         table.add_column(title)
@@ -46,6 +54,17 @@ def list_tokens(ctx: typer.Context) -> None:
             _state(token, now),
         )
     console().print(table if found else "no tokens")
+
+
+def _document(token: TokenRecord) -> dict[str, object]:
+    return {
+        "token_id": token.token_id,
+        "scope": token.scope,
+        "prefix": token.prefix,
+        "created_at": token.created_at.isoformat(),
+        "used_at": token.used_at and token.used_at.isoformat(),
+        "state": _state(token, SystemClock().now()),
+    }
 
 
 def rotate(ctx: typer.Context, token_id: str, *, grace_hours: float) -> None:

@@ -97,7 +97,7 @@ def test_a_misspelt_setting_names_the_one_that_is_meant(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, message = _errors(["--set", "embeder=resnet18", "settings"], monkeypatch, capsys)
-    assert code == 1
+    assert code == 2
     assert "GAZELOOP_EMBEDER: no such setting; is GAZELOOP_EMBEDDER meant?" in message
 
 
@@ -266,7 +266,7 @@ def test_a_wrong_setting_is_one_clear_line(
     text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, message = _errors(["--set", text, "settings"], monkeypatch, capsys)
-    assert code == 1
+    assert code == 2
     assert f"GAZELOOP_{text.partition('=')[0].upper()}" in message
     assert "gazeloop settings" in message
     assert "Traceback" not in message
