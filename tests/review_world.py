@@ -143,9 +143,10 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         restored = ("needles", "tokens", "frames", "pictures")
         kept = {name: await database[name].find().to_list() for name in restored}
         yield World(context, stores, outbox, clock, seed.token, replayed, discarded, refused)
-        done = ("reviews", "review_claims", "corrections", "revisions", "matches", "figures")
+        done = ("reviews", "review_claims", "corrections", "revisions", "matches")
+        figured = ("figures", "curves")
         asked = ("held_corrections", "label_answers", "budgets", "review_sessions")
-        for name in (*done, *asked, *kept):
+        for name in (*done, *figured, *asked, *kept):
             await database[name].delete_many({})
         for name, documents in kept.items():
             await database[name].insert_many(documents)
