@@ -61,18 +61,19 @@ class ImportAudit:
     async def lost(self, store: FrameStore, summary: Summary) -> int:
         """The number of yielded frames that are neither stored completely nor rejected."""
         rejected = {rejection.location for rejection in summary.rejections}
+        # The summary names only the first rejections; frames of the others are absent too.
         unlisted = summary.rejected.total() - len(summary.rejections)
         frame_ids, absent = list(self._frames), 0
         for start in range(0, len(frame_ids), _CHUNK):
             chunk = frame_ids[start : start + _CHUNK]
             found = await store.load(chunk)
-            absent += sum(
-                not _whole(item, found.get(frame)) and item.location not in rejected
-                for frame, item in ((frame, self._left(frame, summary)) for frame in chunk)
-            )
+            for frame_id in chunk:
+                item = self._expected(frame_id, summary)
+                stored = _whole(item, found.get(frame_id))
+                absent += not stored and item.location not in rejected
         return max(0, absent - unlisted)
 
-    def _left(self, frame_id: FrameId, summary: Summary) -> FrameItem:
+    def _expected(self, frame_id: FrameId, summary: Summary) -> FrameItem:
         """The parts of the frame that should be stored."""
         item = self._frames[frame_id]
         return replace(item, detections=None) if frame_id in summary.unpredicted else item

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category
-from services.domain.ports.frames import content_of
 from services.domain.ports.held_corrections import (
     HeldCorrection,
     LabelAnswer,
@@ -13,6 +12,7 @@ from services.domain.ports.held_corrections import (
     Question,
 )
 from services.domain.ports.ledger import Entry
+from services.domain.revision_conflicts import content_of
 from services.ground_truth.drafts import entry_of
 
 NONE_OF_THEM = -1

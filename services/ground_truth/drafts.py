@@ -8,8 +8,8 @@ from services.contracts.dead_letters import DeadLettered
 from services.contracts.events import Event, FrameAnnotated, FrameCaptured, PredictionsMade
 from services.contracts.identity import FrameId, VehicleId
 from services.contracts.topics import topic_of
-from services.domain.ports.frames import content_of
 from services.domain.ports.ledger import Entry, RevisionLedger
+from services.domain.revision_conflicts import content_of
 from services.runtime.kafka.limits import largest_value
 
 Draft = FrameCaptured | PredictionsMade | FrameAnnotated

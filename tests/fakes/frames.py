@@ -1,7 +1,6 @@
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 
-from services.contracts.errors import ConflictingRevision
 from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
@@ -14,8 +13,8 @@ from services.domain.ports.frames import (
     FrameTally,
     Pair,
     Wanted,
-    content_of,
 )
+from services.domain.revision_conflicts import content_of, refuse_conflict, revision_of
 
 
 class InMemoryFrameStore:
@@ -26,9 +25,10 @@ class InMemoryFrameStore:
     async def record(
         self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
     ) -> dict[FrameId, FrameRecord]:
-        conflicts = [fact.frame_id for fact in facts if not self._merge(fact)]
-        if conflicts:
-            raise ConflictingRevision(f"frame {conflicts[0]}: known with another content")
+        stored = [(fact, self._merge(fact)) for fact in facts]
+        for fact, other in stored:
+            if other is not None:
+                refuse_conflict(fact, content_of(fact), revision_of(other), content_of(other))
         for fact in facts:
             if isinstance(fact, FrameCaptured):
                 original = self._originals.setdefault(fact.image.sha256, fact.frame_id)
@@ -82,7 +82,8 @@ class InMemoryFrameStore:
             copies=sum(record.is_copy for record in records),
         )
 
-    def _merge(self, fact: FrameFact) -> bool:
+    def _merge(self, fact: FrameFact) -> FrameFact | None:
+        """Keep the fact if it is newer; returns what was stored in its place."""
         record = self._frames.get(fact.frame_id, FrameRecord(fact.frame_id))
         match fact:
             case FrameCaptured():
@@ -99,9 +100,4 @@ class InMemoryFrameStore:
                 predictions = {**record.predictions, fact.detector_id: latest}
                 merged = replace(record, predictions=predictions)
         self._frames[fact.frame_id] = merged
-        return stored is None or _agrees(fact, stored)
-
-
-def _agrees(fact: FrameFact, stored: FrameFact) -> bool:
-    same_revision = getattr(fact, "revision", 1) == getattr(stored, "revision", 1)
-    return not same_revision or content_of(fact) == content_of(stored)
+        return stored

@@ -10,7 +10,7 @@ from services.annotation.review.decisions import Seen
 from services.annotation.review.edits import Edit
 from services.annotation.review.guard import Form, In, whole_number
 from services.annotation.review.needle_answers import NeedleAnswers
-from services.annotation.review.needle_view import until
+from services.annotation.review.needle_view import claim_from_now
 from services.annotation.review.queued_acts import seen_acts
 from services.annotation.review.rendering import Pages
 from services.annotation.review.reviewing import Lost, Refusal, Reviewer, Target
@@ -69,7 +69,7 @@ def needle_routes(context: ReviewContext, pages: Pages) -> APIRouter:
         record = await answers.record(NeedleId(needle_id))
         claim = await context.reviews.claim(
             record.needle_id,
-            until(context, session),
+            claim_from_now(context, session),
             context.clock.now(),
             by_force=form.get("force") == "yes",
         )

@@ -23,8 +23,8 @@ from services.domain.ports.family_marks import Mark
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
 
-_SAME_IOU = 0.5
-_DOTS = 2000
+_OTHER_PLACES_MAX = 2000
+"""Frames of other needles that the map shows."""
 _PROBABILITIES = ("logistic",)
 """The methods whose evidence is a probability."""
 
@@ -120,7 +120,7 @@ async def needle_view(
         _review(context, record.needle_id),
         context.reviews.claims([record.needle_id], now),
         context.lists.place(view.passed, view.sort, needle),
-        context.places.some(_DOTS),
+        context.places.some(_OTHER_PLACES_MAX),
         context.marks.of(record.needle_id),
     )
     truths = await context.corrector.ground_truths(frames.values())
@@ -175,7 +175,7 @@ async def needle_view(
     )
 
 
-def until(context: ReviewContext, session: Session) -> Claim:
+def claim_from_now(context: ReviewContext, session: Session) -> Claim:
     """The claim that this person gets now, with its end."""
     end = context.clock.now() + timedelta(seconds=context.settings.review_claim_s)
     return Claim(session.by, session.token_id, end)

@@ -8,7 +8,7 @@ from services.annotation.ports.reviews import Act, Claim, ReviewEvent
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Review, Seen, projection_of, review_of
 from services.annotation.review.edits import Edit, edited
-from services.annotation.review.needle_view import until
+from services.annotation.review.needle_view import claim_from_now
 from services.annotation.review.sessions import Session
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
@@ -217,7 +217,7 @@ class Reviewer:
         return Refusal(Lost.CORRECTED, _OVERTAKEN) if revision is None else None
 
     async def _refused_by_claim(self) -> Refusal | None:
-        wanted = until(self.context, self.session)
+        wanted = claim_from_now(self.context, self.session)
         held = await self.context.reviews.claim(self.needle_id, wanted, self.context.clock.now())
         if held.is_of(self.session.by):
             return None

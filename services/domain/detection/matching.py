@@ -2,7 +2,9 @@
 
 Equal to pycocotools' `COCOeval.evaluateImg` for boxes and masks, with one addition.
 `COCOeval._prepare` overwrites an annotation's `ignore` by its `iscrowd`; here `ignore` is kept. An
-ignored annotation does not count, and is matched at most once, by plain IoU.
+ignored annotation does not count, and is matched at most once, by plain IoU. A crowd may be matched
+any number of times, by the share of the detection's own area that it covers. A match with either is
+ignored. The loop over detections is in `match_kernels`.
 
 The area of an annotation is its `area`, else its mask's, else its box's; the area of a detection
 is its box's, or its mask's if masks are matched, as in `COCO.loadRes` for results with either. (For

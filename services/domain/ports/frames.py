@@ -1,11 +1,9 @@
 """The frame store's protocol: the latest event of each type for every frame."""
 
-import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
-from services.contracts import version_1
 from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
@@ -152,22 +150,3 @@ class FrameStore(Protocol):
     async def tally(self) -> FrameTally:
         """Count the stored facts of each type."""
         ...
-
-
-def content_of(fact: FrameFact) -> str:
-    """Digest of a fact's content, without the image's URI, which may change."""
-    # A fact that version 1 can state keeps the digest that it had before version 2.
-    old = version_1.is_expressible(fact)
-    exclude = {"event_id": True, **(version_1.ADDED.get(type(fact), {}) if old else {})}
-    if isinstance(fact, FrameCaptured):
-        exclude["image"] = {"uri"}
-    else:
-        # The annotator's lead time is not part of the content.
-        exclude["lead_time_s"] = True
-        if getattr(fact, "complete", True):
-            # Keeps the digests of facts published before the field existed.
-            exclude["complete"] = True
-    content = fact.model_dump_json(exclude=exclude)
-    if old:
-        content = content.replace('"schema_version":2', '"schema_version":1', 1)
-    return hashlib.sha256(content.encode()).hexdigest()

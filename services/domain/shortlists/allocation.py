@@ -5,9 +5,9 @@ frame first, and every frame goes to one needle only. Failure modes are served r
 by their number of needles, those with the most to gain first, until the budget is spent.
 
 Within a mode, one shortlist is filled before the next is opened: an annotator corrects ten frames
-that fail alike as one task, and one frame on each of ten shortlists as ten. A mode's needles are
-represented by the exemplars of their families: a frame goes to an open shortlist of the family that
-it resembles most, else to another open one, else it opens one of its family.
+that fail alike faster on one shortlist than on ten. A mode's needles are represented by the
+exemplars of their families: a frame goes to an open shortlist of the family that it resembles most,
+else to another open one, else it opens one of its family.
 
 A frame whose budget is spent is skipped for the next best; `held_back` names the frames that were
 skipped or not reached.
@@ -81,15 +81,15 @@ def allocator_of(
 ) -> "BudgetAllocator":
     """An allocator in the state that these arguments of `allocate` describe."""
     allocator = BudgetAllocator(limits)
-    for key, of_mode in needles.items():
-        for needle, family in of_mode.items():
+    for key, mode_needles in needles.items():
+        for needle, family in mode_needles.items():
             allocator.add_needle(key, needle, family)
     allocator.judge(verdicts)
     for listed in previous:
         if listed.stays:
             allocator.keep(listed)
-    for key, of_mode_ in candidates.items():
-        allocator.add_candidates(key, of_mode_)
+    for key, mode_candidates in candidates.items():
+        allocator.add_candidates(key, mode_candidates)
     return allocator
 
 
@@ -112,10 +112,10 @@ class BudgetAllocator:
         self._yields: dict[FamilyId, float] = {}
         self._queues: defaultdict[Key, ModeQueue] = defaultdict(lambda: ModeQueue(self._yields))
         self._key_of: dict[NeedleId, Key] = {}
-        self._uncounted: set[FrameId] = set()
+        self._corrected: set[FrameId] = set()
         """Corrected frames, which do not count as turns of their mode."""
         self._releases = 0
-        """Each may make room, in every mode, for candidates that had none."""
+        """How often room was made, in every mode, for candidates that may have had none."""
         self._grown: set[Key] = set()
         """Modes with new candidates since the last allocation."""
         self.used_up: set[Key] = set()
@@ -159,7 +159,7 @@ class BudgetAllocator:
         queue = self._queues[key]
         queue.show(listed, self._assigned, self._limits)
         if listed.corrected:
-            self._uncounted.add(frame)
+            self._corrected.add(frame)
         else:
             queue.turns += 1
 
@@ -178,13 +178,13 @@ class BudgetAllocator:
             frame: self._assigned.regions[frame]
             for needle in self.needles(key)
             for frame in self._assigned.frames(needle)
-            if frame not in self._uncounted
+            if frame not in self._corrected
         }
 
     def correct(self, frame: FrameId) -> None:
         """Note that a listed frame was corrected: it stays, and is no turn of its mode any more."""
-        if frame not in self._uncounted:
-            self._uncounted.add(frame)
+        if frame not in self._corrected:
+            self._corrected.add(frame)
             self._queues[self._key_of[self._assigned.owners[frame]]].turns -= 1
 
     def release(self, frame: FrameId) -> NeedleId:
@@ -192,8 +192,8 @@ class BudgetAllocator:
         needle, context = self._assigned.release(frame)
         queue = self._queues[self._key_of[needle]]
         queue.hide(needle, context, self._assigned, self._limits)
-        if frame in self._uncounted:
-            self._uncounted.discard(frame)
+        if frame in self._corrected:
+            self._corrected.discard(frame)
         else:
             queue.turns -= 1
         self._releases += 1
@@ -229,7 +229,7 @@ class BudgetAllocator:
         ----------
         modes : that may be given frames; all if None
         """
-        if _without_total(limits) != _without_total(self._limits):
+        if _without_haystack_budget(limits) != _without_haystack_budget(self._limits):
             self._releases += 1
         self._limits = limits
         self.used_up = set()
@@ -240,12 +240,12 @@ class BudgetAllocator:
             if len(queue.needles) and (modes is None or key in modes)
         )
         waiting = [
-            (self._round(key), self._queues[key].bound(self._releases), number)
+            (self._turns(key), self._queues[key].bound(self._releases), number)
             for number, key in enumerate(keys)
         ]
         heapq.heapify(waiting)
         while waiting and len(self._assigned.owners) < limits.budgets.haystack:
-            round_, expected, number = heapq.heappop(waiting)
+            turns, expected, number = heapq.heappop(waiting)
             queue = self._queues[keys[number]]
             queue.reconsider_after(self._releases)
             next_candidate = queue.next_candidate(self._assigned, limits)
@@ -254,16 +254,16 @@ class BudgetAllocator:
                     self.used_up.add(keys[number])
                 continue
             candidate, needle = next_candidate
-            worth = queue.rank(candidate)[0]
-            if worth > expected:
+            negated_worth = queue.rank(candidate)[0]
+            if negated_worth > expected:
                 # Its best candidate is worth less than expected, so another mode may come first.
-                heapq.heappush(waiting, (round_, worth, number))
+                heapq.heappush(waiting, (turns, negated_worth, number))
                 continue
             listed = ListedFrame(needle, candidate.region, candidate.context, candidate.family)
             queue.show(listed, self._assigned, limits)
             queue.turns += 1
             assignments.append(Assignment(needle, candidate))
-            heapq.heappush(waiting, (self._round(keys[number]), worth, number))
+            heapq.heappush(waiting, (self._turns(keys[number]), negated_worth, number))
         for key in self._grown & self._queues.keys():
             self._queues[key].keep_best(self._assigned.owners)
         self._grown.clear()
@@ -283,9 +283,9 @@ class BudgetAllocator:
             for candidate in queue.unassigned(self._assigned, limits):
                 budget = self._assigned.spending.exhausted(candidate.task, limits.budgets)
                 known = found.get(candidate.context.frame)
-                worth = queue.rank(candidate)[0]
-                if budget is not None and (known is None or worth < known[0]):
-                    found[candidate.context.frame] = worth, HeldBack(key, candidate, budget)
+                negated_worth = queue.rank(candidate)[0]
+                if budget is not None and (known is None or negated_worth < known[0]):
+                    found[candidate.context.frame] = negated_worth, HeldBack(key, candidate, budget)
         ordered = sorted(found.items(), key=lambda item: (item[1][0], item[0]))
         return [held for _, (_, held) in ordered]
 
@@ -293,11 +293,12 @@ class BudgetAllocator:
         """How much of the budgets is spent; see `Spending.latest`."""
         return self._assigned.spending.latest()
 
-    def _round(self, key: Key) -> int:
+    def _turns(self, key: Key) -> int:
+        """The complete turns that each needle of the mode has had; the fewest are served first."""
         queue = self._queues[key]
         return queue.turns // len(queue.needles)
 
 
-def _without_total(limits: Limits) -> Limits:
-    """The limits that exclude candidates: the total only ends an allocation."""
+def _without_haystack_budget(limits: Limits) -> Limits:
+    """The limits that exclude candidates; the haystack's budget only ends an allocation."""
     return replace(limits, budgets=replace(limits.budgets, haystack=0))

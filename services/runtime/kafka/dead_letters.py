@@ -1,4 +1,4 @@
-"""Lists, replays and discards dead letters."""
+"""Lists, replays and discards dead letters; `runner.py` makes them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress

@@ -74,13 +74,13 @@ class DeadLetterLimit:
         self._run = 0
         self._recent: deque[bool] = deque(maxlen=_RATIO_WINDOW)
 
-    def good(self, count: int) -> None:
+    def processed(self, count: int) -> None:
         """Count events that were processed."""
         if count:
             self._run = 0
             self._recent.extend([False] * count)
 
-    def bad(self) -> None:
+    def dead_lettered(self) -> None:
         """Count one dead letter.
 
         Raises
@@ -215,8 +215,8 @@ class Runner:
             await self._note_processed(batch)
 
     async def _run_singly(self, batch: Sequence[Parsed]) -> None:
-        # A value that the step cannot handle is dead-lettered even where every event of the batch
-        # has one: ending the process would bring the same batch back at every start. Where the
+        # A value that the step cannot handle is dead-lettered even if all events of the batch
+        # fail: ending the process would bring the same batch back at every start. Where the
         # step itself is wrong, the limit on dead letters stops the service.
         for parsed in batch:
             self.progress.report()
@@ -230,7 +230,7 @@ class Runner:
     async def _note_processed(self, batch: Sequence[Parsed]) -> None:
         """Count these events, and mark the dead letters whose replays they are as resolved."""
         replayed = [parsed for parsed in batch if parsed.record.replay is not None]
-        self._limit.good(len(batch) - len(replayed))
+        self._limit.processed(len(batch) - len(replayed))
         if not replayed:
             return
         changes = [self._resolved(parsed.record) for parsed in replayed]
@@ -304,7 +304,7 @@ class Runner:
     async def _dead_letter(self, traced: TracedRecord, error: Invalid) -> None:
         record, value = traced.record, traced.record.value or b""
         give_up(traced.span, error.reason)
-        # A part of a record must not be replayed.
+        # A part of a record must not be replayed: without a topic, it cannot be.
         is_whole = len(record.key) + len(value) <= _LARGEST_WHOLE
         dead_letter = DeadLettered(
             service=self._service,
@@ -331,7 +331,7 @@ class Runner:
         )
         if record.replay is None:
             # Failing replays do not count: the limit has counted their first failure already.
-            self._limit.bad()
+            self._limit.dead_lettered()
 
     def _note_retry(self, state: RetryCallState) -> None:
         self.progress.report()  # not a stall: a restart would not bring the broker or store back

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from pymongo import UpdateOne
 
 from services.contracts.codec import decode, stored
-from services.contracts.errors import ConflictingRevision
 from services.contracts.events import (
     REANNOTATION_SOURCE,
     Event,
@@ -26,8 +25,8 @@ from services.domain.ports.frames import (
     FrameTally,
     Pair,
     Wanted,
-    content_of,
 )
+from services.domain.revision_conflicts import content_of, refuse_conflict, revision_of
 from services.runtime.stores.mongo import (
     NOW,
     STORED_NOW,
@@ -303,18 +302,13 @@ def _refuse_conflicts(
         written, _id = guarded.update["$set"], guarded.where["_id"]
         match fact:
             case FrameCaptured():
-                name, same = "captured_content", True
+                name, stored_revision = "captured_content", revision_of(fact)
             case FrameAnnotated():
-                name = "truth_content"
-                same = frames[_id]["truth_revision"] == fact.revision
+                name, stored_revision = "truth_content", frames[_id]["truth_revision"]
             case PredictionsMade():
-                name, same = "content", made[_id]["revision"] == fact.revision
+                name, stored_revision = "content", made[_id]["revision"]
         there = made if isinstance(fact, PredictionsMade) else frames
-        if same and there[_id][name] != written[name]:
-            raise ConflictingRevision(
-                f"frame {fact.frame_id}: this revision is known with another content; "
-                "publish the change with a higher revision"
-            )
+        refuse_conflict(fact, written[name], stored_revision, there[_id][name])
 
 
 def _late_summaries(facts: Iterable[FrameFact], frames: Mapping[str, Document]) -> list[UpdateOne]:

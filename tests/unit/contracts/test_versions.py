@@ -24,7 +24,7 @@ from services.contracts.matches import ROWS_AT_ONCE, CategoryMatched, FrameMatch
 from services.contracts.topics import MATCHES, TOPICS
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
-from services.domain.ports.frames import content_of
+from services.domain.revision_conflicts import content_of
 from services.runtime.kafka.partitions import partition_of_key
 from tests import samples
 from tests.unit.domain import oracle

@@ -308,18 +308,18 @@ async def test_a_good_event_ends_a_run_of_bad_ones() -> None:
 def test_a_high_share_of_bad_events_is_noticed_once_a_thousand_were_seen() -> None:
     limit = DeadLetterLimit(run=1000, ratio=0.5)
     for _ in range(499):
-        limit.bad()
-        limit.good(1)
-    limit.good(1)
+        limit.dead_lettered()
+        limit.processed(1)
+    limit.processed(1)
     with pytest.raises(TooManyDeadLetters):
-        limit.bad()
+        limit.dead_lettered()
 
 
 def test_a_low_share_of_bad_events_is_tolerated() -> None:
     limit = DeadLetterLimit(run=1000, ratio=0.5)
     for _ in range(2000):
-        limit.bad()
-        limit.good(2)
+        limit.dead_lettered()
+        limit.processed(2)
 
 
 async def test_a_batch_that_waits_for_a_store_is_given_back_at_the_end() -> None:
