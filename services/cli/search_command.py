@@ -41,6 +41,7 @@ def search(
             "--montage", metavar="FILE", help="Output image. Default: in the data folder."
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the frames most similar to an image, or to a region of it, and draw them.
 

@@ -10,10 +10,23 @@ from services.cli.lazy import done_by
 app = typer.Typer()
 
 
-@app.command("settings", epilog=example("settings", "--set operating_score=0.4 settings"))
+@app.command(
+    "settings",
+    epilog=example("settings", "settings kafka", "--set operating_score=0.4 settings --json"),
+)
 @done_by("services.cli.work.settings")
 def settings(
     ctx: typer.Context,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="Only settings with this text in their name or meaning.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     markdown: Annotated[
         bool,
         typer.Option(

@@ -9,7 +9,7 @@ from rich.table import Table
 from services.app import searching
 from services.app.parts import joined
 from services.app.searching import Found
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import InvalidImage
@@ -38,6 +38,7 @@ def search(
     category: str | None,
     limit: int,
     montage: Path | None,
+    as_json: bool,
 ) -> None:
     """Run `gazeloop search`."""
     region = _box(box)
@@ -50,9 +51,12 @@ def search(
         lambda: _found(context, query, target),
         interrupted="Nothing was changed.",
     )
-    _print(found)
+    if as_json:
+        print_json([_document(item) for item in found])
+    else:
+        _print(found)
     if found:
-        console().print(f"Drawn in {target}", highlight=False)
+        console(stderr=as_json).print(f"Drawn in {target}", highlight=False)
 
 
 def _box(text: str | None) -> Box | None:
@@ -92,6 +96,17 @@ async def _found(context: Context, query: _Query, target: Path) -> list[Found]:
     finally:
         await vectors.close()
     return found
+
+
+def _document(item: Found) -> dict[str, object]:
+    captured, payload = item.frame.captured, item.hit.payload
+    return {
+        "frame_id": item.frame.frame_id,
+        "drive_id": captured.drive_id if captured is not None else None,
+        "category": payload.get("category"),
+        "score": payload.get("score"),
+        "similarity": item.hit.similarity,
+    }
 
 
 def _print(found: list[Found]) -> None:

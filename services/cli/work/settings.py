@@ -1,14 +1,15 @@
 """What `gazeloop settings` does."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import typer
 from pydantic import SecretStr
+from rich.markup import escape
 from rich.table import Table
 
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import shared
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import misspelt
@@ -42,26 +43,54 @@ def markdown_table() -> str:
     return "\n".join(rows)
 
 
-def settings(ctx: typer.Context, markdown: bool) -> None:
+def settings(ctx: typer.Context, text: str | None, *, as_json: bool, markdown: bool) -> None:
     """Run `gazeloop settings`."""
     if markdown:
         print(markdown_table())  # noqa: T201  # to be piped into a file
         return
 
     now = shared(ctx).settings()
+    chosen = {
+        name: line
+        for name, line in zip(type(now).model_fields, setting_lines(), strict=True)
+        if text is None or text.lower() in f"{line.variable} {line.meaning}".lower()
+    }
+    if as_json:
+        print_json([_document(now, name, line) for name, line in chosen.items()])
+    elif chosen:
+        console().print(_table(now, chosen))
+    else:
+        console(stderr=True).print(f"No setting has {text!r} in its name or meaning.")
+    for variable, meant in misspelt(os.environ):
+        console(stderr=True).print(
+            f"[yellow]{variable} is set but unknown; did you mean {meant}?[/]"
+        )
+
+
+def _document(now: Settings, name: str, line: SettingLine) -> dict[str, object]:
+    return {
+        "variable": line.variable,
+        "value": _value(now, name),
+        "default": line.default,
+        "is_set": name in now.model_fields_set,
+        "meaning": line.meaning,
+    }
+
+
+def _table(now: Settings, lines: Mapping[str, SettingLine]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for title in ("variable", "value", "default", "meaning"):
         table.add_column(title, overflow="fold")
-    for name, line in zip(type(now).model_fields, setting_lines(), strict=True):
-        value = _value(now, name)
+    for name, line in lines.items():
+        value = escape(_value(now, name))
         style = "green" if name in now.model_fields_set else ""
         table.add_row(
-            line.variable, f"[{style}]{value}[/]" if style else value, line.default, line.meaning
+            line.variable,
+            f"[{style}]{value}[/]" if style else value,
+            escape(line.default),
+            escape(line.meaning),
         )
-    out = console()
-    out.print(table)
-    for variable, meant in misspelt(os.environ):
-        out.print(f"[yellow]{variable} is set but unknown; did you mean {meant}?[/]")
+    return table
 
 
 def _value(now: Settings, name: str) -> str:

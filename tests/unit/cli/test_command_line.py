@@ -261,6 +261,21 @@ def test_a_setting_given_by_hand_wins_over_the_environment(
     assert "12345" in output
 
 
+def test_settings_are_json_too_without_secrets(runner: CliRunner) -> None:
+    arguments = ["--set", "qdrant_api_key=hush", "settings", "API_KEY", "--json"]
+
+    (setting,) = json.loads(runner.invoke(app, arguments).stdout)
+
+    assert setting["variable"] == "GAZELOOP_QDRANT_API_KEY"
+    assert (setting["value"], setting["default"], setting["is_set"]) == ("***", "", True)
+
+
+def test_settings_are_found_by_their_meaning(runner: CliRunner) -> None:
+    found = runner.invoke(app, ["settings", "seconds", "--json"]).stdout
+    assert "GAZELOOP_EPOCH_S" in found
+    assert "GAZELOOP_SPLIT_SEED" not in found
+
+
 @pytest.mark.parametrize("text", ["operating_score=7", "no_such_setting=1"])
 def test_a_wrong_setting_is_one_clear_line(
     text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
