@@ -197,7 +197,7 @@ async def test_an_id_that_another_image_or_vehicle_has_is_a_conflict(
 
     assert await publisher.conflicting([first, frame_captured("f2")]) == []
     assert await publisher.conflicting([first, later, other_vehicle]) == [later, other_vehicle]
-    with pytest.raises(InvalidRecord, match="another picture"):
+    with pytest.raises(InvalidRecord, match="another image"):
         await publisher.publish([Submission(frame_captured("f2")), Submission(later)])
     assert outbox.published == []
 

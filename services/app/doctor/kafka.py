@@ -1,6 +1,6 @@
 """Check Kafka: topics, permissions, settings that risk data loss, and expired events."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -40,16 +40,22 @@ def look_at_kafka(settings: Settings) -> list[Finding]:
         return [Finding(Level.WARNING, _PART, "the broker is in memory", remedy)]
     with closing(connect_admin(broker, settings)) as admin:
         try:
-            found = list(_all(admin, broker, settings))
+            described = admin.describe_topics([topic.name for topic in TOPICS])
+            found = list(_all(admin, described, broker, settings))
         except KafkaError as exc:
             raise translate(exc, broker) from exc
-    return [*found, *_expired(broker, settings)]
+    seen = {item["name"] for item in described if not item["error_code"]}
+    return [*found, *_expired(broker, settings, seen)]
 
 
-def _all(admin: KafkaAdminClient, broker: BrokerAddress, settings: Settings) -> Iterator[Finding]:
+def _all(
+    admin: KafkaAdminClient,
+    described: Sequence[Mapping[str, Any]],
+    broker: BrokerAddress,
+    settings: Settings,
+) -> Iterator[Finding]:
     nodes = len(admin.describe_cluster()["brokers"])
     yield Finding(Level.OK, _PART, f"{broker} answers, {nodes} brokers")
-    described = admin.describe_topics([topic.name for topic in TOPICS])
     there = [item for item in described if not item["error_code"]]
     existing = [topic for topic in TOPICS if topic.name in {item["name"] for item in there}]
     yield from _absent(described, settings)
@@ -176,12 +182,12 @@ def _space(admin: KafkaAdminClient) -> Iterator[Finding]:
                 yield from space(_PART, where, folder["usable_bytes"] / total, remedy)
 
 
-def _expired(broker: BrokerAddress, settings: Settings) -> Iterator[Finding]:
-    """Events that were deleted before a service read them."""
+def _expired(broker: BrokerAddress, settings: Settings, seen: Collection[str]) -> Iterator[Finding]:
+    """Events that were deleted before a service read them, in the topics that this user sees."""
     with LagReader(broker, settings) as reader:
         for group, topics in SUBSCRIPTIONS.items():
             try:
-                lost = reader.expired({group: topics})[group]
+                lost = reader.expired({group: [name for name in topics if name in seen]})[group]
             except GazeloopError:
                 continue  # this user may not see another service's group
             for partition, count in sorted(lost.items()):

@@ -21,13 +21,14 @@ async def store_version(database: Database) -> int | None:
         MongoDB does not answer.
     """
     with translated():
-        found = await database[_STORES].find_one({"_id": _VERSION})
-        if found is not None:
-            return int(found["version"])
+        holds_documents = False
         for name in _OF_VERSION_1:
-            if await database[name].find_one({}, {"_id": 1}) is not None:
-                return 1
-    return None
+            holds_documents |= await database[name].find_one({}, {"_id": 1}) is not None
+        # Read last: another process may start now. It notes the version before it writes documents.
+        found = await database[_STORES].find_one({"_id": _VERSION})
+    if found is not None:
+        return int(found["version"])
+    return 1 if holds_documents else None
 
 
 async def require_version(database: Database) -> None:

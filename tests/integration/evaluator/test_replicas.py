@@ -21,6 +21,7 @@ from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import connect
+from services.runtime.stores.store_version import require_version
 from tests.deadline import until
 from tests.faults.victims import Victim
 from tests.ports import free_ports
@@ -108,6 +109,7 @@ async def test_the_average_of_both_replicas_gauges_is_the_map(
     defined = state.of(detector, Subset.ALL)
     expected = twelve(defined.values())["AP"]
     connection = connect(mongodb_url, database)
+    await require_version(connection)  # as a process does before it writes
     await MongoMatchStore(connection).record(published(matches))
     await connection.client.close()
     outbox = KafkaOutbox("replicas", kafka, Settings())
