@@ -1,4 +1,7 @@
-"""Namespaces of ids: a vehicle names frames and drives within its own."""
+"""Namespaces of ids: a vehicle names frames and drives within its own.
+
+Ids that a vehicle used before there were namespaces stay its own: `Acceptance.claimed` of ingest.
+"""
 
 from dataclasses import dataclass
 

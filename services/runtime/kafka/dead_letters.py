@@ -1,4 +1,7 @@
-"""Lists, replays and discards dead letters; `runner.py` makes them."""
+"""Lists, replays and discards dead letters; `runner.py` makes them.
+
+`dead_letter_limit.py` stops a service that makes too many.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress

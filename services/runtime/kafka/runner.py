@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import traceback
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 
 import structlog
@@ -23,13 +23,13 @@ from services.contracts.errors import (
     DeliveryUnconfirmed,
     Invalid,
     StoreUnavailable,
-    TooManyDeadLetters,
     Transient,
     Unprocessable,
 )
 from services.runtime.clock import Clock
 from services.runtime.consumed import consuming
 from services.runtime.exits import Exit, ExitCode, exit_now
+from services.runtime.kafka.dead_letter_limit import DeadLetterLimit
 from services.runtime.kafka.limits import MAX_EVENT_BYTES
 from services.runtime.kafka.records import Decoder, EventDecoder, Parsed, Record, TracedRecord
 from services.runtime.observability import metrics
@@ -56,47 +56,6 @@ _LONGEST_TRACEBACK = 50_000
 _LARGEST_WHOLE = MAX_EVENT_BYTES + 256 * 1024
 """Bytes of a record that fit into a dead letter. Topics that are not ours may have larger ones."""
 _MOST_NAMED = 10  # events in one line of the log
-_RATIO_WINDOW = 1000  # events; `dead_letter_ratio_limit` is a share of these
-
-
-class DeadLetterLimit:
-    """Stops a service when so many events fail that the events cannot be the cause.
-
-    Parameters
-    ----------
-    run : limit of failed events in a row
-    ratio : limit of the share of failed events in the last thousand
-    """
-
-    def __init__(self, run: int, ratio: float) -> None:
-        self._run_limit = run
-        self._ratio_limit = ratio
-        self._run = 0
-        self._recent: deque[bool] = deque(maxlen=_RATIO_WINDOW)
-
-    def processed(self, count: int) -> None:
-        """Count events that were processed."""
-        if count:
-            self._run = 0
-            self._recent.extend([False] * count)
-
-    def dead_lettered(self) -> None:
-        """Count one dead letter.
-
-        Raises
-        ------
-        TooManyDeadLetters
-            One of the limits is reached.
-        """
-        self._run += 1
-        self._recent.append(True)
-        if self._run >= self._run_limit:
-            raise TooManyDeadLetters(f"{self._run} consecutive events could not be processed")
-        share = sum(self._recent) / _RATIO_WINDOW
-        if len(self._recent) == _RATIO_WINDOW and share >= self._ratio_limit:
-            raise TooManyDeadLetters(
-                f"{share:.0%} of the last {_RATIO_WINDOW} events could not be processed"
-            )
 
 
 class _GivenBackError(Exception):

@@ -18,8 +18,9 @@ from services.contracts.errors import (
 from services.contracts.events import Event, FrameCaptured
 from services.contracts.topics import topic_of
 from services.runtime.exits import ExitCode
+from services.runtime.kafka.dead_letter_limit import DeadLetterLimit
 from services.runtime.kafka.records import REPLAY_HEADER, Record
-from services.runtime.kafka.runner import DeadLetterLimit, Runner
+from services.runtime.kafka.runner import Runner
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.clock import FakeClock
