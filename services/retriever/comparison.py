@@ -30,7 +30,8 @@ from services.domain.statistics.ranking_quality import (
 from services.domain.statistics.resampling import Interval
 from services.retriever import logic
 from services.retriever.caches import FrameCache, VectorCache
-from services.retriever.logic import Annotated, DetectorCategory
+from services.retriever.labelled_regions import LabelledRegions, examples_of, modes_of_regions
+from services.retriever.logic import DetectorCategory
 from services.runtime.settings import Settings
 
 
@@ -182,14 +183,14 @@ class ModelComparer:
         async for record in self._needles.scan():
             if record.active and record.needle is not None and not record.is_miss:
                 needles[record.needle.detector, record.needle.category].append(record.needle)
-        reference: defaultdict[DetectorCategory, list[Annotated]] = defaultdict(list)
+        reference: defaultdict[DetectorCategory, list[LabelledRegions]] = defaultdict(list)
         async for match in self._matches.scan(split=Split.REFERENCE):
-            reference[logic.detector_category_of(match)].append(Annotated.of(match))
+            reference[logic.detector_category_of(match)].append(LabelledRegions.of(match))
         categories = []
         frame_of = {needle.region_id: needle.frame_id for of in needles.values() for needle in of}
         for category, of_category in sorted(needles.items()):
             annotated = [
-                Annotated.of(match)
+                LabelledRegions.of(match)
                 for match in judged
                 if logic.detector_category_of(match) == category
             ]
@@ -198,8 +199,8 @@ class ModelComparer:
             frame_of |= {
                 r: m.frame_id for m in [*annotated, *reference[category]] for r in m.regions
             }
-            learnt = logic.truths(reference[category], self._settings.region_score)
-            judged_modes = logic.truths(annotated, self._settings.operating_score)
+            learnt = modes_of_regions(reference[category], self._settings.region_score)
+            judged_modes = modes_of_regions(annotated, self._settings.operating_score)
             categories.append(_CategoryTruths(learnt, judged_modes, _by_mode(of_category)))
         return categories, frame_of
 
@@ -231,7 +232,7 @@ def _ranked_regions(
     regions = sorted(category.judged)
     if not regions:
         return []
-    model = FailureModel(logic.examples(category.reference, vectors, regions_data.features))
+    model = FailureModel(examples_of(category.reference, vectors, regions_data.features))
     rows = np.stack([vectors[region] for region in regions])
     features = np.stack([regions_data.features[region] for region in regions])
     return [

@@ -1,4 +1,4 @@
-"""The retriever's rules: from stored records to examples, statistics, queries and shortlists."""
+"""The retriever's rules: from stored records to facts of frames, queries and shortlists."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,30 +19,22 @@ from services.contracts.events import (
 from services.contracts.identity import Box, Category, DetectorId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.failure_model import Examples, FailureMode
-from services.domain.mining.ranking import Vectors
-from services.domain.mining.region_features import FEATURES, Shown, region_features
+from services.domain.mining.failure_model import FailureMode
+from services.domain.mining.region_features import Shown, region_features
 from services.domain.ports.blob_uris import absolute_uri
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import Where
 from services.domain.reannotation import is_reannotated
 from services.domain.shortlists.scored_candidates import CaptureContext, Key
-from services.domain.shortlists.strategies import CategoryStats
 from services.domain.splits import SplitRule
-
-_THRESHOLDS = 10
-
-EXAMPLES_MAX = 2000
-"""Per model. That many take a second to fit; more examples changed no figure in
-docs/measurements/shortlists.md."""
 
 DetectorCategory = tuple[DetectorId, Category]
 """Needles are compared with haystack regions of the same detector and category."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DetectedRegion:
     """A detection on a frame, with its features."""
 
     detector_category: DetectorCategory
@@ -59,7 +51,7 @@ class FrameFacts:
     captured_at: datetime
     image_uri: str
     reannotated: bool
-    regions: Mapping[RegionId, Seen]
+    regions: Mapping[RegionId, DetectedRegion]
     is_copy: bool = False
     """Whether another frame had the same image first."""
     area: float = 0.0
@@ -72,12 +64,14 @@ class FrameFacts:
         if captured is None:
             return None
         regions = {
-            region: Seen((detector, detection.category), detection.score, detection.bbox, row)
+            region: DetectedRegion(
+                (detector, detection.category), detection.score, detection.bbox, row
+            )
             for detector, predictions in record.predictions.items()
             for region, detection, row in zip(
                 predictions.region_ids(),
                 predictions.detections,
-                region_features(_shown(predictions, captured)),
+                region_features(_region_context(predictions, captured)),
                 strict=True,
             )
         }
@@ -111,7 +105,7 @@ def _context_of(captured: FrameCaptured) -> CaptureContext:
     )
 
 
-def _shown(predictions: PredictionsMade, captured: FrameCaptured) -> Shown:
+def _region_context(predictions: PredictionsMade, captured: FrameCaptured) -> Shown:
     found = predictions.detections
     numbers = {
         name: n for n, name in enumerate(sorted({detection.category for detection in found}))
@@ -123,6 +117,9 @@ def _shown(predictions: PredictionsMade, captured: FrameCaptured) -> Shown:
         captured.image.width,
         captured.image.height,
     )
+
+
+HAYSTACK_FRAMES = Where(equals={"split": Split.HAYSTACK.value})
 
 
 def haystack_filter(detector_category: DetectorCategory, operating_score: float) -> Where:
@@ -148,98 +145,6 @@ def category_mode_of(needle: NeedleFound) -> tuple[DetectorCategory, FailureMode
 def key_of(detector_category: DetectorCategory, mode: FailureMode) -> Key:
     """The key of a failure mode."""
     return (*detector_category, mode.error, mode.taken_for or "")
-
-
-HAYSTACK_FRAMES = Where(equals={"split": Split.HAYSTACK.value})
-
-
-@dataclass(frozen=True, slots=True)
-class Annotated:
-    """The parts of a match that examples need. Many are cached, so no whole events.
-
-    Attributes
-    ----------
-    modes : the failure mode of each region; None for a true positive
-    ground_truths : over all areas
-    """
-
-    frame_id: FrameId
-    revision: int
-    reannotated: bool
-    regions: tuple[RegionId, ...]
-    scores: tuple[float, ...]
-    matched: tuple[int, ...]
-    ignored: tuple[int, ...]
-    modes: tuple[FailureMode | None, ...]
-    ground_truths: int
-
-    @classmethod
-    def of(cls, match: CategoryMatched) -> Self:
-        """The annotated regions of a match."""
-        modes = (
-            None if error is None else FailureMode.of(error, true_category)
-            for error, true_category in zip(match.errors, match.true_categories, strict=True)
-        )
-        return cls(
-            match.frame_id,
-            match.revision,
-            match.reannotated,
-            match.regions,
-            match.scores,
-            match.matched,
-            match.ignored,
-            tuple(modes),
-            match.ground_truths[0],
-        )
-
-
-def truths(annotated: Iterable[Annotated], score: float) -> dict[RegionId, FailureMode | None]:
-    """The failure mode of each region at or above the score; None for a true positive."""
-    return {
-        region: mode
-        for item in annotated
-        for region, region_score, ignored, mode in zip(
-            item.regions, item.scores, item.ignored, item.modes, strict=True
-        )
-        # Bit 0 is IoU .5 over all areas.
-        if region_score >= score and not ignored & 1
-    }
-
-
-def examples(
-    modes: Mapping[RegionId, FailureMode | None],
-    vectors: Mapping[RegionId, Vectors],
-    features: Mapping[RegionId, FloatArray],
-) -> Examples:
-    """The regions of known truth, in the order of their ids.
-
-    If there are more than EXAMPLES_MAX, those with the lowest ids: ids are hashes, so this is a
-    random sample.
-    """
-    known = sorted(modes.keys() & vectors.keys() & features.keys())[:EXAMPLES_MAX]
-    if not known:
-        return Examples(np.empty((0, 0), np.float32), np.empty((0, FEATURES)), ())
-    return Examples(
-        np.stack([vectors[region] for region in known]),
-        np.stack([features[region] for region in known]),
-        tuple(modes[region] for region in known),
-    )
-
-
-def category_stats(annotated: Sequence[Annotated]) -> CategoryStats:
-    """The detector's statistics in a category on these frames, over all areas."""
-    rows = [
-        (score, bits)
-        for item in annotated
-        for score, bits, ignored in zip(item.scores, item.matched, item.ignored, strict=True)
-        if not ignored & 1
-    ]
-    bits = np.array([bits for _, bits in rows], np.int64).reshape(-1, 1)
-    return CategoryStats(
-        np.array([score for score, _ in rows], np.float64),
-        (bits >> np.arange(_THRESHOLDS) & 1).astype(np.bool_),
-        sum(item.ground_truths for item in annotated),
-    )
 
 
 def listed(record: NeedleRecord) -> tuple[Candidate, ...]:
@@ -298,8 +203,11 @@ def next_shortlist(
     before = record.shortlist
     if before is None and not candidates:
         return None
-    same = before is not None and _without_uris(before.candidates) == _without_uris(candidates)
-    if before is not None and same and before.provenance == provenance:
+    if (
+        before is not None
+        and before.provenance == provenance
+        and _without_uris(before.candidates) == _without_uris(candidates)
+    ):
         return None
     return ShortlistPublished(
         needle_id=record.needle_id,

@@ -21,7 +21,8 @@ from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.domain.ports.vectors import REGION_VECTORS, Vector, VectorStore, live_model
 from services.retriever import logic
 from services.retriever.caches import FrameCache, VectorCache
-from services.retriever.logic import Annotated, DetectorCategory
+from services.retriever.labelled_regions import LabelledRegions, examples_of, modes_of_regions
+from services.retriever.logic import DetectorCategory
 from services.runtime.settings import Settings
 
 
@@ -149,13 +150,13 @@ async def _suspects(
     for needle in needles:
         if needle.error_type is ErrorType.BACKGROUND:
             background_by_category[needle.detector, needle.category].append(needle)
-    annotated: defaultdict[DetectorCategory, list[Annotated]] = defaultdict(list)
+    annotated: defaultdict[DetectorCategory, list[LabelledRegions]] = defaultdict(list)
     for match in reference:
-        annotated[logic.detector_category_of(match)].append(Annotated.of(match))
+        annotated[logic.detector_category_of(match)].append(LabelledRegions.of(match))
     suspects = []
     for detector_category, background_needles in sorted(background_by_category.items()):
         modes = await asyncio.to_thread(
-            logic.truths, annotated[detector_category], settings.operating_score
+            modes_of_regions, annotated[detector_category], settings.operating_score
         )
         vectors = await known.load(
             model, [*modes, *(needle.region_id for needle in background_needles)]
@@ -176,7 +177,7 @@ def _suspects_of_category(
     present = [needle for needle in background_needles if needle.region_id in vectors]
     if not present:
         return []
-    examples = logic.examples(modes, vectors, {region: np.empty(0) for region in modes})
+    examples = examples_of(modes, vectors, {region: np.empty(0) for region in modes})
     rows = np.stack([vectors[needle.region_id] for needle in present])
     scores = np.array([needle.score for needle in present])
     suspicions = missing_label_suspicion(rows, scores, examples).tolist()

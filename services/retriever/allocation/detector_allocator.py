@@ -21,6 +21,7 @@ from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.budgets import budget_report
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
 from services.retriever.allocation.sources import Sources
+from services.retriever.labelled_regions import modes_of_regions
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import FittedTo, Scored
 from services.runtime.stores.budget_reports import BudgetReport
@@ -245,7 +246,7 @@ class DetectorAllocator:
             if mode.error is ErrorType.MISSED:
                 continue  # a match says nothing of a place where an object may be missed
             labelled = await self._sources.matches.of(detector_category)
-            truths = logic.truths(labelled, self._sources.settings.region_score)
+            truths = modes_of_regions(labelled, self._sources.settings.region_score)
             if region in truths:
                 verdicts.append(Verdict(families[region], confirmed=truths[region] == mode))
         self._allocator.judge(verdicts)

@@ -17,8 +17,13 @@ from services.domain.detection.coco import FloatArray
 from services.domain.mining.detector_category import CategoryModel
 from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
 from services.domain.mining.ranking import Vectors
-from services.retriever import logic
 from services.retriever.caches import FrameCache, VectorCache, keep
+from services.retriever.labelled_regions import (
+    EXAMPLES_MAX,
+    category_stats,
+    examples_of,
+    modes_of_regions,
+)
 from services.retriever.learning.match_cache import MatchCache
 from services.retriever.logic import DetectorCategory
 from services.runtime.progress import report_progress
@@ -153,7 +158,7 @@ class Learner:
     def needs_refit(self, detector_category: DetectorCategory) -> bool:
         """Whether enough was observed since the last fit to justify another."""
         fit = self._fits[detector_category]
-        full = fit.examples >= logic.EXAMPLES_MAX
+        full = fit.examples >= EXAMPLES_MAX
         return self._observed[detector_category] >= max(
             fit.observed + 1, (_REFIT_GROWTH_WHEN_FULL if full else _REFIT_GROWTH) * fit.observed
         )
@@ -180,7 +185,7 @@ class Learner:
         """The model of all that is stored; fitted again only if its examples changed."""
         labelled = await self._matches.of(detector_category)
         observed = max(self._observed[detector_category], len(labelled))
-        truths = logic.truths(labelled, self._settings.region_score)
+        truths = modes_of_regions(labelled, self._settings.region_score)
         frame_of = {region: match.frame_id for match in labelled for region in match.regions}
         examples = await self._examples(truths, frame_of, model)
         model_id = examples.digest()
@@ -189,7 +194,7 @@ class Learner:
             failure_model = before.category_model.model
         else:
             failure_model = await asyncio.to_thread(FailureModel, examples)
-        stats = logic.category_stats([item for item in labelled if not item.reannotated])
+        stats = category_stats([item for item in labelled if not item.reannotated])
         fitted = FittedModel(CategoryModel(failure_model, stats), model_id, len(examples.modes))
         keep(self._models, detector_category, fitted)
         self._observed[detector_category] = observed
@@ -205,16 +210,16 @@ class Learner:
         """The first EXAMPLES_MAX regions, by id, that have a vector and features."""
         vectors: dict[RegionId, Vectors] = {}
         features: dict[RegionId, FloatArray] = {}
-        for chunk in _chunks(sorted(truths), logic.EXAMPLES_MAX):
+        for chunk in _chunks(sorted(truths), EXAMPLES_MAX):
             facts = await self._frames.load({frame_of[region] for region in chunk})
             vectors |= await self._vectors.load(model, chunk)
             for region in chunk:
                 seen = facts.get(frame_of[region])
                 if seen is not None and region in seen.regions:
                     features[region] = seen.regions[region].features
-            if len(vectors.keys() & features.keys()) >= logic.EXAMPLES_MAX:
+            if len(vectors.keys() & features.keys()) >= EXAMPLES_MAX:
                 break
-        return logic.examples(truths, vectors, features)
+        return examples_of(truths, vectors, features)
 
 
 def _chunks(regions: Sequence[RegionId], size: int) -> list[Sequence[RegionId]]:

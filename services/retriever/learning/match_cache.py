@@ -11,7 +11,8 @@ from services.contracts.matches import CategoryMatched
 from services.domain.ports.matches import MatchStore
 from services.retriever import logic
 from services.retriever.caches import FrameCache, keep
-from services.retriever.logic import Annotated, DetectorCategory
+from services.retriever.labelled_regions import LabelledRegions
+from services.retriever.logic import DetectorCategory
 
 _MATCH_BYTES = 600
 _REGION_BYTES = 260
@@ -22,10 +23,10 @@ _REGION_BYTES = 260
 class _Labelled:
     """The labelled frames of one category."""
 
-    frames: dict[FrameId, Annotated] = field(default_factory=dict)
+    frames: dict[FrameId, LabelledRegions] = field(default_factory=dict)
     nbytes: int = 0
 
-    def put(self, annotated: Annotated) -> None:
+    def put(self, annotated: LabelledRegions) -> None:
         self.remove(annotated.frame_id)
         self.frames[annotated.frame_id] = annotated
         self.nbytes += _bytes_of(annotated)
@@ -36,7 +37,7 @@ class _Labelled:
             self.nbytes -= _bytes_of(before)
 
 
-def _bytes_of(annotated: Annotated) -> int:
+def _bytes_of(annotated: LabelledRegions) -> int:
     return _MATCH_BYTES + _REGION_BYTES * len(annotated.regions)
 
 
@@ -82,7 +83,7 @@ class MatchCache:
         self._verdicts.clear()
         self._is_complete = False
 
-    async def of(self, detector_category: DetectorCategory) -> list[Annotated]:
+    async def of(self, detector_category: DetectorCategory) -> list[LabelledRegions]:
         """The labelled frames of a detector and category."""
         if not self._is_complete:
             async for match in self._labelling():
@@ -93,10 +94,10 @@ class MatchCache:
         labelled = self._categories.get(detector_category)
         return list(labelled.frames.values()) if labelled is not None else []
 
-    async def _read_again(self, detector_category: DetectorCategory) -> list[Annotated]:
+    async def _read_again(self, detector_category: DetectorCategory) -> list[LabelledRegions]:
         labelled = _Labelled()
         async for match in self._labelling(detector_category):
-            labelled.put(Annotated.of(match))
+            labelled.put(LabelledRegions.of(match))
         self._keep(detector_category, labelled)
         return list(labelled.frames.values())
 
@@ -134,7 +135,7 @@ class MatchCache:
         if before is not None and match.revision <= before.revision:
             return False
         if is_label:
-            labelled.put(Annotated.of(match))
+            labelled.put(LabelledRegions.of(match))
         else:
             labelled.remove(match.frame_id)
         self._keep(detector_category, labelled)

@@ -13,7 +13,7 @@ from services.domain.mining.region_features import FEATURES
 from services.domain.ports.vectors import REGION_VECTORS, VectorStore, collection_of
 from services.retriever import logic
 from services.retriever.caches import FrameCache, VectorCache
-from services.retriever.logic import DetectorCategory, FrameFacts, Seen
+from services.retriever.logic import DetectedRegion, DetectorCategory, FrameFacts
 from services.runtime.settings import Settings
 
 
@@ -81,7 +81,7 @@ class CandidateSource:
         """Those of these regions that still exist, are embedded, and are on listable frames."""
         wanted = list(regions)
         facts = await self._frames.load({frame for _, frame in wanted})
-        present: list[tuple[RegionId, FrameFacts, Seen]] = [
+        present: list[tuple[RegionId, FrameFacts, DetectedRegion]] = [
             (region, facts[frame], facts[frame].regions[region])
             for region, frame in wanted
             if frame in facts

@@ -22,9 +22,10 @@ from services.domain.missed.expected import MissModel
 from services.domain.ports.frames import FrameStore
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
 from services.retriever import logic
+from services.retriever.labelled_regions import LabelledRegions
 from services.retriever.learning.learner import Learned
 from services.retriever.learning.match_cache import MatchCache
-from services.retriever.logic import Annotated, DetectorCategory, FrameFacts
+from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.frame_table import FrameTable
 from services.retriever.scoring.scorer import FittedTo, Queries, Scored
 from services.runtime.progress import report_progress
@@ -33,7 +34,7 @@ from services.runtime.settings import Settings
 _REFIT_GROWTH = 1.05
 """Refit when there are so many times the annotated frames of the last fit."""
 _LABELLED_MAX = 5_000
-"""Annotated frames that a model is fitted to; more take seconds and change little."""
+"""LabelledRegions frames that a model is fitted to; more take seconds and change little."""
 
 
 class NoFailureModels:
@@ -192,7 +193,7 @@ class MissScorer:
         }
 
 
-def _missed(match: Annotated, operating_score: float) -> int:
+def _missed(match: LabelledRegions, operating_score: float) -> int:
     """How many annotated objects of the category no detection at this score found."""
     # Bit 0 is IoU .5 over all areas.
     found = sum(

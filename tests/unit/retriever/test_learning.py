@@ -6,7 +6,7 @@ from services.contracts.events import ErrorType
 from services.contracts.identity import Category
 from services.contracts.matches import FrameMatched, categories_of
 from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
-from services.retriever import logic
+from services.retriever import labelled_regions, logic
 from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.learning import learner
 from services.retriever.learning.learner import Learner
@@ -107,7 +107,8 @@ async def test_a_fit_that_fails_stops_the_retriever_and_is_made_again(fits: Fits
 async def test_a_kind_with_all_the_examples_that_are_fitted_is_learnt_again_more_seldom(
     monkeypatch: pytest.MonkeyPatch, most: int, times: float
 ) -> None:
-    monkeypatch.setattr(logic, "EXAMPLES_MAX", most)
+    for module in (learner, labelled_regions):
+        monkeypatch.setattr(module, "EXAMPLES_MAX", most)
     world = World()
     for number in range(4):
         await example(world, f"right{number}", 0.75, right=True)

@@ -25,8 +25,7 @@ from services.domain.mining.failure_model import Examples, FailureMode, FailureM
 from services.domain.shortlists.frame_worths import FrameWorths
 from services.domain.shortlists.scored_candidates import CaptureContext, ScoredCandidate
 from services.domain.shortlists.strategies import CategoryStats, worst_frames
-from services.retriever import logic
-from services.retriever.logic import Annotated
+from services.retriever.labelled_regions import LabelledRegions, examples_of, modes_of_regions
 
 BACKGROUND, DUPLICATE = FailureMode(ErrorType.BACKGROUND), FailureMode(ErrorType.DUPLICATE)
 FAMILIES = [FamilyId("f"), FamilyId("g")]
@@ -98,12 +97,12 @@ def test_frames_are_scored_alike_in_any_order_and_by_any_number_of_scorers(
     assert scored([part for part in parts if part]) == scored([range(REGIONS)])
 
 
-def labelled() -> list[Annotated]:
+def labelled() -> list[LabelledRegions]:
     """Frames of three labelled regions each."""
     rng = np.random.default_rng(4)
     modes = [None, BACKGROUND, DUPLICATE]
     return [
-        Annotated(
+        LabelledRegions(
             FrameId(f"f{frame:02d}"),
             1,
             False,
@@ -127,6 +126,6 @@ def test_a_models_id_is_that_of_its_examples_in_any_order_and_however_often_they
     features = dict(zip(haystack().regions, haystack().features, strict=True))
     delivered = frames + [frames[place] for place in again]
     random.shuffle(delivered)
-    first = logic.examples(logic.truths(frames, 0.3), vectors, features)
-    second = logic.examples(logic.truths(delivered, 0.3), vectors, features)
+    first = examples_of(modes_of_regions(frames, 0.3), vectors, features)
+    second = examples_of(modes_of_regions(delivered, 0.3), vectors, features)
     assert first.digest() == second.digest()
