@@ -131,7 +131,7 @@ async def test_one_trace_leads_from_a_request_to_the_retriever(
         ("retriever", "process gaze.needles"),
     ]
     assert [*door, *mined] in ways
-    # The embedder follows whichever it took last: the frame, or what a detector says of it.
+    # The embedder follows whichever it took last: the frame, what a detector says of it, or truth.
     embedded = [
         [
             ("ingest", f"send {topic}"),
@@ -139,7 +139,7 @@ async def test_one_trace_leads_from_a_request_to_the_retriever(
             ("embedder", "send gaze.embedded"),
             ("retriever", "process gaze.embedded"),
         ]
-        for topic in ("gaze.frames", "gaze.predictions")
+        for topic in ("gaze.frames", "gaze.predictions", "gaze.ground-truth")
     ]
     every = [path_to(span, spans)[2:] for span in spans.values()]
     assert [item for item in embedded if item in every]
