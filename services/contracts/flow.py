@@ -45,7 +45,7 @@ READS: Mapping[str, Sequence[Topic]] = {
     "evaluator": (MATCHES,),
     WEBHOOKS: (REANNOTATION_TOPIC,),
     LABEL_STUDIO: (REANNOTATION_TOPIC, GROUND_TRUTH),
-    # The settings name its topic, which is not ours.
+    # The settings name its topic, which another system writes.
     BRIDGE: (),
 }
 """The topics that each service consumes."""

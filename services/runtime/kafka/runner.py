@@ -54,7 +54,7 @@ _FIRST_WAIT_S = 0.1
 _LONGEST_DETAIL = 10_000  # characters; a dead letter must not exceed the topic's size limit
 _LONGEST_TRACEBACK = 50_000
 _LARGEST_WHOLE = MAX_EVENT_BYTES + 256 * 1024
-"""Bytes of a record that fit into a dead letter. Topics that are not ours may have larger ones."""
+"""Bytes of a record that fit into a dead letter. Topics of other systems may have larger ones."""
 _MOST_NAMED = 10  # events in one line of the log
 
 
