@@ -13,7 +13,7 @@ from services.domain.ports.erasure import TombstoneStore
 from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.shortlists import ShortlistStore
-from services.formats.capture_metadata import capture_metadata
+from services.formats.capture_metadata import CaptureMetadata, capture_metadata
 from services.formats.frames import image_of, stored_at
 from services.formats.visible_names import check_names
 from services.ground_truth.drafts import (
@@ -33,7 +33,7 @@ from services.ground_truth.publishing import (
     frame_conflict,
 )
 from services.ingest.api.bodies import FrameMetadata
-from services.runtime.images import ImageLimits, inspect
+from services.runtime.images import ImageFacts, ImageLimits, inspect
 from services.runtime.observability import metrics
 from services.runtime.step import Outbox
 
@@ -141,8 +141,7 @@ class Acceptance:
             A store or the broker is away.
         """
         async with self._decoders:
-            facts = await asyncio.to_thread(inspect, content, self._limits)
-        found = capture_metadata(facts)
+            facts, found = await asyncio.to_thread(self._read, content)
         draft = FrameCaptured(
             frame_id=metadata.frame_id,
             vehicle_id=vehicle.vehicle_id,
@@ -172,6 +171,10 @@ class Acceptance:
     async def erased(self, frame_ids: Collection[FrameId]) -> set[FrameId]:
         """Those of the frames that were erased on request."""
         return await self._tombstones.erased(frame_ids) if self._tombstones else set()
+
+    def _read(self, content: bytes) -> tuple[ImageFacts, CaptureMetadata]:
+        facts = inspect(content, self._limits)
+        return facts, capture_metadata(facts)
 
     async def claimed(self, frame_ids: Sequence[FrameId], vehicle: Vehicle) -> list[bool]:
         """Whether each frame belongs to the vehicle.

@@ -68,7 +68,8 @@ def images_alone(
         )
     if follow:
         run(lambda: _follow(context, images, by, detections), interrupted=_RESUME)
-    _ingest(context, images_opener(images, by, detections), PublishingOptions())
+    else:
+        _ingest(context, images_opener(images, by, detections), PublishingOptions())
 
 
 def video(
