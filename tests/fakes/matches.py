@@ -83,6 +83,11 @@ class InMemoryMatchStore:
             if self._changed_at[key] >= at
         }
 
+    def erase(self, frame_ids: Collection[FrameId]) -> None:
+        """Forget these frames, as the eraser does in the store."""
+        self._latest = {k: match for k, match in self._latest.items() if k[2] not in frame_ids}
+        self.erased += 1
+
     async def erasures(self) -> int:
         return self.erased
 

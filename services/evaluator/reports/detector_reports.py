@@ -76,6 +76,30 @@ class _Tally:
                 )
 
 
+class _Held:
+    """What figures need of all matches; erased frames go by making a new one."""
+
+    def __init__(self, operating_score: float) -> None:
+        self.state = MatchState(operating_score)
+        self.tagged = TaggedFrames()
+        self.pools: defaultdict[DetectorId, LiftPool] = defaultdict(
+            lambda: LiftPool(operating_score)
+        )
+        self.confusions: defaultdict[DetectorId, ConfusionPool] = defaultdict(
+            lambda: ConfusionPool(operating_score)
+        )
+
+    def put(self, matches: Sequence[CategoryMatched]) -> None:
+        """Add matches, or replace them."""
+        # As in the evaluator: matches that it refused as events are stored nevertheless.
+        sound = sound_matches(matches)
+        for match in sound:
+            self.pools[match.detector].put(match)
+            self.confusions[match.detector].put(match)
+            self.tagged.put(match.frame_id, match.tags)
+        self.state.add(sound)
+
+
 class Reports:
     """One report per detector. All matches are read once; later, only those that change."""
 
@@ -86,23 +110,15 @@ class Reports:
         self._needles = needles
         self._score = operating_score
         self._revised = RevisedFrames(matches, clock)
-        self._state = MatchState(operating_score)
-        self._pools: defaultdict[DetectorId, LiftPool] = defaultdict(
-            lambda: LiftPool(operating_score)
-        )
-        self._tagged = TaggedFrames()
-        self._confusions: defaultdict[DetectorId, ConfusionPool] = defaultdict(
-            lambda: ConfusionPool(operating_score)
-        )
+        self._held = _Held(operating_score)
 
     async def take_in(self) -> None:
         """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
         async with self._revised.taken() as frame_ids:
             if frame_ids is None:
-                self._state = MatchState(self._score)
-                self._pools.clear()
+                self._held = _Held(self._score)
             async for matches in self._stored(frame_ids):
-                await asyncio.to_thread(self._put, matches)
+                await asyncio.to_thread(self._held.put, matches)
 
     async def now(self, counts: Counts) -> list[Report]:
         """The reports on all that is stored now, by detector id. One call at a time.
@@ -123,13 +139,13 @@ class Reports:
         await self.take_in()
         return [
             await asyncio.to_thread(self._report, detector, tallies[detector], counts)
-            for detector in sorted({*tallies, *self._pools})
+            for detector in sorted({*tallies, *self._held.pools})
         ]
 
     async def slices(self, detector: DetectorId) -> list[SliceReport]:
         """The frames of each tag compared with all others, on all that `now` has read."""
         found = await asyncio.to_thread(
-            self._state.slices, detector, Subset.ALL, self._tagged.frames
+            self._held.state.slices, detector, Subset.ALL, self._held.tagged.frames
         )
         return [SliceReport.of(part) for part in found]
 
@@ -141,12 +157,12 @@ class Reports:
         return await asyncio.to_thread(self._curves, detector, subset)
 
     def _curves(self, detector: DetectorId, subset: Subset) -> DetectorCurves:
-        figures = self._state.of(detector, subset)
+        figures = self._held.state.of(detector, subset)
         most = sorted(figures, key=lambda name: -figures[name].ground_truths)[:_MOST_CURVES]
         return DetectorCurves.of(
             {category: figures[category] for category in sorted(most)},
-            self._state.score_curves(detector, subset),
-            self._confusions[detector].on(subset),
+            self._held.state.score_curves(detector, subset),
+            self._held.confusions[detector].on(subset),
         )
 
     async def _stored(
@@ -166,21 +182,12 @@ class Reports:
                 some = []
         yield some
 
-    def _put(self, matches: Sequence[CategoryMatched]) -> None:
-        # As in the evaluator: matches that it refused as events are stored nevertheless.
-        sound = sound_matches(matches)
-        for match in sound:
-            self._pools[match.detector].put(match)
-            self._confusions[match.detector].put(match)
-            self._tagged.put(match.frame_id, match.tags)
-        self._state.add(sound)
-
     def _report(self, detector: DetectorId, tally: _Tally, counts: Counts) -> Report:
         evaluations = {
-            subset: evaluate(self._state, detector, subset, self._score) for subset in Subset
+            subset: evaluate(self._held.state, detector, subset, self._score) for subset in Subset
         }
         found = {"needles": tally.errors.total(), "shortlists": tally.shortlists}
-        judged = _judged(tally.predictions, self._pools[detector].modes(tally.predictions))
+        judged = _judged(tally.predictions, self._held.pools[detector].modes(tally.predictions))
         return Report(
             detector=detector,
             counts=counts.model_copy(update=found),
@@ -195,7 +202,7 @@ class Reports:
                 {subset: evaluation.numbers["AP"] for subset, evaluation in evaluations.items()}
             ),
             operating=_operating(evaluations[Subset.ALL]),
-            shortlist=ShortlistReport.of(self._pools[detector].lift(tally.listed)),
+            shortlist=ShortlistReport.of(self._held.pools[detector].lift(tally.listed)),
             calibration=CalibrationReport.of([item for of in judged.values() for item in of]),
             calibration_by_category={
                 category: CalibrationReport.of(item) for category, item in sorted(judged.items())

@@ -125,6 +125,25 @@ async def test_they_are_those_of_reading_everything(seed: int) -> None:
             assert curves == await from_scratch.curves(detector, subset)
 
 
+async def test_erased_frames_leave_no_trace_in_curves() -> None:
+    stored = Stored()
+    frames = random_frames(5, 12)
+    await stored.tell(frames)
+    reports = stored.reports()
+    await reports.now(COUNTS)
+    detector = frames[0].predictions.detector_id
+    before = (await reports.curves(detector, Subset.ALL)).confusion
+
+    stored.matches.erase({frame.frame_id for frame in frames[:6]})
+    await reports.now(COUNTS)
+
+    from_scratch = stored.reports()
+    await from_scratch.now(COUNTS)
+    curves = await reports.curves(detector, Subset.ALL)
+    assert curves == await from_scratch.curves(detector, Subset.ALL)
+    assert curves.confusion != before
+
+
 async def test_only_what_changed_is_read_again() -> None:
     stored = Stored()
     frames = random_frames(1, 6)
