@@ -12,15 +12,15 @@ class Pace:
     Parameters
     ----------
     every_s : least time from one start to the next
-    share : limit of the share of time spent on the work. The first run does not count, because it
-        includes compilation
+    share : limit of the share of time spent on the work. Of two runs in succession, the shorter
+        counts: a single long one includes compilation, or waited for a busy machine
     """
 
     def __init__(self, clock: Clock, *, every_s: float, share: float) -> None:
         self._clock = clock
         self._every_s = every_s
         self._share = share
-        self._warm = False
+        self._took_before_s = 0.0
         self._due_at = clock.monotonic()
 
     def is_due(self) -> bool:
@@ -37,7 +37,7 @@ class Pace:
         began = self._clock.monotonic()
         self._due_at = began + self._every_s
         yield
-        if self._warm:
-            took = self._clock.monotonic() - began
-            self._due_at = began + max(self._every_s, took / self._share)
-        self._warm = True
+        took_s = self._clock.monotonic() - began
+        counted_s = min(took_s, self._took_before_s)
+        self._due_at = began + max(self._every_s, counted_s / self._share)
+        self._took_before_s = took_s

@@ -28,7 +28,7 @@ def test_work_is_due_at_once_and_then_after_a_while() -> None:
 def test_work_takes_no_more_than_its_share_of_the_time() -> None:
     clock = FakeClock()
     pace = Pace(clock, every_s=10, share=0.125)
-    worked(pace, clock, seconds=0)
+    worked(pace, clock, seconds=5)
 
     worked(pace, clock, seconds=5)
 
@@ -38,10 +38,22 @@ def test_work_takes_no_more_than_its_share_of_the_time() -> None:
     assert pace.is_due()
 
 
-def test_how_long_the_first_time_took_does_not_count() -> None:
+def test_a_single_long_run_does_not_postpone_the_next() -> None:
+    """One that includes compilation would hold back figures for minutes."""
     clock = FakeClock()
     pace = Pace(clock, every_s=10, share=0.1)
+    worked(pace, clock, seconds=0)  # there is nothing to compute yet, and nothing compiled
 
     worked(pace, clock, seconds=60)
 
     assert pace.is_due()
+
+
+def test_the_second_long_run_in_succession_postpones_the_next() -> None:
+    clock = FakeClock()
+    pace = Pace(clock, every_s=10, share=0.1)
+    worked(pace, clock, seconds=60)
+
+    worked(pace, clock, seconds=50)
+
+    assert pace.wait_s() == 450
