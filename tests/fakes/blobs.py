@@ -1,5 +1,7 @@
+from collections.abc import Iterator
+
 from services.contracts.errors import MissingImage
-from services.domain.ports.blob_uris import place_in, place_of, uri_of
+from services.domain.ports.blob_uris import SCHEME, place_in, place_of, uri_of
 
 
 class InMemoryBlobs:
@@ -21,3 +23,6 @@ class InMemoryBlobs:
 
     def delete(self, uri: str) -> None:
         self.contents.pop(place_in(uri), None)
+
+    def uris(self) -> Iterator[str]:
+        return (f"{SCHEME}{place}" for place in sorted(self.contents))

@@ -1,6 +1,6 @@
 """A VectorStore in memory."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,6 +63,12 @@ class InMemoryVectors:
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         points = self._points(collection)
         return {point_id: points[point_id][0] for point_id in point_ids if point_id in points}
+
+    async def scan(self, collection: str, at_once: int) -> AsyncIterator[list[Point]]:
+        points = sorted(self._points(collection).items())
+        for first in range(0, len(points), at_once):
+            some = points[first : first + at_once]
+            yield [Point(point_id, unit, payload) for point_id, (unit, payload) in some]
 
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         query = vector.astype(np.float64) / (float(np.linalg.norm(vector)) or 1.0)

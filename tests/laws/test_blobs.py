@@ -46,6 +46,13 @@ def test_the_same_bytes_are_one_blob(blobs: BlobStore) -> None:
     assert blobs.put(b"picture") == blobs.put(b"picture")
 
 
+def test_all_uris_are_listed_in_order(blobs: BlobStore) -> None:
+    assert list(blobs.uris()) == []
+    uris = {blobs.put(str(number).encode()) for number in range(5)}
+
+    assert list(blobs.uris()) == sorted(uris)
+
+
 def test_a_uri_names_its_content(blobs: BlobStore) -> None:
     digest = hashlib.sha256(b"picture").hexdigest()
 

@@ -1,5 +1,7 @@
 """What every VectorStore does: the fake, Qdrant Edge, and qdrant-client in its local mode."""
 
+import asyncio
+import fcntl
 import inspect
 import os
 import signal
@@ -39,6 +41,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
 from services.runtime.stores.vectors_client import ClientVectorStore, translate
 from services.runtime.stores.vectors_edge import EdgeVectorStore
+from services.runtime.stores.vectors_edge_files import copy_edge
 from services.runtime.stores.vectors_edge_names import EdgeNames
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.fakes.vectors import InMemoryVectors
@@ -144,6 +147,29 @@ async def test_loaded_vectors_are_of_unit_length(vectors: VectorStore) -> None:
     assert loaded.keys() == {point_id(1), point_id(2)}
     assert loaded[point_id(1)] == pytest.approx([0.6, 0, 0.8])
     assert loaded[point_id(1)].dtype == np.float32
+
+
+async def test_a_scan_yields_every_point_once_in_the_order_of_ids(vectors: VectorStore) -> None:
+    await vectors.upsert(
+        "signs",
+        [
+            point(number, 3, number, 1, category="stop", score=number / 2)
+            for number in range(9, 0, -1)
+        ],
+    )
+    pages = [page async for page in vectors.scan("signs", 4)]
+
+    assert [UUID(p.point_id).int for page in pages for p in page] == list(range(1, 10))
+    assert [len(page) for page in pages] == [4, 4, 1]
+    last = pages[-1][0]
+    assert last.payload == {"category": "stop", "score": 4.5}
+    (stored,) = (await vectors.load("signs", [last.point_id])).values()
+    np.testing.assert_array_equal(last.vector, stored)
+
+
+async def test_a_scan_of_nothing_yields_nothing(vectors: VectorStore) -> None:
+    assert [page async for page in vectors.scan("lamps", 4) if page] == []
+    assert [page async for page in vectors.scan("signs", 4) if page] == []
 
 
 async def test_deleted_points_are_gone_and_deleting_again_is_fine(vectors: VectorStore) -> None:
@@ -309,6 +335,38 @@ async def test_edge_keeps_points_and_aliases_when_it_is_opened_again(tmp_path: P
     await again.close()
 
     assert [hit.point_id for hit in hits] == [point_id(1)]
+
+
+async def test_edge_is_copied_while_it_is_open_and_the_copy_has_what_was_acknowledged(
+    tmp_path: Path,
+) -> None:
+    store = EdgeVectorStore.open(tmp_path / "edge")
+    await store.ensure("signs", 3, keywords=[], numbers=[])
+    await store.upsert("signs", [point(number, number, 1, 0) for number in range(1, 6)])
+    await store.alias({"live": "signs"})
+
+    await asyncio.to_thread(copy_edge, tmp_path / "edge", tmp_path / "copy")
+
+    await store.delete("signs", [point_id(1)])
+    copied = EdgeVectorStore.open(tmp_path / "copy")
+    assert [UUID(p.point_id).int async for page in copied.scan("live", 2) for p in page] == [
+        *range(1, 6)
+    ]
+    await copied.close()
+    await store.close()
+
+
+async def test_writes_to_edge_wait_while_another_process_copies_it(tmp_path: Path) -> None:
+    store = EdgeVectorStore.open(tmp_path)
+    await store.ensure("signs", 3, keywords=[], numbers=[])
+    with (tmp_path / ".writes.lock").open("a") as copying:
+        fcntl.flock(copying, fcntl.LOCK_EX)
+        write = asyncio.create_task(store.upsert("signs", [point(1, 1, 0, 0)]))
+        assert await store.count("signs", Where()) == 0
+        assert not write.done()
+    await write
+    assert await store.count("signs", Where()) == 1
+    await store.close()
 
 
 async def test_edge_finds_the_nearest_among_quantised_vectors(

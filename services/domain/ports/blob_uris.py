@@ -28,6 +28,12 @@ def uri_of(content: bytes) -> str:
     return f"{SCHEME}{place_of(content)}"
 
 
+def uri_at(place: str) -> str | None:
+    """The URI of the blob at a path within its store; None if the path is no blob's."""
+    uri = f"{SCHEME}{place}"
+    return uri if _RELATIVE.fullmatch(uri) else None
+
+
 def place_in(uri: str) -> str:
     """The path within its store that a URI names; the store opens no other path.
 

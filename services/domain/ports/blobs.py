@@ -1,5 +1,6 @@
 """The blob store's protocol: image bytes by their sha256, so equal images are one blob."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 
@@ -37,5 +38,15 @@ class BlobStore(Protocol):
             The store does not answer, or refuses.
         MissingImage
             The URI names no blob.
+        """
+        ...
+
+    def uris(self) -> Iterator[str]:
+        """The URIs of all blobs, in order; blobs put or deleted meanwhile may be among them.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
         """
         ...

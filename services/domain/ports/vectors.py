@@ -1,6 +1,6 @@
 """The protocol of the vector store (Qdrant, server or Edge): search by similarity."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -179,6 +179,13 @@ class VectorStore(CollectionNames, Protocol):
 
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         """The unit vectors of these ids that exist."""
+        ...
+
+    def scan(self, collection: str, at_once: int) -> AsyncIterator[list[Point]]:
+        """Every point, with its unit vector, in lists of at most this many, in the order of ids.
+
+        Points that are there when the scan begins, and are not deleted meanwhile, are all yielded.
+        """
         ...
 
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:

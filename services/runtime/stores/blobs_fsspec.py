@@ -19,11 +19,14 @@ from services.contracts.errors import (
     MissingPart,
     StoreUnavailable,
 )
-from services.domain.ports.blob_uris import place_in, place_of, uri_of
+from services.domain.ports.blob_uris import place_in, place_of, uri_at, uri_of
 from services.domain.ports.blobs import BlobStore
 
 _ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
 """Protocols with atomic writes; elsewhere a blob is written to a temporary name and renamed."""
+
+_PREFIXES = tuple(f"{number:02x}" for number in range(256))
+"""The folders of a store."""
 
 _DRIVERS = frozenset({"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"})
 """Packages whose errors s3fs, gcsfs and adlfs raise as they are, without making them OSErrors, such
@@ -125,6 +128,9 @@ class LazyBlobs:
     def delete(self, uri: str) -> None:
         self._blobs.delete(uri)
 
+    def uris(self) -> Iterator[str]:
+        return self._blobs.uris()
+
 
 class FolderBlobs:
     """Blobs in a folder of this machine, durable once `put` returns."""
@@ -153,6 +159,19 @@ class FolderBlobs:
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
                 _sync(path.parent)
+
+    def uris(self) -> Iterator[str]:
+        for prefix in _PREFIXES:
+            with accessing(self._folder.as_uri()):
+                folder = self._folder / prefix
+                names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+            yield from _uris_of(prefix, names)
+
+
+def _uris_of(prefix: str, names: list[str]) -> Iterator[str]:
+    """The URIs of the blobs among the files of a folder, in order."""
+    found = (uri_at(f"{prefix}/{name}") for name in sorted(names))
+    return (uri for uri in found if uri is not None)
 
 
 def _make_durable_folder(folder: Path) -> None:
@@ -218,6 +237,13 @@ class FsspecBlobs:
         place = place_in(uri)
         with accessing(f"{self._root}/{place}"), suppress(FileNotFoundError):
             self._files.rm_file(f"{self._folder}/{place}")
+
+    def uris(self) -> Iterator[str]:
+        for prefix in _PREFIXES:
+            names: list[str] = []
+            with accessing(self._root), suppress(FileNotFoundError):
+                names = self._files.ls(f"{self._folder}/{prefix}", detail=False)
+            yield from _uris_of(prefix, [name.rpartition("/")[2] for name in names])
 
     def _size(self, path: str) -> int | None:
         try:

@@ -1,7 +1,7 @@
 """Wrappers that measure how long store operations take."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pymongo.monitoring import (
@@ -87,6 +87,10 @@ class TimedBlobs:
         with measured("blobs", "delete"):
             self._blobs.delete(uri)
 
+    def uris(self) -> Iterator[str]:
+        # Not measured: it takes as long as whoever reads it.
+        return self._blobs.uris()
+
 
 class TimedVectors:
     """A VectorStore that is measured."""
@@ -127,6 +131,10 @@ class TimedVectors:
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         with measured("vectors", "load"):
             return await self._vectors.load(collection, point_ids)
+
+    def scan(self, collection: str, at_once: int) -> AsyncIterator[list[Point]]:
+        # Not measured: it takes as long as whoever reads it.
+        return self._vectors.scan(collection, at_once)
 
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         with measured("vectors", "nearest"):

@@ -1,7 +1,7 @@
 """Vectors on a Qdrant server."""
 
 import ssl
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -212,6 +212,27 @@ class ClientVectorStore:
         except _NoCollectionError:
             return {}
         return {PointId(str(r.id)): np.asarray(r.vector, np.float32) for r in records}
+
+    async def scan(self, collection: str, at_once: int) -> AsyncIterator[list[Point]]:
+        following = None
+        while True:
+            try:
+                with _translated(f"reading {collection}"):
+                    records, following = await self._client.scroll(
+                        collection,
+                        limit=at_once,
+                        offset=following,
+                        with_payload=True,
+                        with_vectors=True,
+                    )
+            except _NoCollectionError:
+                return
+            yield [
+                Point(PointId(str(r.id)), np.asarray(r.vector, np.float32), r.payload or {})
+                for r in records
+            ]
+            if following is None:
+                return
 
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         if limit < 1:

@@ -3,11 +3,12 @@
 import asyncio
 import fcntl
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import IO
+from uuid import UUID
 
 import numpy as np
 import qdrant_edge as edge
@@ -35,6 +36,7 @@ from services.runtime.stores.vectors_edge_files import (
     create_collection,
     load_shard,
     vector_config,
+    writing_to,
 )
 from services.runtime.stores.vectors_edge_names import EdgeNames, synced
 
@@ -146,6 +148,15 @@ class EdgeVectorStore:
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         return await asyncio.to_thread(self._load, collection, point_ids)
 
+    async def scan(self, collection: str, at_once: int) -> AsyncIterator[list[Point]]:
+        following: PointId | None = None
+        while True:
+            points, following = await asyncio.to_thread(self._page, collection, following, at_once)
+            if points:
+                yield points
+            if following is None:
+                return
+
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         if limit < 1:
             return []
@@ -167,7 +178,7 @@ class EdgeVectorStore:
     def _ensure(
         self, collection: str, dimension: int, keywords: Sequence[str], numbers: Sequence[str]
     ) -> None:
-        with self._opening, _translated(f"creating {collection}"):
+        with self._opening, _translated(f"creating {collection}"), writing_to(self._folder):
             path = self._path(collection)
             if not path.exists():
                 create_collection(
@@ -189,7 +200,7 @@ class EdgeVectorStore:
             edge.Point(point.point_id, np.asarray(point.vector, np.float32), dict(point.payload))  # type: ignore[arg-type]  # takes arrays too
             for point in points
         ]
-        with writing, _translated(f"writing to {collection}"):
+        with writing, _translated(f"writing to {collection}"), writing_to(self._folder):
             shard.update(edge.UpdateOperation.upsert_points(rows))
             self._keep(collection, shard, len(rows))
             self._quantise(collection, shard, len(rows))
@@ -227,7 +238,7 @@ class EdgeVectorStore:
         if found is None:
             return
         shard, writing = found
-        with writing, _translated(f"deleting from {collection}"):
+        with writing, _translated(f"deleting from {collection}"), writing_to(self._folder):
             shard.update(edge.UpdateOperation.delete_points([*point_ids]))
             shard.flush()
 
@@ -243,6 +254,27 @@ class EdgeVectorStore:
             for record in records
             if isinstance(record.vector, list | np.ndarray) and len(record.vector)
         }
+
+    def _page(
+        self, collection: str, first: PointId | None, at_once: int
+    ) -> tuple[list[Point], PointId | None]:
+        """Points from an id on, and the id that comes after them."""
+        found = self._shard(collection)
+        if found is None:
+            return [], None
+        request = edge.ScrollRequest(
+            offset=UUID(first) if first else None,
+            limit=at_once,
+            with_payload=True,
+            with_vector=True,
+        )
+        with _translated(f"reading {collection}"):
+            records, following = found[0].scroll(request)
+        points = [
+            Point(PointId(str(r.id)), np.asarray(r.vector, np.float32), r.payload or {})
+            for r in records
+        ]
+        return points, PointId(str(following)) if following else None
 
     def _nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:
         found = self._shard(collection)
@@ -283,7 +315,7 @@ class EdgeVectorStore:
         return counted
 
     def _close(self) -> None:
-        with self._opening, _translated("closing"):
+        with self._opening, _translated("closing"), writing_to(self._folder):
             for shard, writing in self._shards.values():
                 with writing:
                     shard.flush()
@@ -310,13 +342,17 @@ class EdgeVectorStore:
             if path.name not in self._shards:
                 if not path.exists():
                     return None
-                shard = load_shard(path)
-                if vector_config(path).get("quantization_config"):
-                    self._quantised.add(path.name)
-                    # Quantise the points that were too few for that before the last close.
-                    shard.optimize()
-                self._shards[path.name] = shard, Lock()
+                with writing_to(self._folder):
+                    self._shards[path.name] = self._load_shard(path), Lock()
             return self._shards[path.name]
+
+    def _load_shard(self, path: Path) -> edge.EdgeShard:
+        shard = load_shard(path)
+        if vector_config(path).get("quantization_config"):
+            self._quantised.add(path.name)
+            # Quantise the points that were too few for that before the last close.
+            shard.optimize()
+        return shard
 
     def _path(self, collection: str) -> Path:
         if collection.startswith(".") or "/" in collection:
