@@ -76,11 +76,16 @@ def fewest_detections(split: Split) -> FloatArray:
     return -most_detections(split)
 
 
-def lowest_top_score(split: Split) -> FloatArray:
-    """Frames whose surest detection is the least sure."""
+def highest_top_score(split: Split) -> FloatArray:
+    """Frames by their surest detection."""
     top = np.zeros(len(split.data.units))
     np.maximum.at(top, split.data.frames.frame, split.data.frames.scores)
-    return -top
+    return top
+
+
+def lowest_top_score(split: Split) -> FloatArray:
+    """The same, from the other end."""
+    return -highest_top_score(split)
 
 
 def nearest_frame(split: Split) -> FloatArray:
@@ -112,6 +117,7 @@ RANKINGS: Final[Mapping[str, Ranking]] = {
     "fewest detections": fewest_detections,
     "most detections": most_detections,
     "lowest top score": lowest_top_score,
+    "highest top score": highest_top_score,
     "nearest frame": nearest_frame,
     SUM: sum_of_scores,
     MODEL: expected_misses,

@@ -5,6 +5,9 @@ haystack is corrected: its frames become examples, and its listed regions are ve
 model learns from reference and corrections, as the retriever's does. Its evidence on the rest of
 the haystack is left as it is, or corrected by what the first plan's evidence said and what came of
 it: by a line in log odds (Platt, 1999), or by isotonic regression.
+
+Last, the regions that a plan lists: what evidence predicts of their needles' modes, and what comes
+true.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +25,11 @@ from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.mining import logistic
 from services.domain.mining.failure_model import Method
 from services.domain.shortlists.strategies import worst_frames
-from services.domain.statistics.calibration import calibration
+from services.domain.statistics.calibration import Calibration, calibration
 from services.runtime.settings import Settings
 
 FIRST_BUDGET = 0.10
+LISTED_BUDGET = 0.15
 ENOUGH = 30
 """Verdicts of a category from which it has a line of its own."""
 THRESHOLD = Settings().shortlist_evidence
@@ -145,6 +149,33 @@ def figures(forecasts: Sequence[Forecast]) -> tuple[float, float, float]:
     return (found.error if found else float("nan")), float(above.sum()), share
 
 
+def listed_calibration(data: DataSet, seed: int) -> Calibration | None:
+    """The evidence of listed regions for their needles' modes, where it is a probability."""
+    haystack = haystack_of(data, seed)
+    _, listed = by_strategy(worst_frames)(data, haystack, seed, LISTED_BUDGET)
+    models = {task.category: LEARNT.model(task) for task in tasks(data, haystack, seed)}
+    evidence: list[float] = []
+    fails: list[bool] = []
+    for place, mode in listed:
+        model = models[int(data.category[place])]
+        if mode is not None and model.method(mode) is Method.LOGISTIC:
+            row = data.vectors["crop"][[place]]
+            evidence += model.evidence(mode, row, row, data.features[[place]]).tolist()
+            fails.append(data.modes[place] == mode)
+    return calibration(evidence, fails)
+
+
+def print_listed(out: Console, data: DataSet, seeds: Sequence[int]) -> None:
+    """Means over seeds of what `listed_calibration` finds."""
+    found = [one for seed in seeds if (one := listed_calibration(data, seed)) is not None]
+    table = Table(title=f"{data.name}: listed regions at {LISTED_BUDGET:.0%}", title_justify="left")
+    for name in ("regions", "predicted", "came true", "error", "by chance"):
+        table.add_column(name)
+    columns = ("count", "predicted", "came_true", "error", "by_chance")
+    table.add_row(*(figure([float(getattr(one, name)) for one in found], 3) for name in columns))
+    out.print(table)
+
+
 def main() -> None:
     """Print a table for each data set."""
     seeds = options(__doc__).parse_args().seeds
@@ -164,6 +195,7 @@ def main() -> None:
             cells = [figure([one[column] for one in every], 3) for column in range(3)]
             table.add_row(name, *cells)
         out.print(table)
+        print_listed(out, data, seeds)
 
 
 if __name__ == "__main__":

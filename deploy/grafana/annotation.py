@@ -194,13 +194,14 @@ ANNOTATION = Board(
                     (
                         _worth("lift", 'draw="random"', "over random"),
                         _worth("lift", 'draw="lowest_score"', "over lowest scores"),
+                        _worth("lift", 'draw="highest_score"', "over highest scores"),
                     ),
                 ),
                 Chart(
                     7,
                     "Yield",
                     "Share of false positives among shortlisted regions with ground truth, and"
-                    " among those of both draws.",
+                    " among those of the draws.",
                     "percentunit",
                     (_worth("yield", 'bound="value"', "{{draw}}"),),
                 ),

@@ -37,6 +37,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 random_yield=report.shortlist.random_yield,
                 lift=report.shortlist.lift,
                 lowest_yield=report.shortlist.lowest_yield,
+                highest_yield=report.shortlist.highest_yield,
                 gain=report.shortlist.gain,
                 intervals=report.shortlist.intervals,
                 queue={

@@ -52,6 +52,7 @@ def rendered(report: Report) -> RenderableType:
         *_titled(
             f"False positives among {report.shortlist.regions:,} shortlisted regions",
             _shortlist(report),
+            *_recovered(report),
             _calibration(report),
         ),
     )
@@ -165,13 +166,26 @@ def _shortlist(report: Report) -> RenderableType:
         ("shortlist yield", "yield", _share(figures.found), _share),
         ("random draw", "random_yield", _share(figures.random_yield), _share),
         ("lowest scores", "lowest_yield", _share(figures.lowest_yield), _share),
+        ("highest scores", "highest_yield", _share(figures.highest_yield), _share),
         ("lift", "lift", _times(figures.lift), _times),
         ("over lowest scores", "lift_over_lowest", _times(figures.lift_over_lowest), _times),
+        ("over highest scores", "lift_over_highest", _times(figures.lift_over_highest), _times),
         ("gain", "gain", _share(figures.gain), _share),
     )
     return _facts(
         [(name, value, _between(figures.intervals.get(key), as_)) for name, key, value, as_ in rows]
     )
+
+
+def _recovered(report: Report) -> Iterator[RenderableType]:
+    figures = report.ap_recovered
+    if figures is not None:
+        yield Text(
+            f"AP of H recovered by repairing the false positives on {figures.frames:,} listed"
+            f" frames: {figures.shortlisted:.4f} ({_between(figures.interval, '{:.4f}'.format)});"
+            f" on as many random frames {figures.random:.4f}, on those of the highest scores"
+            f" {figures.highest_scores:.4f}"
+        )
 
 
 def _calibration(report: Report) -> RenderableType:
@@ -183,7 +197,8 @@ def _calibration(report: Report) -> RenderableType:
     return Text(
         f"evidence predicted that {_share(figures.predicted)} fail as the needle does;"
         f" {_share(figures.came_true)} do; expected calibration error {_number(figures.error)}"
-        f" over {figures.count:,} regions",
+        f" over {figures.count:,} listed regions, the likeliest ones (by chance alone, up to"
+        f" {_number(figures.error_by_chance)})",
         style="dim",
     )
 

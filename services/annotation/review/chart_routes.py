@@ -62,6 +62,7 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
                 series("shortlist", lambda row: row.found),
                 series("random draw", lambda row: row.random_yield),
                 series("lowest scores", lambda row: row.lowest_yield),
+                series("highest scores", lambda row: row.highest_yield),
             ],
             from_zero=True,
         ),

@@ -2,12 +2,14 @@
 
 Each draw takes, per category, drive and hour, as many of the detector's shown regions as are
 shortlisted there, so that easy drives or dark hours do not bias the comparison. One draw is random,
-with an exact expectation; one takes the lowest scores, as active learning does. Only regions of
-frames with ground truth can be drawn or judged.
+with an exact expectation; one takes the lowest scores, as active learning does; one the highest.
+Only regions of frames with ground truth can be drawn or judged.
 
 Regions of one frame are correlated, so the bootstrap resamples frames: Poisson(1) weights (Hanley
 and MacGibbon, 2006), the same for all figures, so that the interval of a ratio accounts for what
-its parts share.
+its parts share. Where all listed regions are wrong, or none is, resampling shows no variation: 99
+of 99 would have the interval 100% to 100%. So shares have Wilson's interval, and ratios take such a
+share's variation from its Jeffreys posterior.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,6 +28,7 @@ from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.mining.failure_model import FailureMode
 from services.domain.statistics.intervals import middle_95
 from services.domain.statistics.resampling import Interval
+from services.domain.statistics.significance import wilson_interval
 
 _REPLICATES: Final = 400
 _SEED: Final = 95
@@ -51,8 +54,8 @@ class Lift:
     Attributes
     ----------
     found : of the shortlisted regions
-    random, lowest : of as many at random, and of as many with the lowest scores
-    over_random, over_lowest : `found` divided by them; None where they are 0
+    random, lowest, highest : of as many at random, with the lowest, and with the highest scores
+    over_random, over_lowest, over_highest : `found` divided by them; None where they are 0
     gain : (found - random) / (1 - random): 0 is the random draw, 1 is perfect; None if random is 1
     confirmed, rejected : the shortlisted regions behind this
     """
@@ -60,8 +63,10 @@ class Lift:
     found: Interval
     random: Interval
     lowest: Interval
+    highest: Interval
     over_random: Interval | None
     over_lowest: Interval | None
+    over_highest: Interval | None
     gain: Interval | None
     confirmed: int
     rejected: int
@@ -132,25 +137,14 @@ class LiftPool:
         frames, frame = np.unique(pool["frame"], return_inverse=True)
         wrong = pool["mode"] >= 0
         regions = _Pool(
-            frame, stratum, wrong, listed_rows, _lowest(stratum, pool["score"], listed_rows)
+            frame,
+            stratum,
+            wrong,
+            listed_rows,
+            lowest=_first(stratum, pool["score"], listed_rows),
+            highest=_first(stratum, -pool["score"], listed_rows),
         )
-        draw = np.random.default_rng(_SEED)
-        # One replicate at a time: the weights of all would take 3 kB per frame.
-        shares = [regions.shares(np.ones(frames.size, np.int64))] + [
-            regions.shares(draw.poisson(1, frames.size)) for _ in range(_REPLICATES)
-        ]
-        found, random, lowest = np.array(shares).T
-        confirmed = int(np.count_nonzero(listed_rows & wrong))
-        return Lift(
-            found=_interval(found),
-            random=_interval(random),
-            lowest=_interval(lowest),
-            over_random=_ratio(found, random),
-            over_lowest=_ratio(found, lowest),
-            gain=_ratio(found - random, 1 - random),
-            confirmed=confirmed,
-            rejected=int(np.count_nonzero(listed_rows)) - confirmed,
-        )
+        return regions.lift(frames.size)
 
     def _pooled(self) -> NDArray[Any]:
         return np.concatenate([np.zeros(0, _REGION), *self._regions.values()])
@@ -171,28 +165,59 @@ def _places(digests: NDArray[Any], regions: Sequence[RegionId]) -> IntArray:
     return np.where(theirs[order[at]] == digests, order[at], -1)
 
 
-def _lowest(stratum: IntArray, score: FloatArray, listed: BoolArray) -> BoolArray:
-    """(N,) bool, the regions with the lowest scores: per stratum, as many as are listed."""
-    order = np.lexsort((score, stratum))
+def _first(stratum: IntArray, rank: FloatArray, listed: BoolArray) -> BoolArray:
+    """(N,) bool, the regions of lowest rank: per stratum, as many as are listed."""
+    order = np.lexsort((rank, stratum))
     first = np.searchsorted(stratum[order], stratum[order], side="left")
-    rank = np.arange(len(order)) - first
+    place = np.arange(len(order)) - first
     chosen = np.zeros(len(order), np.bool_)
-    chosen[order] = rank < np.bincount(stratum[listed], minlength=stratum.max() + 1)[stratum[order]]
+    chosen[order] = (
+        place < np.bincount(stratum[listed], minlength=stratum.max() + 1)[stratum[order]]
+    )
     return chosen
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """N regions: their frame and stratum, and whether each is wrong, listed, in the lowest draw."""
+    """N regions: their frame and stratum, and whether each is wrong, listed, in a draw by score."""
 
     frame: IntArray
     stratum: IntArray
     wrong: BoolArray
     listed: BoolArray
     lowest: BoolArray
+    highest: BoolArray
 
-    def shares(self, frame_weights: IntArray) -> tuple[float, float, float]:
-        """Shares that are wrong: listed, random draw, lowest scores; NaN without any weight."""
+    def lift(self, frames: int) -> Lift:
+        """The lift of the listed regions; frames are numbered below `frames`."""
+        draw = np.random.default_rng(_SEED)
+        # One replicate at a time: the weights of all would take 3 kB per frame.
+        replicates = [self.shares(np.ones(frames, np.int64))] + [
+            self.shares(draw.poisson(1, frames)) for _ in range(_REPLICATES)
+        ]
+        everywhere = np.ones_like(self.wrong)
+        supports = (self.listed, everywhere, self.lowest, self.highest)
+        shares = [
+            _Share(drawn, np.unique(self.frame[rows]).size)
+            for drawn, rows in zip(np.array(replicates).T, supports, strict=True)
+        ]
+        found, random, lowest, highest = (share.varied(draw) for share in shares)
+        confirmed = int(np.count_nonzero(self.listed & self.wrong))
+        return Lift(
+            found=shares[0].interval(),
+            random=shares[1].interval(),
+            lowest=shares[2].interval(),
+            highest=shares[3].interval(),
+            over_random=_ratio(found, random),
+            over_lowest=_ratio(found, lowest),
+            over_highest=_ratio(found, highest),
+            gain=_ratio(found - random, 1 - random),
+            confirmed=confirmed,
+            rejected=int(np.count_nonzero(self.listed)) - confirmed,
+        )
+
+    def shares(self, frame_weights: IntArray) -> tuple[float, float, float, float]:
+        """Shares that are wrong: listed, random, lowest, highest; NaN without any weight."""
         weights = frame_weights[self.frame].astype(np.float64)
         every, wrong, listed = (
             np.bincount(self.stratum, weights * of).astype(np.float64)
@@ -203,12 +228,34 @@ class _Pool:
             _share(weights * self.listed, self.wrong),
             _share(listed, expected),
             _share(weights * self.lowest, self.wrong),
+            _share(weights * self.highest, self.wrong),
         )
 
 
 def _share(weights: FloatArray, values: FloatArray | BoolArray) -> float:
     total = float(weights.sum())
     return float((weights * values).sum()) / total if total else float("nan")
+
+
+class _Share(NamedTuple):
+    """A share of regions, then its replicates, and the number of frames that they are on."""
+
+    drawn: FloatArray
+    frames: int
+
+    def interval(self) -> Interval:
+        """Wilson's, for as many independent regions as vary like the replicates do."""
+        share, variance = float(self.drawn[0]), float(np.nanvar(self.drawn[1:]))
+        trials = share * (1 - share) / variance if variance else self.frames
+        return Interval(share, *wilson_interval(share, trials))
+
+    def varied(self, draw: np.random.Generator) -> FloatArray:
+        """The replicates; of a share that they do not vary, draws from its Jeffreys posterior."""
+        if np.nanvar(self.drawn[1:]) > 0:
+            return self.drawn
+        wrong = self.drawn[0] * self.frames
+        rest = draw.beta(wrong + 0.5, self.frames - wrong + 0.5, len(self.drawn) - 1)
+        return np.concatenate([self.drawn[:1], rest])
 
 
 def _interval(drawn: FloatArray) -> Interval:

@@ -12,6 +12,7 @@ import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameHash, FrameId
 from services.domain.detection.coco import IntArray
+from services.domain.metrics.ap_recovered import ApRecovered, ap_recovered
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.frame_order import FrameOrder
 from services.domain.metrics.index_layout import EARLIEST, View, microseconds
@@ -159,6 +160,11 @@ class MatchState:
         samples = [sample.of(subset.word) for sample in self._index.samples(numbers)]
         members = {tag: self._frames.among(frame_ids) for tag, frame_ids in tagged.items()}
         return ranked_slices(samples, members, self._score)
+
+    def ap_recovered(self, detector: DetectorId) -> ApRecovered | None:
+        """What repairing the shortlisted frames would gain; see `ap_recovered`."""
+        numbers = [number for curve, number in self._curves.items() if curve[0] == detector]
+        return ap_recovered(self._index.samples(numbers), self._frames.vehicle.size)
 
     def frame_count(self, detector: DetectorId, subset: Subset) -> int:
         """The number of frames of the subset that have a match."""

@@ -74,13 +74,19 @@ class Sample:
         """The matches of some frames: (F,) bool, by number."""
         return self._taken(frames[self.match_frame], frames[self.frame])
 
+    def without(self, gone: BoolArray) -> "Sample":
+        """The same without some detections: (D,) bool."""
+        everything = np.ones(self.match_frame.size, np.bool_)
+        return self._of(everything, ~gone)
+
     def renumbered(self, numbers: Column) -> "Sample":
         """The same with other frame numbers: (F,) int32, by the present ones."""
         return replace(self, match_frame=numbers[self.match_frame], frame=numbers[self.frame])
 
     def _taken(self, matches: BoolArray, detections: BoolArray) -> "Sample":
-        if matches.all():
-            return self
+        return self if matches.all() else self._of(matches, detections)
+
+    def _of(self, matches: BoolArray, detections: BoolArray) -> "Sample":
         return Sample(
             *(column[matches] for column in (self.match_frame, self.match_part, self.truths)),
             *(column[detections] for column in (self.frame, self.part)),
@@ -100,6 +106,16 @@ def interval(samples: Sequence[Sample], frames: int) -> Interval | None:
         return None
     # A pivotal interval may reach beyond what mAP can be.
     return Interval(found.value, max(found.low, 0.0), min(found.high, 1.0))
+
+
+def mean_ap(samples: Iterable[Sample], frames: int) -> float:
+    """The mAP over some categories, without an interval; NaN where no ground truth defines it.
+
+    Parameters
+    ----------
+    frames : the number of frame numbers
+    """
+    return _mean_ap(samples, np.ones(frames, np.int64))
 
 
 def difference(first: Sequence[Sample], second: Sequence[Sample], frames: int) -> Interval | None:

@@ -101,8 +101,10 @@ _LIFT = {
     "yield": (metrics.SHORTLIST_YIELD, ("shortlist",)),
     "random_yield": (metrics.SHORTLIST_YIELD, ("random",)),
     "lowest_yield": (metrics.SHORTLIST_YIELD, ("lowest_score",)),
+    "highest_yield": (metrics.SHORTLIST_YIELD, ("highest_score",)),
     "lift": (metrics.SHORTLIST_LIFT, ("random",)),
     "lift_over_lowest": (metrics.SHORTLIST_LIFT, ("lowest_score",)),
+    "lift_over_highest": (metrics.SHORTLIST_LIFT, ("highest_score",)),
     "gain": (metrics.SHORTLIST_GAIN, ()),
 }
 

@@ -24,6 +24,7 @@ from services.evaluator.reports.report import (
     CalibrationReport,
     Counts,
     OperatingReport,
+    RecoveredReport,
     Report,
     ShortlistReport,
 )
@@ -148,6 +149,11 @@ class Reports:
             self._held.state.slices, detector, Subset.ALL, self._held.tagged.frames
         )
         return [SliceReport.of(part) for part in found]
+
+    async def ap_recovered(self, detector: DetectorId) -> RecoveredReport | None:
+        """What repairing the shortlisted frames would gain, on all that `now` has read."""
+        found = await asyncio.to_thread(self._held.state.ap_recovered, detector)
+        return None if found is None else RecoveredReport.of(found)
 
     async def curves(self, detector: DetectorId, subset: Subset) -> DetectorCurves:
         """A detector's curves on a subset, on all that `now` has read. One call at a time.

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, DetectorId
+from services.domain.metrics.ap_recovered import ApRecovered
 from services.domain.metrics.error_costs import ErrorCosts
 from services.domain.metrics.lift import Lift
 from services.domain.metrics.subsets import Subset
@@ -62,10 +63,14 @@ class ShortlistReport(_Part):
     """Expected share in a random draw."""
     lowest_yield: float | None = None
     """Share in a draw of the lowest scores."""
+    highest_yield: float | None = None
+    """Share in a draw of the highest scores."""
     lift: float | None = None
     """`yield / random_yield`."""
     lift_over_lowest: float | None = None
     """`yield / lowest_yield`."""
+    lift_over_highest: float | None = None
+    """`yield / highest_yield`."""
     gain: float | None = None
     """`(yield - random_yield) / (1 - random_yield)`: 0 is the random draw, 1 is perfect."""
     intervals: dict[str, tuple[float, float]] = {}
@@ -85,8 +90,10 @@ class ShortlistReport(_Part):
             "yield": lift.found,
             "random_yield": lift.random,
             "lowest_yield": lift.lowest,
+            "highest_yield": lift.highest,
             "lift": lift.over_random,
             "lift_over_lowest": lift.over_lowest,
+            "lift_over_highest": lift.over_highest,
             "gain": lift.gain,
         }
         values = {name: interval.value for name, interval in named.items() if interval is not None}
@@ -99,14 +106,44 @@ class ShortlistReport(_Part):
         )
 
 
+class RecoveredReport(_Part):
+    """AP recovered: what mAP of H gains once the false positives on some of its frames are gone."""
+
+    frames: int
+    """Shortlisted frames with ground truth; the draws have as many."""
+    shortlisted: float
+    interval: tuple[float, float]
+    """Of `shortlisted`, 95%."""
+    random: float
+    """Mean over random draws of frames."""
+    highest_scores: float
+    """By the frames with the highest scores."""
+
+    @classmethod
+    def of(cls, found: ApRecovered) -> Self:
+        """The report of what was recovered."""
+        shortlisted = found.shortlisted
+        return cls(
+            frames=found.frames,
+            shortlisted=shortlisted.value,
+            interval=(shortlisted.low, shortlisted.high),
+            random=found.random,
+            highest_scores=found.highest,
+        )
+
+
 class CalibrationReport(_Part):
     """Calibration of the evidence of logistic models, as the probability of the needle's mode.
 
-    Over shortlisted regions whose frames have ground truth; None where there are none.
+    Over shortlisted regions whose frames have ground truth; None where there are none. These are
+    the regions with the most evidence, so the error over all regions is smaller. Evidence by
+    contrast or similarity is no probability, and does not count.
     """
 
     error: float | None = None
     """Expected calibration error over ten bins."""
+    error_by_chance: float | None = None
+    """95% of samples of `count` regions have a smaller error where evidence is exactly right."""
     predicted: float | None = Field(alias="said", default=None)
     """Mean evidence. The JSON calls it `said`, which scripts read."""
     came_true: float | None = None
@@ -121,6 +158,7 @@ class CalibrationReport(_Part):
             return cls()
         return cls(
             error=found.error,
+            error_by_chance=found.by_chance,
             predicted=found.predicted,
             came_true=found.came_true,
             count=found.count,
@@ -139,6 +177,8 @@ class Report(_Part):
     order_holds: bool | None
     operating: OperatingReport
     shortlist: ShortlistReport
+    ap_recovered: RecoveredReport | None = None
+    """By the shortlisted frames; None unless requested, or without any."""
     calibration: CalibrationReport
     calibration_by_category: dict[Category, CalibrationReport]
     """Of the categories with judged regions."""
@@ -150,6 +190,10 @@ class Report(_Part):
     def with_curves(self, curves: DetectorCurves, slices: Sequence[SliceReport]) -> Self:
         """A copy of the report with curves and slices."""
         return self.model_copy(update={"curves": curves, "slices": tuple(slices)})
+
+    def with_recovered(self, recovered: RecoveredReport | None) -> Self:
+        """A copy of the report with AP recovered."""
+        return self.model_copy(update={"ap_recovered": recovered})
 
     def with_costs(self, error_costs: ErrorCosts) -> Self:
         """A copy of the report with error costs."""

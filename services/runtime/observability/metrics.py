@@ -393,12 +393,12 @@ REBUILD_SECONDS = Gauge(
 SHORTLIST_YIELD = Gauge(
     "gazeloop_shortlist_yield",
     "Share of false positives among shortlisted regions with ground truth, and among as many drawn"
-    " from the same categories, drives and hours: shortlist, random or lowest_score.",
+    " from the same categories, drives and hours: shortlist, random, lowest_score, highest_score.",
     ["detector", "draw", "bound"],
 )
 SHORTLIST_LIFT = Gauge(
     "gazeloop_shortlist_lift",
-    "Yield of shortlists divided by that of a draw: random or lowest_score.",
+    "Yield of shortlists divided by that of a draw: random, lowest_score or highest_score.",
     ["detector", "draw", "bound"],
 )
 SHORTLIST_GAIN = Gauge(

@@ -27,6 +27,7 @@ class Figures:
     lift: float | None
     queue: Mapping[str, int]
     lowest_yield: float | None = None
+    highest_yield: float | None = None
     gain: float | None = None
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """95% confidence intervals of yields, lift and gain, by their names in the report."""

@@ -360,6 +360,7 @@ async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) 
                 lift=2.0,
                 queue={"open": 3 - hour, "started": hour, "done": 0},
                 lowest_yield=0.6,
+                highest_yield=0.1,
                 gain=0.54,
                 intervals={"lift": (1.7, 2.3)},
             )
@@ -370,7 +371,10 @@ async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) 
     assert "latest: R 0.500, H 0.420, S \u2013, H\u2212S 0.450" in page
     assert page.count('class="curve c2" d="M') == 4  # H, the random draw, lift's least, started
     assert "latest: lift 2.00, 95% low 1.70, 95% high 2.30" in page
-    assert "latest: shortlist 0.700, random draw 0.350, lowest scores 0.600" in page
+    assert (
+        "latest: shortlist 0.700, random draw 0.350, lowest scores 0.600, highest scores 0.100"
+        in page
+    )
 
 
 async def test_budgets_are_empty_before_there_are_shortlists(ana: Browser) -> None:

@@ -79,6 +79,7 @@ async def test_both_formats_hold_what_the_stores_do(ana: Browser, tmp_path: Path
         "lift": 2.0,
         "queue.open": 3.0,
         "lowest_yield": None,
+        "highest_yield": None,
         "gain": None,
     }
 

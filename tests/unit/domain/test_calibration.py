@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from services.domain.statistics.calibration import Calibration, calibration
@@ -20,5 +21,20 @@ def test_overconfidence_is_its_excess() -> None:
 
 
 def test_certainty_is_in_the_last_bin_and_nothing_says_nothing() -> None:
-    assert calibration([1.0], [True]) == Calibration(0.0, 1.0, 1.0, 1)
+    assert calibration([1.0], [True]) == Calibration(0.0, 0.0, 1.0, 1.0, 1)
     assert calibration([], []) is None
+
+
+def test_right_probabilities_are_seldom_further_off_than_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    below = 0
+    for _ in range(100):
+        stated = rng.uniform(0.3, 1.0, 30)
+        found = calibration(stated.tolist(), (rng.random(30) < stated).tolist())
+        assert found is not None
+        below += found.error <= found.by_chance
+    assert 88 <= below <= 99
+    few, many = (calibration([0.5] * n, [True, False] * (n // 2)) for n in (10, 1000))
+    assert few is not None
+    assert many is not None
+    assert few.by_chance > 5 * many.by_chance

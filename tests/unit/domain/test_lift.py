@@ -10,6 +10,7 @@ from services.contracts.events import ErrorType, Split
 from services.contracts.identity import DriveId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched, categories_of
 from services.domain.metrics.lift import Lift, LiftPool, Stratum
+from services.domain.statistics.significance import wilson_interval
 from tests import samples
 
 
@@ -73,6 +74,48 @@ def test_the_lowest_scores_are_as_many_as_are_listed() -> None:
     assert value.over_lowest is not None
     assert value.over_lowest.value == 2.0
     assert value.random.value == 0.75
+
+
+def test_the_highest_scores_are_as_many_as_are_listed() -> None:
+    matches = [match("a", (0.9, True), (0.8, False), (0.6, True), (0.55, True))]
+
+    value = lift(matches, "a/2", "a/3")
+
+    assert value is not None
+    assert value.highest.value == 0.5
+    assert value.over_highest is not None
+    assert value.over_highest.value == 2.0
+
+
+def test_a_share_of_one_has_wilsons_interval_and_widens_the_lift() -> None:
+    matches = [match(f"w{i}", (0.9, True)) for i in range(99)]
+    matches += [match(f"r{i}", (0.9, False)) for i in range(400)]
+
+    value = lift(matches, *(f"w{i}/0" for i in range(99)))
+
+    assert value is not None
+    assert value.found.value == 1.0
+    assert (value.found.low, value.found.high) == pytest.approx(wilson_interval(1.0, 99))
+    assert value.gain is not None
+    assert value.gain.low == pytest.approx(0.97, abs=0.02)
+    nothing = lift(matches, *(f"r{i}/0" for i in range(50)))
+    assert nothing is not None
+    assert (nothing.found.low, nothing.found.high) == pytest.approx(wilson_interval(0.0, 50))
+    assert nothing.over_random is not None
+    assert nothing.over_random.high > 0
+
+
+def test_a_share_is_as_uncertain_as_its_independent_regions() -> None:
+    rng = np.random.default_rng(1)
+    wrong = rng.random(100) < 0.7
+    matches = [match(f"f{i}", *((0.9, bool(wrong[i])) for _ in range(5))) for i in range(100)]
+
+    value = lift(matches, *(f"f{i}/{k}" for i in range(100) for k in range(5)))
+
+    assert value is not None
+    width = value.found.high - value.found.low
+    low, high = wilson_interval(float(wrong.mean()), 100)  # not 500
+    assert width == pytest.approx(high - low, rel=0.15)
 
 
 def test_strata_weigh_by_what_is_listed_there() -> None:

@@ -103,7 +103,7 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
     assert set(document) == {
         *("detector", "counts", "needles_by_error_type", "error_costs", "map", "order_holds"),
         *("operating", "shortlist", "calibration", "calibration_by_category", "curves"),
-        "slices",
+        *("slices", "ap_recovered"),
     }
     assert set(document["counts"]) == {
         *("frames", "predictions", "ground_truth", "needles", "shortlists", "dead_letters"),
@@ -117,7 +117,8 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
         *("true_positives", "false_positives", "false_negatives"),
     }
     assert set(document["shortlist"]) == {
-        *("yield", "random_yield", "lowest_yield", "lift", "lift_over_lowest", "gain"),
+        *("yield", "random_yield", "lowest_yield", "highest_yield"),
+        *("lift", "lift_over_lowest", "lift_over_highest", "gain"),
         *("intervals", "confirmed", "rejected", "regions"),
     }
 
@@ -172,7 +173,7 @@ async def test_shortlists_are_weighed_against_a_random_draw() -> None:
     outcome = report.shortlist
     assert (outcome.found, outcome.random_yield, outcome.lift, outcome.gain) == (1.0, 0.5, 2.0, 1.0)
     assert (outcome.confirmed, outcome.rejected, outcome.regions) == (2, 0, 2)
-    assert outcome.intervals["yield"] == (1.0, 1.0)
+    assert outcome.intervals["yield"] == pytest.approx((0.342, 1.0), abs=1e-3)  # Wilson's, of two
     assert outcome.intervals["random_yield"][0] < 0.5 < outcome.intervals["random_yield"][1]
     assert report.counts == COUNTS.model_copy(update={"needles": 1, "shortlists": 1})
     assert report.needles_by_error_type[ErrorType.BACKGROUND] == 1
@@ -207,6 +208,7 @@ async def test_evidence_is_held_against_what_came_true_where_it_was_learnt() -> 
     calibration = report.calibration
     assert calibration.model_dump(by_alias=True) == {
         "error": 0.75,
+        "error_by_chance": 0.0,
         "said": 1.0,
         "came_true": 0.25,
         "count": 4,

@@ -1,0 +1,90 @@
+"""AP recovered: what mAP of the haystack gains once the false positives on some frames are gone.
+
+False positives are those at IoU .5, whatever their score; mAP is over all IoU thresholds. Listed
+frames are compared with as many random frames, and with as many frames of the highest scores.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.metrics.subsets import SHORTLISTED, Subset
+from services.domain.statistics.resampling import Interval, Sample, difference, mean_ap
+
+_DRAWS: Final = 20
+_SEED: Final = 95
+_FIRST = np.uint16(1)
+
+
+@dataclass(frozen=True)
+class ApRecovered:
+    """AP recovered by repairing equally many haystack frames.
+
+    Attributes
+    ----------
+    frames : the number of shortlisted frames with ground truth
+    shortlisted : with its 95% interval, from resampling frames
+    random : the mean over random draws
+    highest : by the frames with the highest scores
+    """
+
+    frames: int
+    shortlisted: Interval
+    random: float
+    highest: float
+
+
+def ap_recovered(samples: Sequence[Sample], frames: int) -> ApRecovered | None:
+    """AP recovered by the shortlisted frames; None without any, or without ground truth in H.
+
+    Parameters
+    ----------
+    samples : one per category, over all parts
+    frames : the number of frame numbers
+    """
+    haystack = [sample.of(Subset.H.word) for sample in samples]
+    seen, listed = np.zeros(frames, np.bool_), np.zeros(frames, np.bool_)
+    for sample in haystack:
+        seen[sample.match_frame] = True
+        listed[sample.match_frame[sample.match_part == SHORTLISTED]] = True
+    count = int(listed.sum())
+    gained = difference(_repaired(haystack, listed), haystack, frames) if count else None
+    if gained is None:
+        return None
+    before = mean_ap(haystack, frames)
+    pool, draw = np.flatnonzero(seen), np.random.default_rng(_SEED)
+    drawn = [draw.choice(pool, count, replace=False) for _ in range(_DRAWS)]
+    surest = np.argsort(-_highest_scores(haystack, frames)[pool], kind="stable")[:count]
+
+    def recovered(numbers: IntArray) -> float:
+        chosen = np.zeros(frames, np.bool_)
+        chosen[numbers] = True
+        return mean_ap(_repaired(haystack, chosen), frames) - before
+
+    return ApRecovered(
+        frames=count,
+        shortlisted=gained,
+        random=float(np.mean([recovered(numbers) for numbers in drawn])),
+        highest=recovered(pool[surest]),
+    )
+
+
+def _repaired(samples: Sequence[Sample], frames: BoolArray) -> list[Sample]:
+    """The samples without the false positives on these frames: (F,) bool."""
+    return [sample.without(_wrong(sample) & frames[sample.frame]) for sample in samples]
+
+
+def _wrong(sample: Sample) -> BoolArray:
+    counts, right = sample.counted & _FIRST > 0, sample.positive & _FIRST > 0
+    return np.asarray(counts & ~right)
+
+
+def _highest_scores(samples: Sequence[Sample], frames: int) -> FloatArray:
+    """(F,), the highest score on each frame; below 0 without detections."""
+    highest = np.full(frames, -1.0)
+    for sample in samples:
+        np.maximum.at(highest, sample.frame, sample.score.astype(np.float64))
+    return highest

@@ -1,0 +1,77 @@
+"""What repairing listed frames gains, where the right answer is known."""
+
+import pytest
+
+from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade, Split
+from services.contracts.identity import Category, DetectorId, FrameId
+from services.domain.metrics.average_precision import twelve
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
+from tests.unit.domain import oracle
+
+DETECTOR = DetectorId("d@1")
+SIGN = Category("sign")
+TRUE, FALSE = (10.0, 10.0, 40.0, 40.0), (200.0, 200.0, 40.0, 40.0)
+
+
+def frame(name: str, right: float, wrong: float | None = None) -> oracle.Frame:
+    """A frame with one sign that is found, and perhaps a false positive."""
+    found = [Detection(category=SIGN, score=right, bbox=TRUE)]
+    if wrong is not None:
+        found.append(Detection(category=SIGN, score=wrong, bbox=FALSE))
+    frame_id = FrameId(name)
+    return oracle.Frame(
+        PredictionsMade(frame_id=frame_id, detector="d", version="1", detections=tuple(found)),
+        FrameAnnotated(frame_id=frame_id, annotations=(Annotation(category=SIGN, bbox=TRUE),)),
+    )
+
+
+def haystack_ap(*frames: oracle.Frame) -> float:
+    state = MatchState(0.5)
+    state.add([match for item in frames for match in oracle.matched(item)])
+    value = twelve(state.of(DETECTOR, Subset.H).values())["AP"]
+    assert value is not None
+    return value
+
+
+def test_repaired_frames_have_no_false_positives_and_the_reference_plays_no_part() -> None:
+    listed = [frame(f"s{i}", 0.6, 0.9 - i / 100) for i in range(3)]
+    rest = [frame(f"r{i}", 0.7 + i / 100, 0.75) for i in range(12)]
+    reference = frame("q", 0.1, 0.99)
+    state = MatchState(0.5)
+    state.add([m for item in listed for m in oracle.matched(item, shortlisted=True)])
+    state.add([m for item in rest for m in oracle.matched(item)])
+    state.add(oracle.matched(reference, split=Split.REFERENCE))
+
+    found = state.ap_recovered(DETECTOR)
+
+    repaired = [frame(f"s{i}", 0.6) for i in range(3)]
+    expected = haystack_ap(*repaired, *rest) - haystack_ap(*listed, *rest)
+    assert found is not None
+    assert found.frames == 3
+    assert found.shortlisted.value == pytest.approx(expected, abs=1e-9)
+    assert found.shortlisted.low < expected < found.shortlisted.high
+    # The three highest scores are those of the listed frames.
+    assert found.highest == pytest.approx(expected, abs=1e-9)
+    assert 0 < found.random < expected
+
+
+def test_random_frames_gain_the_share_of_the_errors_that_they_have() -> None:
+    frames = [frame(f"{i:02d}", 0.5, 0.9) for i in range(40)]
+    state = MatchState(0.5)
+    for number, item in enumerate(frames):
+        state.add(oracle.matched(item, shortlisted=number < 10))
+
+    found = state.ap_recovered(DETECTOR)
+
+    assert found is not None
+    # All frames are alike, so any ten gain the same.
+    assert found.random == pytest.approx(found.shortlisted.value, abs=1e-9)
+
+
+def test_without_shortlisted_frames_nothing_is_recovered() -> None:
+    state = MatchState(0.5)
+    state.add(oracle.matched(frame("r", 0.6, 0.9)))
+
+    assert state.ap_recovered(DETECTOR) is None
+    assert MatchState(0.5).ap_recovered(DETECTOR) is None
