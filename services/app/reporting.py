@@ -5,7 +5,9 @@ from services.domain.metrics.subsets import Subset
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts, Report
+from services.evaluator.versions.reading import StoredVersions
 from services.runtime.clock import SystemClock
+from services.runtime.stores.opening import Stores
 
 
 async def read_reports(app: App, dead_letters: int) -> list[Report]:
@@ -44,3 +46,14 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
         report.with_costs(costs[report.detector]) if report.detector in costs else report
         for report in found
     ]
+
+
+def stored_versions(stores: Stores, operating_score: float) -> StoredVersions:
+    """What compares detector versions in these stores."""
+    return StoredVersions(
+        stores.frames,
+        stores.matches,
+        stores.needles,
+        stores.family_marks.families,
+        operating_score,
+    )

@@ -38,6 +38,17 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
                 " yield."
             ),
         ),
+        "compare": (
+            "compare_command",
+            (
+                "Compare two detector versions on the same frames: what is fixed, better, worse,"
+                " broken."
+            ),
+        ),
+        "gate": (
+            "gate_command",
+            "End with 0 if a new detector version is good enough, else with 1: for pipelines.",
+        ),
         "families": (
             "families_command",
             "Print families of needles, labels to check again, and families that merged or split.",

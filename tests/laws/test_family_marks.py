@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.contracts.identity import FamilyId, NeedleId
+from services.contracts.identity import DetectorId, FamilyId, NeedleId
 from services.domain.mining.family_changes import Change, FamilyChange
 from services.domain.ports.family_marks import FamilyMarks, Mark
 from services.runtime.stores.family_marks import MongoFamilyMarks
@@ -60,3 +60,10 @@ async def test_merges_and_splits_are_recorded_once_the_latest_first(marks: Famil
     split = FamilyChange(Change.SPLIT, FamilyId("a"), FamilyId("c"), 1)
     assert await marks.changes(10) == [(LATER, split), (NOW, merged)]
     assert await marks.changes(1) == [(LATER, split)]
+
+
+async def test_the_families_of_a_detector_are_found_at_once(marks: FamilyMarks) -> None:
+    await marks.show({**families("a", "b"), IDS[2]: Mark(suspicion=0.5)}, NOW)
+
+    assert await marks.families(NEEDLES[0].detector) == {IDS[0]: "a", IDS[1]: "b"}
+    assert await marks.families(DetectorId("other@1")) == {}

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameHash, FrameId
-from services.domain.detection.coco import IntArray
+from services.domain.detection.coco import BoolArray, IntArray
 from services.domain.metrics.ap_recovered import ApRecovered, ap_recovered
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.frame_order import FrameOrder
@@ -158,8 +158,11 @@ class MatchState:
         """
         numbers = [number for curve, number in self._curves.items() if curve[0] == detector]
         samples = [sample.of(subset.word) for sample in self._index.samples(numbers)]
-        members = {tag: self._frames.among(frame_ids) for tag, frame_ids in tagged.items()}
-        return ranked_slices(samples, members, self._score)
+        return ranked_slices(samples, self.members(tagged), self._score)
+
+    def members(self, tagged: Mapping[Tag, Collection[FrameId]]) -> dict[Tag, BoolArray]:
+        """The frames of each tag as (F,) bool, by the frame numbers of a snapshot."""
+        return {tag: self._frames.among(frame_ids) for tag, frame_ids in tagged.items()}
 
     def ap_recovered(self, detector: DetectorId) -> ApRecovered | None:
         """What repairing the shortlisted frames would gain; see `ap_recovered`."""

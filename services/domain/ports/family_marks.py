@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from services.contracts.identity import NeedleId
+from services.contracts.identity import DetectorId, FamilyId, NeedleId
 from services.domain.mining.family_changes import FamilyChange
 
 
@@ -49,4 +49,8 @@ class FamilyMarks(Protocol):
 
     async def of(self, needle_id: NeedleId) -> Mark:
         """The mark of one needle."""
+        ...
+
+    async def families(self, detector: DetectorId) -> dict[NeedleId, FamilyId]:
+        """The family of each of a detector's needles that is in one."""
         ...

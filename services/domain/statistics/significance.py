@@ -1,6 +1,6 @@
 """P-values and bounds of the classical tests that reports use.
 
-SciPy has them all, and would add 110 MB to every image for these five functions; it is the oracle
+SciPy has them all, and would add 110 MB to every image for these functions; it is the oracle
 of their tests.
 """
 
@@ -68,6 +68,16 @@ def holm_rejected(p_values: Sequence[float], level: float) -> list[bool]:
             break
         rejected[i] = True
     return rejected
+
+
+def sign_test_p_value(successes: int, trials: int) -> float:
+    """The exact two-sided p-value of equally likely successes and failures.
+
+    Of paired outcomes, those that differ are the trials (McNemar's test, exact).
+    """
+    extreme = max(successes, trials - successes)
+    ways = sum(math.comb(trials, k) for k in range(extreme, trials + 1))
+    return min(1.0, float(2 * ways / 2**trials))
 
 
 def wilson_interval(share: float, trials: float) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from pymongo import UpdateOne
 
-from services.contracts.identity import FamilyId, NeedleId
+from services.contracts.identity import DetectorId, FamilyId, NeedleId
 from services.domain.mining.family_changes import Change, FamilyChange, family_changes
 from services.domain.ports.family_marks import Mark
 from services.runtime.stores.mongo import Database, Document, translated, write
@@ -79,6 +79,12 @@ class MongoFamilyMarks:
             found = await self._needles.find_one({"_id": needle_id}, _FIELDS)
         part: Document = (found or {}).get("mark", {})
         return Mark(**part)
+
+    async def families(self, detector: DetectorId) -> dict[NeedleId, FamilyId]:
+        wanted: Document = {"detector": detector, "mark.family": {"$type": "string"}}
+        with translated():
+            found = await self._needles.find(wanted, {"mark.family": 1}).to_list()
+        return {document["_id"]: FamilyId(document["mark"]["family"]) for document in found}
 
 
 def _documents(marks: Mapping[NeedleId, Mark]) -> dict[NeedleId, Document]:

@@ -33,11 +33,11 @@ def evaluate_files(ground_truth: Path, detections: Path, *options: str) -> Resul
     return evaluate("--ground-truth", ground_truth, "--predictions", detections, *options)
 
 
-def examples() -> Iterator[tuple[str, list[str]]]:
-    """The commands of the page, with the lines that it shows below each."""
+def examples(page: Path = DOCS / "evaluate-files.md") -> Iterator[tuple[str, list[str]]]:
+    """The commands of a page, with the lines that it shows below each."""
     lines: list[str] = []
     command = ""
-    for line in (DOCS / "evaluate-files.md").read_text().splitlines():
+    for line in page.read_text().splitlines():
         if line.startswith("    $ "):
             if command:
                 yield command, lines

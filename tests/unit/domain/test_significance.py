@@ -10,6 +10,7 @@ from services.domain.statistics.significance import (
     holm_rejected,
     kolmogorov_smirnov_p_value,
     normal_p_value,
+    sign_test_p_value,
     wilson_upper_bound,
 )
 
@@ -53,3 +54,9 @@ def test_holm_rejects_what_its_adjusted_p_values_reject(seed: int) -> None:
 
 def test_holm_of_nothing_rejects_nothing() -> None:
     assert holm_rejected([], 0.05) == []
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 6), (3, 6), (5, 7), (1, 5), (400, 1000)])
+def test_the_sign_test_is_scipys_exact_binomial_test(successes: int, trials: int) -> None:
+    expected = stats.binomtest(successes, trials).pvalue
+    assert sign_test_p_value(successes, trials) == pytest.approx(expected, rel=1e-9)
