@@ -45,8 +45,12 @@ from services.contracts.identity import (
     VehicleId,
 )
 from services.domain.dead_letters import Letter, fold_letters
+from services.domain.metrics.confusion import ConfusionPool
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.subsets import Subset
 from services.domain.ports.held_corrections import HeldCorrection, Question
 from services.domain.shortlists.budgets import Budget
+from services.evaluator.curves import DetectorCurves
 from services.ground_truth.answers import held_id_of
 from services.runtime.http.tokens import Authenticator, issue
 from services.runtime.settings import Settings
@@ -55,7 +59,8 @@ from services.runtime.stores.mongo import connect
 from services.runtime.stores.opening import Stores, open_stores
 from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox
-from tests.samples import frame_matched
+from tests.samples import frame_matched, published
+from tests.unit.domain import oracle
 
 STOP = Category("stop sign")
 UNKNOWN = Category("Stop_sgn")
@@ -208,6 +213,21 @@ async def report_budgets(stores: Stores) -> None:
     )
     own = BudgetReport(DetectorId("ods@1"), sizes, spent, held_back, frames)
     await stores.budgets.show([other, own])
+
+
+async def show_curves(stores: Stores) -> dict[Category, int]:
+    """Matches of a dozen frames with their curves; returns the objects of each category."""
+    matches = [m for frame in oracle.random_frames(3, 12) for m in oracle.matched(frame)]
+    await stores.matches.record(published(matches))
+    detector, state, pool = DetectorId("d@1"), MatchState(0.5), ConfusionPool(0.5)
+    state.add(matches)
+    for match in matches:
+        pool.put(match)
+    figures = state.of(detector, Subset.ALL)
+    curves = state.score_curves(detector, Subset.ALL)
+    content = DetectorCurves.of(figures, curves, pool.on(Subset.ALL)).model_dump_json()
+    await stores.curves.put(detector, Subset.ALL, content.encode())
+    return {category: part.ground_truths for category, part in figures.items()}
 
 
 def version_by(who: str, frame_id: str, *annotations: Annotation) -> FrameAnnotated:

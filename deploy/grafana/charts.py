@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+PRECISION = "none"
+"""The unit of average precision, which has three decimals everywhere, as pycocotools prints it."""
+PRECISION_DECIMALS = 3
+
 
 class Shape(StrEnum):
     """How a chart is drawn."""

@@ -1,6 +1,6 @@
 """For ML engineers: what a detector version gets wrong."""
 
-from deploy.grafana.charts import Board, Chart, Query, Row, Shape
+from deploy.grafana.charts import PRECISION, Board, Chart, Query, Row, Shape
 from deploy.grafana.queries import (
     CATEGORY,
     CHOSEN,
@@ -26,7 +26,7 @@ DETECTOR = Board(
                     1,
                     "AP by category",
                     "Average precision of each category over all frames, IoU .50 to .95.",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(
                             "category:gazeloop_category_ap:max"
@@ -42,7 +42,7 @@ DETECTOR = Board(
                     "AP on shortlisted frames",
                     "AP of each category on shortlisted frames. The lower it is below the AP of"
                     " all frames, the better the shortlists.",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(
                             "category:gazeloop_category_ap:max"
@@ -57,7 +57,7 @@ DETECTOR = Board(
                     3,
                     "Versions side by side",
                     "mAP, AP50 and AP75 over all frames, for every selected version.",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(f'{MEAN_AP}{{{CHOSEN}, subset="all"}}', "{{detector}} mAP"),
                         Query(
@@ -145,7 +145,7 @@ DETECTOR = Board(
                     "AP cost by error type",
                     "AP at IoU .50 that would be gained if only errors of this type were fixed"
                     " (TIDE's dAP).",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(
                             f"max by (detector, error_type) (gazeloop_error_cost{{{CHOSEN}}})",
@@ -163,7 +163,7 @@ DETECTOR = Board(
                     "mAP with its confidence interval",
                     "mAP over all frames, with its 95% confidence interval. A wide interval means"
                     " few frames.",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(f'{MEAN_AP}{{{CHOSEN}, subset="all"}}', "{{detector}}"),
                         Query(
@@ -178,7 +178,7 @@ DETECTOR = Board(
                     "mAP of the last hour, day and week",
                     "mAP of the frames captured in each window, to compare recent frames with"
                     " older ones.",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(
                             "avg by (detector, window)"
@@ -192,7 +192,7 @@ DETECTOR = Board(
                     "Versions against each other",
                     "Difference in mAP of two versions on the same frames, with its 95%"
                     " confidence interval. If the interval contains 0, the versions may be equal.",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(
                             "avg by (detector, other, bound)"

@@ -33,7 +33,15 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from deploy.grafana.boards import BOARDS
-from deploy.grafana.charts import Board, Chart, PageLink, Query, Shape
+from deploy.grafana.charts import (
+    PRECISION,
+    PRECISION_DECIMALS,
+    Board,
+    Chart,
+    PageLink,
+    Query,
+    Shape,
+)
 
 FOLDER = Path(__file__).parent / "dashboards"
 _SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -123,6 +131,8 @@ def _panel(chart: Chart) -> Panel:
         .height(_HEIGHT)
         .span(chart.width)
     )
+    if chart.unit == PRECISION:
+        panel = panel.decimals(PRECISION_DECIMALS)
     if chart.meanings:
         panel = panel.mappings([_mapping(chart.meanings)])
     if chart.link is not None:

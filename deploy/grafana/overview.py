@@ -1,6 +1,6 @@
 """The first dashboard to open."""
 
-from deploy.grafana.charts import Board, Chart, Query, Row, Shape
+from deploy.grafana.charts import PRECISION, Board, Chart, Query, Row, Shape
 from deploy.grafana.queries import (
     CATEGORY,
     CHOSEN,
@@ -29,7 +29,7 @@ OVERVIEW = Board(
                     "Mean average precision (COCO, IoU .50 to .95) of the haystack H, the"
                     " shortlisted frames S, the rest H-S and the reference R. If mAP(H-S) > mAP(H)"
                     " > mAP(S), the shortlists contain the frames on which the detector fails.",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(
                             f'{MEAN_AP}{{{CHOSEN}, subset=~"R|H|S|H-S"}}',
@@ -42,7 +42,7 @@ OVERVIEW = Board(
                     3,
                     "Margins of the order",
                     "mAP(H-S) - mAP(H) and mAP(H) - mAP(S). Below 0 the order is violated.",
-                    "percentunit",
+                    PRECISION,
                     (gap("H-S", "H"), gap("H", "S")),
                     good_above=0,
                 ),

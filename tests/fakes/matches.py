@@ -76,6 +76,21 @@ class InMemoryMatchStore:
             ):
                 yield match
 
+    async def in_frame_order(
+        self,
+        detector: DetectorId,
+        *,
+        categories: Collection[Category] | None = None,
+        after: FrameId | None = None,
+    ) -> AsyncIterator[CategoryMatched]:
+        found = [
+            match
+            async for match in self.scan(detector=detector, categories=categories)
+            if after is None or match.frame_id > after
+        ]
+        for match in sorted(found, key=lambda match: match.frame_id):
+            yield match
+
     async def revised_since(self, at: datetime) -> set[Revised]:
         return {
             Revised(match.frame_id, match.detector, match.category, match.revision)

@@ -20,3 +20,13 @@ async def test_the_latest_curves_of_each_detector_and_subset_are_found(curves: C
 
     assert await curves.find("ods@1", Subset.S) == b'{"scores": []}'
     assert await curves.find("ods@1", Subset.REST) == b"1"
+
+
+async def test_detectors_with_curves_are_listed_once_each(curves: CurveStore) -> None:
+    assert await curves.detectors() == []
+
+    for detector in ("ods@2", "b|c@1"):
+        for subset in Subset:
+            await curves.put(detector, subset, b"{}")
+
+    assert await curves.detectors() == ["b|c@1", "ods@2"]

@@ -11,6 +11,7 @@ import pytest
 from services.contracts.errors import ConflictingRevision
 from services.contracts.events import FrameEmbedded, ShortlistPublished, Split
 from services.contracts.identity import (
+    Category,
     DetectorId,
     FamilyId,
     FrameId,
@@ -355,6 +356,26 @@ async def test_matches_are_found_by_detector_category_and_split(stores: Stores) 
     )
     assert [match async for match in found] == [wanted]
     assert await stores.matches.categories() == ["crossing", "stop sign"]
+
+
+async def test_matches_of_a_detector_are_read_in_the_order_of_their_frames(stores: Stores) -> None:
+    for frame_id in ("f3", "f1", "f2"):
+        await stores.matches.record([samples.frame_matched(frame_id)])
+    await stores.matches.record([samples.frame_matched("f0", category="yield")])
+
+    async def ids(after: str | None, *categories: str) -> list[str]:
+        found = stores.matches.in_frame_order(
+            samples.DETECTOR,
+            categories=[*map(Category, categories)] or None,
+            after=FrameId(after) if after else None,
+        )
+        return [match.frame_id async for match in found]
+
+    assert await ids(None) == ["f0", "f1", "f2", "f3"]
+    assert await ids("f1") == ["f2", "f3"]
+    assert await ids(None, "yield") == ["f0"]
+    other = stores.matches.in_frame_order(DetectorId("nothing@1"))
+    assert [match async for match in other] == []
 
 
 async def test_needles_are_remembered_even_when_an_old_match_brings_them(stores: Stores) -> None:

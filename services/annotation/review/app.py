@@ -13,6 +13,7 @@ from services.annotation.review.budget_routes import budget_routes
 from services.annotation.review.chart_routes import chart_routes
 from services.annotation.review.context import DeadLetters, ReviewContext
 from services.annotation.review.corrections import Corrector
+from services.annotation.review.counted_routes import counted_routes
 from services.annotation.review.curve_routes import curve_routes
 from services.annotation.review.dead_letter_routes import dead_letter_routes
 from services.annotation.review.frame_routes import frame_routes
@@ -123,6 +124,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         frame_routes,
         chart_routes,
         curve_routes,
+        counted_routes,
         budget_routes,
         question_routes,
         dead_letter_routes,

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from fastapi import APIRouter, Request, Response
 
-from services.annotation.review.charts import Chart, Series, chart
+from services.annotation.review.charts import Chart, Interval, Series, chart
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
@@ -44,8 +44,9 @@ def chart_routes(context: ReviewContext, pages: Pages) -> APIRouter:
 
 
 def _charts(rows: Sequence[Figures]) -> list[Chart]:
-    def series(name: str, value: Callable[[Figures], float | None]) -> Series:
-        return Series(name, [(row.at, value(row)) for row in rows])
+    def series(name: str, value: Callable[[Figures], float | None], interval: str = "") -> Series:
+        intervals = [_interval(row, interval) for row in rows] if interval else []
+        return Series(name, [(row.at, value(row)) for row in rows], intervals)
 
     return [
         chart(
@@ -59,10 +60,10 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
             "Share of shortlisted regions that are false positives, compared with draws of"
             " equal size from the same drives and hours.",
             [
-                series("shortlist", lambda row: row.found),
-                series("random draw", lambda row: row.random_yield),
-                series("lowest scores", lambda row: row.lowest_yield),
-                series("highest scores", lambda row: row.highest_yield),
+                series("shortlist", lambda row: row.found, "yield"),
+                series("random draw", lambda row: row.random_yield, "random_yield"),
+                series("lowest scores", lambda row: row.lowest_yield, "lowest_yield"),
+                series("highest scores", lambda row: row.highest_yield, "highest_yield"),
             ],
             from_zero=True,
         ),
@@ -70,11 +71,7 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
             "Lift",
             "Yield divided by the yield of a random draw, with its 95% confidence interval. 1 is no"
             " better than random.",
-            [
-                series("lift", lambda row: row.lift),
-                series("95% low", _bound("lift", 0)),
-                series("95% high", _bound("lift", 1)),
-            ],
+            [series("lift", lambda row: row.lift, "lift")],
             digits=2,
             from_zero=True,
         ),
@@ -82,11 +79,7 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
             "Gain",
             "Share found of the false positives that a random draw would miss. 0 is no better than"
             " random, 1 finds all.",
-            [
-                series("gain", lambda row: row.gain),
-                series("95% low", _bound("gain", 0)),
-                series("95% high", _bound("gain", 1)),
-            ],
+            [series("gain", lambda row: row.gain, "gain")],
             digits=2,
             from_zero=True,
         ),
@@ -108,8 +101,9 @@ def _map_of(subset: str) -> Callable[[Figures], float | None]:
     return lambda row: row.map.get(subset)
 
 
-def _bound(name: str, end: int) -> Callable[[Figures], float | None]:
-    return lambda row: row.intervals[name][end] if name in row.intervals else None
+def _interval(row: Figures, name: str) -> Interval | None:
+    bounds = row.intervals.get(name)
+    return (bounds[0], bounds[1]) if bounds else None
 
 
 def _queued(progress: ReviewProgress) -> Callable[[Figures], float | None]:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby, zip_longest
+from typing import TypeVar
 
 WIDTH, HEIGHT = 520.0, 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 10.0, 10.0, 24.0
@@ -17,30 +19,50 @@ _STEPS_S = (
     *(days * _DAY_S for days in (1, 2, 7, 14, 28, 91, 182)),
 )
 """Candidate distances between ticks of the time axis; an axis has at most _TICKS of them."""
+_ALONE = 3.0
+"""Half the width of the band of a single value."""
+Interval = tuple[float, float]
 _NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Series:
-    """The values of one curve in time order; None where the value is undefined."""
+    """The values of one curve in time order; None where the value is undefined.
+
+    Attributes
+    ----------
+    intervals : by point the 95% interval of its value; empty if the series has none
+    """
 
     name: str
     points: Sequence[tuple[datetime, float | None]]
+    intervals: Sequence[Interval | None] = ()
 
     @property
     def last(self) -> float | None:
         """The latest value."""
         return next((value for _, value in reversed(self.points) if value is not None), None)
 
+    @property
+    def last_interval(self) -> Interval | None:
+        """The interval of the latest value."""
+        pairs = zip(reversed(self.points), reversed(self.intervals), strict=False)
+        return next((interval for (_, value), interval in pairs if value is not None), None)
+
 
 @dataclass(frozen=True)
 class Curve:
-    """A series in SVG units; one path per stretch without a gap."""
+    """A series in SVG units; one path, and one band, per stretch without a gap."""
 
     name: str
     paths: Sequence[str]
+    bands: Sequence[str]
     end: tuple[float, float] | None
     last: float | None
+    last_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +74,7 @@ class Chart:
     curves: Sequence[Curve]
     y_ticks: Sequence[tuple[float, str]]
     x_ticks: Sequence[tuple[float, str]]
-    rows: Sequence[tuple[datetime, Sequence[float | None]]]
+    rows: Sequence[tuple[datetime, Sequence[tuple[float | None, Interval | None]]]]
     digits: int
 
     @property
@@ -70,9 +92,10 @@ def chart(
     ----------
     from_zero : whether the value axis begins at zero, as counts and ratios need
     """
-    thin = [Series(item.name, _thinned(item.points)) for item in series]
+    thin = [Series(item.name, _thinned(item.points), _thinned(item.intervals)) for item in series]
     times = [at for item in thin for at, _ in item.points]
     values = [value for item in thin for _, value in item.points if value is not None]
+    values += [end for item in thin for interval in item.intervals if interval for end in interval]
     low, high, step = _span(values, from_zero=from_zero)
     first, last = (min(times), max(times)) if times else (_NEVER, _NEVER)
     length = (last - first).total_seconds()
@@ -85,17 +108,11 @@ def chart(
         share = (value - low) / (high - low)
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
-    points_by_series = [
-        [(x(at), None if value is None else y(value)) for at, value in item.points] for item in thin
-    ]
     ticks = [low + step * number for number in range(round((high - low) / step) + 1)]
     return Chart(
         title=title,
         explanation=explanation,
-        curves=[
-            Curve(item.name, _paths(points), _end(points), item.last)
-            for item, points in zip(thin, points_by_series, strict=True)
-        ],
+        curves=[_curve(item, x, y) for item in thin],
         y_ticks=[(y(tick), f"{tick:g}" if abs(tick) < 1e4 else f"{tick:,.0f}") for tick in ticks],  # noqa: PLR2004
         x_ticks=_time_ticks(first, last, x) if times else [],
         rows=_rows(thin),
@@ -103,9 +120,18 @@ def chart(
     )
 
 
-def _thinned(
-    points: Sequence[tuple[datetime, float | None]],
-) -> Sequence[tuple[datetime, float | None]]:
+def _curve(item: Series, x: Callable[[datetime], float], y: Callable[[float], float]) -> Curve:
+    points = [(x(at), None if value is None else y(value)) for at, value in item.points]
+    bounds = [
+        (place, None if interval is None else (y(interval[0]), y(interval[1])))
+        for (place, _), interval in zip(points, item.intervals, strict=False)
+    ]
+    return Curve(
+        item.name, _paths(points), _bands(bounds), _end(points), item.last, item.last_interval
+    )
+
+
+def _thinned(points: Sequence[_T]) -> Sequence[_T]:
     step = math.ceil(len(points) / _MOST_POINTS)
     return [*points[:-1:step], *points[-1:]] if step > 1 else points
 
@@ -133,6 +159,20 @@ def _paths(points: Sequence[tuple[float, float | None]]) -> list[str]:
     return [f"M{' L'.join(path)}" for path in paths if len(path) > 1]
 
 
+def _bands(bounds: Sequence[tuple[float, tuple[float, float] | None]]) -> list[str]:
+    """The areas between the bounds; one per stretch without a gap."""
+    bands = []
+    for known, stretch in groupby(bounds, key=lambda bound: bound[1] is not None):
+        ends = [(x, *ys) for x, ys in stretch if ys is not None]
+        if len(ends) == 1:
+            x, low, high = ends[0]
+            ends = [(x - _ALONE, low, high), (x + _ALONE, low, high)]
+        if known:
+            outline = [(x, high) for x, _, high in ends] + [(x, low) for x, low, _ in ends[::-1]]
+            bands.append(f"M{' L'.join(f'{x:g} {y:g}' for x, y in outline)} Z")
+    return bands
+
+
 def _end(points: Sequence[tuple[float, float | None]]) -> tuple[float, float] | None:
     return next(((x, y) for x, y in reversed(points) if y is not None), None)
 
@@ -156,9 +196,11 @@ def _time_form(step: int, *, one_day: bool) -> str:
     return clock if one_day else f"%d %b {clock}"
 
 
-def _rows(series: Sequence[Series]) -> list[tuple[datetime, list[float | None]]]:
-    by_time: dict[datetime, list[float | None]] = {}
+def _rows(
+    series: Sequence[Series],
+) -> list[tuple[datetime, list[tuple[float | None, Interval | None]]]]:
+    by_time: dict[datetime, list[tuple[float | None, Interval | None]]] = {}
     for place, item in enumerate(series):
-        for at, value in item.points:
-            by_time.setdefault(at, [None] * len(series))[place] = value
+        for (at, value), interval in zip_longest(item.points, item.intervals):
+            by_time.setdefault(at, [(None, None)] * len(series))[place] = (value, interval)
     return sorted(by_time.items(), reverse=True)[:20]

@@ -1,15 +1,38 @@
-"""Curves of a detector on a subset as JSON, for charts and scripts."""
+"""Curves of a detector on a subset: a page, and JSON for other charts and scripts."""
 
-from fastapi import APIRouter, HTTPException, Response, status
+from dataclasses import dataclass
+from typing import Any
 
+from fastapi import APIRouter, HTTPException, Request, Response, status
+
+from services.annotation.review.confusion_table import confusion_table
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
-from services.annotation.review.rendering import Pages
+from services.annotation.review.rendering import Pages, is_fragment
+from services.annotation.review.score_charts import precision_recall_chart, threshold_chart
+from services.annotation.review.stored_curves import StoredCurves
+from services.contracts.identity import Category, DetectorId
 from services.domain.metrics.subsets import Subset
 
 
-def curve_routes(context: ReviewContext, _: Pages) -> APIRouter:
-    """The route of the curves."""
+@dataclass(frozen=True)
+class CurveChoice:
+    """What a page of curves shows; an empty category stands for all together."""
+
+    detector: DetectorId
+    subset: Subset
+    category: Category
+    score: float | None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The choice without its score, as the URL has it."""
+        parts = {"detector": self.detector, "subset": self.subset, "category": self.category}
+        return {name: str(value) for name, value in parts.items() if value}
+
+
+def curve_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """The routes of the curves."""
     router = APIRouter()
 
     @router.get("/curves")
@@ -24,4 +47,61 @@ def curve_routes(context: ReviewContext, _: Pages) -> APIRouter:
             raise HTTPException(status.HTTP_404_NOT_FOUND, detail)
         return Response(content, media_type="application/json")
 
+    @router.get("/charts/curves")
+    async def page(request: Request, session: In) -> Response:
+        detectors = await context.curves.detectors()
+        choice = _choice(request, detectors)
+        content = await context.curves.find(choice.detector, choice.subset)
+        stored = StoredCurves.model_validate_json(content) if content else None
+        template = "curve_part.html" if is_fragment(request) and stored else "curves.html"
+        values = _shown(stored, choice, context.settings.operating_score) if stored else {}
+        return pages.html(
+            request,
+            template,
+            session=session,
+            detectors=detectors,
+            subsets=list(Subset),
+            choice=choice,
+            categories=sorted(stored.categories) if stored else [],
+            operating_score=context.settings.operating_score,
+            **values,
+        )
+
     return router
+
+
+def _choice(request: Request, detectors: list[DetectorId]) -> CurveChoice:
+    given = request.query_params
+    wanted = given.get("detector", "")
+    detector = next((name for name in detectors if name == wanted), None)
+    subset = next((item for item in Subset if item == given.get("subset")), Subset.ALL)
+    category = Category(given.get("category", "").strip())
+    last = detectors[-1] if detectors else DetectorId("")
+    return CurveChoice(detector or last, subset, category, _score(given.get("score", "")))
+
+
+def _score(text: str) -> float | None:
+    try:
+        score = float(text)
+    except ValueError:
+        return None
+    return score if 0 <= score <= 1 else None
+
+
+def _shown(stored: StoredCurves, choice: CurveChoice, operating_score: float) -> dict[str, Any]:
+    category = choice.category if choice.category in stored.categories else None
+    points, best = stored.points(category), stored.best(category)
+    wanted = choice.score
+    if wanted is None:
+        wanted = best.score if best else operating_score
+    chosen = min(range(len(points)), key=lambda k: abs(points[k].score - wanted))
+    return {
+        "at": points[chosen],
+        "best": best,
+        "charts": [
+            precision_recall_chart(points, chosen),
+            threshold_chart(points, chosen),
+        ],
+        "matrix": confusion_table(stored.confusion, category),
+        "of": category,
+    }

@@ -61,6 +61,22 @@ class MatchStore(Protocol):
         """The stored matches that pass these filters, in no particular order."""
         ...
 
+    def in_frame_order(
+        self,
+        detector: DetectorId,
+        *,
+        categories: Collection[Category] | None = None,
+        after: FrameId | None = None,
+    ) -> AsyncIterator[CategoryMatched]:
+        """A detector's stored matches by ascending frame id, for lists that are read in pages.
+
+        Parameters
+        ----------
+        categories : only matches of these; None for all
+        after : only frames with a larger id
+        """
+        ...
+
     async def revised_since(self, at: datetime) -> set[Revised]:
         """The matches with new revisions since then, by the store's clock, as they are now."""
         ...

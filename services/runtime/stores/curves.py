@@ -3,6 +3,7 @@
 import zlib
 from typing import Protocol
 
+from services.contracts.identity import DetectorId
 from services.domain.metrics.subsets import Subset
 from services.runtime.stores.mongo import Database, translated
 
@@ -16,6 +17,10 @@ class CurveStore(Protocol):
 
     async def find(self, detector: str, subset: Subset) -> bytes | None:
         """A document; None if there is none."""
+        ...
+
+    async def detectors(self) -> list[DetectorId]:
+        """The detectors that have documents, in the order of their names."""
         ...
 
 
@@ -34,6 +39,12 @@ class MongoCurveStore:
         with translated():
             found = await self._curves.find_one({"_id": _id(detector, subset)})
         return None if found is None else zlib.decompress(found["content"])
+
+    async def detectors(self) -> list[DetectorId]:
+        with translated():
+            found = await self._curves.find({}, {"_id": 1}).to_list()
+        # A detector's name may have a bar, a subset has none.
+        return sorted({DetectorId(item["_id"].rpartition("|")[0]) for item in found})
 
 
 def _id(detector: str, subset: Subset) -> str:

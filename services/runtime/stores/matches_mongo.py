@@ -46,6 +46,7 @@ from services.runtime.stores.unreadable import READ_ERRORS, readable
 
 _AT_ONCE: Final = 10_000  # documents per batch; MongoDB limits a batch to 16 MB
 _SCANNED: Final = 1000
+_LISTED: Final = 100
 _BYTES: Final = ("bboxes", "scores", "matched", "ignored", "overlaps", "errors")
 _COUNTED: Final = (
     *("detector", "frame_id", "vehicle_id", "captured_us", "revision", "split", "shortlisted"),
@@ -118,6 +119,27 @@ class MongoMatchStore:
         with translated():
             found = self._matches.find(where, batch_size=_SCANNED)
             async for some in parsed(found, _match, _SCANNED):
+                for match in categories_of(some):
+                    if categories is None or match.category in categories:
+                        yield match
+
+    async def in_frame_order(
+        self,
+        detector: DetectorId,
+        *,
+        categories: Collection[Category] | None = None,
+        after: FrameId | None = None,
+    ) -> AsyncIterator[CategoryMatched]:
+        where: Document = {"detector": detector}
+        if categories is not None:
+            where["categories"] = {"$in": list(categories)}
+        if after is not None:
+            where["frame_id"] = {"$gt": after}
+        with translated():
+            # By the index of frames, which has the order: the reader stops after a page.
+            found = self._matches.find(where, batch_size=_LISTED)
+            found = found.sort("frame_id", 1).hint([("frame_id", 1)])
+            async for some in parsed(found, _match, _LISTED):
                 for match in categories_of(some):
                     if categories is None or match.category in categories:
                         yield match

@@ -20,7 +20,15 @@ from services.annotation.review.app import build_review_app
 from services.domain.ports.family_marks import Mark
 from services.runtime.settings import Settings
 from tests.e2e.review.network import Network
-from tests.review_world import Seed, ask, needle_id_of, report_budgets, review_world, seeded
+from tests.review_world import (
+    Seed,
+    ask,
+    needle_id_of,
+    report_budgets,
+    review_world,
+    seeded,
+    show_curves,
+)
 
 with warnings.catch_warnings():
     # Playwright's greenlet is imported here for the first time; its warnings are not ours.
@@ -96,6 +104,7 @@ def served(seed: Seed) -> Iterator[Site]:
             tokens.extend((world.token, await world.token_of("Ben")))
             await ask(world.stores)
             await report_budgets(world.stores)
+            await show_curves(world.stores)
             family = {
                 needle_id_of(0): Mark("family-1", exemplar=True),
                 needle_id_of(2): Mark("family-1"),

@@ -15,6 +15,8 @@ PAGES = [
     "/",
     "/needles",
     "/charts",
+    "/charts/curves?score=0.3",
+    "/frames/behind?outcome=wrong&score=0.3&detector=ods@1",
     "/budgets?detector=ods@1&budget=day",
     "/budgets",
     "/done",

@@ -369,8 +369,9 @@ async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) 
     page = (await ana.get("/charts?span=year")).text
 
     assert "latest: R 0.500, H 0.420, S \u2013, H\u2212S 0.450" in page
-    assert page.count('class="curve c2" d="M') == 4  # H, the random draw, lift's least, started
-    assert "latest: lift 2.00, 95% low 1.70, 95% high 2.30" in page
+    assert page.count('class="curve c2" d="M') == 3  # H, the random draw, started
+    assert page.count('class="band c1" d="M') == 1
+    assert "latest: lift 2.00 (95%: 1.70 to 2.30)" in page
     assert (
         "latest: shortlist 0.700, random draw 0.350, lowest scores 0.600, highest scores 0.100"
         in page

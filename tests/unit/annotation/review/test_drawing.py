@@ -77,6 +77,18 @@ def test_a_gap_in_the_figures_is_a_gap_in_the_curve() -> None:
     assert drawn.curves[0].last == 0.4
 
 
+def test_an_interval_is_a_band_within_the_axis_and_a_gap_divides_it() -> None:
+    points = [(AT + timedelta(hours=hour), 0.5) for hour in range(4)]
+    series = Series("s", points, [(0.1, 0.6), None, (0.4, 0.7), (0.4, 3.0)])
+
+    drawn = chart("t", "e", [series], from_zero=True)
+
+    single, area = drawn.curves[0].bands
+    assert (single.count(" L"), area.count(" L")) == (3, 3)
+    assert drawn.curves[0].last_interval == (0.4, 3.0)
+    assert drawn.y_ticks[-1][1] == "3"
+
+
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], [0.0, 0.0], [1e6, 2e6]])
 def test_any_values_fit_their_axis(values: list[float]) -> None:
     points = [(AT + timedelta(hours=hour), value) for hour, value in enumerate(values)]
