@@ -244,4 +244,12 @@ class _Album:
         others = [d.bbox for d in detections if d.bbox != region and d.score >= _SHOWN]
         truth = frame.ground_truth
         truths = [a.bbox for a in truth.annotations] if truth is not None else []
-        return Tile(picture, region, others, truths, caption)
+        return Tile(
+            picture,
+            region,
+            others,
+            truths,
+            caption,
+            mask=next((d.mask for d in detections if d.bbox == region), None),
+            truth_masks=[a.mask for a in truth.annotations if a.mask] if truth is not None else (),
+        )

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from services.contracts.events import Rle
 from services.contracts.identity import Box
+from services.domain.detection.mask_shapes import pixels
 
 COLUMNS, MOST = 5, 10
 """Candidates are drawn in two rows of five."""
@@ -17,6 +20,8 @@ _GAP, _LINE, _HEADER = 14, 15, 34
 _CAPTION = 3 * _LINE + 6
 _ZOOM = 0.36
 """Side length of the magnified region, as a share of its tile's width."""
+_OPACITY = 90
+"""Of a mask, of 255."""
 
 Colour = tuple[int, int, int]
 _PAPER: Colour = (250, 250, 248)
@@ -40,6 +45,8 @@ class Tile:
     truths : the ground truth's boxes
     caption : lines of text; the first is the headline
     wrong : whether the region is a false positive; None if unknown
+    mask : the region's, if it has one
+    truth_masks : of those objects of the ground truth that have masks
     """
 
     image: Image.Image
@@ -48,6 +55,8 @@ class Tile:
     truths: Sequence[Box]
     caption: Sequence[str]
     wrong: bool | None = None
+    mask: Rle | None = None
+    truth_masks: Sequence[Rle] = ()
 
 
 def montage(title: str, needle: Tile, found: Sequence[Tile]) -> Image.Image:
@@ -89,6 +98,7 @@ def _legend(draw: ImageDraw.ImageDraw, right: int) -> None:
 
 def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[int, int]) -> None:
     """The frame scaled to fit `size`, with its region magnified next to it or in its corner."""
+    tile = _tinted(tile)
     left, top = corner
     scale = min(size[0] / tile.image.width, size[1] / tile.image.height)
     shown = (max(round(tile.image.width * scale), 1), max(round(tile.image.height * scale), 1))
@@ -115,6 +125,21 @@ def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[in
             picture.paste(_magnified(tile, side), place)
         sheet.paste(picture, (left + free // 2, top + (size[1] - shown[1]) // 2))
     _caption(ImageDraw.Draw(sheet), tile, (left, top + size[1] + 4), size[0])
+
+
+def _tinted(tile: Tile) -> Tile:
+    """The tile with its masks painted over its image."""
+    masks = [(mask, _TRUTH) for mask in tile.truth_masks]
+    masks += [(tile.mask, _PREDICTED)] if tile.mask is not None else []
+    # Of another size, a mask could need more memory than the image's limits allow.
+    fitting = [item for item in masks if item[0].size == (tile.image.height, tile.image.width)]
+    if not fitting:
+        return tile
+    image = tile.image.copy()
+    for mask, colour in fitting:
+        opacity = Image.fromarray(pixels(mask).astype(np.uint8) * _OPACITY)
+        image.paste(colour, (0, 0), opacity)
+    return replace(tile, image=image)
 
 
 def _reach(tile: Tile) -> float:

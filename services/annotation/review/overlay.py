@@ -4,11 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from services.annotation.review.windows import window_of
-from services.contracts.events import FrameAnnotated, FrameCaptured
+from services.contracts.events import FrameAnnotated, FrameCaptured, Rle
 from services.contracts.identity import Box, RegionId
+from services.domain.detection.mask_shapes import outline_path
 from services.domain.ports.frames import FrameRecord
 
 ASPECT = 4 / 3
+_MASK_COLUMNS = 160
+"""Columns of a mask to draw: a frame may have a hundred masks, and each column is 20 bytes."""
 _ROUNDED_PX = 1.0
 """Tolerance: windows are rounded to whole pixels."""
 
@@ -24,6 +27,7 @@ class Shape:
     label : the title that a pointer or a screen reader shows
     tag : a short label to draw
     score : of a prediction
+    mask : an SVG path of the object's pixels; empty if it has no mask
     """
 
     kind: str
@@ -31,6 +35,7 @@ class Shape:
     label: str
     tag: str = ""
     score: float | None = None
+    mask: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,8 @@ def _shapes(
         is_missed = annotation_id == region_id
         label = f"ground truth: {annotation.category}" + ", not detected" * is_missed
         kind = "region" if is_missed else "truth"
-        shapes.append(Shape(kind, annotation.bbox, label, annotation.category))
+        mask = _mask(record, annotation.mask)
+        shapes.append(Shape(kind, annotation.bbox, label, annotation.category, mask=mask))
     for name, predictions in record.predictions.items():
         if detector not in (None, name):
             continue
@@ -160,9 +166,16 @@ def _shapes(
             kind = "region" if detection_id == region_id else "prediction"
             label = f"predicted: {detection.category}, score {detection.score:.2f}"
             tag = f"{detection.category} {detection.score:.2f}"
-            shapes.append(Shape(kind, detection.bbox, label, tag, detection.score))
+            mask = _mask(record, detection.mask)
+            shapes.append(Shape(kind, detection.bbox, label, tag, detection.score, mask))
     # The region is drawn last, above the others.
     return sorted(shapes, key=lambda shape: shape.kind == "region")
+
+
+def _mask(record: FrameRecord, mask: Rle | None) -> str:
+    if mask is None or record.captured is None:
+        return ""
+    return outline_path(mask, _size(record.captured), _MASK_COLUMNS)
 
 
 def _meets(box: Box, window: Box) -> bool:

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as rle
 
+from services.contracts.events import Rle
 from services.runtime.montage import MOST, Tile, montage
 
 GREY = (90, 90, 90)
@@ -57,3 +61,17 @@ def test_a_small_region_is_magnified() -> None:
     sheet = montage("t", Tile(image, (100, 100, 8, 8), [], [], []), [])
     blue = (np.asarray(sheet).astype(int) - (10, 20, 250)).__abs__().sum(axis=2) < 30
     assert blue.sum() > 20 * 64
+
+
+def test_masks_are_painted_over_the_frame() -> None:
+    there = np.zeros((360, 640), np.uint8)
+    there[120:200, 320:480] = 1
+    found = rle.encode(np.asfortranarray(there))
+    mask = Rle(size=(360, 640), counts=found["counts"].decode())
+
+    plain = np.asarray(montage("t", _tile(), []), int)
+    tinted = np.asarray(montage("t", replace(_tile(), mask=mask, truth_masks=[mask]), []), int)
+
+    changed = (plain != tinted).any(axis=2).sum()
+    scaled = 160 * 80 * (560 / 640) ** 2  # and once more where the region is magnified
+    assert scaled < changed < 6 * scaled
