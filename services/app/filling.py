@@ -8,7 +8,7 @@ from functools import partial
 from services.app.repeating import Ticker, attempted, going_on
 from services.domain.ports.vectors import VectorStore
 from services.embedder.filling import FillModel
-from services.embedder.models.choosing import embedder_of
+from services.embedder.models.choosing import source_of
 from services.embedder.service import EmbedFrames
 from services.runtime.clock import Clock
 from services.runtime.embedded.embedders import note_embedder
@@ -30,13 +30,12 @@ async def embedding_step(
     MissingWeights, InvalidSettings
         There is no such embedder.
     """
-    embedder = await asyncio.to_thread(embedder_of, settings)
-    note_embedder(settings, embedder.model_id)
+    source = await asyncio.to_thread(source_of, settings, stores.blobs)
+    note_embedder(settings, source.model_id)
     return EmbedFrames(
-        embedder,
+        source,
         stores.embeddings,
         stores.frames,
-        stores.blobs,
         vectors,
         outbox=outbox,
         settings=settings,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
+    FrameVector,
     Image,
     Split,
 )
@@ -43,6 +45,7 @@ class Region:
     Attributes
     ----------
     detector : None of an annotated object
+    vector : the one that came with the detection
     """
 
     region_id: RegionId
@@ -50,6 +53,20 @@ class Region:
     category: Category
     score: float
     bbox: Box
+    vector: FrameVector | None = None
+
+
+class Model(Protocol):
+    """What the rules here need to know of a model."""
+
+    @property
+    def model_id(self) -> ModelId:
+        """Its id."""
+        ...
+
+    def has_vector(self, region: Region) -> bool:
+        """Whether the region can have a vector of the model."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +93,14 @@ class EmbeddingTask:
 def regions_of(record: EmbeddingRecord, score: float) -> list[Region]:
     """Detections that wait for vectors, of every detector, and reach the score."""
     return [
-        Region(region_id, detector, detection.category, detection.score, detection.bbox)
+        Region(
+            region_id,
+            detector,
+            detection.category,
+            detection.score,
+            detection.bbox,
+            detection.vector,
+        )
         for detector, predictions in sorted(record.waiting.items())
         for region_id, detection in zip(
             predictions.region_ids(), predictions.detections, strict=True
@@ -95,7 +119,7 @@ def annotated_objects(truth: FrameAnnotated) -> list[Region]:
 
 
 def task_of(
-    record: EmbeddingRecord, model: ModelId, score: float, rule: SplitRule
+    record: EmbeddingRecord, model: Model, score: float, rule: SplitRule
 ) -> EmbeddingTask | None:
     """The task for a frame; None while its image is unknown."""
     captured = record.captured
@@ -106,9 +130,10 @@ def task_of(
     is_reference = rule.split_of(captured.frame_id, captured.drive_id) is Split.REFERENCE
     if record.ground_truth is not None and is_reference:
         objects = annotated_objects(record.ground_truth)
-    regions = [*regions_of(record, score), *objects]
-    embedded = _embedded(record, model, regions)
-    stored = record.embedded.get(model)
+    found = (*regions_of(record, score), *objects)
+    regions = [region for region in found if model.has_vector(region)]
+    embedded = _embedded(record, model.model_id, regions)
+    stored = record.embedded.get(model.model_id)
     done = set(stored.region_ids()) if stored else set()
     return EmbeddingTask(
         captured=captured,

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import structlog
@@ -18,15 +18,14 @@ from services.contracts.events import (
 )
 from services.contracts.identity import FrameId, ModelId, region_point_id
 from services.domain.ports import vectors as collections
-from services.domain.ports.blobs import BlobStore
 from services.domain.ports.embeddings import EmbeddingRecord, Embeddings, Points
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.vectors import Point, VectorStore, Where
 from services.embedder import logic
-from services.embedder.embedder import Embedder, FrameVectors
+from services.embedder.embedder import FrameVectors
 from services.embedder.logic import EmbeddingTask
+from services.embedder.vector_source import VectorSource
 from services.runtime.clock import Clock
-from services.runtime.images import Decoded, ImageLimits, decode_scaled
 from services.runtime.observability import metrics
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
@@ -50,33 +49,30 @@ class EmbedFrames:
 
     def __init__(
         self,
-        embedder: Embedder,
+        source: VectorSource,
         embeddings: Embeddings,
         frames: FrameStore,
-        blobs: BlobStore,
         vectors: VectorStore,
         *,
         outbox: Outbox,
         settings: Settings,
         clock: Clock,
     ) -> None:
-        self._embedder = embedder
+        self._source = source
         self._embeddings = embeddings
         self._frames = frames
-        self._blobs = blobs
         self._vectors = vectors
         self._outbox = outbox
         self._settings = settings
         self._clock = clock
-        self._limits = ImageLimits.of(settings)
-        self._in_frames = collections.collection_of(collections.FRAME_VECTORS, embedder.model_id)
-        self._in_regions = collections.collection_of(collections.REGION_VECTORS, embedder.model_id)
+        self._in_frames = collections.collection_of(collections.FRAME_VECTORS, source.model_id)
+        self._in_regions = collections.collection_of(collections.REGION_VECTORS, source.model_id)
         self._prepared = False
 
     @property
     def model_id(self) -> ModelId:
         """The model whose collections this fills."""
-        return self._embedder.model_id
+        return self._source.model_id
 
     async def run(self, events: Sequence[Event]) -> None:
         frame_ids = await self._record(events)
@@ -114,7 +110,7 @@ class EmbedFrames:
     async def _prepare(self) -> None:
         if self._prepared:
             return
-        store, model = self._vectors, self._embedder
+        store, model = self._vectors, self._source
         await store.ensure(
             self._in_frames,
             model.frame_dimension,
@@ -158,8 +154,7 @@ class EmbedFrames:
         records |= await self._with_regions(records.values())
         score, rule = self._settings.region_score, self._settings.split_rule
         found = [
-            logic.task_of(records[record], self._embedder.model_id, score, rule)
-            for record in sorted(records)
+            logic.task_of(records[record], self._source, score, rule) for record in sorted(records)
         ]
         return [task for task in found if task is not None]
 
@@ -181,66 +176,20 @@ class EmbedFrames:
         }
 
     async def _embed(self, tasks: Sequence[EmbeddingTask]) -> dict[FrameId, Invalid]:
-        """Embed and store pass by pass, while the next pass is decoded.
+        """Embed and store pass by pass.
 
         Returns
         -------
         The errors of frames that could not be embedded; all others are done.
         """
         broken: dict[FrameId, Invalid] = {}
-        passes = logic.passes(
-            tasks,
-            frames=self._settings.embed_batch,
-            # Half, because two passes are in memory: one is decoded while the other is embedded.
-            size_bytes=self._settings.embed_queue_bytes // 2,
-            decoded_side=self._embedder.decoded_side,
-        )
-        ahead = asyncio.create_task(self._decode(passes[0] if passes else ()))
-        try:
-            for one, following in pairwise([*passes, []]):
-                pictures = await ahead
-                ahead = asyncio.create_task(self._decode(following))
-                broken |= await self._embed_pass(one, pictures)
+        async with aclosing(self._source.passes(tasks)) as passes:
+            async for done in passes:
+                if done.tasks:
+                    await self._store(done.tasks, done.vectors)
+                broken |= done.broken
                 report_progress()
-        finally:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
         return broken
-
-    async def _decode(self, tasks: Sequence[EmbeddingTask]) -> list[Decoded | Invalid]:
-        if not tasks:
-            return []
-        with metrics.DECODE_SECONDS.time():
-            return await asyncio.gather(*(asyncio.to_thread(self._picture, t) for t in tasks))
-
-    async def _embed_pass(
-        self, tasks: Sequence[EmbeddingTask], pictures: Sequence[Decoded | Invalid]
-    ) -> dict[FrameId, Invalid]:
-        both = list(zip(tasks, pictures, strict=True))
-        sound = [(task, item) for task, item in both if not isinstance(item, Invalid)]
-        if sound:
-            with metrics.FORWARD_SECONDS.labels(self._embedder.model_id).time():
-                embedded = await asyncio.to_thread(self._forward, sound)
-            await self._store([task for task, _ in sound], embedded)
-        return {
-            task.captured.frame_id: invalid
-            for task, invalid in both
-            if isinstance(invalid, Invalid)
-        }
-
-    def _picture(self, task: EmbeddingTask) -> Decoded | Invalid:
-        try:
-            content = self._blobs.get(task.captured.image.uri)
-            return decode_scaled(content, self._limits, self._embedder.decoded_side)
-        except Invalid as exc:
-            return exc
-
-    def _forward(self, sound: Sequence[tuple[EmbeddingTask, Decoded]]) -> list[FrameVectors]:
-        boxes = [
-            logic.boxes_within(task, decoded.picture.size, (decoded.width, decoded.height))
-            for task, decoded in sound
-        ]
-        return self._embedder.embed([decoded.picture for _, decoded in sound], boxes)
 
     async def _store(
         self, tasks: Sequence[EmbeddingTask], embedded: Sequence[FrameVectors]
@@ -273,7 +222,7 @@ class EmbedFrames:
         It searches the vector store instead of reading the former FrameEmbedded, because a crash
         may have left vectors for which no event was published.
         """
-        anything = np.ones(self._embedder.region_dimension, np.float32)
+        anything = np.ones(self._source.region_dimension, np.float32)
         where = Where(equals={"frame_id": task.captured.frame_id})
         hits = await self._vectors.nearest(self._in_regions, anything, where, _REGIONS_MAX)
         wanted = {
@@ -285,8 +234,8 @@ class EmbedFrames:
 
     def _count(self, fresh: Sequence[EmbeddingTask], done: int) -> None:
         regions = sum(len(task.missing) for task in fresh)
-        metrics.FRAMES_EMBEDDED.labels(self._embedder.model_id).inc(len(fresh))
-        metrics.REGIONS_EMBEDDED.labels(self._embedder.model_id).inc(regions)
+        metrics.FRAMES_EMBEDDED.labels(self._source.model_id).inc(len(fresh))
+        metrics.REGIONS_EMBEDDED.labels(self._source.model_id).inc(regions)
         now = self._clock.now()
         for task in fresh:
             if not task.first:

@@ -217,6 +217,7 @@ def _captured(item: FrameItem, content: bytes, facts: ImageFacts) -> FrameCaptur
         position=item.position or found.position,
         image=image_of(content, facts),
         tags=None if item.tags is None else dict(item.tags),
+        vector=item.vector,
         camera=found.camera,
     )
 

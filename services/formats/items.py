@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Self, TypeVar
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Annotation, Detection, IouType, Position
+from services.contracts.events import Annotation, Detection, FrameVector, IouType, Position
 from services.contracts.identity import DriveId, FrameId, VehicleId
 from services.formats.adjustments import Adjustment
 
@@ -62,6 +62,7 @@ class FrameItem:
     ----------
     image : the image file; None if the item describes a frame that is already known
     tags : what the frame is sorted by, such as weather
+    vector : the whole image's, where a model outside of Gazeloop has computed one
     size : width and height of the image that the boxes were drawn on, if the data set declares it
     detections : the detector's output; None if it did not run on this frame, or if all its
         detections were refused
@@ -82,6 +83,7 @@ class FrameItem:
     captured_at: datetime = UNKNOWN_TIME
     position: Position | None = None
     tags: Mapping[str, str] | None = None
+    vector: FrameVector | None = None
     size: tuple[int, int] | None = None
     detector: Detector | None = None
     detections: tuple[Located[Detection], ...] | None = None

@@ -150,6 +150,7 @@ class Acceptance:
             position=metadata.position or found.position,
             image=image_of(content, facts),
             tags=metadata.tags,
+            vector=metadata.vector,
             camera=found.camera,
         )
         check_names(draft)

@@ -164,7 +164,8 @@ class Settings(BaseSettings):
     # Embedding
     embedder: str = Field(
         "squeezenet1_0",
-        description="A backbone, .onnx file, timm:NAME or module:factory; docs/embedding.md.",
+        description="A backbone, .onnx file, timm:NAME, module:factory or event:MODEL:DIMENSION;"
+        " docs/embedding.md.",
     )
     weights: Path | None = Field(None, description="Weights file; empty: the backbone's own.")
     weights_sha256: str = Field("", description="sha256 of the weights file; empty: not checked.")

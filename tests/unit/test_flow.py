@@ -31,6 +31,7 @@ from services.contracts.matches import CategoryMatched, FrameMatched, categories
 from services.contracts.topics import topic_of
 from services.domain.ports.vectors import FRAME_VECTORS, collection_of
 from services.embedder import service as embedder
+from services.embedder.picture_vectors import PictureVectors
 from services.fp_miner import service as fp_miner
 from services.retriever import service as retriever
 from services.runtime.settings import Settings
@@ -81,10 +82,9 @@ class World:
         """Processes of the embedder and fp_miner that know what the stores know."""
         return {
             "embedder": embedder.EmbedFrames(
-                WidthEmbedder(),
+                PictureVectors(WidthEmbedder(), self.blobs, self.settings),
                 self.embeddings,
                 self.frames,
-                self.blobs,
                 self.vectors,
                 outbox=self.bus,
                 settings=self.settings,

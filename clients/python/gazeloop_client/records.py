@@ -16,6 +16,13 @@ class Position(_Place, total=False):
     heading: float
 
 
+class Vector(TypedDict):
+    """A vector by a model on the vehicle: its name, and base64 of little-endian float32."""
+
+    model: str
+    values: str
+
+
 class _Frame(TypedDict):
     frame_id: str
     captured_at: datetime | str
@@ -32,6 +39,7 @@ class FrameMetadata(_Frame, total=False):
     vehicle_id: str
     position: Position
     tags: Mapping[str, str]
+    vector: Vector
 
 
 class Mask(TypedDict):
@@ -51,6 +59,9 @@ class Detection(_Detection, total=False):
     """One box of a detector: [x, y, width, height] in pixels, score from 0 to 1."""
 
     mask: Mask
+    track_id: str
+    attributes: Mapping[str, str]
+    vector: Vector
 
 
 class _Predictions(TypedDict):

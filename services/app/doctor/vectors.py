@@ -15,9 +15,10 @@ from services.domain.ports.vectors import (
     live_model,
     models_of,
 )
-from services.embedder.models.choosing import embedder_of
+from services.embedder.models.choosing import source_of
 from services.runtime.embedded.mongod import FOLDER as MONGODB_FOLDER
 from services.runtime.settings import Settings
+from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.embeddings import MongoEmbeddings, lost_frames
 from services.runtime.stores.mongo import connected
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER
@@ -133,7 +134,7 @@ def _filled_by(model: ModelId) -> str:
 
 
 async def _compared(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
-    embedder = await asyncio.to_thread(embedder_of, settings)
+    embedder = await asyncio.to_thread(source_of, settings, LazyBlobs(settings.blob_url))
     found = []
     for alias, wanted in (
         (FRAME_VECTORS, embedder.frame_dimension),

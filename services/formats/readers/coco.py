@@ -44,7 +44,7 @@ from services.formats.readers.records import (
 from services.formats.readers.results import NOT_LOOKED, Found, Results
 from services.formats.readers.returned import Manifest
 from services.formats.readers.shapes import annotated_shape
-from services.formats.readers.traits import tags
+from services.formats.readers.traits import tags, vector
 
 _Place = tuple[Category, Box]
 
@@ -275,6 +275,7 @@ class _Coco:
             captured_at=fields.captured_at(record) or UNKNOWN_TIME,
             position=fields.position(record),
             tags=without(partial(tags, record), image.source, notes.rejected),
+            vector=without(partial(vector, record), image.source, notes.rejected),
             size=size,
             detector=self.detector,
             detections=found.detections,

@@ -36,11 +36,12 @@ from services.formats.readers.records import (
     without,
 )
 from services.formats.readers.shapes import detected_shape
-from services.formats.readers.traits import attributes, track_id
+from services.formats.readers.traits import attributes, track_id, vector
 
 _TRAITS: Final[Mapping[str, Callable[[Record], object]]] = {
     "track_id": track_id,
     "attributes": attributes,
+    "vector": vector,
 }
 
 
@@ -193,7 +194,7 @@ class Results:
 
 
 def _traits(source: Located[Record], rejected: list[Rejection]) -> dict[str, object]:
-    """The track id and the attributes; if one is refused, the detection stays without it."""
+    """The track id, attributes and vector; if one is refused, the detection stays without it."""
     return {
         key: without(partial(read, source.value), source, rejected)
         for key, read in _TRAITS.items()

@@ -1,7 +1,12 @@
-"""Track ids and attributes of detections, and tags of images."""
+"""Track ids and attributes of detections, tags of images, and vectors of both."""
 
+import base64
 from typing import Final
 
+import numpy as np
+from pydantic import ValidationError
+
+from services.contracts.events import FrameVector
 from services.formats import fields
 from services.formats.fields import Record
 
@@ -77,6 +82,30 @@ def tags(record: Record) -> dict[str, str] | None:
             f"tags are more than {_MOST_TAGS}, or longer than {_LONGEST_KEY} and {_LONGEST_VALUE}"
         )
     return found or None
+
+
+def vector(record: Record) -> FrameVector | None:
+    """The `vector`: `{"model": NAME, "values": …}`, as numbers or as an event has them.
+
+    Raises
+    ------
+    InvalidRecord
+        `malformed_record`: it is something else.
+    """
+    given = record.get("vector")
+    if given is None:
+        return None
+    found = fields.record(given, "vector")
+    values = found.get("values")
+    if isinstance(values, list):
+        numbers = [fields.number(value) for value in values]
+        if None in numbers:
+            raise fields.malformed("the values of vector are not numbers")
+        values = base64.b64encode(np.array(numbers, "<f4").tobytes()).decode()
+    try:
+        return FrameVector.model_validate({"model": found.get("model"), "values": values})
+    except ValidationError as exc:
+        raise fields.malformed(f"vector: {fields.first_of(exc)}") from exc
 
 
 def _text(value: str | float) -> str:

@@ -10,6 +10,7 @@ from services.contracts.events import (
     Annotation,
     Detection,
     FrameAnnotated,
+    FrameVector,
     IouType,
     PredictionsMade,
 )
@@ -58,6 +59,9 @@ class FrameMetadata(_Body):
     )
     tags: Tags | None = Field(
         None, description="What figures are compared by, such as `weather: rain`; 32 at most."
+    )
+    vector: FrameVector | None = Field(
+        None, description="The image's vector by a model that runs on the vehicle."
     )
 
 

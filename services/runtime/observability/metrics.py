@@ -210,6 +210,11 @@ FRAMES_EMBEDDED = Counter(
 REGIONS_EMBEDDED = Counter(
     "gazeloop_embedded_regions_total", "Regions whose vectors are stored durably.", ["model"]
 )
+REGIONS_WITHOUT_VECTOR = Counter(
+    "gazeloop_regions_without_vector_total",
+    "Detections that came without a usable vector of the model.",
+    ["model", "reason"],
+)
 CAPTURE_TO_EMBEDDED_SECONDS = Histogram(
     "gazeloop_capture_to_embedded_seconds",
     "Time from a frame's capture to the durable storage of its vectors.",

@@ -13,6 +13,7 @@ from services.contracts.events import Event, FrameCaptured, PredictionsMade
 from services.contracts.identity import Box, FrameId, region_point_id
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, VectorStore, Where
 from services.embedder.models.torch_embedder import TorchEmbedder
+from services.embedder.picture_vectors import PictureVectors
 from services.embedder.service import EmbedFrames
 from services.runtime.settings import Settings
 from services.runtime.stores.vectors_open import open_vector_store
@@ -90,10 +91,9 @@ async def test_the_same_thing_is_found_on_other_frames(
     embeddings = InMemoryEmbeddings()
     survey = Survey(blobs)
     step = EmbedFrames(
-        embedder,
+        PictureVectors(embedder, blobs, settings),
         embeddings,
         frames,
-        blobs,
         vectors,
         outbox=outbox,
         settings=settings,
@@ -133,10 +133,9 @@ async def test_what_is_embedded_outlives_the_process_and_its_revisions(
     for revision in (1, 2):
         store = open_vector_store(settings)
         step = EmbedFrames(
-            embedder,
+            PictureVectors(embedder, blobs, settings),
             embeddings,
             frames,
-            blobs,
             store,
             outbox=outbox,
             settings=settings,
@@ -162,10 +161,9 @@ async def test_a_truncated_frame_fails_alone_and_its_neighbours_are_kept(
     embeddings = InMemoryEmbeddings()
     survey = Survey(blobs)
     step = EmbedFrames(
-        embedder,
+        PictureVectors(embedder, blobs, settings),
         embeddings,
         frames,
-        blobs,
         vectors,
         outbox=outbox,
         settings=settings,

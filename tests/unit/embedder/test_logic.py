@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 
 from services.contracts.events import Image
-from services.contracts.identity import ModelId
 from services.domain.ports.embeddings import EmbeddingRecord
 from services.domain.splits import SplitRule
 from services.embedder import logic
 from services.embedder.logic import EmbeddingTask
+from services.embedder.picture_vectors import PictureVectors
+from services.runtime.settings import Settings
+from tests.fakes.blobs import InMemoryBlobs
+from tests.fakes.embedder import MeanColour
 from tests.samples import detection, frame_captured, predictions_made
 
 MEGAPIXEL = 4_000_000
+MODEL = PictureVectors(MeanColour(), InMemoryBlobs(), Settings())
 
 
 def task(
@@ -26,7 +30,7 @@ def task(
         revisions={made.detector_id: made.revision},
         waiting={made.detector_id: made},
     )
-    found = logic.task_of(record, ModelId("model"), 0.3, SplitRule(0.1))
+    found = logic.task_of(record, MODEL, 0.3, SplitRule(0.1))
     assert found is not None
     return found
 

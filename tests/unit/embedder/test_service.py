@@ -25,6 +25,7 @@ from services.contracts.identity import FrameId, PointId, frame_point_id, region
 from services.domain.ports.embeddings import EmbeddingRecord
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, Where
 from services.embedder.embedder import Boxes, FrameVectors
+from services.embedder.picture_vectors import PictureVectors
 from services.embedder.service import EmbedFrames
 from services.runtime.settings import Settings
 from tests.fakes.blobs import InMemoryBlobs
@@ -86,10 +87,9 @@ class World:
 
     def step(self, embedder: MeanColour) -> EmbedFrames:
         return EmbedFrames(
-            embedder,
+            PictureVectors(embedder, self.blobs, self.settings),
             self.embeddings,
             self.frames,
-            self.blobs,
             self.vectors,
             outbox=self.outbox,
             settings=self.settings,

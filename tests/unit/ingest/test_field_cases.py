@@ -526,3 +526,27 @@ def test_an_attribute_that_nobody_knows_is_named_with_the_option(images: Path) -
     assert "--category-attribute" in returned.rejections[0].detail
     assert not any(frame.item.complete for frame in returned.frames)
     assert is_right(read_as_via(images, "what", named="what"))
+
+
+def test_vectors_of_images_and_results_are_kept_and_a_broken_one_is_left_out(images: Path) -> None:
+    content, found = truth(), results()
+    content["images"][0]["vector"] = {"model": "vit", "values": [1, -2.5]}
+    content["images"][1]["vector"] = {"model": "vit", "values": ["x"]}
+    found[0]["vector"] = {"model": "vit", "values": "AACAPwAAIMA="}
+
+    outcome = read(images, content, found)
+
+    first = outcome.frames[0].drafts
+    captured = next(draft for draft in first if isinstance(draft, FrameCaptured))
+    made = [
+        detection
+        for frame in outcome.frames
+        for draft in frame.drafts
+        if isinstance(draft, PredictionsMade)
+        for detection in draft.detections
+    ]
+    assert captured.vector is not None
+    assert captured.vector.values == "AACAPwAAIMA="
+    assert sum(detection.vector == captured.vector for detection in made) == 1
+    assert outcome.reasons == {"malformed_record": 1}
+    assert len(outcome.frames) == 12

@@ -14,7 +14,13 @@ from services.contracts.errors import (
     InvalidSettings,
     StoreUnavailable,
 )
-from services.contracts.events import Detection, FrameAnnotated, FrameCaptured, PredictionsMade
+from services.contracts.events import (
+    Detection,
+    FrameAnnotated,
+    FrameCaptured,
+    FrameVector,
+    PredictionsMade,
+)
 from services.domain.ports.blob_uris import place_of
 from services.runtime.http.tokens import issue
 from tests import samples
@@ -56,12 +62,14 @@ async def test_a_frame_is_stored_and_published_before_it_is_accepted(web: Web) -
     assert web.blobs.get(event.image.uri) == jpeg()
 
 
-async def test_a_frame_has_the_tags_of_its_metadata(web: Web) -> None:
-    response = await web.post_frame(METADATA | {"tags": {"weather": "rain"}})
+async def test_a_frame_has_the_tags_and_the_vector_of_its_metadata(web: Web) -> None:
+    vector = {"model": "fleet-vit", "values": "AACAPw=="}
+    response = await web.post_frame(METADATA | {"tags": {"weather": "rain"}, "vector": vector})
     assert response.status_code == 202
     (event,) = web.published
     assert isinstance(event, FrameCaptured)
     assert event.tags == {"weather": "rain"}
+    assert event.vector == FrameVector.model_validate(vector)
 
     hidden = METADATA | {"frame_id": f"{FRAME}-2", "tags": {"weather": "ra\u202ein"}}
     assert refusal(await web.post_frame(hidden)) == (422, "hidden_character")
