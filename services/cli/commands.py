@@ -63,6 +63,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "List shortlists with their verdicts, and show how budgets are spent.",
         ),
         "frames": ("frames_command", "Show a frame, and list frames that do not count."),
+        "categories": (
+            "categories_command",
+            "Map a detector's category names to those of the ground truth.",
+        ),
     },
     "Correct and retrain": {
         "export": (

@@ -116,6 +116,18 @@ IouTypeOption = Annotated[
         metavar="bbox|segm",
     ),
 ]
+CategoriesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--categories",
+        help="What the detector's category names stand for in the ground truth, as JSON:"
+        ' `{"stop_sign": "stop sign", "person": null}`; null ignores a name. It stays for this'
+        " detector version: see `gazeloop categories`.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
 Name = Annotated[
     str | None,
     typer.Option(
@@ -172,12 +184,17 @@ class DetectionOptions:
     class_names: ClassNamesFile = None
     detector: DetectorName = None
     iou_type: IouTypeOption = "bbox"
+    categories: CategoriesFile = None
     name: Name = None
 
     def __post_init__(self) -> None:
         if self.predictions is not None and self.detector is None:
             raise typer.BadParameter(
                 "name the detector that made these results", param_hint="--detector"
+            )
+        if self.predictions is None and self.categories is not None:
+            raise typer.BadParameter(
+                "results with these categories are missing", param_hint="--categories"
             )
         if self.predictions is None and self.detector is not None:
             raise typer.BadParameter(

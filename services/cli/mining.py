@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from getpass import getuser
 from pathlib import Path
 
+from services.app.categories.changing import apply_change
 from services.app.gallery import write_montages
 from services.app.parts import App
 from services.app.reporting import read_reports
@@ -103,6 +105,9 @@ async def publish(
     GazeloopError
         A part is away for too long, or a file cannot be read.
     """
+    if dataset.categories is not None:
+        view.at("storing what the detector's categories stand for")
+        await apply_change(app, dataset.categories, getuser(), SystemClock().now())
     view.at(f"publishing {dataset.name}")
     view.counted(frames=dataset.frames)
     audit = ImportAudit(dataset.items)

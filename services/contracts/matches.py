@@ -60,7 +60,7 @@ _Part = Annotated[int, Field(ge=0, le=MAX_EXACT)]
 
 
 class MatchRevisions(Strict):
-    """The revisions of the three parts that a match depends on; none of them ever decreases.
+    """The revisions of the parts that a match depends on; none of them ever decreases.
 
     A match that was read from a version 1 event has its revision, their sum, as `membership`.
     """
@@ -68,11 +68,18 @@ class MatchRevisions(Strict):
     truth: _Part = 0
     predictions: _Part = 0
     membership: _Part = 0
+    categories: _Part = 0
+    """Of what the detector's category names stand for."""
 
     @property
     def total(self) -> int:
         """Rises with each part, so of two matches of one frame the higher one is newer."""
-        return self.truth + self.predictions + self.membership
+        return self.truth + self.predictions + self.membership + self.categories
+
+    def identity(self) -> tuple[int, ...]:
+        """The parts; an unmapped match has the id that it had before there were maps."""
+        parts = (self.truth, self.predictions, self.membership)
+        return (*parts, self.categories) if self.categories else parts
 
 
 @dataclass(frozen=True)
@@ -265,7 +272,7 @@ class FrameMatched(FrameEvent):
 
     @property
     def revision(self) -> int:
-        """The sum of the three revisions: the highest one counts."""
+        """The sum of the revisions: the highest one counts."""
         return self.revisions.total
 
     def source(self) -> tuple[object, ...]:
@@ -273,7 +280,7 @@ class FrameMatched(FrameEvent):
             self.frame_id,
             self.detector,
             self.groups.categories,
-            *dict(self.revisions).values(),
+            *self.revisions.identity(),
         )
 
     def key(self) -> str:

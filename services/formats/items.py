@@ -12,6 +12,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Detection, FrameVector, IouType, Position
 from services.contracts.identity import DriveId, FrameId, VehicleId
 from services.formats.adjustments import Adjustment
+from services.ground_truth.category_changes import CategoryChange
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -145,3 +146,5 @@ class Dataset:
     items: Iterable[Item]
     left: set[FrameId] = field(default_factory=set)
     """Frames that were sent to a tool and have not come back so far."""
+    categories: CategoryChange | None = None
+    """What the detector's category names stand for, to be stored before the data set."""

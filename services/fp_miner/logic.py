@@ -22,6 +22,7 @@ from services.contracts.matches import (
     categories_of,
 )
 from services.contracts.missed import MissedAnnotations
+from services.domain.detection.category_map import SAME_NAMES, CategoryMap, NamedPredictions
 from services.domain.detection.matching import category_matches, frame_match
 from services.domain.detection.missed import missed_annotations
 from services.domain.metrics.counting import NotCounted, why_not_counted
@@ -40,6 +41,7 @@ class MatchedFrame:
     ground_truth: FrameAnnotated
     predictions: PredictionsMade
     membership: Membership
+    category_map: CategoryMap = SAME_NAMES
     is_copy: bool = False
     left_out: NotCounted | None = None
 
@@ -52,6 +54,7 @@ class MatchedFrame:
             truth=self.ground_truth.revision,
             predictions=self.predictions.revision,
             membership=membership,
+            categories=self.category_map.revision,
         )
 
 
@@ -68,6 +71,7 @@ def complete_frames(
             ground_truth=record.ground_truth,
             predictions=predictions,
             membership=memberships.get((record.frame_id, detector), NOT_SHORTLISTED),
+            category_map=record.category_map(detector),
             is_copy=record.is_copy,
             left_out=why_not_counted(
                 record.ground_truth, predictions, copy=record.is_copy and not count_copies
@@ -90,7 +94,8 @@ def match(frame: MatchedFrame, rule: SplitRule, operating_score: float) -> Frame
     split = rule.split_of(frame.captured.frame_id, frame.captured.drive_id)
     groups = MatchGroups()
     if frame.left_out is None:
-        groups = _groups(frame.predictions, frame.ground_truth, operating_score)
+        named = frame.category_map.named(frame.predictions)
+        groups = _groups(named, frame.ground_truth, operating_score)
     return FrameMatched(
         frame_id=frame.captured.frame_id,
         detector=frame.predictions.detector_id,
@@ -107,12 +112,10 @@ def match(frame: MatchedFrame, rule: SplitRule, operating_score: float) -> Frame
     )
 
 
-def _groups(
-    predictions: PredictionsMade, truth: FrameAnnotated, operating_score: float
-) -> MatchGroups:
-    frame = frame_match(predictions, truth)
+def _groups(named: NamedPredictions, truth: FrameAnnotated, operating_score: float) -> MatchGroups:
+    frame = frame_match(named.predictions, truth)
     missed = missed_annotations(frame, truth, operating_score)
-    return MatchGroups.of(category_matches(frame, predictions), MissedAnnotations.of(missed))
+    return MatchGroups.of(category_matches(frame, named), MissedAnnotations.of(missed))
 
 
 def with_vanished(match: FrameMatched, known: Collection[Category]) -> FrameMatched:
@@ -200,6 +203,12 @@ def needle_events(
     """
     found = needles_in(match, rule)
     still = {needle.needle_id for needle in found}
+    # A needle whose category was renamed is known in both categories.
+    cleared = {
+        needle_id: category
+        for category, needles in sorted(known.items())
+        for needle_id in needles - still
+    }
     retracted = [
         NeedleRetracted(
             needle_id=needle_id,
@@ -208,7 +217,6 @@ def needle_events(
             detector=match.detector,
             category=category,
         )
-        for category, needles in sorted(known.items())
-        for needle_id in sorted(needles - still)
+        for needle_id, category in sorted(cleared.items(), key=lambda item: item[::-1])
     ]
     return [*found, *retracted]

@@ -12,11 +12,14 @@ from cachetools import LRUCache
 
 from services.contracts.events import REANNOTATION_SOURCE
 from services.contracts.identity import (
+    Category,
+    DetectorId,
     FrameId,
     ModelId,
     RegionId,
     region_point_id,
 )
+from services.domain.detection.category_map import SAME_NAMES
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.vectors import (
     REGION_VECTORS,
@@ -61,6 +64,11 @@ class FrameCache:
         if self._reannotated is None:
             self._reannotated = await self._store.annotated_from(REANNOTATION_SOURCE)
         return set(self._reannotated)
+
+    async def predicted_as(self, detector: DetectorId, category: Category) -> list[Category]:
+        """The detector's names for a category, by which its vectors are stored."""
+        maps = await self._store.category_maps([detector])
+        return maps.get(detector, SAME_NAMES).predicted_as(category)
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameFacts]:
         """The facts of those frames whose image is known."""

@@ -67,11 +67,11 @@ class FrameFacts:
             region: DetectedRegion(
                 (detector, detection.category), detection.score, detection.bbox, row
             )
-            for detector, predictions in record.predictions.items()
+            for detector, named in ((one, record.named(one)) for one in record.predictions)
             for region, detection, row in zip(
-                predictions.region_ids(),
-                predictions.detections,
-                region_features(_region_context(predictions, captured)),
+                named.regions,
+                named.predictions.detections,
+                region_features(_region_context(named.predictions, captured)),
                 strict=True,
             )
         }
@@ -122,11 +122,10 @@ def _region_context(predictions: PredictionsMade, captured: FrameCaptured) -> Sh
 HAYSTACK_FRAMES = Where(equals={"split": Split.HAYSTACK.value})
 
 
-def haystack_filter(detector_category: DetectorCategory, operating_score: float) -> Where:
-    """Selects the haystack regions of a category at or above the operating score."""
-    detector, category = detector_category
+def haystack_filter(detector: DetectorId, predicted_as: Category, operating_score: float) -> Where:
+    """Selects the haystack regions of a detector's category at or above the operating score."""
     return Where(
-        equals={"detector": detector, "category": category, "split": Split.HAYSTACK.value},
+        equals={"detector": detector, "category": predicted_as, "split": Split.HAYSTACK.value},
         at_least={"score": operating_score},
     )
 

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from services.contracts.events import (
@@ -7,6 +7,8 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.detection.category_map import CategoryMap
+from services.domain.ports.category_maps import MapScope, is_in
 from services.domain.ports.frames import (
     FrameFact,
     FrameRecord,
@@ -15,12 +17,14 @@ from services.domain.ports.frames import (
     Wanted,
 )
 from services.domain.revision_conflicts import content_of, refuse_conflict, revision_of
+from tests.fakes.category_maps import InMemoryCategoryMaps
 
 
 class InMemoryFrameStore:
     def __init__(self) -> None:
         self._frames: dict[FrameId, FrameRecord] = {}
         self._originals: dict[str, FrameId] = {}
+        self.maps = InMemoryCategoryMaps()
 
     async def record(
         self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
@@ -40,7 +44,9 @@ class InMemoryFrameStore:
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         return {
-            frame_id: self._frames[frame_id] for frame_id in frame_ids if frame_id in self._frames
+            frame_id: self._mapped(self._frames[frame_id])
+            for frame_id in frame_ids
+            if frame_id in self._frames
         }
 
     async def evaluable(
@@ -49,13 +55,30 @@ class InMemoryFrameStore:
         for frame_id, record in list(self._frames.items()):
             wanted = frame_ids is None or frame_id in frame_ids
             if wanted and record.predictions and record.ground_truth:
-                yield [replace(record, captured=None)]
+                yield [replace(self._mapped(record), captured=None)]
 
     async def predicted(self, detector: DetectorId) -> AsyncIterator[Sequence[FrameRecord]]:
         for record in list(self._frames.values()):
             if detector in record.predictions:
                 made = {detector: record.predictions[detector]}
-                yield [replace(record, predictions=made)]
+                yield [replace(self._mapped(record), predictions=made)]
+
+    async def category_maps(
+        self, detectors: Collection[DetectorId]
+    ) -> Mapping[DetectorId, CategoryMap]:
+        return await self.maps.of(detectors)
+
+    async def predictions_after(
+        self, scope: MapScope, after: str, limit: int
+    ) -> tuple[Sequence[PredictionsMade], str]:
+        keyed = {
+            f"{frame_id} {detector}": made
+            for frame_id, record in self._frames.items()
+            for detector, made in record.predictions.items()
+            if is_in(detector, scope) and f"{frame_id} {detector}" > after
+        }
+        some = sorted(keyed)[:limit]
+        return [keyed[key] for key in some], some[-1] if some else after
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         return {
@@ -81,6 +104,9 @@ class InMemoryFrameStore:
             ),
             copies=sum(record.is_copy for record in records),
         )
+
+    def _mapped(self, record: FrameRecord) -> FrameRecord:
+        return replace(record, category_maps=self.maps.effective(record.predictions))
 
     def _merge(self, fact: FrameFact) -> FrameFact | None:
         """Keep the fact if it is newer; returns what was stored in its place."""

@@ -11,7 +11,7 @@ import orjson
 from services.annotation.label_studio.interface import Interface
 from services.annotation.label_studio.tasks import KEY, Json
 from services.annotation.ports.annotation_tasks import TaskStatus
-from services.contracts.events import Candidate, FrameAnnotated, PredictionsMade, ShortlistPublished
+from services.contracts.events import Candidate, FrameAnnotated, ShortlistPublished
 from services.contracts.identity import FrameId, NeedleId, RegionId
 from services.domain.ports.frames import FrameRecord
 from services.formats.writers.frames import ExportFrame, Proposal
@@ -115,7 +115,7 @@ def task_for(
         return None
     others: tuple[Proposal, ...] = ()
     if truth is None:
-        others = tuple(_others(record.predictions, proposals, operating_score))
+        others = tuple(_others(record, proposals, operating_score))
     frame = ExportFrame.of(captured, truth, tuple(proposals.values()))
     return FrameTask(frame, others, tuple(dict.fromkeys(needles)))
 
@@ -127,14 +127,14 @@ def _proposal(candidate: Candidate, needle_id: NeedleId) -> Proposal:
 
 
 def _others(
-    predictions: Mapping[Any, PredictionsMade],
+    record: FrameRecord,
     proposals: Mapping[RegionId, Proposal],
     operating_score: float,
 ) -> list[Proposal]:
     return [
         Proposal(region, detection.category, detection.score, detection.bbox)
-        for _, made in sorted(predictions.items())
-        for region, detection in zip(made.region_ids(), made.detections, strict=True)
+        for named in map(record.named, sorted(record.predictions))
+        for region, detection in zip(named.regions, named.predictions.detections, strict=True)
         if detection.score >= operating_score and region not in proposals
     ]
 

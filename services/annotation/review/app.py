@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from services.annotation.review.budget_routes import budget_routes
+from services.annotation.review.category_routes import category_routes
 from services.annotation.review.chart_routes import chart_routes
 from services.annotation.review.context import DeadLetters, ReviewContext
 from services.annotation.review.corrections import Corrector
@@ -104,6 +105,8 @@ def review_context(
         held=stores.held,
         questions=stores.questions,
         categories=stores.categories,
+        category_maps=stores.category_maps,
+        audit=stores.audit,
         dead_letters=dead_letters,
     )
 
@@ -127,6 +130,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         counted_routes,
         budget_routes,
         question_routes,
+        category_routes,
         dead_letter_routes,
     ):
         app.include_router(routes(context, pages), dependencies=[Depends(count)])

@@ -17,7 +17,9 @@ from services.annotation.stores.frame_times import FrameTimes
 from services.annotation.stores.id_search import IdSearch
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
+from services.domain.ports.audit import AuditLog
 from services.domain.ports.categories import Categories
+from services.domain.ports.category_maps import CategoryMaps
 from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
@@ -75,5 +77,7 @@ class ReviewContext:
     held: HeldCorrections
     questions: OpenQuestions
     categories: Categories
+    category_maps: CategoryMaps
+    audit: AuditLog
     dead_letters: DeadLetters | None = None
     """None if there is no broker to read them from."""

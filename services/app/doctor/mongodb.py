@@ -1,6 +1,6 @@
 """Check MongoDB: write access, indexes, clock, disk, and which data its records belong to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from services.contracts.errors import StoresFromLater, StoresNotMigrated
 from services.contracts.events import SCHEMA_VERSION
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
+from services.runtime.stores.category_maps import MongoCategoryMaps
 from services.runtime.stores.indexes import INDEXED_STORES as SHARED
 from services.runtime.stores.indexes import missing_indexes
 from services.runtime.stores.mongo import Database, connected, translated
@@ -19,6 +20,7 @@ from services.runtime.stores.store_version import refuse_other, store_version
 
 _PART = "mongodb"
 _MOST_SKEW_S = 2.0  # ages and freshness are differences between two machines' clocks
+_NAMED = 5
 _OLDEST = (5, 0)  # the oldest version with all update pipeline operators that we use
 
 
@@ -77,4 +79,20 @@ async def _records(database: Database) -> list[Finding]:
         what = f"its records have schema {newest}, but this version reads up to {SCHEMA_VERSION}"
         remedy = "run the newest version everywhere: an older one dead-letters what it cannot read"
         found.append(Finding(Level.ERROR, _PART, what, remedy))
-    return found
+    return [*found, *await _unknown_categories(database)]
+
+
+async def _unknown_categories(database: Database) -> list[Finding]:
+    names: dict[str, list[str]] = {}
+    for item in await MongoCategoryMaps(database).unknown():
+        names.setdefault(item.detector, []).append(item.category)
+    remedy = "map or ignore them: `gazeloop categories`, or the page Categories of the review"
+    return [
+        Finding(Level.WARNING, _PART, f"{detector} predicts {_listed(some)}", remedy)
+        for detector, some in names.items()
+    ]
+
+
+def _listed(categories: Sequence[str]) -> str:
+    named = ", ".join(categories[:_NAMED]) + (", …" if len(categories) > _NAMED else "")
+    return f"{len(categories)} categories that no annotation has: {named}"

@@ -1,11 +1,15 @@
 """Open the data sets that a command's options name."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from services.cli.console import console
 from services.cli.datasets import DetectionOptions, TakenOptions
+from services.contracts.identity import detector_id
+from services.domain.ports.category_maps import MapScope
+from services.formats.category_map_files import read_category_map
 from services.formats.items import Dataset
 from services.formats.readers.coco import read_coco
 from services.formats.readers.detections.format_names import FormatName
@@ -16,6 +20,7 @@ from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest
 from services.formats.readers.via import read_via
 from services.formats.readers.voc import read_voc
+from services.ground_truth.category_changes import CategoryChange
 
 Opener = Callable[[], Dataset]
 """Opens a data set; called once, after everything else is ready."""
@@ -29,7 +34,7 @@ def images_opener(
     files: Sequence[str] | None = None,
 ) -> Opener:
     """A function that opens a folder of images, or some files of it."""
-    return partial(
+    read = partial(
         read_images,
         folder,
         taken=Taken(by.vehicle, by.drive, by.drive_per_folder),
@@ -39,6 +44,7 @@ def images_opener(
         dataset=detections.name,
         output_of=partial(_output_of, detections),
     )
+    return _mapped(read, detections)
 
 
 def opener_of(read: Callable[..., Dataset], manifest: Path | None, *says: str) -> Opener:
@@ -68,7 +74,7 @@ def coco_opener(
 ) -> Opener:
     """A function that opens a COCO data set."""
     read = _reader(detections, read_coco, ground_truth, images)
-    return opener_of(read, manifest, "area", "crowd", "ignore", "mask")
+    return _mapped(opener_of(read, manifest, "area", "crowd", "ignore", "mask"), detections)
 
 
 def voc_opener(
@@ -79,7 +85,7 @@ def voc_opener(
 ) -> Opener:
     """A function that opens a VOC data set."""
     read = _reader(detections, read_voc, annotations, images)
-    return opener_of(read, manifest, "crowd", "ignore")
+    return _mapped(opener_of(read, manifest, "crowd", "ignore"), detections)
 
 
 def via_opener(
@@ -93,7 +99,21 @@ def via_opener(
     """A function that opens a VIA data set."""
     read = _reader(detections, read_via, annotations, images)
     read = partial(read, category_attribute=category_attribute)
-    return opener_of(read, manifest, "area", "mask")
+    return _mapped(opener_of(read, manifest, "area", "mask"), detections)
+
+
+def _mapped(opener: Opener, detections: DetectionOptions) -> Opener:
+    """The opener of a data set with the map of categories that the options name."""
+    file, made_by = detections.categories, detections.made_by()
+    if file is None or made_by is None:
+        return opener
+
+    def mapped() -> Dataset:
+        names = read_category_map(file)
+        scope = MapScope(detector_id(made_by.name, made_by.version))
+        return replace(opener(), categories=CategoryChange(scope, names))
+
+    return mapped
 
 
 def _reader(

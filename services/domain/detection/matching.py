@@ -28,6 +28,7 @@ from services.contracts.events import (
 from services.contracts.identity import Category
 from services.contracts.matches import CategoryMatch
 from services.domain.detection.boxes import Annotations, Detections, iou_matrix
+from services.domain.detection.category_map import SAME_NAMES, NamedPredictions
 from services.domain.detection.coco import (
     MAX_DETECTIONS,
     BitsArray,
@@ -163,14 +164,12 @@ def match_frame(
     predictions: PredictionsMade, ground_truth: FrameAnnotated
 ) -> dict[Category, CategoryMatch]:
     """Match one frame: every category that has a detection or an annotation, in its order."""
-    return category_matches(frame_match(predictions, ground_truth), predictions)
+    return category_matches(frame_match(predictions, ground_truth), SAME_NAMES.named(predictions))
 
 
-def category_matches(
-    frame: FrameMatch, predictions: PredictionsMade
-) -> dict[Category, CategoryMatch]:
+def category_matches(frame: FrameMatch, named: NamedPredictions) -> dict[Category, CategoryMatch]:
     """The columns of each category of a frame that was matched with these predictions."""
-    regions, found, matches = predictions.region_ids(), predictions.detections, frame.matches
+    regions, found, matches = named.regions, named.predictions.detections, frame.matches
     types, mistaken = _errors(frame)
     columns: tuple[Sequence[Any], ...] = (
         [regions[i] for i in frame.source],

@@ -10,6 +10,8 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.detection.category_map import SAME_NAMES, CategoryMap, NamedPredictions
+from services.domain.ports.category_maps import MapScope
 
 Pair = tuple[FrameId, DetectorId]
 FrameFact = FrameCaptured | PredictionsMade | FrameAnnotated
@@ -59,6 +61,7 @@ class FrameRecord:
     ----------
     original : the first frame with the same image, possibly this frame; None while the image is
         unknown
+    category_maps : what the detectors' names stand for, where they stand for others
     """
 
     frame_id: FrameId
@@ -66,6 +69,15 @@ class FrameRecord:
     ground_truth: FrameAnnotated | None = None
     predictions: Mapping[DetectorId, PredictionsMade] = field(default_factory=dict)
     original: FrameId | None = None
+    category_maps: Mapping[DetectorId, CategoryMap] = field(default_factory=dict)
+
+    def category_map(self, detector: DetectorId) -> CategoryMap:
+        """What the detector's names stand for."""
+        return self.category_maps.get(detector, SAME_NAMES)
+
+    def named(self, detector: DetectorId) -> NamedPredictions:
+        """A detector's predictions by the ground truth's names."""
+        return self.category_map(detector).named(self.predictions[detector])
 
     @property
     def is_copy(self) -> bool:
@@ -92,7 +104,10 @@ class FrameTally:
 
 
 class FrameStore(Protocol):
-    """Frames by id. Writing is idempotent, and an older revision never overwrites a newer one."""
+    """Frames by id. Writing is idempotent, and an older revision never overwrites a newer one.
+
+    Category maps are read after the predictions to which they apply.
+    """
 
     async def record(
         self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
@@ -140,6 +155,23 @@ class FrameStore(Protocol):
         """Every frame that this detector has predicted, with no other detector's predictions.
 
         In chunks of some hundreds, in no particular order.
+        """
+        ...
+
+    async def category_maps(
+        self, detectors: Collection[DetectorId]
+    ) -> Mapping[DetectorId, CategoryMap]:
+        """What the names of these detectors stand for."""
+        ...
+
+    async def predictions_after(
+        self, scope: MapScope, after: str, limit: int
+    ) -> tuple[Sequence[PredictionsMade], str]:
+        """Some predictions of the detectors in a scope, in a fixed order, and the last one's key.
+
+        Parameters
+        ----------
+        after : the last key that was read; empty at the beginning
         """
         ...
 

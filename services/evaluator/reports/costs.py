@@ -63,6 +63,6 @@ class StoredErrorCosts:
             if truth is not None:
                 for detector, made in record.predictions.items():
                     if why_not_counted(truth, made, copy=copy) is None:
-                        self._pools[detector].put(made, truth)
+                        self._pools[detector].put(record.named(detector).predictions, truth)
                     else:
                         self._pools[detector].drop(record.frame_id)

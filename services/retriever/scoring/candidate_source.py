@@ -10,7 +10,7 @@ from services.contracts.identity import FrameId, ModelId, RegionId
 from services.domain.mining.detector_category import Haystack
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES
-from services.domain.ports.vectors import REGION_VECTORS, VectorStore, collection_of
+from services.domain.ports.vectors import REGION_VECTORS, Hit, VectorStore, Where, collection_of
 from services.retriever import logic
 from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.logic import DetectedRegion, DetectorCategory, FrameFacts
@@ -36,13 +36,11 @@ class CandidateSource:
         self, detector_category: DetectorCategory, directions: Vectors, model: ModelId
     ) -> Haystack:
         """The regions most similar to any direction; all of the category where they are few."""
-        where = logic.haystack_filter(detector_category, self._settings.operating_score)
-        collection, most = collection_of(REGION_VECTORS, model), self._settings.shortlist_pool
-        hits = await self._store.nearest(collection, directions[0], where, most)
-        if len(hits) == most and len(directions) > 1:
-            # The first search was cut off, so there are more regions than one search returns.
-            for more in await self._store.nearest_batch(collection, directions[1:], where, most):
-                hits += more
+        detector, category = detector_category
+        hits: list[Hit] = []
+        for name in await self._frames.predicted_as(detector, category):
+            where = logic.haystack_filter(detector, name, self._settings.operating_score)
+            hits += await self._hits(directions, where, model)
         found = {
             hit.point_id: (
                 RegionId(str(hit.payload["region_id"])),
@@ -51,6 +49,15 @@ class CandidateSource:
             for hit in hits
         }
         return await self.rows([found[point] for point in sorted(found)], model)
+
+    async def _hits(self, directions: Vectors, where: Where, model: ModelId) -> list[Hit]:
+        collection, most = collection_of(REGION_VECTORS, model), self._settings.shortlist_pool
+        hits = await self._store.nearest(collection, directions[0], where, most)
+        if len(hits) == most and len(directions) > 1:
+            # The first search was cut off, so there are more regions than one search returns.
+            for more in await self._store.nearest_batch(collection, directions[1:], where, most):
+                hits += more
+        return hits
 
     async def for_frames(
         self,

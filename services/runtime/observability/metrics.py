@@ -65,6 +65,11 @@ EVENTS_DUPLICATED = Counter(
     "Records dropped because the same batch has their event already.",
     ["service"],
 )
+UNKNOWN_CATEGORIES = Gauge(
+    "gazeloop_unknown_categories",
+    "Categories that a detector predicts, that no annotation has, and that are not mapped.",
+    ["detector"],
+)
 EVENTS_OF_ERASED_FRAMES = Counter(
     "gazeloop_events_of_erased_frames_total",
     "Late or repeated events that were dropped because their frame is erased.",

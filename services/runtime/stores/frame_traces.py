@@ -138,6 +138,8 @@ WITHOUT_FRAMES: Final = frozenset(
         ),
         *("migration", "review_keys", "review_sessions", "schemas", "stores", "tokens"),
         "annotation_tool",
+        # Names the frame that was published last, while a detector's frames are matched again.
+        "category_maps",
     }
 )
 """Collections that name no frame."""

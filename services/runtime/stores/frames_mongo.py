@@ -4,6 +4,7 @@ Events are kept as the bytes that the codec writes; beside them stands only what
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ from services.contracts.events import (
 )
 from services.contracts.identity import DetectorId, FrameId
 from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS, Topic
+from services.domain.detection.category_map import CategoryMap
+from services.domain.ports.category_maps import MapScope
 from services.domain.ports.frames import (
     FrameFact,
     FrameRecord,
@@ -27,6 +30,7 @@ from services.domain.ports.frames import (
     Wanted,
 )
 from services.domain.revision_conflicts import content_of, refuse_conflict, revision_of
+from services.runtime.stores.category_maps import MongoCategoryMaps
 from services.runtime.stores.mongo import (
     NOW,
     STORED_NOW,
@@ -77,6 +81,7 @@ class MongoFrameStore:
         self._frames = database["frames"]
         self._predictions = database["predictions"]
         self._pictures = database["pictures"]
+        self._maps = MongoCategoryMaps(database)
 
     async def prepare(self) -> None:
         """Create the indexes, unless they are there."""
@@ -87,6 +92,8 @@ class MongoFrameStore:
                 partialFilterExpression={"truth_source": REANNOTATION_SOURCE},
             )
             await self._predictions.create_index("frame_id")
+            # Which categories no annotation has is read from the index alone.
+            await self._frames.create_index("categories")
             # Only copies have it: an erasure asks who else shows an image.
             await self._frames.create_index("original", sparse=True)
 
@@ -107,12 +114,12 @@ class MongoFrameStore:
         await write(self._frames, _late_summaries(facts, frames))
         # After the check for conflicts: a refused frame must not claim its image.
         await self._claim([fact for fact in facts if isinstance(fact, FrameCaptured)], frames)
-        return await asyncio.to_thread(_records, frames.values(), predictions.values())
+        return await self._records(frames.values(), predictions.values())
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         ids = list(frame_ids)
         frames, predictions = await self._read(ids, {"frame_id": {"$in": ids}})
-        return await asyncio.to_thread(_records, frames.values(), predictions.values())
+        return await self._records(frames.values(), predictions.values())
 
     async def evaluable(
         self, frame_ids: Collection[FrameId] | None = None
@@ -124,7 +131,8 @@ class MongoFrameStore:
                 while some := await found.to_list(_AT_ONCE):
                     ids = {"frame_id": {"$in": [document["_id"] for document in some]}}
                     made = await self._predictions.find(ids).to_list()
-                    yield await asyncio.to_thread(_evaluable, some, made)
+                    records = (await self._records(some, made)).values()
+                    yield [item for item in records if item.predictions and item.ground_truth]
 
     async def predicted(self, detector: DetectorId) -> AsyncIterator[Sequence[FrameRecord]]:
         with translated():
@@ -132,8 +140,22 @@ class MongoFrameStore:
             while some := await found.to_list(_AT_ONCE):
                 ids = {"_id": {"$in": [document["frame_id"] for document in some]}}
                 frames = await self._frames.find(ids, dict.fromkeys(_PARTS, 1)).to_list()
-                records = await asyncio.to_thread(_records, frames, some)
-                yield list(records.values())
+                yield list((await self._records(frames, some)).values())
+
+    async def category_maps(
+        self, detectors: Collection[DetectorId]
+    ) -> Mapping[DetectorId, CategoryMap]:
+        return await self._maps.of(detectors)
+
+    async def predictions_after(
+        self, scope: MapScope, after: str, limit: int
+    ) -> tuple[Sequence[PredictionsMade], str]:
+        of_scope = {"$in": [scope, re.compile(f"^{re.escape(scope)}@")]}
+        with translated():
+            found = self._predictions.find({"_id": {"$gt": after}, "detector": of_scope})
+            some = await found.sort("_id", 1).to_list(limit)
+        made = await asyncio.to_thread(readable, "predictions", some, _predictions)
+        return made, some[-1]["_id"] if some else after
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         where = {"truth_source": source, "truth_complete": True}
@@ -166,6 +188,14 @@ class MongoFrameStore:
             {document["_id"]: document for document in frames},
             {document["_id"]: document for document in predictions},
         )
+
+    async def _records(
+        self, frames: Iterable[Document], predictions: Collection[Document]
+    ) -> dict[FrameId, FrameRecord]:
+        # Read after the predictions: whoever changes a map reads the predictions afterwards, so
+        # that one of the two sees the other.
+        maps = await self._maps.of({document["detector"] for document in predictions})
+        return await asyncio.to_thread(_records, frames, predictions, maps)
 
     async def _claim(
         self, captured: Sequence[FrameCaptured], frames: Mapping[str, Document]
@@ -325,7 +355,9 @@ def _late_summaries(facts: Iterable[FrameFact], frames: Mapping[str, Document]) 
 
 
 def _records(
-    frames: Iterable[Document], predictions: Iterable[Document]
+    frames: Iterable[Document],
+    predictions: Iterable[Document],
+    maps: Mapping[DetectorId, CategoryMap],
 ) -> dict[FrameId, FrameRecord]:
     """The records of these frames, and of frames of which only predictions are known."""
     of_frame: dict[FrameId, dict[DetectorId, PredictionsMade]] = {}
@@ -342,6 +374,7 @@ def _records(
             ground_truth=_event(document, "truth", GROUND_TRUTH, FrameAnnotated),
             predictions=of_frame.get(frame_id, {}),
             original=document.get("original", frame_id if _is_captured(document) else None),
+            category_maps=maps,
         )
 
     records = readable("frames", documents.values(), record)
@@ -350,12 +383,6 @@ def _records(
 
 def _is_captured(document: Document) -> bool:
     return "captured" in document or "captured_at" in document
-
-
-def _evaluable(frames: Sequence[Document], made: Sequence[Document]) -> list[FrameRecord]:
-    named = {document["_id"] for document in frames}
-    records = _records(frames, (item for item in made if item["frame_id"] in named))
-    return [record for record in records.values() if record.predictions and record.ground_truth]
 
 
 def _predictions(document: Document) -> PredictionsMade:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.domain.ports.audit import AuditLog
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.categories import Categories
+from services.domain.ports.category_maps import CategoryMaps
 from services.domain.ports.embeddings import Embeddings
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.erasure import TombstoneStore
@@ -25,6 +26,7 @@ from services.runtime.stores.audit_mongo import MongoAuditLog
 from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
+from services.runtime.stores.category_maps import MongoCategoryMaps
 from services.runtime.stores.curves import CurveStore, MongoCurveStore
 from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.epochs_mongo import MongoEpochStore
@@ -77,6 +79,7 @@ class Stores:
     embeddings: Embeddings
     held: HeldCorrections
     categories: Categories
+    category_maps: CategoryMaps
     leases: LeaseStore
     unreadable: MongoUnreadableLog
     tombstones: TombstoneStore
@@ -123,6 +126,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             embeddings=MongoEmbeddings(database),
             held=MongoHeldCorrections(database),
             categories=MongoCategories(database),
+            category_maps=MongoCategoryMaps(database),
             leases=MongoLeaseStore(database),
             unreadable=MongoUnreadableLog(database),
             tombstones=MongoTombstones(database),

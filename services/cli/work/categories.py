@@ -1,0 +1,144 @@
+"""What `gazeloop categories` does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from getpass import getuser
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from services.app.categories.changing import apply_change
+from services.app.parts import joined
+from services.cli.console import console, print_json
+from services.cli.context import Context, run, shared
+from services.cli.logs import log_to_file
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import Category
+from services.domain.ports.category_maps import StoredMap, UnknownCategory
+from services.formats.category_map_files import read_category_map
+from services.ground_truth.category_changes import (
+    CategoryChange,
+    parsed_names,
+    parsed_scope,
+)
+from services.runtime.clock import SystemClock
+
+_Shown = tuple[Sequence[StoredMap], Sequence[UnknownCategory]]
+
+
+def show(ctx: typer.Context, *, as_json: bool) -> None:
+    """Run `gazeloop categories show`."""
+    context = shared(ctx)
+    maps, unknown = run(lambda: _read(context), interrupted="The maps were not read.")
+    if as_json:
+        documents = [_document(stored) for stored in maps]
+        print_json({"maps": documents, "unknown": [asdict(item) for item in unknown]})
+        return
+    _print_maps(maps)
+    _print_unknown(unknown)
+
+
+def map_names(ctx: typer.Context, detector: str, names: list[str], category: str) -> None:
+    """Run `gazeloop categories map`."""
+    _change(ctx, detector, dict.fromkeys(names, category))
+
+
+def ignore(ctx: typer.Context, detector: str, names: list[str]) -> None:
+    """Run `gazeloop categories ignore`."""
+    _change(ctx, detector, dict.fromkeys(names))
+
+
+def load(ctx: typer.Context, detector: str, file: Path) -> None:
+    """Run `gazeloop categories load`."""
+    try:
+        names = read_category_map(file)
+    except InvalidRecord as exc:
+        raise typer.BadParameter(str(exc), param_hint="FILE") from exc
+    _change(ctx, detector, names)
+
+
+def unmap(ctx: typer.Context, detector: str, names: list[str]) -> None:
+    """Run `gazeloop categories unmap`."""
+    _change(ctx, detector, {}, [Category(name) for name in names])
+
+
+def _change(
+    ctx: typer.Context,
+    detector: str,
+    names: Mapping[Any, str | None],
+    dropped: Sequence[Category] = (),
+) -> None:
+    try:
+        change = CategoryChange(parsed_scope(detector), parsed_names(names), dropped)
+    except InvalidRecord as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    context = shared(ctx)
+    changed, again = run(
+        lambda: _store(context, change),
+        interrupted="If the map was stored, ingest goes on with matching the frames again.",
+    )
+    out = console()
+    out.print(
+        f"the map of {escape(change.scope)} is {'changed' if changed else 'as it was'}",
+        highlight=False,
+    )
+    if again:
+        out.print(
+            f"{again:,} frames' predictions are published to be matched again; running services"
+            " follow, others do once they run",
+            highlight=False,
+        )
+
+
+async def _store(context: Context, change: CategoryChange) -> tuple[bool, int]:
+    settings = context.settings()
+    log_to_file(settings, "categories")
+    async with joined(settings) as stack:
+        return await apply_change(stack, change, getuser(), SystemClock().now())
+
+
+async def _read(context: Context) -> _Shown:
+    settings = context.stored()
+    log_to_file(settings, "categories")
+    async with joined(settings) as stack:
+        maps = stack.stores.category_maps
+        return await maps.all(), await maps.unknown()
+
+
+def _document(stored: StoredMap) -> dict[str, object]:
+    return {
+        "detector": stored.scope,
+        "names": dict(stored.map.names),
+        "revision": stored.map.revision,
+        "changed_by": stored.changed_by,
+        "changed_at": stored.changed_at.isoformat(),
+    }
+
+
+def _print_maps(maps: Sequence[StoredMap]) -> None:
+    table = Table(box=None, header_style="dim")
+    for title in ("detector", "predicted as", "stands for", "by"):
+        table.add_column(title)
+    for stored in maps:
+        for name, meant in stored.map.names.items():
+            stands_for = "[dim]ignored[/]" if meant is None else escape(meant)
+            table.add_row(escape(stored.scope), escape(name), stands_for, escape(stored.changed_by))
+    console().print(table if table.row_count else "no names are mapped")
+
+
+def _print_unknown(unknown: Sequence[UnknownCategory]) -> None:
+    if not unknown:
+        return
+    out = console()
+    out.print("\n[yellow]Predicted, but neither annotated nor mapped:[/]")
+    table = Table(box=None, header_style="dim")
+    table.add_column("detector")
+    table.add_column("category")
+    table.add_column("frames", justify="right")
+    for item in unknown:
+        table.add_row(escape(item.detector), escape(item.category), f"{item.frames:,}")
+    out.print(table)
+    out.print("[dim]`gazeloop categories map`, or `ignore`, answers them once.[/]")

@@ -1,0 +1,127 @@
+"""Category maps in MongoDB: one small document per detector, or per detector version."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from services.contracts.identity import Category, DetectorId
+from services.domain.detection.category_map import (
+    SAME_NAMES,
+    CategoryMap,
+    Names,
+    effective_map,
+)
+from services.domain.ports.category_maps import (
+    MapScope,
+    Rematch,
+    StoredMap,
+    UnknownCategory,
+    scopes_of,
+)
+from services.runtime.stores.mongo import Database, Document, literal, translated
+
+
+class MongoCategoryMaps:
+    """The collection `category_maps`; unknown categories are found in `matches` and `frames`."""
+
+    def __init__(self, database: Database) -> None:
+        self._maps = database["category_maps"]
+        self._matches = database["matches"]
+        self._frames = database["frames"]
+
+    async def change(
+        self, scope: MapScope, names: Names, by: str, at: datetime, dropped: Collection[Category]
+    ) -> bool:
+        where, update = {"_id": scope}, _changing(names, dropped, by, at)
+        with translated():
+            result = await self._maps.update_one(where, update, upsert=bool(names))
+        return bool(result.modified_count or result.upserted_id is not None)
+
+    async def all(self) -> Sequence[StoredMap]:
+        with translated():
+            found = await self._maps.find().sort("_id", 1).to_list()
+        return [
+            StoredMap(item["_id"], _map(item), item["changed_by"], item["changed_at"])
+            for item in found
+        ]
+
+    async def of(self, detectors: Collection[DetectorId]) -> Mapping[DetectorId, CategoryMap]:
+        scopes = {scope for detector in detectors for scope in scopes_of(detector)}
+        if not scopes:
+            return {}
+        with translated():
+            found = await self._maps.find({"_id": {"$in": sorted(scopes)}}).to_list()
+        maps = {document["_id"]: _map(document) for document in found}
+        return {
+            detector: effective_map(*(maps.get(scope, SAME_NAMES) for scope in scopes_of(detector)))
+            for detector in detectors
+            if not maps.keys().isdisjoint(scopes_of(detector))
+        }
+
+    async def unmatched(self) -> Sequence[Rematch]:
+        with translated():
+            found = await self._maps.find({"rematch": {"$exists": True}}).sort("_id", 1).to_list()
+        return [Rematch(item["_id"], item["revision"], item["rematch"]) for item in found]
+
+    async def note(self, done: Rematch) -> None:
+        await self._update(done, {"$set": {"rematch": done.after}})
+
+    async def finish(self, done: Rematch) -> None:
+        await self._update(done, {"$unset": {"rematch": ""}})
+
+    async def _update(self, done: Rematch, update: Document) -> None:
+        with translated():
+            await self._maps.update_one({"_id": done.scope, "revision": done.revision}, update)
+
+    async def unknown(self) -> Sequence[UnknownCategory]:
+        with translated():
+            # Both are read from indexes alone.
+            matched = set(await self._matches.distinct("categories")) - {None}
+            unannotated = sorted(matched - set(await self._frames.distinct("categories")))
+            counts = [
+                (name, item["_id"], item["count"])
+                for name in unannotated
+                async for item in await self._matches.aggregate(_frames_with(name))
+            ]
+        of_detector = defaultdict(list)
+        for name, detector, count in counts:
+            of_detector[DetectorId(detector)].append(UnknownCategory(detector, name, count))
+        maps = await self.of(of_detector)
+        return [
+            item
+            for detector, items in sorted(of_detector.items())
+            for item in items
+            if item.category not in maps.get(detector, SAME_NAMES).names
+        ]
+
+
+def _changing(names: Names, dropped: Collection[Category], by: str, at: datetime) -> list[Document]:
+    """The update that changes names; it changes nothing where they are so already."""
+    # Pairs, because MongoDB gives dots and dollars in a field's name a meaning.
+    pairs = literal([[name, meant] for name, meant in sorted(names.items())])
+    before = {"$ifNull": ["$names", []]}
+    replaced = literal(sorted({*names, *dropped}))
+    name = {"$arrayElemAt": ["$$this", 0]}
+    kept = {"$filter": {"input": before, "cond": {"$not": {"$in": [name, replaced]}}}}
+    after = {"$concatArrays": [kept, pairs]}
+    changed = {
+        "names": after,
+        "revision": {"$add": [{"$ifNull": ["$revision", 0]}, 1]},
+        "changed_by": literal(by),
+        "changed_at": literal(at),
+        "rematch": "",
+    }
+    same = {"$setEquals": [after, before]}
+    return [{"$replaceWith": {"$cond": [same, "$$ROOT", {"$mergeObjects": ["$$ROOT", changed]}]}}]
+
+
+def _map(document: Document) -> CategoryMap:
+    return CategoryMap(dict(document["names"]), document["revision"])
+
+
+def _frames_with(category: str) -> list[Document]:
+    # The categories of the current match, beside all that a match ever had, which are indexed.
+    return [
+        {"$match": {"categories": category, "groups.categories": category}},
+        {"$sortByCount": "$detector"},
+    ]
