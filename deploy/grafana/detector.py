@@ -8,6 +8,7 @@ from deploy.grafana.queries import (
     ENVIRONMENTS,
     MEAN_AP,
     VEHICLE,
+    VERSIONS,
     or_none,
 )
 
@@ -230,6 +231,44 @@ DETECTOR = Board(
                     ),
                     width=16,
                     link=VEHICLE,
+                ),
+            ),
+        ),
+        Row(
+            "What a new version changed",
+            (
+                Chart(
+                    14,
+                    "Families fixed and broken",
+                    "Families of failures on reference frames, by what the version made of them"
+                    " compared with the one before; significant at 5%.",
+                    "short",
+                    (
+                        Query(
+                            "max by (detector, other, change) (gazeloop_version_families"
+                            f'{{{CHOSEN}, change!="same"}}) {or_none("detector")}',
+                            "{{detector}} after {{other}} {{change}}",
+                        ),
+                    ),
+                    shape=Shape.NUMBER,
+                    width=12,
+                    link=VERSIONS,
+                ),
+                Chart(
+                    15,
+                    "mAP on reference frames, compared with the version before",
+                    "The paired difference on the frames that both versions processed, with its 95%"
+                    " interval. No training set contains reference frames.",
+                    "percentunit",
+                    (
+                        Query(
+                            "max by (detector, other, bound)"
+                            f" (gazeloop_version_map_difference{{{CHOSEN}}}) {or_none('detector')}",
+                            "{{detector}} - {{other}} {{bound}}",
+                        ),
+                    ),
+                    width=12,
+                    link=VERSIONS,
                 ),
             ),
         ),

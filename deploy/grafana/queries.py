@@ -16,6 +16,7 @@ CATEGORY = PageLink(
 VEHICLE = PageLink(
     "Find this vehicle's frames", "/frames?id=${__field.labels.vehicle:percentencode}"
 )
+VERSIONS = PageLink("See what the version changed", "/versions")
 
 MEAN_AP = "subset:gazeloop_category_ap:avg"
 

@@ -1,13 +1,16 @@
 """The job that computes figures over time and the cost of errors, from all records."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
 from services.app.figures_noted import note_curves, note_figures
-from services.app.repeating import kept_up
+from services.app.repeating import kept_up, repeated
+from services.app.reporting import stored_versions
+from services.app.versions_noted import note_comparisons
 from services.app.when_changed import WhenChanged, epochs_closed
+from services.contracts.identity import DetectorId
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts, Report
@@ -19,6 +22,9 @@ from services.runtime.stores.opening import Stores
 JOB: Final = "figures"
 _EVERY_S: Final = 15.0
 """Interval of recomputing figures from all records; longer if that takes long."""
+_COMPARE_EVERY_S: Final = 60.0
+_COMPARE_SHARE: Final = 0.02
+"""Pace of comparing versions, which reads the matches of both on reference frames."""
 
 
 @asynccontextmanager
@@ -32,9 +38,12 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
     closed = partial(epochs_closed, stores.epochs)
     copies = settings.count_copies
     costs = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=copies)
+    versions = stored_versions(stores, settings.operating_score)
+    detectors: set[DetectorId] = set()
 
     async def computed() -> list[Report]:
         found = await reports.now(nothing_counted)
+        detectors.update(report.detector for report in found)
         await note_curves(stores.curves, reports, [report.detector for report in found])
         return found
 
@@ -44,6 +53,13 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
         """Store figures when they change, so that the page can draw them over time."""
         await note_figures(stores, await current_reports(), clock)
 
+    async def compare() -> None:
+        await note_comparisons(stores.comparisons, versions, sorted(detectors))
+
+    async def compared_of() -> Hashable:
+        return await closed(), len(detectors)
+
+    comparing = WhenChanged(compare, stores.matches, compared_of, clock)
     show = WhenChanged(costs.show, stores.matches, closed, clock)
     async with AsyncExitStack() as closing:
         closing.callback(metrics.ERROR_COST.clear)  # last: another process shows it then
@@ -54,6 +70,18 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
             await closing.enter_async_context(
                 kept_up(name, take_in, show_, clock, every_s=_EVERY_S)
             )
+        await closing.enter_async_context(
+            repeated(
+                *("compare_versions", comparing, clock),
+                every_s=_COMPARE_EVERY_S,
+                share=_COMPARE_SHARE,
+            )
+        )
         # Another process shows these from now on.
-        closing.callback(metrics.ERROR_COST.clear)
+        for gauge in (
+            metrics.ERROR_COST,
+            metrics.VERSION_FAMILIES,
+            metrics.VERSION_MAP_DIFFERENCE,
+        ):
+            closing.callback(gauge.clear)
         yield

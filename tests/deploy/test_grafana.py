@@ -67,7 +67,7 @@ def test_every_series_of_a_panel_has_a_name_of_its_own(path: Path) -> None:
                 assert "label_replace(vector(0)" in target["expr"], panel["title"]
 
 
-def test_a_family_a_category_and_a_vehicle_lead_to_the_review_page() -> None:
+def test_families_categories_vehicles_and_versions_lead_to_the_review_page() -> None:
     links = {
         link["url"]
         for path in FILES
@@ -78,6 +78,7 @@ def test_a_family_a_category_and_a_vehicle_lead_to_the_review_page() -> None:
         "${review}/needles?stage=any&family=${__data.fields.family}",
         "${review}/needles?category=${__field.labels.category:percentencode}",
         "${review}/frames?id=${__field.labels.vehicle:percentencode}",
+        "${review}/versions",
     }
 
 

@@ -36,6 +36,7 @@ from services.annotation.review.pictures import PictureCache
 from services.annotation.review.question_routes import question_routes
 from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
+from services.annotation.review.version_routes import version_routes
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Transient
 from services.ground_truth.publishing import GroundTruthPublisher
@@ -96,6 +97,7 @@ def review_context(
         ),
         figures=stores.figures,
         curves=stores.curves,
+        comparisons=stores.comparisons,
         budgets=stores.budgets,
         ids=stores.id_search,
         drives=stores.drive_frames,
@@ -128,6 +130,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         chart_routes,
         curve_routes,
         counted_routes,
+        version_routes,
         budget_routes,
         question_routes,
         category_routes,

@@ -29,6 +29,7 @@ from services.domain.ports.tokens import TokenStore
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReports
+from services.runtime.stores.comparisons import ComparisonStore
 from services.runtime.stores.curves import CurveStore
 from services.runtime.stores.figures import FigureStore
 
@@ -68,6 +69,7 @@ class ReviewContext:
     pictures: PictureCache
     figures: FigureStore
     curves: CurveStore
+    comparisons: ComparisonStore
     budgets: BudgetReports
     ids: IdSearch
     drives: DriveFrames

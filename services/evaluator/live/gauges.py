@@ -1,6 +1,6 @@
 """Prometheus gauges of the evaluator's figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import Gauge
 
@@ -10,6 +10,7 @@ from services.domain.metrics.error_costs import ErrorCosts
 from services.domain.metrics.subsets import Subset
 from services.evaluator.live.logic import Confidence, Evaluation, order_holds
 from services.evaluator.reports.report import CalibrationReport, ShortlistReport
+from services.evaluator.versions.report import ComparisonReport
 from services.runtime.observability import metrics
 
 _NAMED = {"AP": metrics.MAP, "AP50": metrics.MAP_AP50, "AP75": metrics.MAP_AP75}
@@ -126,6 +127,19 @@ def show_error_costs(detector: DetectorId, costs: ErrorCosts) -> None:
     name = metrics.DETECTORS(detector)
     for error_type, cost in costs.costs.items():
         _set(metrics.ERROR_COST, None if costs.ap50 is None else cost, name, error_type.value)
+
+
+def show_version_changes(comparisons: Sequence[ComparisonReport]) -> None:
+    """Show how many families of failures each new version fixes and breaks; replaces all others."""
+    metrics.VERSION_FAMILIES.clear()
+    metrics.VERSION_MAP_DIFFERENCE.clear()
+    for found in comparisons:
+        names = (metrics.DETECTORS(found.new), metrics.DETECTORS(found.old))
+        for change, count in found.summary.items():
+            metrics.VERSION_FAMILIES.labels(*names, change.value).set(count)
+        low, high = found.map.interval or (None, None)
+        for bound, value in (("value", found.map.difference), ("low", low), ("high", high)):
+            _set(metrics.VERSION_MAP_DIFFERENCE, value, *names, bound)
 
 
 def show_calibration(detector: DetectorId, reports: Mapping[Category, CalibrationReport]) -> None:

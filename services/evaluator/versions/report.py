@@ -96,6 +96,9 @@ class FamilyReport(_Part):
     """Failures of the old version."""
     new: int
     change: Change
+    improved: int
+    """Frames with fewer failures than before."""
+    worsened: int
     improved_frames: tuple[FrameId, ...]
     worsened_frames: tuple[FrameId, ...]
     improved_share: float | None
@@ -124,6 +127,8 @@ class FamilyReport(_Part):
             old=change.old,
             new=change.new,
             change=change.change,
+            improved=len(change.improved),
+            worsened=len(change.worsened),
             improved_frames=change.improved,
             worsened_frames=change.worsened,
             improved_share=None if share is None else share.value,
@@ -192,6 +197,12 @@ class ComparisonReport(_Part):
         if counts[Change.BETTER] or counts[Change.WORSE]:
             parts.append(f"makes {counts[Change.BETTER]} better and {counts[Change.WORSE]} worse")
         return f"{self.new} {', '.join(parts)}"
+
+    def without_frames(self) -> Self:
+        """The same without ids of frames, for stores that an erasure does not search."""
+        none: dict[str, tuple[FrameId, ...]] = {"improved_frames": (), "worsened_frames": ()}
+        families = tuple(family.model_copy(update=none) for family in self.families)
+        return self.model_copy(update={"families": families})
 
     def objections(self, no_worse_than: float, most_broken: int | None = None) -> list[str]:
         """Why a pipeline should refuse the new version; none if it is good enough.

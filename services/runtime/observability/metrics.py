@@ -383,6 +383,18 @@ MAP_DIFFERENCE = Gauge(
     "Difference of two detectors' mAP on the same frames, by bound: value, low or high (95%).",
     ["detector", "other", "bound"],
 )
+VERSION_FAMILIES = Gauge(
+    "gazeloop_version_families",
+    "Families of failures on reference frames by what a version made of them, compared with the"
+    " version before: fixed, better, same, worse, broken.",
+    ["detector", "other", "change"],
+)
+VERSION_MAP_DIFFERENCE = Gauge(
+    "gazeloop_version_map_difference",
+    "Difference of a version's mAP from the one before on the reference frames of both, by bound:"
+    " value, low or high (95%).",
+    ["detector", "other", "bound"],
+)
 VEHICLES_DRIFTING = Gauge(
     "gazeloop_vehicles_drifting",
     "Vehicles whose frames differ from the fleet's, by measure: scores, classes or map.",

@@ -128,6 +128,7 @@ WITHOUT_FRAMES: Final = frozenset(
     {
         *(
             "audit",
+            "comparisons",
             "curves",
             "doctor",
             "epochs",

@@ -27,6 +27,7 @@ from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
 from services.runtime.stores.categories import MongoCategories
 from services.runtime.stores.category_maps import MongoCategoryMaps
+from services.runtime.stores.comparisons import ComparisonStore, MongoComparisonStore
 from services.runtime.stores.curves import CurveStore, MongoCurveStore
 from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.epochs_mongo import MongoEpochStore
@@ -76,6 +77,7 @@ class Stores:
     frame_ids: MongoFrameIds
     figures: FigureStore
     curves: CurveStore
+    comparisons: ComparisonStore
     embeddings: Embeddings
     held: HeldCorrections
     categories: Categories
@@ -123,6 +125,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             frame_ids=MongoFrameIds(database),
             figures=MongoFigureStore(database),
             curves=MongoCurveStore(database),
+            comparisons=MongoComparisonStore(database),
             embeddings=MongoEmbeddings(database),
             held=MongoHeldCorrections(database),
             categories=MongoCategories(database),

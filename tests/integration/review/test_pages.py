@@ -11,7 +11,7 @@ from PIL import Image
 from services.annotation.review.listing import View
 from services.contracts.errors import InvalidSettings, StoreUnavailable
 from services.contracts.events import Annotation
-from services.contracts.identity import FrameId
+from services.contracts.identity import DetectorId, FrameId
 from services.domain.metrics.subsets import Subset
 from services.runtime.stores.figures import Figures
 from services.runtime.stores.mongo import connect
@@ -26,6 +26,8 @@ from tests.review_world import (
     version_by,
 )
 from tests.samples import frame_matched, needle_found
+from tests.unit.evaluator.test_versions import GHOST, NEW, OLD
+from tests.unit.evaluator.test_versions import World as VersionWorld
 
 
 async def test_the_start_page_shows_failure_modes_with_their_size(ana: Browser) -> None:
@@ -376,6 +378,27 @@ async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) 
         "latest: shortlist 0.700, random draw 0.350, lowest scores 0.600, highest scores 0.100"
         in page
     )
+
+
+async def test_versions_are_empty_before_two_of_a_detector_can_be_compared(ana: Browser) -> None:
+    assert "Nothing to compare yet" in (await ana.get("/versions")).text
+
+
+async def test_versions_show_what_a_version_fixed(ana: Browser) -> None:
+    world = VersionWorld()
+    for k in range(7):
+        await world.put(f"f{k}", (GHOST,), ())
+    content = (await world.compare()).without_frames().model_dump_json().encode()
+    store = ana.world.stores.comparisons
+    await store.show({(OLD, DetectorId("gone@1")): content})
+    await store.show({(OLD, NEW): content})
+
+    page = (await ana.get("/versions?pair=unknown")).text
+
+    assert "<b>1</b> fixed" in page
+    assert "on 7 reference frames" in page
+    assert "f0" not in content.decode()
+    assert list(await store.all()) == [(OLD, NEW)]
 
 
 async def test_budgets_are_empty_before_there_are_shortlists(ana: Browser) -> None:

@@ -17,6 +17,7 @@ PAGES = [
     f"/needles/{needle_id_of(0)}",
     "/frames?id=r000",
     "/charts",
+    "/versions",
     "/budgets",
     "/picture",
 ]

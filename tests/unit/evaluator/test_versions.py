@@ -63,12 +63,14 @@ class World:
         await self.matches.record(samples.published(found))
         return found
 
-    async def compare(self, frames_of: Frames = "reference") -> ComparisonReport:
+    def versions(self) -> StoredVersions:
         async def families_of(detector: DetectorId) -> dict[NeedleId, FamilyId]:
             return self.families[detector]
 
-        versions = StoredVersions(self.frames, self.matches, self.needles, families_of, 0.5)
-        return await versions.compare(OLD, NEW, frames_of)
+        return StoredVersions(self.frames, self.matches, self.needles, families_of, 0.5)
+
+    async def compare(self, frames_of: Frames = "reference") -> ComparisonReport:
+        return await self.versions().compare(OLD, NEW, frames_of)
 
 
 async def test_a_frame_without_objects_counts_though_the_new_version_finds_nothing_there() -> None:
