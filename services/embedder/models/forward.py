@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from services.embedder.models.crops import Pixels
 from services.embedder.models.normalising import Normalise
+from services.embedder.models.precision import Precision
 
 
 class Runtime(StrEnum):
@@ -17,15 +18,6 @@ class Runtime(StrEnum):
     OPENVINO = "openvino"
     TORCH = "torch"
     CUDA = "cuda"
-
-
-class Precision(StrEnum):
-    """The number format of activations between layers."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-    INT8 = "int8"
-    """Calibrated on images beforehand; OpenVINO only."""
 
 
 class Forward(Protocol):

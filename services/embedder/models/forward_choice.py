@@ -2,10 +2,10 @@
 
 import torch
 
-from services.contracts.errors import InvalidSettings
-from services.embedder.models.forward import Forward, Precision, Runtime, TorchForward
-from services.embedder.models.int8 import read_int8
+from services.contracts.errors import InvalidSettings, UnfitInt8
+from services.embedder.models.forward import Forward, Runtime, TorchForward
 from services.embedder.models.network import Network
+from services.embedder.models.precision import Precision
 from services.runtime.settings import Settings
 
 
@@ -54,11 +54,11 @@ def runtime_of(settings: Settings) -> Runtime:
 
 
 def _in_8_bits(network: Network, settings: Settings) -> Forward:
-    from services.embedder.models import openvino_forward  # noqa: PLC0415  # as below
+    from services.embedder.models import int8, openvino_forward  # noqa: PLC0415  # as below
 
-    quantised = read_int8(settings.embed_int8, settings.embed_int8_sha256, network)
+    quantised = int8.read_int8(settings.embed_int8, settings.embed_int8_sha256, network)
     return openvino_forward.OpenVinoForward(
-        openvino_forward.read(quantised),
+        quantised.model(UnfitInt8),
         Precision.INT8,
         settings.torch_threads,
         quantised.sha256,

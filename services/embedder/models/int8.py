@@ -4,17 +4,15 @@
 and a card with the data that it was calibrated on and its measured accuracy.
 """
 
-import hashlib
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.contracts.errors import UnfitInt8
 from services.embedder.models.checked_file import checked_content
 from services.embedder.models.network import Network
+from services.embedder.models.network_archive import packed, unpacked
+from services.embedder.models.openvino_files import OpenVinoFiles
 
 _GRAPH, _VALUES, _CARD = "network.xml", "network.bin", "card.json"
 _STRICT = ConfigDict(frozen=True, extra="forbid")
@@ -86,36 +84,18 @@ class Card(BaseModel):
     made_with: str
 
 
-@dataclass(frozen=True)
-class Quantised:
-    """A network in OpenVINO's format: its graph and its values."""
-
-    graph: bytes
-    values: bytes
-
-    @property
-    def sha256(self) -> str:
-        """sha256 of both, in hexadecimal, which identifies the network."""
-        total = hashlib.sha256(self.graph)
-        total.update(self.values)
-        return total.hexdigest()
-
-
-def packed(quantised: Quantised, card: Card) -> bytes:
-    """The network and its card as one file; equal contents give equal bytes."""
-    file = BytesIO()
-    with ZipFile(file, "w", ZIP_STORED) as archive:
-        parts = {
-            _GRAPH: quantised.graph,
-            _VALUES: quantised.values,
+def written(network: OpenVinoFiles, card: Card) -> bytes:
+    """The network and its card as one file."""
+    return packed(
+        {
+            _GRAPH: network.graph,
+            _VALUES: network.values,
             _CARD: card.model_dump_json(indent=2).encode(),
         }
-        for name, content in parts.items():
-            archive.writestr(ZipInfo(name), content)
-    return file.getvalue()
+    )
 
 
-def read_int8(path: Path | None, sha256: str, network: Network) -> Quantised:
+def read_int8(path: Path | None, sha256: str, network: Network) -> OpenVinoFiles:
     """Read the quantised features of this network from a file.
 
     Parameters
@@ -130,7 +110,7 @@ def read_int8(path: Path | None, sha256: str, network: Network) -> Quantised:
     if path is None:
         raise UnfitInt8("GAZELOOP_EMBED_PRECISION is int8, and GAZELOOP_EMBED_INT8 names no file")
     content = checked_content(path, sha256, "8-bit network", UnfitInt8)
-    quantised, card = _unpacked(path, content)
+    quantised, card = _read(path, content)
     if quantised.sha256 != card.sha256:
         raise UnfitInt8(f"{path} is damaged: its network is not the one of its card's sha256")
     made_of = (card.name, card.pooling, card.network_sha256)
@@ -140,12 +120,12 @@ def read_int8(path: Path | None, sha256: str, network: Network) -> Quantised:
     return quantised
 
 
-def _unpacked(path: Path, content: bytes) -> tuple[Quantised, Card]:
+def _read(path: Path, content: bytes) -> tuple[OpenVinoFiles, Card]:
+    parts = unpacked(path, content, "8-bit network", UnfitInt8)
     try:
-        with ZipFile(BytesIO(content)) as archive:
-            quantised = Quantised(archive.read(_GRAPH), archive.read(_VALUES))
-            return quantised, Card.model_validate_json(archive.read(_CARD))
-    except (BadZipFile, LookupError, NotImplementedError, RuntimeError, ValidationError) as exc:
+        files = OpenVinoFiles(parts[_GRAPH], parts[_VALUES])
+        return files, Card.model_validate_json(parts[_CARD])
+    except (LookupError, ValidationError) as exc:
         raise UnfitInt8(f"{path} is damaged, or no 8-bit network: {exc}") from exc
 
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.contracts.identity import ModelId
-from services.embedder.models.backbones import BY_NAME
+from services.embedder.models.backbone_identity import NORMALISED
 
 _ID = re.compile(
     r"(?P<backbone>.+)-[^-]+-(?P<pooling>[a-z]+)-side\d+(?P<scaled>dct)?-(?P<regions>crop|roi)[^-]*"
-    r"-[a-z]+(?:-whitened)?-\d+d-(?P<weights>[0-9a-f]{8})"
+    rf"-{NORMALISED}(?:-whitened)?-\d+d-(?P<weights>[0-9a-f]{{8}})"
     r"(?:-(?P<precision>[a-z]+\d+)(?:-[0-9a-f]{8})?)?"
 )
-"""As `TorchEmbedder.model_id` puts it together."""
+"""As `BackboneIdentity.model_id` puts it together."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class ModelSettings:
 
 
 def settings_of(model: ModelId) -> ModelSettings | None:
-    """Parse a model's id; None if it is not an id of `TorchEmbedder`."""
+    """Parse a model's id; None if it is not an id of a backbone."""
     parts = _ID.fullmatch(model)
-    if parts is None or parts["backbone"] not in BY_NAME:
+    if parts is None:
         return None
     settings = {
         "embedder": parts["backbone"],

@@ -8,6 +8,7 @@ from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from services.contracts.errors import InvalidSettings
 from services.embedder.models import pooling, weights
+from services.embedder.models.backbone_identity import BackboneIdentity
 from services.embedder.models.backbones import Backbone, backbone_named
 from services.embedder.models.pooling import Pooling
 from services.embedder.models.whitening import Whitening
@@ -92,6 +93,26 @@ class Network:
         """Name of the layer whose output becomes the vectors."""
         neck = self.backbone.neck
         return neck.tap if neck and self.pooling is Pooling.PENULTIMATE else self.backbone.tap
+
+    def identity(self, calibrated: str = "") -> BackboneIdentity:
+        """What identifies the network's vectors.
+
+        Parameters
+        ----------
+        calibrated : sha256 of the int8 network; empty if it is not quantised
+        """
+        return BackboneIdentity(
+            backbone=self.backbone.name,
+            tap=self.tap,
+            pooling=self.pooling.value,
+            frame_side=self.backbone.frame_side,
+            crop_side=self.backbone.crop_side,
+            grid=self.head.grid,
+            whitened=self.head.whitens,
+            dimension=self.head.dimension,
+            sha256=self.sha256,
+            calibrated=calibrated,
+        )
 
 
 def network_of(

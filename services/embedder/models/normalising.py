@@ -8,8 +8,6 @@ from services.embedder.models.crops import Pixels
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 """ImageNet's mean and deviation, with which torchvision's and Gazeloop's weights were trained."""
-NORMALISED = "imagenet"
-"""Name of this normalisation in a model's id."""
 
 
 class Normalise(nn.Module):

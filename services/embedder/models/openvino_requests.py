@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.embedder.models.crops import Pixels
+from services.embedder.models.precision import Precision
 
 # OpenVINO reports every import and conversion to its makers unless this package is missing. Survey
 # machines must not send telemetry.
@@ -14,10 +15,16 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # how Pyth
 
 import openvino  # noqa: E402  # after the above
 
-__all__ = ["OpenVinoRequests", "openvino"]
+__all__ = ["OpenVinoRequests", "hint", "openvino"]
 
 _PIXELS_PER_REQUEST = 384 * 224
 """One frame, or crops with as many pixels, so that activations fit into a core's cache."""
+
+
+def hint(precision: Precision) -> str:
+    """OpenVINO's name for the numbers of layers that are not quantised."""
+    # An int8 network itself says which of its layers are.
+    return "bf16" if precision is Precision.BF16 else "f32"
 
 
 class OpenVinoRequests:

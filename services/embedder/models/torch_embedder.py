@@ -13,11 +13,10 @@ from services.contracts.identity import ModelId
 from services.embedder.embedder import Boxes
 from services.embedder.models import crops
 from services.embedder.models.crops import Pixels
-from services.embedder.models.forward import Forward, Precision, TorchForward
+from services.embedder.models.forward import Forward, TorchForward
 from services.embedder.models.forward_choice import forward_of
-from services.embedder.models.map_embedder import CONTEXTS, Decoding, MapEmbedder, RegionEncoder
+from services.embedder.models.map_embedder import Decoding, MapEmbedder, RegionEncoder
 from services.embedder.models.network import Network, load_network
-from services.embedder.models.normalising import NORMALISED
 from services.embedder.models.region_align import region_shares
 from services.runtime.settings import Settings
 
@@ -72,33 +71,10 @@ class TorchEmbedder(MapEmbedder[Tensor]):
 
     @property
     def model_id(self) -> ModelId:
-        """`name-tap-pooling-side-regions-normalisation-dimension-sha`, with optional parts.
-
-        `dct` after the side marks frames decoded at a smaller scale. A precision other than fp32
-        comes last, followed by the digest of the int8 network.
-        """
-        one = self._network
-        regions = (
-            f"crop{self._backbone.crop_side}" + "".join(f"x{context:g}" for context in CONTEXTS)
-            if self._regions is RegionEncoder.CROP
-            else f"roi{self._head.grid}"
+        """As in `BackboneIdentity.model_id`."""
+        return self._network.identity(self._forward.calibrated).model_id(
+            self._regions, self._forward.precision, scaled=self.decoded_side is not None
         )
-        scaled = "" if self.decoded_side is None else "dct"
-        side = f"side{self._backbone.frame_side}{scaled}"
-        parts = (
-            self._backbone.name,
-            one.tap,
-            one.pooling.value,
-            side,
-            regions,
-            NORMALISED,
-        )
-        whitened = ("whitened",) if self._head.whitens else ()
-        precision, calibrated = self._forward.precision, self._forward.calibrated
-        numbers = () if precision is Precision.FP32 else (precision.value,)
-        quantised = (calibrated[:8],) if calibrated else ()
-        sized = (f"{self._head.dimension}d", one.sha256[:8])
-        return ModelId("-".join((*parts, *whitened, *sized, *numbers, *quantised)))
 
     @property
     def frame_dimension(self) -> int:

@@ -23,18 +23,19 @@ from services.contracts.errors import Invalid, InvalidSettings, UnfitInt8
 from services.domain.statistics.retrieval_quality import RetrievalQuality, exact_quality
 from services.embedder.logic import scaled_boxes
 from services.embedder.models.crops import Pixels
-from services.embedder.models.forward import Forward, Precision
+from services.embedder.models.forward import Forward
 from services.embedder.models.int8 import (
     CalibrationData,
     Card,
     Cosines,
     Faithfulness,
-    Quantised,
-    packed,
+    written,
 )
 from services.embedder.models.map_embedder import Decoding, RegionEncoder
 from services.embedder.models.network import Network, load_network
-from services.embedder.models.openvino_forward import OpenVinoForward, converted, read
+from services.embedder.models.openvino_files import OpenVinoFiles
+from services.embedder.models.openvino_forward import OpenVinoForward, converted
+from services.embedder.models.precision import Precision
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.training.cards import write_with_card
 from services.embedder.training.choices import LabelRule, Looked
@@ -150,7 +151,9 @@ def write_calibrated(
     exact_found = _quality(before)
     pictures = _drawn(listening.shown, rng)
     made = quantised(network, pictures)
-    rough = OpenVinoForward(read(made), Precision.INT8, settings.torch_threads, made.sha256)
+    rough = OpenVinoForward(
+        made.model(UnfitInt8), Precision.INT8, settings.torch_threads, made.sha256
+    )
     after = _seen(_embedder(network, settings, rough), held, advance, examples_of)
     measured = Faithfulness(
         frames=_cosines(before.frames, after.frames),
@@ -296,7 +299,11 @@ def _require_faithful(name: str, measured: Faithfulness) -> None:
 
 
 def _written(
-    target: Path, network: Network, made: Quantised, data: CalibrationData, measured: Faithfulness
+    target: Path,
+    network: Network,
+    made: OpenVinoFiles,
+    data: CalibrationData,
+    measured: Faithfulness,
 ) -> Calibrated:
     card = Card(
         name=network.backbone.name,
@@ -307,7 +314,7 @@ def _written(
         measured=measured,
         made_with=made_with(),
     )
-    content = packed(made, card)
+    content = written(made, card)
     sha256 = hashlib.sha256(content).hexdigest()
     write_with_card(target, content, {**card.model_dump(), "file_sha256": sha256})
     return Calibrated(card, sha256)

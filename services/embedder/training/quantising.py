@@ -9,12 +9,12 @@ from io import StringIO
 
 from services.contracts.errors import MissingPart
 from services.embedder.models.crops import Pixels
-from services.embedder.models.int8 import Quantised
 from services.embedder.models.network import Network
-from services.embedder.models.openvino_forward import converted, written
+from services.embedder.models.openvino_files import OpenVinoFiles
+from services.embedder.models.openvino_forward import converted
 
 
-def quantised(network: Network, pictures: Sequence[Pixels]) -> Quantised:
+def quantised(network: Network, pictures: Sequence[Pixels]) -> OpenVinoFiles:
     """Quantise the features to int8, with value ranges from these images.
 
     Parameters
@@ -36,7 +36,7 @@ def quantised(network: Network, pictures: Sequence[Pixels]) -> Quantised:
         made = nncf.quantize(
             converted(network.features), nncf.Dataset(pictures), subset_size=len(pictures)
         )
-    return written(made)
+    return OpenVinoFiles.of(made)
 
 
 def require_nncf() -> None:

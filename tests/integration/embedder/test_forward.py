@@ -13,13 +13,14 @@ from services.contracts.errors import InvalidSettings
 from services.embedder.embedder import FrameVectors
 from services.embedder.models.backbones import backbone_named
 from services.embedder.models.crops import Pixels
-from services.embedder.models.forward import Forward, Precision, Runtime, TorchForward
+from services.embedder.models.forward import Forward, Runtime, TorchForward
 from services.embedder.models.forward_choice import forward_of, runtime_of
 from services.embedder.models.map_embedder import RegionEncoder
 from services.embedder.models.network import Network, network_of
 from services.embedder.models.normalising import Normalise, normalised
 from services.embedder.models.openvino_forward import OpenVinoForward, converted
 from services.embedder.models.pooling import Pooling
+from services.embedder.models.precision import Precision
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 from tests.unit.embedder.networks import small_sided, untrained

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from services.contracts.errors import InvalidSettings, UnfitInt8
 from services.embedder.embedder import Boxes, FrameVectors
 from services.embedder.models.backbones import backbone_named
-from services.embedder.models.int8 import Card, Quantised, packed
+from services.embedder.models.int8 import Card, written
+from services.embedder.models.openvino_files import OpenVinoFiles
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.training import calibration
 from services.embedder.training.calibration import Plan, parted, write_calibrated
@@ -192,9 +193,9 @@ def test_a_network_that_openvino_cannot_read_is_named(
 ) -> None:
     with ZipFile(made) as archive:
         card = Card.model_validate_json(archive.read("card.json"))
-    cut = Quantised(b"<net", b"")
+    cut = OpenVinoFiles(b"<net", b"")
     file = tmp_path / "cut.int8"
-    file.write_bytes(packed(cut, card.model_copy(update={"sha256": cut.sha256})))
+    file.write_bytes(written(cut, card.model_copy(update={"sha256": cut.sha256})))
 
     with pytest.raises(UnfitInt8, match=r"OpenVINO .* cannot read"):
         TorchEmbedder.of(in_8_bits(settings, file))
