@@ -9,6 +9,7 @@ import typer
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import IouType
 from services.formats.items import Detector
+from services.formats.layout_names import LAYOUTS, LayoutName
 from services.formats.readers.detections.format_names import DESCRIPTIONS, FormatName
 
 Images = Annotated[
@@ -210,6 +211,47 @@ class DetectionOptions:
         if self.detector is None:
             return None
         return Detector.parse(self.detector)._replace(iou_type=self.iou_type)
+
+
+DataSet = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PATH",
+        help="Folder or zip file with the images and their annotations.",
+        exists=True,
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class LayoutOptions:
+    """Where a data set's parts are, and their format."""
+
+    format: Annotated[
+        LayoutName,
+        typer.Option(
+            "--format",
+            help="The format of the annotations; `auto` takes the only one that is there. "
+            + ". ".join(f"`{name}`: {what}" for name, what in LAYOUTS.items())
+            + ".",
+            metavar="NAME",
+        ),
+    ] = LayoutName.AUTO
+    annotations: Annotated[
+        str | None,
+        typer.Option(
+            "--annotations",
+            help="File or folder of the annotations in PATH. Default: PATH.",
+            metavar="NAME",
+        ),
+    ] = None
+    images: Annotated[
+        str | None,
+        typer.Option(
+            "--images", help="Folder of the images in PATH. Default: PATH.", metavar="NAME"
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

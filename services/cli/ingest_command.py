@@ -10,9 +10,11 @@ import typer
 from services.cli.datasets import (
     AcceptPartial,
     CategoryAttribute,
+    DataSet,
     DetectionOptions,
     GroundTruth,
     Images,
+    LayoutOptions,
     ManifestFile,
     Name,
     OptionalImages,
@@ -183,6 +185,21 @@ def via(
     how: PublishingOptions,
 ) -> None:
     """Publish a VIA 2.x data set: rectangles and polygons, the survey's own format."""
+
+
+@app.command("auto", epilog=example("ingest auto survey/", "ingest auto export.zip --format cvat"))
+@with_option_groups
+@done_by("services.cli.work.ingest")
+def auto(
+    ctx: typer.Context,
+    path: DataSet,
+    *,
+    where: LayoutOptions,
+    by: TakenOptions,
+    detections: DetectionOptions,
+    accept_partial: AcceptPartial = False,
+) -> None:
+    """Publish a folder or zip file in one of twelve formats, and say which it is."""
 
 
 ReturnedFile = Annotated[

@@ -5,9 +5,12 @@ import typer
 from services.cli.datasets import (
     AcceptPartial,
     CategoryAttribute,
+    DataSet,
     DetectionOptions,
     GroundTruth,
     Images,
+    LayoutOptions,
+    TakenOptions,
     ViaProject,
     VocAnnotations,
 )
@@ -84,3 +87,21 @@ def via(
     montages: MontageOptions,
 ) -> None:
     """Mine a VIA 2.x data set: rectangles and polygons, the survey's own format."""
+
+
+@app.command(
+    "auto", epilog=example("mine auto survey/" + _RESULTS, "mine auto kitti.zip" + _RESULTS)
+)
+@with_option_groups
+@done_by("services.cli.work.mine")
+def auto(
+    ctx: typer.Context,
+    path: DataSet,
+    *,
+    where: LayoutOptions,
+    by: TakenOptions,
+    detections: DetectionOptions,
+    accept_partial: AcceptPartial = False,
+    montages: MontageOptions,
+) -> None:
+    """Mine a folder or zip file in one of twelve formats, and say which it is."""

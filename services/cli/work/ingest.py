@@ -16,6 +16,7 @@ from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.datasets import (
     DetectionOptions,
+    LayoutOptions,
     TakenOptions,
 )
 from services.cli.ingest_command import PublishingOptions
@@ -33,6 +34,7 @@ from services.cli.work.opening import (
     via_opener,
     voc_opener,
 )
+from services.cli.work.opening_layouts import layout_opener, unpacked
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
 from services.formats.items import Dataset
@@ -139,6 +141,22 @@ def via(
         annotations, images, detections, how.manifest, category_attribute=category_attribute
     )
     _ingest(shared(ctx), opener, how)
+
+
+def auto(
+    ctx: typer.Context,
+    path: Path,
+    *,
+    where: LayoutOptions,
+    by: TakenOptions,
+    detections: DetectionOptions,
+    accept_partial: bool,
+) -> None:
+    """Run `gazeloop ingest auto`."""
+    context = shared(ctx)
+    with unpacked(path) as folder:
+        opener = layout_opener(folder, where, by, detections)
+        _ingest(context, opener, PublishingOptions(accept_partial=accept_partial))
 
 
 _CORRECTIONS = PublishingOptions(source=Source.REANNOTATION)

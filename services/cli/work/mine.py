@@ -8,7 +8,7 @@ import typer
 from services.app.assembly import running
 from services.cli.console import console
 from services.cli.context import Context, run, shared
-from services.cli.datasets import DetectionOptions
+from services.cli.datasets import DetectionOptions, LayoutOptions, TakenOptions
 from services.cli.logs import log_to_file
 from services.cli.memory_warning import warn_of_memory_broker
 from services.cli.mining import mine
@@ -16,6 +16,7 @@ from services.cli.montage_options import MontageOptions
 from services.cli.outcome import concluded
 from services.cli.progress import ProgressView
 from services.cli.work.opening import Opener, coco_opener, via_opener, voc_opener
+from services.cli.work.opening_layouts import layout_opener, unpacked
 
 _RESUME = "Nothing is lost: run the same command to continue."
 
@@ -69,6 +70,23 @@ def via(
     """Run `gazeloop mine via`."""
     opener = via_opener(annotations, images, detections, category_attribute=category_attribute)
     _mine(shared(ctx), opener, montages, accept_partial=accept_partial)
+
+
+def auto(
+    ctx: typer.Context,
+    path: Path,
+    *,
+    where: LayoutOptions,
+    by: TakenOptions,
+    detections: DetectionOptions,
+    accept_partial: bool,
+    montages: MontageOptions,
+) -> None:
+    """Run `gazeloop mine auto`."""
+    context = shared(ctx)
+    with unpacked(path) as folder:
+        opener = layout_opener(folder, where, by, detections)
+        _mine(context, opener, montages, accept_partial=accept_partial)
 
 
 def _mine(

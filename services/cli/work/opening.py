@@ -42,7 +42,7 @@ def images_opener(
         predictions=detections.predictions,
         detector=detections.made_by(),
         dataset=detections.name,
-        output_of=partial(_output_of, detections),
+        output_of=partial(output_of, detections),
     )
     return _mapped(read, detections)
 
@@ -130,11 +130,11 @@ def _reader(
         predictions=detections.predictions,
         detector=detections.made_by(),
         dataset=detections.name,
-        output_of=partial(_output_of, detections),
+        output_of=partial(output_of, detections),
     )
 
 
-def _output_of(detections: DetectionOptions, path: Path) -> Output:
+def output_of(detections: DetectionOptions, path: Path) -> Output:
     """Read the results, and print their format if it was guessed."""
     output = read_output(path, detections.predictions_format, detections.class_names)
     if detections.predictions_format is FormatName.AUTO:

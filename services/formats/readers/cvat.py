@@ -13,12 +13,20 @@ from services.formats import fields
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
-from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
+from services.formats.readers.returned import (
+    Drawn,
+    Frame,
+    NamedFrames,
+    Version,
+    around,
+    returned,
+    version_of,
+)
 
 _SIDES = ("xtl", "ytl", "xbr", "ybr")
 
 
-def read_cvat(file: Path, sent: Manifest) -> Dataset:
+def read_cvat(file: Path, sent: NamedFrames) -> Dataset:
     """Open CVAT's `annotations.xml`.
 
     A frame with a proposal that is neither confirmed nor deleted is unfinished, and refused. A
@@ -29,18 +37,15 @@ def read_cvat(file: Path, sent: Manifest) -> Dataset:
     InvalidRecord
         A file cannot be read at all.
     """
-    images = {
-        f"{file}:{_place(image, at)}": image
-        for at, image in enumerate(_root(file).findall("image"))
-    }
+    images = {f"{file}:{_place(image, at)}": image for at, image in enumerate(_images(file))}
     sources = [Located[object](_text(image), place) for place, image in images.items()]
 
     def parse(source: Located[object]) -> Sequence[Version]:
         image = images[source.location]
         frame = Frame(sent.of(image.get("name", "")).frame_id, _size(image), source.location)
-        shapes = [_shape(shape) for shape in image]
+        shapes = [shape_of(shape) for shape in image]
         require_decided(shape["attributes"] for shape in shapes)
-        return [version_of(frame, shapes, _drawn)]
+        return [version_of(frame, shapes, drawn_shape)]
 
     return Dataset(file.stem, len(sources), returned(sources, parse))
 
@@ -74,16 +79,19 @@ def drawn_by_cvat(
     )
 
 
-def _shape(element: Element) -> Record:
+def shape_of(element: Element) -> Record:
     """One shape: its tag, its XML attributes, and the attributes that the export added."""
     given = {item.get("name"): (item.text or "").strip() for item in element.findall("attribute")}
     return {**element.attrib, "shape": element.tag, "attributes": given}
 
 
-def _drawn(shape: Record) -> Drawn | None:
+def drawn_shape(shape: Record) -> Drawn | None:
+    """The box of one shape; None for a tag, which is about the whole image."""
     kind = shape["shape"]
     if kind == "tag":
         return None
+    if kind == "polygon":
+        return _outline(shape)
     if kind != "box":
         raise InvalidRecord(f"a {kind:.40} has no box", reason="unsupported_shape")
     try:
@@ -93,6 +101,19 @@ def _drawn(shape: Record) -> Drawn | None:
         raise InvalidRecord("a corner or the rotation is no number", reason="invalid_box") from None
     corners = (left, top, right, bottom)
     return drawn_by_cvat(shape.get("label"), corners, degrees, shape["attributes"])
+
+
+def _outline(shape: Record) -> Drawn:
+    try:
+        points = [
+            [float(value) for value in point.split(",")]
+            for point in shape.get("points", "").split(";")
+        ]
+        corners = around((x, y) for x, y in points)
+    except ValueError:
+        raise InvalidRecord("a point is not two numbers", reason="invalid_box") from None
+    drawn = drawn_by_cvat(shape.get("label"), corners, 0.0, shape["attributes"])
+    return drawn._replace(outlined=True)
 
 
 def _place(image: Element, at: int) -> str:
@@ -106,19 +127,36 @@ def _size(image: Element) -> Size | None:
     return None if width is None or height is None else (width, height)
 
 
-def _root(file: Path) -> Element:
+def _images(file: Path) -> list[Element]:
+    root = cvat_root(file)
+    if is_video(root):
+        raise InvalidRecord(
+            f'{file} is in the format "CVAT for video 1.1": export the task as "CVAT for images'
+            ' 1.1"',
+            reason="unsupported_format",
+        )
+    return root.findall("image")
+
+
+def is_video(root: Element) -> bool:
+    """Whether a file has tracks instead of images."""
+    return root.find("track") is not None and root.find("image") is None
+
+
+def cvat_root(file: Path) -> Element:
+    """The file's `<annotations>`.
+
+    Raises
+    ------
+    InvalidRecord
+        It is not CVAT's XML.
+    """
     try:
         root: Element = fromstring(file.read_bytes(), forbid_dtd=True)
     except (OSError, ParseError, DefusedXmlException, ValueError, LookupError) as exc:
         raise InvalidRecord(f"{file}: {exc}", reason="invalid_xml") from exc
     if root.tag != "annotations":
         raise InvalidRecord(f"{file}: <{root.tag:.40}> is not CVAT's", reason="invalid_xml")
-    if root.find("track") is not None and root.find("image") is None:
-        raise InvalidRecord(
-            f'{file} is in the format "CVAT for video 1.1": export the task as "CVAT for images'
-            ' 1.1"',
-            reason="unsupported_format",
-        )
     return root
 
 

@@ -11,13 +11,20 @@ from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
 from services.formats.readers.records import located
-from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
+from services.formats.readers.returned import (
+    Drawn,
+    Frame,
+    NamedFrames,
+    Version,
+    returned,
+    version_of,
+)
 
 _WITHOUT_SHAPE = frozenset({"label", "caption"})
 """Annotation types that apply to a whole image."""
 
 
-def read_datumaro(file: Path, sent: Manifest) -> Dataset:
+def read_datumaro(file: Path, sent: NamedFrames) -> Dataset:
     """Open one of the files in `annotations/`; an item's id is its image's stem.
 
     Raises
@@ -41,7 +48,7 @@ def _names(content: Record) -> Sequence[object]:
 
 
 def _versions(
-    source: Located[object], *, manifest: Manifest, names: Sequence[object]
+    source: Located[object], *, manifest: NamedFrames, names: Sequence[object]
 ) -> Sequence[Version]:
     item = fields.record(source.value, "the item")
     sent = manifest.of(f"{item.get('id')}.json")

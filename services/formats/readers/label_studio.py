@@ -14,10 +14,19 @@ from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
-from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
+from services.formats.readers.returned import (
+    Drawn,
+    Frame,
+    NamedFrames,
+    Version,
+    around,
+    returned,
+    version_of,
+)
 
 _SIDES = ("x", "y", "width", "height")
 _LONGEST_NAME = 100
+_RECTANGLE, _POLYGON = "rectanglelabels", "polygonlabels"
 _WITHOUT_SHAPE = frozenset(
     {
         "choices",
@@ -34,7 +43,7 @@ _WITHOUT_SHAPE = frozenset(
 """Result types without a shape. They are skipped, because they cannot hide an object."""
 
 
-def read_label_studio(file: Path, sent: Manifest | None = None) -> Dataset:
+def read_label_studio(file: Path, sent: NamedFrames | None = None) -> Dataset:
     """Open an export of Label Studio (JSON).
 
     A task's `data.frame_id` names its frame, else the file name of its image does. A task without
@@ -61,7 +70,7 @@ def read_label_studio(file: Path, sent: Manifest | None = None) -> Dataset:
     return Dataset(file.stem, len(sources), returned(sources, partial(versions_of_task, sent=sent)))
 
 
-def versions_of_task(source: Located[object], sent: Manifest | None = None) -> list[Version]:
+def versions_of_task(source: Located[object], sent: NamedFrames | None = None) -> list[Version]:
     """Each annotator's submission for a task's frame.
 
     Raises
@@ -82,7 +91,7 @@ def versions_of_task(source: Located[object], sent: Manifest | None = None) -> l
     return [_version(frame_id, item, source.location) for item in counting]
 
 
-def _frame_id(task: Record, sent: Manifest | None) -> FrameId:
+def _frame_id(task: Record, sent: NamedFrames | None) -> FrameId:
     """The frame that a task names, or else the frame whose image it shows.
 
     Raises
@@ -164,7 +173,7 @@ def _size_of(results: Sequence[object]) -> Size | None:
 
 
 def _is_box(result: Record) -> bool:
-    return result.get("type") == "rectanglelabels"
+    return result.get("type") in {_RECTANGLE, _POLYGON}
 
 
 def _size(result: Record) -> Size | None:
@@ -186,19 +195,34 @@ def _drawn(given: object) -> Drawn | None:
         detail = "the image was rotated in the tool: rotate it back, and submit the task again"
         raise InvalidRecord(detail, reason="rotated_image")
     value = fields.record(result.get("value"), "value")
-    labels = value.get("rectanglelabels")
+    labels = value.get(kind) if isinstance(kind, str) else None
     if not isinstance(labels, list) or len(labels) != 1:
-        raise InvalidRecord("a rectangle has not one label", reason="unknown_category")
-    degrees = fields.rotation(value)
+        raise InvalidRecord("a shape has not one label", reason="unknown_category")
     meta = result.get("meta")
     flags = meta if isinstance(meta, dict) else {}
+    is_polygon = kind == _POLYGON
+    degrees = 0.0 if is_polygon else fields.rotation(value)
     return Drawn(
         labels[0],
-        _corners(value, size, degrees),
+        _outline(value, size) if is_polygon else _corners(value, size, degrees),
         degrees,
         crowd=flags.get("crowd") is True,
         ignore=flags.get("ignore") is True,
+        outlined=is_polygon,
     )
+
+
+def _outline(value: Record, size: Size) -> Box:
+    """The box around a polygon, whose points are in percent of the image."""
+    points = value.get("points")
+    corners: list[list[float]] = []
+    for point in points if isinstance(points, list) else ():
+        given = [fields.number(number) for number in point] if isinstance(point, list) else []
+        numbers = [number for number in given if number is not None]
+        if len(numbers) != len(size):
+            raise InvalidRecord("a point of a polygon is not two numbers", reason="invalid_box")
+        corners.append([number * side / 100 for number, side in zip(numbers, size, strict=True)])
+    return around(corners)
 
 
 def _corners(value: Record, size: Size, degrees: float) -> Box:

@@ -1,15 +1,15 @@
-"""Corrections from annotation tools, matched to frames by the export's file names."""
+"""Annotations that tools wrote, matched to frames by file names: of an export, or of a folder."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
-from services.contracts.identity import Box, FrameId, VehicleId
+from services.contracts.identity import Box, DriveId, FrameId, VehicleId
 from services.formats import fields
 from services.formats.adjustments import Adjustment
 from services.formats.geometry import Size, upright_box
@@ -24,6 +24,7 @@ _UPLOADED = re.compile(r"[0-9a-f]{8}-(?P<name>.+)")
 """Label Studio prefixes the names of uploaded files with eight digits of a UUID."""
 _ROBOFLOW = re.compile(r"(?P<name>.+)_(?:jpe?g|png)\.rf\.[0-9A-Za-z]{16,}", re.IGNORECASE)
 """Roboflow moves the extension into the name, and appends a hash."""
+_LEAST_CORNERS = 3
 RETURNED_BY = VehicleId("annotation-team")
 """Placeholder for the vehicle, which corrections do not contain."""
 
@@ -37,6 +38,35 @@ class Sent:
     annotations: tuple[Annotation, ...] = ()
 
 
+def stems_of(name: str) -> list[str]:
+    """The stem of an image file's name, and the one before a tool renamed the file."""
+    stem = Path(name.replace("\\", "/")).stem
+    renamed = (form.fullmatch(stem) for form in (_UPLOADED, _ROBOFLOW))
+    return [stem, *(found["name"] for found in renamed if found)]
+
+
+class NamedFrames(Protocol):
+    """The frames that a tool's file may be about."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def find(self, name: str) -> Sent | None:
+        """The frame with this image file name, whatever its ending; None if there is none."""
+        ...
+
+    def of(self, name: str) -> Sent:
+        """The frame with this image file name.
+
+        Raises
+        ------
+        InvalidRecord
+            `unknown_image`: there is none.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The frames of an export, by the stem of their image's file name.
@@ -46,6 +76,9 @@ class Manifest:
     """
 
     frames: dict[str, Sent]
+
+    def __len__(self) -> int:
+        return len(self.frames)
 
     @classmethod
     def read(cls, file: Path) -> "Manifest":
@@ -72,9 +105,7 @@ class Manifest:
 
     def find(self, name: str) -> Sent | None:
         """The frame with this image file name; None if it was not sent."""
-        stem = Path(name.replace("\\", "/")).stem
-        renamed = (form.fullmatch(stem) for form in (_UPLOADED, _ROBOFLOW))
-        stems = [stem, *(found["name"] for found in renamed if found)]
+        stems = stems_of(name)
         return next((self.frames[text] for text in stems if text in self.frames), None)
 
     def of(self, name: str) -> Sent:
@@ -99,6 +130,7 @@ class Drawn(NamedTuple):
     corners : left, top, right and bottom before rotation, in pixels of the image that the tool
         showed
     degrees : rotation about the box's centre
+    outlined : whether it is the box around a polygon
     """
 
     label: object
@@ -106,6 +138,7 @@ class Drawn(NamedTuple):
     degrees: float = 0.0
     crowd: bool = False
     ignore: bool = False
+    outlined: bool = False
 
 
 class Version(NamedTuple):
@@ -121,6 +154,7 @@ class Frame(NamedTuple):
     Attributes
     ----------
     size : width and height of the image that the tool showed, if the tool records it
+    drive_id, tags : where the format has them
     """
 
     frame_id: FrameId
@@ -128,6 +162,8 @@ class Frame(NamedTuple):
     location: str
     annotated_by: str | None = None
     lead_time_s: float | None = None
+    drive_id: DriveId | None = None
+    tags: Mapping[str, str] | None = None
 
 
 def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | None]) -> Version:
@@ -162,6 +198,8 @@ def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | 
         complete=hide_nothing(rejected) and bool(annotations or not rejected),
         annotated_by=frame.annotated_by,
         lead_time_s=frame.lead_time_s,
+        drive_id=frame.drive_id,
+        tags=frame.tags,
         adjustments=adjustments,
     )
     return Version(item, rejected)
@@ -182,6 +220,21 @@ def returned(
                 yield version.item
 
 
+def around(points: Iterable[Sequence[float]]) -> Box:
+    """Left, top, right and bottom of points, each x and y in pixels.
+
+    Raises
+    ------
+    InvalidRecord
+        There are fewer than three, which enclose nothing.
+    """
+    corners = list(points)
+    if len(corners) < _LEAST_CORNERS:
+        raise InvalidRecord(f"{len(corners)} points enclose no object", reason="unsupported_shape")
+    across, down = zip(*corners, strict=True)
+    return (min(across), min(down), max(across), max(down))
+
+
 def _annotation(box: Drawn, adjustments: Counter[Adjustment]) -> Annotation:
     """An annotation with the upright box around a drawn one.
 
@@ -199,6 +252,8 @@ def _annotation(box: Drawn, adjustments: Counter[Adjustment]) -> Annotation:
     if box.degrees % 360:
         bbox = upright_box(bbox, box.degrees)
         adjustments[Adjustment.ROTATED_BOX] += 1
+    if box.outlined:
+        adjustments[Adjustment.BOX_FROM_POLYGON] += 1
     category = category_name(box.label)
     return fields.checked(
         Annotation, category=category, bbox=bbox, crowd=box.crowd, ignore=box.ignore

@@ -1,39 +1,52 @@
 """Read YOLO text files: one per frame, with boxes as fractions of the image size."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from services.contracts.errors import InvalidRecord
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
-from services.formats.readers.detections.class_names import yaml_names
-from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
+from services.formats.readers.detections.class_names import ClassNames
+from services.formats.readers.folders import visible_files
+from services.formats.readers.returned import (
+    Drawn,
+    Frame,
+    NamedFrames,
+    Version,
+    around,
+    returned,
+    version_of,
+)
 
 _FIELDS = 5
-_HIDDEN = re.compile(r"\.|__MACOSX$")
+NAMES = ("data.yaml", "dataset.yaml", "obj.names", "classes.txt")
+"""Files with the names of the classes, the first of them that is there."""
+_LEAST_OF_A_SEGMENT = 7
+_NOT_LABELS = frozenset({"classes.txt", "train.txt", "valid.txt", "val.txt", "test.txt"})
 
 
-def read_yolo(folder: Path, sent: Manifest) -> Dataset:
-    """Open the text files in `labels/`, with category names from `data.yaml` in the same folder.
+def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
+    """Open the text files of a folder that holds `data.yaml`, `obj.names` or `classes.txt`.
 
-    Also reads the layout of Roboflow and others (`train/labels/` and so on). A frame without a
-    file was not returned; an empty file means an empty frame.
+    They are in `labels/`, in `train/labels/` and the like (Roboflow), or beside the images
+    (Darknet). A frame without a file was not returned; an empty file means an empty frame.
+    Segments are read as the boxes around them.
 
     Raises
     ------
     InvalidRecord
         A file is unreadable.
     """
-    if not (folder / "data.yaml").is_file():
+    listed = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    if listed is None:
         raise InvalidRecord(
             f"{folder} holds no data.yaml: name the folder that holds it, and `labels/`",
             reason="unreadable_file",
         )
-    names = yaml_names(folder / "data.yaml")
-    files = {str(file): file for file in sorted(_label_files(folder))}
-    if not files and sent.frames:
+    names = ClassNames.read(listed)
+    files = {str(file): file for file in label_files(folder)}
+    if not files and len(sent):
         raise InvalidRecord(
             f"{folder} holds no labels/*.txt, nor train/labels/*.txt and the like: name the folder"
             " that holds `data.yaml` and `labels/`",
@@ -46,7 +59,7 @@ def read_yolo(folder: Path, sent: Manifest) -> Dataset:
     ]
 
     def parse(source: Located[object]) -> Sequence[Version]:
-        sent_frame = sent.of(files[source.location].name)
+        sent_frame = sent.of(image_of(files[source.location].relative_to(folder)))
         lines = [line for line in str(source.value).splitlines() if line.strip()]
         frame = Frame(sent_frame.frame_id, sent_frame.size, source.location)
         return [version_of(frame, lines, partial(_drawn, names, sent_frame.size))]
@@ -54,25 +67,37 @@ def read_yolo(folder: Path, sent: Manifest) -> Dataset:
     return Dataset(folder.name, len(sources), returned(sources, parse))
 
 
-def _label_files(folder: Path) -> Iterator[Path]:
-    """Text files below a folder `labels`, without hidden ones, which operating systems create."""
-    for labels in (folder / "labels", *sorted(folder.glob("*/labels"))):
-        for file in labels.rglob("*.txt"):
-            if not any(_HIDDEN.match(part) for part in file.relative_to(folder).parts):
-                yield file
+def label_files(folder: Path) -> list[Path]:
+    """The text files in folders `labels`, or else all that may lie beside images."""
+    found = [
+        file
+        for file in visible_files(folder, [".txt"])
+        if file.name not in _NOT_LABELS and not file.name.startswith("README")
+    ]
+    return [file for file in found if "labels" in file.relative_to(folder).parts[:-1]] or [
+        file for file in found if file.parent != folder
+    ]
 
 
-def _drawn(names: dict[str, str], size: Size, line: str) -> Drawn:
-    parts = line.split()
-    if len(parts) != _FIELDS:
-        raise InvalidRecord(f"{line!r:.80} is not a box", reason="unsupported_shape")
+def image_of(label: Path) -> str:
+    """The path of a text file's image, as Ultralytics derives it: in `images` for `labels`."""
+    return "/".join("images" if part == "labels" else part for part in label.parts)
+
+
+def _drawn(names: ClassNames, size: Size, line: str) -> Drawn:
+    label, *given = line.split()
     try:
-        x, y, width, height = (float(part) for part in parts[1:])
+        numbers = [float(part) for part in given]
     except ValueError:
         raise InvalidRecord(f"{line!r:.80} holds no numbers", reason="invalid_box") from None
-    name = names.get(parts[0])
-    if name is None:
-        raise InvalidRecord(f"class {parts[0]!r:.20} has no name", reason="unknown_category")
+    name = names.record_of(label)["category_name"]
     wide, high = size
+    if 1 + len(numbers) >= _LEAST_OF_A_SEGMENT and len(numbers) % 2 == 0:
+        corners = zip(numbers[::2], numbers[1::2], strict=True)
+        outline = around((x * wide, y * high) for x, y in corners)
+        return Drawn(name, outline, outlined=True)
+    if 1 + len(numbers) != _FIELDS:
+        raise InvalidRecord(f"{line!r:.80} is not a box", reason="unsupported_shape")
+    x, y, width, height = numbers
     left, top = (x - width / 2) * wide, (y - height / 2) * high
     return Drawn(name, (left, top, left + width * wide, top + height * high))

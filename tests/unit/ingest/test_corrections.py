@@ -273,7 +273,7 @@ async def test_a_frame_that_is_there_twice_and_the_same_counts_once(
 
 
 async def test_a_version_of_which_an_object_is_refused_refuses_its_frame(tmp_path: Path) -> None:
-    content = tasks([result(SIGN)], [result(SIGN), {"type": "polygonlabels", "value": {}}])
+    content = tasks([result(SIGN)], [result(SIGN), {"type": "brushlabels", "value": {}}])
     truths, rejected = await published(through_label_studio(tmp_path, content))
 
     assert truths == []

@@ -213,7 +213,7 @@ def test_annotators_of_two_jobs_in_cvat_who_disagree_are_both_kept() -> None:
         ([{"result": [], "was_cancelled": True}], "skipped_task"),
         ([drawn(rotation="30°")], "rotated_box"),
         ([drawn(label="")], "unknown_category"),
-        ([{"result": [{"type": "polygonlabels"}]}], "unsupported_shape"),
+        ([{"result": [{"type": "brushlabels"}]}], "unsupported_shape"),
     ],
 )
 def test_a_task_that_cannot_be_taken_is_named_and_says_nothing(

@@ -1,0 +1,101 @@
+"""Open a folder or zip file whose format is guessed, and print what it was read as."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+
+from services.cli.console import console
+from services.cli.datasets import DetectionOptions, LayoutOptions, TakenOptions
+from services.cli.work.opening import Opener, coco_opener, output_of, via_opener, voc_opener
+from services.contracts.errors import InvalidRecord
+from services.formats.archive import as_folder
+from services.formats.items import Dataset
+from services.formats.json_files import read_json
+from services.formats.layout_names import LAYOUTS, LayoutName
+from services.formats.readers.annotated_folder import AnnotationFiles, read_annotated_folder
+from services.formats.readers.folders import visible_files
+from services.formats.readers.image_folder import Taken
+from services.formats.readers.layouts import READERS, FoundLayout, found_layout, images_root
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """The folder itself, or a temporary one with a zip file's content.
+
+    Raises
+    ------
+    typer.BadParameter
+        The file cannot be unpacked.
+    """
+    with ExitStack() as opened:
+        try:
+            folder = opened.enter_context(as_folder(path))
+        except InvalidRecord as exc:
+            raise typer.BadParameter(str(exc), param_hint="PATH") from exc
+        yield folder
+
+
+def layout_opener(
+    folder: Path, where: LayoutOptions, by: TakenOptions, detections: DetectionOptions
+) -> Opener:
+    """A function that opens what is in a folder, in the format that is named or guessed."""
+    return partial(_opened, folder, where, by, detections)
+
+
+def _opened(
+    folder: Path, where: LayoutOptions, by: TakenOptions, detections: DetectionOptions
+) -> Dataset:
+    found = found_layout(folder / (where.annotations or ""), where.format)
+    given = folder / where.images if where.images else None
+    images = given or images_root(folder, _named_images(found))
+    names = ", ".join(str(path.relative_to(folder)) for path in found.annotations[:3])
+    more = f" and {len(found.annotations) - 3} more" if len(found.annotations) > 3 else ""  # noqa: PLR2004  # those shown
+    line = f"read as {found.name} ({LAYOUTS[found.name]}): {names}{more}; images in {images}"
+    console().print(escape(line), highlight=False, soft_wrap=True)
+    # The images' own folder is called the same in most data sets, such as `images`.
+    named = replace(detections, name=detections.name or folder.resolve().name)
+    return _dataset(found, images, by, named)
+
+
+def _dataset(
+    found: FoundLayout, images: Path, by: TakenOptions, detections: DetectionOptions
+) -> Dataset:
+    match found.name:
+        case LayoutName.COCO:
+            return coco_opener(found.only, images, detections)()
+        case LayoutName.VOC:
+            return voc_opener(found.only, images, detections)()
+        case LayoutName.VIA:
+            return via_opener(found.only, images, detections)()
+    return read_annotated_folder(
+        AnnotationFiles(found.annotations, READERS[found.name]),
+        images=images,
+        taken=Taken(by.vehicle, by.drive, by.drive_per_folder),
+        predictions=detections.predictions,
+        detector=detections.made_by(),
+        dataset=detections.name,
+        output_of=partial(output_of, detections),
+    )
+
+
+def _named_images(found: FoundLayout) -> list[str]:
+    """The names of images, relative to their folder, where a format says them so."""
+    match found.name:
+        case LayoutName.COCO:
+            listed = read_json(found.only)["images"]
+            return [str(image.get("file_name")) for image in listed if isinstance(image, dict)]
+        case LayoutName.VOC:
+            return [
+                str(file.relative_to(found.only).with_suffix(""))
+                for file in visible_files(found.only, [".xml"])
+            ]
+        case LayoutName.VIA:
+            content = read_json(found.only)
+            records = content.get("_via_img_metadata", content).values()
+            return [str(image.get("filename")) for image in records if isinstance(image, dict)]
+    return []

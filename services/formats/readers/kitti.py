@@ -1,0 +1,69 @@
+"""KITTI: a text file per image, `type truncated occluded alpha left top right bottom …`.
+
+See the object development kit's readme.txt. A `DontCare` region may hold objects of any category:
+it becomes a crowd of every category of the data set, so that detections in it count neither as
+right nor as wrong.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from services.contracts.errors import InvalidRecord
+from services.formats.items import Dataset, Located
+from services.formats.readers.folders import visible_files
+from services.formats.readers.returned import (
+    Drawn,
+    Frame,
+    NamedFrames,
+    Version,
+    returned,
+    version_of,
+)
+
+_FIELDS = (15, 16)
+"""Of a label, and of a result, which has a score."""
+_BOX = slice(4, 8)
+_DONT_CARE = "DontCare"
+
+
+def is_kitti(file: Path) -> bool:
+    """Whether the first line of a text file is a label of KITTI's."""
+    with file.open(errors="replace") as opened:
+        parts = opened.readline(1000).split()
+    return len(parts) in _FIELDS and not parts[0].replace(".", "").isdigit()
+
+
+def read_kitti(folder: Path, sent: NamedFrames) -> Dataset:
+    """Open a folder of label files."""
+    files = visible_files(folder, [".txt"])
+    texts = {str(file): file.read_text("utf-8-sig", errors="replace") for file in files}
+    lines = (line.split() for text in texts.values() for line in text.splitlines())
+    categories = sorted({parts[0] for parts in lines if parts} - {_DONT_CARE})
+    sources = [Located[object](text, place) for place, text in texts.items()]
+
+    def parse(source: Located[object]) -> Sequence[Version]:
+        frame = sent.of(str(Path(source.location).relative_to(folder)))
+        labels = _labels(str(source.value).splitlines(), categories)
+        return [version_of(Frame(frame.frame_id, None, source.location), labels, _drawn)]
+
+    return Dataset(folder.name, len(files), returned(sources, parse))
+
+
+def _labels(lines: Iterable[str], categories: Sequence[str]) -> list[tuple[str, str]]:
+    """Each line with its category; a region nobody cares about with each of the categories."""
+    found = [(line, line.split()[0]) for line in lines if line.strip()]
+    return [
+        (line, category)
+        for line, kind in found
+        for category in (categories if kind == _DONT_CARE else (kind,))
+    ]
+
+
+def _drawn(label: tuple[str, str]) -> Drawn:
+    line, category = label
+    parts = line.split()
+    try:
+        left, top, right, bottom = (float(part) for part in parts[_BOX])
+    except ValueError:
+        raise InvalidRecord(f"{line!r:.80} is not a label", reason="invalid_box") from None
+    return Drawn(category, (left, top, right, bottom), crowd=parts[0] == _DONT_CARE)

@@ -1,0 +1,82 @@
+"""LabelMe: one JSON file per image, with `shapes` (wkentaro/labelme, labelme/label_file.py)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import Box
+from services.formats import fields
+from services.formats.items import Dataset, Located
+from services.formats.json_files import read_json
+from services.formats.readers.folders import visible_files
+from services.formats.readers.records import declared_size
+from services.formats.readers.returned import (
+    Drawn,
+    Frame,
+    NamedFrames,
+    Version,
+    around,
+    returned,
+    version_of,
+)
+
+_CORNERS = 2
+
+
+def is_labelme(content: object) -> bool:
+    """Whether a JSON file is LabelMe's."""
+    return isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys()
+
+
+def read_labelme(folder: Path, sent: NamedFrames) -> Dataset:
+    """Open a folder of LabelMe's files, or one of them."""
+    files = [folder] if folder.is_file() else visible_files(folder, [".json"])
+    sources = [Located[object](file, str(file)) for file in files]
+
+    def parse(source: Located[object]) -> Sequence[Version]:
+        file = Path(source.location)
+        content = read_json(file)
+        if not is_labelme(content):
+            raise InvalidRecord("it has no shapes and imagePath", reason="unsupported_format")
+        shapes = content["shapes"]
+        if not isinstance(shapes, list):
+            raise fields.malformed("shapes is not a list")
+        # `imagePath` may be a path of another machine, or that of a copied file.
+        near = file.relative_to(folder) if folder.is_dir() else Path(file.name)
+        found = sent.find(str(near)) or sent.of(str(content["imagePath"]))
+        sides = {"width": content.get("imageWidth"), "height": content.get("imageHeight")}
+        frame = Frame(found.frame_id, declared_size(sides), source.location)
+        return [version_of(frame, shapes, _drawn)]
+
+    return Dataset(folder.name, len(files), returned(sources, parse))
+
+
+def _drawn(given: object) -> Drawn:
+    shape = fields.record(given, "a shape")
+    kind = shape.get("shape_type", "polygon")
+    points = _points(shape.get("points"))
+    if kind == "rectangle" and len(points) == _CORNERS:
+        (left, top), (right, bottom) = points
+        return Drawn(shape.get("label"), (left, top, right, bottom))
+    if kind == "polygon":
+        return Drawn(shape.get("label"), around(points), outlined=True)
+    if kind == "circle" and len(points) == _CORNERS:
+        return Drawn(shape.get("label"), _around_circle(points), outlined=True)
+    raise InvalidRecord(f"a {kind!r:.40} has no box", reason="unsupported_shape")
+
+
+def _around_circle(points: Sequence[tuple[float, float]]) -> Box:
+    """The box around a circle, given by its centre and a point on it."""
+    (x, y), (across, down) = points
+    radius = ((across - x) ** 2 + (down - y) ** 2) ** 0.5
+    return (x - radius, y - radius, x + radius, y + radius)
+
+
+def _points(given: object) -> list[tuple[float, float]]:
+    found = []
+    for point in given if isinstance(given, list) else ():
+        numbers = [fields.number(value) for value in point] if isinstance(point, list) else []
+        if len(numbers) != _CORNERS or numbers[0] is None or numbers[1] is None:
+            raise InvalidRecord("a point is not two numbers", reason="invalid_box")
+        found.append((numbers[0], numbers[1]))
+    return found

@@ -1,0 +1,74 @@
+"""Open Images' boxes: a CSV file, with the names of its codes in `class-descriptions*.csv` beside.
+
+`IsGroupOf` boxes become crowds, as in the challenge's evaluation. Corners are fractions.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from services.contracts.errors import InvalidRecord
+from services.formats.fields import Record
+from services.formats.geometry import Size
+from services.formats.items import Dataset, Located
+from services.formats.readers.detections.class_names import ClassNames
+from services.formats.readers.returned import (
+    Drawn,
+    Frame,
+    NamedFrames,
+    Version,
+    returned,
+    version_of,
+)
+
+_SIDES = ("XMin", "YMin", "XMax", "YMax")
+_COLUMNS = frozenset({"ImageID", "LabelName", "IsGroupOf", *_SIDES})
+
+
+def is_openimages(file: Path) -> bool:
+    """Whether the first line has the columns of annotated boxes."""
+    with file.open(encoding="utf-8-sig", errors="replace") as opened:
+        return set(opened.readline(2000).strip().split(",")) >= _COLUMNS
+
+
+def read_openimages(file: Path, sent: NamedFrames) -> Dataset:
+    """Open a CSV file of boxes, such as `train-annotations-bbox.csv`.
+
+    Raises
+    ------
+    InvalidRecord
+        The file is unreadable.
+    """
+    images: dict[str, list[Record]] = defaultdict(list)
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace", newline="") as opened:
+            for row in csv.DictReader(opened, restkey="more"):
+                images[row.get("ImageID") or ""].append(row)
+    except (OSError, csv.Error) as exc:
+        raise InvalidRecord(f"{file}: {exc}", reason="unreadable_file") from exc
+    named = next(iter(sorted(file.parent.glob("class-descriptions*.csv"))), None)
+    names = ClassNames.read(named) if named else None
+    sources = [Located[object](rows, f"{file}:{name}") for name, rows in images.items()]
+    at = dict(zip((source.location for source in sources), images, strict=True))
+
+    def parse(source: Located[object]) -> Sequence[Version]:
+        name = at[source.location]
+        found = sent.of(name)
+        frame = Frame(found.frame_id, found.size, source.location)
+        return [version_of(frame, images[name], partial(_drawn, names, found.size))]
+
+    return Dataset(file.stem, len(sources), returned(sources, parse))
+
+
+def _drawn(names: ClassNames | None, size: Size, row: Mapping[str, str]) -> Drawn:
+    try:
+        left, top, right, bottom = (float(row.get(side) or "") for side in _SIDES)
+    except ValueError:
+        raise InvalidRecord("a side is no number", reason="invalid_box") from None
+    code = row.get("LabelName") or ""
+    label = names.record_of(code)["category_name"] if names else code
+    width, height = size
+    corners = (left * width, top * height, right * width, bottom * height)
+    return Drawn(label, corners, crowd=row.get("IsGroupOf") == "1")
