@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
-"""Finds, inserts and removes detections in the blocks of their curve; see `match_index`."""
+"""Finds, inserts and removes detections in a curve's blocks; see `match_index`."""
 
 import numpy as np
 

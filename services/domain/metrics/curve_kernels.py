@@ -87,8 +87,8 @@ def _kept(
         word = _NONE
         for p in range(3):
             if parts >> p & 1:
-                word |= planes[PART + p, w]
-        keep[w] = word if window < 0 else word & planes[WINDOW + window, w]
+                word |= planes[w, PART + p]
+        keep[w] = word if window < 0 else word & planes[w, WINDOW + window]
         some |= keep[w]
     return some
 
@@ -115,26 +115,22 @@ def _count_blocks(
     True positives of area 0 within each frame's best detection, and within its best ten.
     """
     best = ten = 0
+    counts = np.zeros(PART, np.int64)  # true positives of all settings, then detections
     hits[:, 0] = 0
     seen[:, 0] = 0
     for b in range(blocks.size):
         planes = index.planes[blocks[b]]
-        if not _kept(planes, parts, window, keep[b]):
-            hits[:, b + 1] = hits[:, b]
-            seen[:, b + 1] = seen[:, b]
-            continue
+        if _kept(planes, parts, window, keep[b]):
+            for w in range(WORDS):
+                for p in range(PART):
+                    counts[p] += ones(planes[w, p] & keep[b, w])
+                firsts, tens = planes[w, BEST] & keep[b, w], planes[w, BEST + 1] & keep[b, w]
+                for s in range(10):
+                    best += ones(planes[w, s] & firsts)
+                    ten += ones(planes[w, s] & tens)
         for s in range(BITS):
-            right = counted = 0
-            for w in range(WORDS):
-                right += ones(planes[s, w] & keep[b, w])
-                counted += ones(planes[COUNTED + s, w] & keep[b, w])
-            hits[s, b + 1] = hits[s, b] + right
-            seen[s, b + 1] = seen[s, b] + counted
-        for s in range(10):
-            for w in range(WORDS):
-                right_bits = planes[s, w] & keep[b, w]
-                best += ones(right_bits & planes[BEST, w])
-                ten += ones(right_bits & planes[BEST + 1, w])
+            hits[s, b + 1] = counts[s]
+            seen[s, b + 1] = counts[COUNTED + s]
     return best, ten
 
 
@@ -188,8 +184,8 @@ def _best_in_block(
     """Like `_best_in_word`, for a block."""
     top_hits = top_seen = 0
     for w in range(WORDS):
-        right = planes[setting, w] & keep[w]
-        counted = planes[COUNTED + setting, w] & keep[w]
+        right = planes[w, setting] & keep[w]
+        counted = planes[w, COUNTED + setting] & keep[w]
         rights = ones(right)
         end = min(hits + rights, most)
         if end >= least and rights and end / (seen + end - hits) > best:
@@ -266,8 +262,8 @@ def _every_point(
     for b in range(blocks.size):
         planes = index.planes[blocks[b]]
         for w in range(WORDS):
-            right = planes[setting, w] & keep[b, w]
-            counted = planes[COUNTED + setting, w] & keep[b, w]
+            right = planes[w, setting] & keep[b, w]
+            counted = planes[w, COUNTED + setting] & keep[b, w]
             while right:
                 lowest = right & (~right + _ONE)
                 right ^= lowest

@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
-"""Fills the blocks of new curves from all their detections, by sorting; see `match_index`."""
+"""Fills the blocks of new curves by sorting all their detections; see `match_index`."""
 
 import numpy as np
 

@@ -41,7 +41,7 @@ def empty() -> Index:
         block_of=zeros(0, dtype=np.int32),
         marks=zeros(0, dtype=np.uint32),
         freed=np.full(256, -1, np.int64),
-        planes=zeros(0, PLANES, WORDS, dtype=np.uint64),
+        planes=zeros(0, WORDS, PLANES, dtype=np.uint64),
         block_score=zeros(0, BLOCK, dtype=np.float64),
         block_row=zeros(0, BLOCK, dtype=np.int32),
         block_place=zeros(0, BLOCK, dtype=np.uint8),

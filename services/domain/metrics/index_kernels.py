@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
-"""Adds, replaces and moves matches in the index; see `match_index`."""
+"""Adds, replaces and moves matches in the index, and counts them; see `match_index`."""
 
 import numpy as np
 

@@ -14,8 +14,8 @@ from services.domain.detection.coco import BITS, BitsArray, FloatArray, IntArray
 
 BLOCK: Final = 256
 """Detections in a full block. Twice as many make figures a quarter faster and changes slower by as
-much; half as many, the other way round. Numba caches compiled code by module: who changes this must
-delete the caches (`__pycache__`)."""
+much; half as many, the other way round. Numba caches compiled code by module, not by all that it is
+compiled from: who changes this, or an array, must delete the caches (`__pycache__`)."""
 WORDS: Final = BLOCK // 64
 FILLED: Final = 3 * BLOCK // 4
 """Detections in a block that is filled by sorting, which leaves room for later ones."""
@@ -89,7 +89,8 @@ class Index(NamedTuple):
         and what the totals need of it
     freed : (256,) int64, by size, the first of the places that a former match of this size left
         free; the block there is the next one; -1 is none
-    planes : (B, PLANES, WORDS) uint64, bit i of a plane is about the block's i-th detection
+    planes : (B, WORDS, PLANES) uint64, bit i of a plane is about the block's i-th detection; a word
+        of all planes lies together, so that one instruction changes or counts several planes
     block_score, block_row, block_place : (B, BLOCK) float64, int32 and uint8, score, row and place
         on it of each detection
     sizes : (B,) int64, detections in each block

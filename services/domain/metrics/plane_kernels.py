@@ -51,14 +51,20 @@ def belongs(part: int, windows: int, place: int) -> np.uint64:  # pragma: no cov
 
 
 @compiled
-def _value(
-    plane: int, positive: np.uint64, counted: np.uint64, belonging: np.uint64
-) -> np.uint64:  # pragma: no cover
-    if plane < COUNTED:
-        return positive >> np.uint64(plane) & _ONE
-    if plane < PART:
-        return counted >> np.uint64(plane - COUNTED) & _ONE
-    return belonging >> np.uint64(plane - PART) & _ONE
+def _make_room(
+    word: BitsArray, place: int, first: int, end: int, values: np.uint64
+) -> None:  # pragma: no cover
+    """Insert a bit into some planes' word, whose last bit is lost.
+
+    Parameters
+    ----------
+    values : bit b goes to plane `first + b`
+    """
+    low = below(place)
+    for p in range(first, end):
+        old = word[p]
+        new = (values >> np.uint64(p - first) & _ONE) << np.uint64(place)
+        word[p] = (old & low) | new | (old & ~low) << _ONE
 
 
 @compiled
@@ -74,31 +80,30 @@ def insert(
 
     Parameters
     ----------
-    planes : (PLANES, WORDS) of one block, which is not full
+    planes : (WORDS, PLANES) of one block, which is not full
     size : the number of detections before
     """
-    word, last = place >> 6, size >> 6
-    bit = np.uint64(place & 63)
-    low = below(place & 63)
-    for p in range(PLANES):
-        for w in range(last, word, -1):
-            planes[p, w] = planes[p, w] << _ONE | planes[p, w - 1] >> _LAST
-        old = planes[p, word]
-        new = _value(p, positive, counted, belonging) << bit
-        planes[p, word] = (old & low) | new | (old & ~low) << _ONE
+    word = place >> 6
+    for w in range(size >> 6, word, -1):
+        for p in range(PLANES):
+            planes[w, p] = planes[w, p] << _ONE | planes[w - 1, p] >> _LAST
+    _make_room(planes[word], place & 63, 0, COUNTED, positive)
+    _make_room(planes[word], place & 63, COUNTED, PART, counted)
+    _make_room(planes[word], place & 63, PART, PLANES, belonging)
 
 
 @compiled
 def remove(planes: BitsArray, size: int, place: int) -> None:  # pragma: no cover
     """Remove a detection; those behind it move down by one."""
-    word, last = place >> 6, size - 1 >> 6
+    word = place >> 6
     low = below(place & 63)
     for p in range(PLANES):
-        old = planes[p, word]
-        planes[p, word] = (old & low) | (old >> _ONE & ~low)
-        for w in range(word, last):
-            planes[p, w] |= planes[p, w + 1] << _LAST
-            planes[p, w + 1] >>= _ONE
+        old = planes[word, p]
+        planes[word, p] = (old & low) | (old >> _ONE & ~low)
+    for w in range(word, size - 1 >> 6):
+        for p in range(PLANES):
+            planes[w, p] |= planes[w + 1, p] << _LAST
+            planes[w + 1, p] >>= _ONE
 
 
 @compiled
@@ -107,15 +112,15 @@ def assign(planes: BitsArray, place: int, belonging: np.uint64) -> None:  # prag
     word, bit = place >> 6, np.uint64(place & 63)
     for p in range(PART, PLANES):
         new = belonging >> np.uint64(p - PART) & _ONE
-        planes[p, word] = planes[p, word] & ~(_ONE << bit) | new << bit
+        planes[word, p] = planes[word, p] & ~(_ONE << bit) | new << bit
 
 
 @compiled
 def split(planes: BitsArray, upper: BitsArray) -> None:  # pragma: no cover
     """Move the upper half of a full block into an empty one."""
-    upper[:, :_HALF] = planes[:, _HALF:]
-    upper[:, _HALF:] = 0
-    planes[:, _HALF:] = 0
+    upper[:_HALF] = planes[_HALF:]
+    upper[_HALF:] = 0
+    planes[_HALF:] = 0
 
 
 @compiled
@@ -151,4 +156,4 @@ def fill(planes: BitsArray, word: int, first: int, square: BitsArray) -> None:  
     """
     transpose(square)
     for b in range(COUNTED if first < PART else PLANES - PART):
-        planes[first + b, word] = square[b]
+        planes[word, first + b] = square[b]

@@ -39,8 +39,8 @@ def detections(
             right = counts = np.uint64(0)
             for t in range(_TEN):
                 bit = np.uint64(k & 63)
-                right |= (planes[t, k >> 6] >> bit & _ONE) << np.uint64(t)
-                counts |= (planes[COUNTED + t, k >> 6] >> bit & _ONE) << np.uint64(t)
+                right |= (planes[k >> 6, t] >> bit & _ONE) << np.uint64(t)
+                counts |= (planes[k >> 6, COUNTED + t] >> bit & _ONE) << np.uint64(t)
             positive[d], counted[d] = right, counts
             d += 1
     return frame, part, positive, counted, score

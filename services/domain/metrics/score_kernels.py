@@ -46,13 +46,13 @@ def kept(
             inside = np.uint64(0)
             for part in range(3):
                 if parts >> part & 1:
-                    inside |= planes[PART + part, word]
+                    inside |= planes[word, PART + part]
             if window >= 0:
-                inside &= planes[WINDOW + window, word]
+                inside &= planes[word, WINDOW + window]
             if inside >> bit & _ONE:
                 scores[d] = index.block_score[block, k]
-                right = planes[threshold, word] >> bit & _ONE
-                counts = planes[COUNTED + threshold, word] >> bit & _ONE
+                right = planes[word, threshold] >> bit & _ONE
+                counts = planes[word, COUNTED + threshold] >> bit & _ONE
                 states[d] = counts + (counts & right)
                 d += 1
     return scores[:d], states[:d]

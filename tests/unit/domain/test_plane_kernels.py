@@ -18,7 +18,7 @@ def words() -> st.SearchStrategy[Words]:
 
 
 def empty() -> np.ndarray:
-    return np.zeros((PLANES, WORDS), np.uint64)
+    return np.zeros((WORDS, PLANES), np.uint64)
 
 
 def insert(planes: np.ndarray, size: int, place: int, detection: Words) -> None:
@@ -27,7 +27,8 @@ def insert(planes: np.ndarray, size: int, place: int, detection: Words) -> None:
 
 def held(planes: np.ndarray) -> list[Words]:
     """The detection at each place."""
-    bits = np.unpackbits(planes.view(np.uint8), axis=1, bitorder="little").astype(object)
+    by_plane = np.ascontiguousarray(planes.T)
+    bits = np.unpackbits(by_plane.view(np.uint8), axis=1, bitorder="little").astype(object)
     parts = [bits[:COUNTED], bits[COUNTED:PART], bits[PART:]]
     rows = [sum(part[b] << b for b in range(len(part))) for part in parts]
     return list(zip(*rows, strict=True))
@@ -52,7 +53,7 @@ def test_detections_go_in_and_out_at_any_place(steps: list[tuple[float, Words | 
 def test_a_full_block_is_split_in_halves() -> None:
     rng = np.random.default_rng(0)
     detections = [(int(a), int(b), int(c)) for a, b, c in rng.integers(0, 256, (BLOCK, 3))]
-    planes, upper = empty(), np.full((PLANES, WORDS), 7, np.uint64)
+    planes, upper = empty(), np.full((WORDS, PLANES), 7, np.uint64)
     for place, detection in enumerate(detections):
         insert(planes, place, place, detection)
     plane_kernels.split(planes, upper)
@@ -70,7 +71,7 @@ def test_what_a_detection_belongs_to_can_change() -> None:
     windows = {WINDOW: 0b010, WINDOW + 1: 0b000, WINDOW + 2: 0b010}
     best = {BEST: 0b010, BEST + 1: 0b010}
     expected = parts | windows | best
-    assert {p: int(planes[p, 0]) for p in expected} == expected
+    assert {p: int(planes[0, p]) for p in expected} == expected
 
 
 @pytest.mark.parametrize("seed", range(5))
