@@ -34,10 +34,15 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
     They need the matches of all categories, so one process does this for all replicas.
     """
     nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
-    reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
+    most = settings.figures_frames
+    reports = Reports(
+        stores.matches, stores.needles, settings.operating_score, clock, most_frames=most
+    )
     closed = partial(epochs_closed, stores.epochs)
     copies = settings.count_copies
-    costs = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=copies)
+    costs = StoredErrorCosts(
+        stores.frames, stores.matches, clock, count_copies=copies, most_frames=most
+    )
     versions = stored_versions(stores, settings.operating_score)
     detectors: set[DetectorId] = set()
 

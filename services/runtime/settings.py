@@ -273,6 +273,11 @@ class Settings(BaseSettings):
     evaluate_every_s: Seconds = Field(
         0.5, description="Interval at which the gauges are updated, in seconds."
     )
+    figures_frames: Count = Field(
+        500_000,
+        description="Maximum frames, summed over detectors, behind figures over time, curves and"
+        " error costs; with more, a uniform sample.",
+    )
 
     # Logs and traces
     log_level: LogLevel = Field("INFO", description="Minimum level of logged events.")

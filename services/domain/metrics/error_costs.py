@@ -109,6 +109,10 @@ class ErrorCostPool:
         self._codes: dict[Category, int] = {}
         self._frames: dict[FrameId, tuple[NDArray[Any], NDArray[Any]]] = {}
 
+    def __len__(self) -> int:
+        """The number of frames."""
+        return len(self._frames)
+
     def put(self, predictions: PredictionsMade, truth: FrameAnnotated) -> None:
         """Add a frame, or replace it."""
         self.put_match(predictions.frame_id, frame_match(predictions, truth))

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from services.contracts.identity import DetectorId
+from services.contracts.identity import DetectorId, FrameId
 from services.domain.metrics.counting import why_not_counted
 from services.domain.metrics.error_costs import ErrorCostPool, ErrorCosts
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.evaluator.live.gauges import show_error_costs
+from services.evaluator.reports.frame_sample import FrameSample
 from services.runtime.clock import Clock
 from services.runtime.revised_frames import RevisedFrames
 
@@ -19,23 +20,38 @@ class StoredErrorCosts:
 
     A repair may move a detection to another category, so replicas cannot compute this for their
     categories: it needs all frames. They are read once; later, only those whose matches change.
+
+    Parameters
+    ----------
+    most_frames : the largest number of frames to hold in memory, summed over detectors; of more,
+        costs are those of a uniform sample. None for no limit
     """
 
     def __init__(
-        self, frames: FrameStore, matches: MatchStore, clock: Clock, *, count_copies: bool = False
+        self,
+        frames: FrameStore,
+        matches: MatchStore,
+        clock: Clock,
+        *,
+        count_copies: bool = False,
+        most_frames: int | None = None,
     ) -> None:
         self._frames = frames
         self._count_copies = count_copies
         self._revised = RevisedFrames(matches, clock)
         self._pools: defaultdict[DetectorId, ErrorCostPool] = defaultdict(ErrorCostPool)
+        self._sample = FrameSample(most_frames)
 
     async def take_in(self) -> None:
         """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
         async with self._revised.taken() as frame_ids:
             if frame_ids is None:
                 self._pools.clear()
-            async for records in self._frames.evaluable(frame_ids):
-                await asyncio.to_thread(self._put, records)
+            fits = await self._fits(frame_ids)
+            while not fits:
+                self._pools.clear()
+                self._sample = self._sample.halved("error_costs")
+                fits = await self._fits(None)
 
     async def now(self) -> dict[DetectorId, ErrorCosts]:
         """The error costs on all that is stored now. One call at a time.
@@ -56,11 +72,19 @@ class StoredErrorCosts:
         for detector, costs in (await self.now()).items():
             show_error_costs(detector, costs)
 
+    async def _fits(self, frame_ids: Collection[FrameId] | None) -> bool:
+        """Read these frames, until there are too many; with None, all frames."""
+        async for records in self._frames.evaluable(frame_ids):
+            await asyncio.to_thread(self._put, records)
+            if not self._sample.fits(sum(map(len, self._pools.values()))):
+                return False
+        return True
+
     def _put(self, records: Sequence[FrameRecord]) -> None:
         for record in records:
             truth = record.ground_truth
             copy = record.is_copy and not self._count_copies
-            if truth is not None:
+            if truth is not None and self._sample.includes(record.frame_id):
                 for detector, made in record.predictions.items():
                     if why_not_counted(truth, made, copy=copy) is None:
                         self._pools[detector].put(record.named(detector).predictions, truth)

@@ -20,6 +20,7 @@ from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.evaluator.curves import DetectorCurves
 from services.evaluator.live.logic import Evaluation, evaluate, order_holds
+from services.evaluator.reports.frame_sample import FrameSample
 from services.evaluator.reports.report import (
     CalibrationReport,
     Counts,
@@ -100,26 +101,47 @@ class _Held:
             self.tagged.put(match.frame_id, match.tags)
         self.state.add(sound)
 
+    @property
+    def frames(self) -> int:
+        """The number of frames, summed over detectors."""
+        return sum(self.state.frame_count(name, Subset.ALL) for name in self.state.detectors())
+
 
 class Reports:
-    """One report per detector. All matches are read once; later, only those that change."""
+    """One report per detector. All matches are read once; later, only those that change.
+
+    Parameters
+    ----------
+    most_frames : the largest number of frames to hold in memory, summed over detectors; of more,
+        reports are about a uniform sample. None for no limit
+    """
 
     def __init__(
-        self, matches: MatchStore, needles: NeedleStore, operating_score: float, clock: Clock
+        self,
+        matches: MatchStore,
+        needles: NeedleStore,
+        operating_score: float,
+        clock: Clock,
+        *,
+        most_frames: int | None = None,
     ) -> None:
         self._matches = matches
         self._needles = needles
         self._score = operating_score
         self._revised = RevisedFrames(matches, clock)
         self._held = _Held(operating_score)
+        self._sample = FrameSample(most_frames)
 
     async def take_in(self) -> None:
         """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
         async with self._revised.taken() as frame_ids:
             if frame_ids is None:
                 self._held = _Held(self._score)
-            async for matches in self._stored(frame_ids):
-                await asyncio.to_thread(self._held.put, matches)
+            fits = await self._fits(frame_ids)
+            while not fits:
+                self._held = _Held(self._score)
+                self._sample = self._sample.halved("reports")
+                fits = await self._fits(None)
 
     async def now(self, counts: Counts) -> list[Report]:
         """The reports on all that is stored now, by detector id. One call at a time.
@@ -170,6 +192,15 @@ class Reports:
             self._held.state.score_curves(detector, subset),
             self._held.confusions[detector].on(subset),
         )
+
+    async def _fits(self, frame_ids: Collection[FrameId] | None) -> bool:
+        """Read the matches of these frames, until there are too many frames; with None, of all."""
+        async for matches in self._stored(frame_ids):
+            sampled = [match for match in matches if self._sample.includes(match.frame_id)]
+            await asyncio.to_thread(self._held.put, sampled)
+            if not self._sample.fits(self._held.frames):
+                return False
+        return True
 
     async def _stored(
         self, frame_ids: Collection[FrameId] | None

@@ -15,6 +15,7 @@ from services.domain.metrics.subsets import Subset
 from services.domain.ports.frames import FrameRecord
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.frame_sample import FrameSample
 from services.evaluator.reports.report import Counts
 from tests import samples
 from tests.fakes.clock import FakeClock
@@ -162,6 +163,32 @@ async def test_only_what_changed_is_read_again() -> None:
     name = frames[0].frame_id
     assert [item for item in stored.matches.named if item] == [{name}]
     assert stored.frames.asked == [None, {name}, set()]
+
+
+async def test_of_more_frames_than_may_be_held_figures_are_those_of_a_uniform_sample() -> None:
+    stored, quarter = Stored(), Stored()
+    frames = random_frames(4, 64)
+    sampled = [frame for frame in frames if FrameSample(halvings=2).includes(frame.frame_id)]
+    await quarter.tell(sampled)
+    reports = Reports(stored.matches, stored.needles, 0.5, stored.clock, most_frames=24)
+    costs = StoredErrorCosts(stored.frames, stored.matches, stored.clock, most_frames=24)
+
+    for first in range(0, 64, 16):
+        await stored.tell(frames[first : first + 16])
+        stored.clock.advance(600)
+        found = await reports.now(COUNTS), await costs.now()
+
+    assert found == (await quarter.reports().now(COUNTS), await quarter.costs().now())
+    assert len(sampled) < 24 < sum(FrameSample(halvings=1).includes(f.frame_id) for f in frames)
+
+
+def test_each_sample_has_about_half_of_the_frames_of_the_one_before() -> None:
+    sample, left = FrameSample(), {FrameId(f"frame-{number}") for number in range(4000)}
+    for halvings in range(4):
+        included = {frame_id for frame_id in left if sample.includes(frame_id)}
+        assert included if halvings else included == left
+        assert abs(len(included) - 4000 / 2**halvings) < 100
+        left, sample = included, sample.halved("a test")
 
 
 async def test_what_was_told_while_a_store_was_away_is_told_again() -> None:
