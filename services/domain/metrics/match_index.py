@@ -47,6 +47,7 @@ window, and built again after each change.
 """
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -72,7 +73,7 @@ from services.domain.metrics.match_columns import LAST_REVISION, detections_of
 from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.statistics.resampling import Sample
 
-_CORES: Final = len(os.sched_getaffinity(0))
+_CORES: Final = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 _THREADS: Final = ThreadPoolExecutor(_CORES, thread_name_prefix="index")
 _FEW: Final = 8
 _SPARE: Final = 256

