@@ -12,9 +12,11 @@ from services.annotation.cvat.plans import planned
 from services.annotation.exporting import family_units, image_uris, known_frames, shortlist_units
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.annotation.stores.opening import AnnotationStores
+from services.app.undoing.journals import journal_of
 from services.contracts.errors import InvalidSettings, MissingPart
 from services.contracts.identity import FrameId
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.imports import ImportKind
 from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest, Sent
 from services.formats.writers.frames import ExportFrame
@@ -78,6 +80,7 @@ async def pull_jobs(stores: AnnotationStores, outbox: Outbox, settings: Settings
         }
     )
     dataset = restored(read_cvat_jobs(frames, sent), sent, ("crowd", "ignore"))
+    now = SystemClock().now()
     summary = await publish_dataset(
         dataset.items,
         outbox=outbox,
@@ -90,6 +93,7 @@ async def pull_jobs(stores: AnnotationStores, outbox: Outbox, settings: Settings
         gate=CorrectionGate(stores.held, stores.categories, SystemClock()),
         frames=stores.frames,
         tombstones=stores.tombstones,
+        journal=journal_of(stores, ImportKind.CORRECTIONS, "CVAT", "cvat", now),
     )
     return Pulled(finished, unfinished, summary)
 

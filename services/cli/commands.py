@@ -145,6 +145,14 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "erase_command",
             "Delete all that is known of a frame, a drive or a vehicle, and keep it out.",
         ),
+        "imports": (
+            "imports_command",
+            "List imports, campaigns' corrections and bridges; `gazeloop undo` takes them back.",
+        ),
+        "undo": (
+            "undo_command",
+            "Take back what an import published, or what a detector version predicted.",
+        ),
         "topics": ("topics_command", "Create or alter the topics of a real Kafka cluster."),
         "broker": (
             "broker_command",

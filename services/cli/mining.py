@@ -9,6 +9,7 @@ from services.app.categories.changing import apply_change
 from services.app.gallery import write_montages
 from services.app.parts import App
 from services.app.reporting import read_reports
+from services.app.undoing.journals import journal_of
 from services.cli.dead_letter_reading import dead_letter_count
 from services.cli.empty_split import empty_split
 from services.cli.lag_watch import LagWatch
@@ -16,6 +17,7 @@ from services.cli.montage_options import MontagePlan
 from services.cli.progress import ProgressView
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord, FrameStore
+from services.domain.ports.imports import ImportKind
 from services.evaluator.reports.report import Report
 from services.formats.items import Dataset, FrameItem, Item
 from services.ground_truth.holding import CorrectionGate
@@ -25,6 +27,7 @@ from services.ingest.summary import Summary
 from services.runtime.clock import SystemClock
 from services.runtime.images import ImageLimits
 
+_KINDS = {Source.IMPORT: ImportKind.DATA_SET, Source.REANNOTATION: ImportKind.CORRECTIONS}
 _CHUNK = 500
 """Frames loaded per query."""
 
@@ -125,6 +128,9 @@ async def publish(
         frames=app.stores.frames,
         on_progress=lambda so_far: view.counted(published=so_far.done),
         throttle=watch.throttle,
+        journal=journal_of(
+            app.stores, _KINDS[source], dataset.name, getuser(), SystemClock().now()
+        ),
     )
     return summary, audit
 

@@ -242,6 +242,8 @@ class PredictionsMade(FrameEvent):
     revision: SourceRevision = 1
     complete: bool = True
     """False where detections were refused; the frame is not matched for this detector."""
+    withdrawn: bool = False
+    """Whether an undo took the detector's predictions back; it has none then."""
     iou_type: IouType = "bbox"
     """What the detections are matched by; an object without a mask counts as its box, filled."""
     detections: Annotated[tuple[Detection, ...], Field(max_length=MAX_OBJECTS)]
@@ -274,6 +276,8 @@ class FrameAnnotated(FrameEvent):
     """How long the annotator took, if their tool reports it."""
     complete: bool = True
     """False where annotations were refused that may show an object; the frame is not matched."""
+    withdrawn: bool = False
+    """Whether an undo took the ground truth back; the frame counts as not annotated then."""
     categories: Annotated[tuple[AnyCategory, ...], Field(max_length=MAX_CATEGORIES)] | None = None
     """The categories that were annotated; None: all."""
     sampling: Sampling | None = None

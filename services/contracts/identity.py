@@ -26,6 +26,8 @@ LetterId = NewType("LetterId", str)
 """A record that could not be processed, whichever services failed on it, and how often."""
 ReplayId = NewType("ReplayId", str)
 """One replay of a dead letter."""
+ImportId = NewType("ImportId", str)
+"""One run of an import or of the bridge; what it published can be undone."""
 FrameHash = NewType("FrameHash", str)
 """sha256 of a frame's id, in hexadecimal: what is left of an erased frame."""
 ModelId = NewType("ModelId", str)
@@ -115,6 +117,11 @@ def region_point_id(model: ModelId, region: RegionId) -> PointId:
 def frame_point_id(model: ModelId, frame_id: FrameId) -> PointId:
     """Id of a frame's global vector under one embedding model."""
     return PointId(_name("frame_point", model, frame_id))
+
+
+def import_id(name: str, started_at: str) -> ImportId:
+    """Id of a run, short enough to type."""
+    return ImportId(_name("import", name, started_at).replace("-", "")[:12])
 
 
 def letter_id(*record: object) -> LetterId:

@@ -44,8 +44,13 @@ _OF_AN_OBJECT: Final = {"__all__": {"track_id", "attributes", "vector"}}
 _OF_A_NEEDLE: Final = {"annotation_id": True, "mask": True}
 ADDED: Final[Mapping[type[Event], Mapping[str, Any]]] = {
     FrameCaptured: {"tags": True, "camera": True, "vector": True},
-    PredictionsMade: {"iou_type": True, "detections": _OF_AN_OBJECT},
-    FrameAnnotated: {"categories": True, "sampling": True, "annotations": _OF_AN_OBJECT},
+    PredictionsMade: {"iou_type": True, "withdrawn": True, "detections": _OF_AN_OBJECT},
+    FrameAnnotated: {
+        "categories": True,
+        "sampling": True,
+        "withdrawn": True,
+        "annotations": _OF_AN_OBJECT,
+    },
     FrameEmbedded: {"annotations": True, "ground_truth_revision": True},
     NeedleFound: _OF_A_NEEDLE,
     ShortlistPublished: {
@@ -158,6 +163,9 @@ def encode(event: Event) -> bytes:
     if isinstance(event, PredictionsMade) and event.iou_type != "bbox":
         # Readers of version 1 ignore it; left out, fp_miner could not match masks.
         del added["iou_type"]
+    if isinstance(event, PredictionsMade | FrameAnnotated) and event.withdrawn:
+        # As with masks; readers of version 1 take it as incomplete, and do not count it either.
+        del added["withdrawn"]
     old = event.model_copy(update=number)
     return old.model_dump_json(exclude=added, warnings=False).encode()
 
@@ -168,13 +176,21 @@ def is_expressible(event: Event) -> bool:
         case FrameCaptured():
             return _lacks(event.tags, event.camera, event.vector)
         case PredictionsMade():
-            return event.iou_type == "bbox" and all(
-                item.track_id is None and item.attributes is None and item.vector is None
-                for item in event.detections
+            return (
+                event.iou_type == "bbox"
+                and not event.withdrawn
+                and all(
+                    item.track_id is None and item.attributes is None and item.vector is None
+                    for item in event.detections
+                )
             )
         case FrameAnnotated():
-            return _lacks(event.categories, event.sampling) and all(
-                item.track_id is None and item.attributes is None for item in event.annotations
+            return (
+                _lacks(event.categories, event.sampling)
+                and not event.withdrawn
+                and all(
+                    item.track_id is None and item.attributes is None for item in event.annotations
+                )
             )
         case _:
             return True

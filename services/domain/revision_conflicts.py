@@ -49,6 +49,8 @@ def content_of(fact: FrameFact) -> str:
         if getattr(fact, "complete", True):
             # Keeps the digests of facts published before the field existed.
             exclude["complete"] = True
+        if not fact.withdrawn:
+            exclude["withdrawn"] = True
     content = fact.model_dump_json(exclude=exclude)
     if old:
         content = content.replace('"schema_version":2', '"schema_version":1', 1)

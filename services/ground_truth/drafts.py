@@ -14,6 +14,8 @@ from services.runtime.kafka.limits import largest_value
 
 Draft = FrameCaptured | PredictionsMade | FrameAnnotated
 """An event whose revision is not assigned yet; it has revision 1 until then."""
+Revised = PredictionsMade | FrameAnnotated
+"""A part of a frame that has revisions."""
 
 
 def frame_subject(frame_id: FrameId) -> str:
@@ -50,7 +52,7 @@ def tagged(entry: Entry, tag: str) -> Entry:
     return entry._replace(digest=hashlib.sha256(f"{entry.digest} {tag}".encode()).hexdigest())
 
 
-def next_entry(draft: FrameAnnotated, after: int, tag: str = "") -> Entry:
+def next_entry(draft: Revised, after: int, tag: str = "") -> Entry:
     """The ledger entry of a change that was made to revision `after`.
 
     The revision is part of the digest: undoing a correction repeats the content of an earlier

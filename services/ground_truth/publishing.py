@@ -1,8 +1,9 @@
 """Publishes events that get their revision from the ledger: assign, publish, confirm."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -12,11 +13,37 @@ from services.contracts.events import FrameAnnotated, FrameCaptured
 from services.contracts.identity import EventId, FrameId
 from services.contracts.topics import topic_of
 from services.domain.ports.ledger import Entry, RevisionLedger
-from services.ground_truth.drafts import Draft, entry_of, next_entry, owner_entry, tagged
+from services.domain.revision_conflicts import revision_of
+from services.ground_truth.drafts import (
+    Draft,
+    Revised,
+    entry_of,
+    next_entry,
+    owner_entry,
+    tagged,
+)
 from services.runtime.observability import metrics
 from services.runtime.step import Outbox
 
 log = structlog.get_logger(__name__)
+
+
+class Journal(Protocol):
+    """Notes what an import publishes."""
+
+    async def note(self, events: Sequence[Draft]) -> None:
+        """Note events with their revisions, durably; repeats change nothing.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer; this holds for every method.
+        """
+        ...
+
+    async def undone(self, frame_ids: Collection[FrameId]) -> Mapping[FrameId, str]:
+        """For frames of which an import was undone, a tag for what is published of them again."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -58,11 +85,13 @@ class GroundTruthPublisher:
     Parameters
     ----------
     way : how the events arrive, for the metrics
+    journal : notes what is published, before it is, so that it can be undone; None notes nothing
     """
 
     ledger: RevisionLedger
     outbox: Outbox
     way: str
+    journal: Journal | None = None
 
     async def conflicting(self, frames: Sequence[FrameCaptured]) -> list[FrameCaptured]:
         """Reserve the ids of the frames; returns the frames whose id is taken.
@@ -106,6 +135,8 @@ class GroundTruthPublisher:
             _revised(submission.draft, revision)
             for submission, revision in zip(submissions, revisions, strict=True)
         ]
+        if self.journal is not None:
+            await self.journal.note(events)
         await self._send(events, dead, entries)
         return [
             Accepted(event.frame_id, event.event_id, revision)
@@ -126,13 +157,35 @@ class GroundTruthPublisher:
         Transient
             A store or the broker is down.
         """
-        entry, revision = next_entry(draft, after, tag), after + 1
-        if not await self.ledger.assign_next(entry, after):
-            return None
-        event = _revised(draft, revision)
-        await self._send([event], [], [entry])
-        log.info("correction_published", frame_id=event.frame_id, revision=revision)
-        return Accepted(event.frame_id, event.event_id, revision)
+        accepted = (await self.publish_all_next([(draft, after)], tag))[0]
+        if accepted is not None:
+            log.info("correction_published", frame_id=accepted.frame_id, revision=accepted.revision)
+        return accepted
+
+    async def publish_all_next(
+        self, changes: Sequence[tuple[Revised, int]], tag: str = ""
+    ) -> list[Accepted | None]:
+        """Do what `publish_next` does for several drafts and their `after`, all at once.
+
+        Raises
+        ------
+        Transient
+            A store or the broker is down.
+        """
+        entries = [next_entry(draft, after, tag) for draft, after in changes]
+        befores = [after for _, after in changes]
+        assigned = await asyncio.gather(*map(self.ledger.assign_next, entries, befores))
+        taken = [entry for entry, is_taken in zip(entries, assigned, strict=True) if is_taken]
+        events = [
+            _revised(draft, after + 1)
+            for is_taken, (draft, after) in zip(assigned, changes, strict=True)
+            if is_taken
+        ]
+        if self.journal is not None:
+            await self.journal.note(events)
+        await self._send(events, [], taken)
+        accepted = iter(Accepted(e.frame_id, e.event_id, revision_of(e)) for e in events)
+        return [next(accepted) if is_taken else None for is_taken in assigned]
 
     async def _unsent(self, dead: Sequence[DeadLettered]) -> list[DeadLettered]:
         known = await self.ledger.published([*map(entry_of, dead)]) if dead else set()

@@ -73,7 +73,11 @@ class _Pending:
 
     @property
     def submissions(self) -> list[Submission]:
-        return [Submission(draft, self.frame.tag) for draft in self.drafts]
+        # A frame is captured once, whatever was undone.
+        return [
+            Submission(draft, "" if isinstance(draft, FrameCaptured) else self.frame.tag)
+            for draft in self.drafts
+        ]
 
     @property
     def captured(self) -> FrameCaptured | None:
@@ -106,7 +110,7 @@ class BatchPublisher:
             A store or the broker is unreachable.
         """
         outcome = Outcome(rejections=list(batch.rejections))
-        pending = await self._unpublished(batch.frames, outcome)
+        pending = await self._unpublished(await self._tagged(batch.frames), outcome)
         pending = await self._decodable(pending, outcome)
         pending = await self._without_conflicts(pending, outcome)
         # Store images only now, so that a refused frame leaves none in the store.
@@ -161,6 +165,14 @@ class BatchPublisher:
         tag_of = dict(zip(map(id, corrections), tags, strict=True))
         frames = [replace(frame, tag=tag_of.get(id(frame), "")) for frame in batch.frames]
         return Batch(frames, batch.rejections)
+
+    async def _tagged(self, frames: Sequence[OpenedFrame]) -> Sequence[OpenedFrame]:
+        """The frames; with a tag on those of which an import was undone, to be published again."""
+        journal = self.publisher.journal
+        if journal is None:
+            return frames
+        tags = await journal.undone({frame.item.frame_id for frame in frames})
+        return [replace(f, tag=f.tag or tags.get(f.item.frame_id, "")) for f in frames]
 
     async def _unpublished(self, frames: Sequence[OpenedFrame], outcome: Outcome) -> list[_Pending]:
         whole = [_Pending(frame, frame.drafts) for frame in frames]

@@ -30,7 +30,7 @@ from services.formats.frames import OpenedFrame, as_complete, open_frame, refuse
 from services.formats.geometry import Size
 from services.formats.items import FrameItem, Item, Rejection
 from services.ground_truth.holding import CorrectionGate
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import GroundTruthPublisher, Journal
 from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
 from services.ingest.source import Source
 from services.ingest.summary import Summary
@@ -63,6 +63,7 @@ async def publish_dataset(
     accept_partial: bool = False,
     on_progress: Callable[[Summary], None] | None = None,
     throttle: Callable[[], Awaitable[None]] | None = None,
+    journal: Journal | None = None,
 ) -> Summary:
     """Publish a data set's items; an interrupted run can be repeated, and continues.
 
@@ -74,6 +75,7 @@ async def publish_dataset(
     way : the input path, for metrics, and to recognise corrections that return to earlier content
     accept_partial : publish an import's frames as complete although parts of them were refused
     on_progress : called with the summary after every batch
+    journal : notes what is published, so that it can be undone
     throttle : awaited before every batch, for a broker that drops records not consumed soon
 
     Raises
@@ -84,7 +86,7 @@ async def publish_dataset(
     summary = Summary()
     limits = ImageLimits.of(settings)
     publisher = BatchPublisher(
-        GroundTruthPublisher(ledger, outbox, way), blobs, limits, clock, tombstones
+        GroundTruthPublisher(ledger, outbox, way, journal), blobs, limits, clock, tombstones
     )
     retrying = _retrying(settings)
     if source is Source.REANNOTATION:

@@ -91,17 +91,16 @@ class InMemoryFrameStore:
 
     async def tally(self) -> FrameTally:
         records = self._frames.values()
+        made = [m for record in records for m in record.predictions.values() if not m.withdrawn]
+        truths = [
+            r.ground_truth for r in records if r.ground_truth and not r.ground_truth.withdrawn
+        ]
         return FrameTally(
             frames=sum(record.captured is not None for record in records),
-            predictions=sum(len(record.predictions) for record in records),
-            ground_truth=sum(record.ground_truth is not None for record in records),
-            partial_predictions=sum(
-                not made.complete for record in records for made in record.predictions.values()
-            ),
-            partial_ground_truth=sum(
-                record.ground_truth is not None and not record.ground_truth.complete
-                for record in records
-            ),
+            predictions=len(made),
+            ground_truth=len(truths),
+            partial_predictions=sum(not predictions.complete for predictions in made),
+            partial_ground_truth=sum(not truth.complete for truth in truths),
             copies=sum(record.is_copy for record in records),
         )
 

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.app.consumers.building import BuiltService, Parts
+from services.app.undoing.journals import journal_of
 from services.contracts.flow import BRIDGE
+from services.domain.ports.imports import ImportKind
 from services.ground_truth.publishing import GroundTruthPublisher
 from services.ingest.bridge.configuration import BridgeConfiguration, bridge_of
 from services.ingest.bridge.messages import MessageDecoder
@@ -27,11 +29,13 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
     settings = parts.settings
     asked = bridge_of(settings)
     pairing = await _pairing(asked, parts)
+    now = parts.clock.now()
+    journal = journal_of(parts.stores, ImportKind.BRIDGE, asked.topic.name, BRIDGE, now)
     async with parts.connected(BRIDGE) as client:
         step = PublishDetections(
             asked,
             pairing,
-            publisher=GroundTruthPublisher(parts.stores.ledger, client.outbox, BRIDGE),
+            publisher=GroundTruthPublisher(parts.stores.ledger, client.outbox, BRIDGE, journal),
             frames=parts.stores.frames,
             settings=settings,
             clock=parts.clock,

@@ -1,4 +1,4 @@
-"""Build ingest's HTTP API, with its work on held corrections and category maps."""
+"""Build ingest's HTTP API, with its work on held corrections and stored data."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.annotation.stores.opening import AnnotationStores
-from services.app.categories.background import categories_followed
 from services.app.erasure.opening import erasing_for_operators
 from services.app.held_parts import correction_holder, held_released
 from services.app.label_studio_routes import outside_routes
 from services.app.parts import App
+from services.app.upkeep import stored_data_kept
 from services.ingest.api.app import build_http_app
 from services.runtime.clock import Clock
 
@@ -20,7 +20,7 @@ async def build(server: FastAPI | None, app: App, clock: Clock) -> AsyncIterator
     """Build it; it is the process's server, to which the review page may be added."""
     assert server is None, "ingest's API is built first"
     stores = app.stores
-    async with held_released(stores, app.outbox, clock), categories_followed(app, clock):
+    async with held_released(stores, app.outbox, clock), stored_data_kept(app, clock):
         yield build_http_app(
             outbox=app.outbox,
             blobs=stores.blobs,

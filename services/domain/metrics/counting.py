@@ -8,6 +8,8 @@ from services.contracts.events import FrameAnnotated, PredictionsMade
 class NotCounted(StrEnum):
     """Why a detector's match of a frame does not count."""
 
+    WITHDRAWN = "withdrawn"
+    """An undo took the predictions or the ground truth back."""
     PARTIAL_GROUND_TRUTH = "partial_ground_truth"
     """An annotation was refused: a correct detection of its object would count as false."""
     PARTIAL_PREDICTIONS = "partial_predictions"
@@ -27,6 +29,8 @@ def why_not_counted(
     """
     if copy:
         return NotCounted.COPY
+    if truth.withdrawn or predictions.withdrawn:
+        return NotCounted.WITHDRAWN
     if not truth.complete:
         return NotCounted.PARTIAL_GROUND_TRUTH
     return None if predictions.complete else NotCounted.PARTIAL_PREDICTIONS

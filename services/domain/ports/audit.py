@@ -12,6 +12,7 @@ class AuditAct(StrEnum):
 
     ERASED = "erased"
     EXPORTED = "exported"
+    UNDONE = "undone"
     CATEGORIES = "categories_mapped"
     TOKEN_CREATED = "token_created"  # noqa: S105  # the name of an act
     TOKEN_ROTATED = "token_rotated"  # noqa: S105

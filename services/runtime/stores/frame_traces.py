@@ -121,6 +121,8 @@ def of_operators(database: Database) -> list[FrameTraces]:
     return [
         MongoTraces("held corrections", database, "held_corrections", by_frame),
         MongoTraces("unreadable documents", database, "unreadable_documents", _unreadable),
+        MongoTraces("imported parts", database, "import_items", by_frame),
+        MongoTraces("marks of undone parts", database, "undone_frames", by_id),
     ]
 
 
@@ -139,8 +141,9 @@ WITHOUT_FRAMES: Final = frozenset(
         ),
         *("migration", "review_keys", "review_sessions", "schemas", "stores", "tokens"),
         "annotation_tool",
-        # Names the frame that was published last, while a detector's frames are matched again.
-        "category_maps",
+        # Name the frame that was done last, while a detector or an import is gone through.
+        *("category_maps", "undos"),
+        "imports",
     }
 )
 """Collections that name no frame."""

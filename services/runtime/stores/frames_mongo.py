@@ -62,13 +62,15 @@ def _number(condition: Document) -> Document:
 _OF_FRAMES: Document = {
     "_id": None,
     "frames": _number({"$gt": ["$captured_at", None]}),
-    "ground_truth": _number({"$gt": ["$truth_revision", None]}),
+    "ground_truth": _number(
+        {"$and": [{"$gt": ["$truth_revision", None]}, {"$ne": ["$truth_complete", None]}]}
+    ),
     "partial_ground_truth": _number({"$eq": ["$truth_complete", False]}),
     "copies": _number({"$gt": ["$original", None]}),
 }
 _OF_PREDICTIONS: Document = {
     "_id": None,
-    "predictions": {"$sum": 1},
+    "predictions": _number({"$ne": ["$complete", None]}),
     "partial_predictions": _number({"$eq": ["$complete", False]}),
 }
 """The aggregations that yield a FrameTally."""
@@ -296,9 +298,14 @@ def truth_fields(fact: FrameAnnotated) -> Document:
         "truth_revision": fact.revision,
         "truth_content": content_of(fact),
         "truth_source": fact.annotation_source,
-        "truth_complete": fact.complete,
+        "truth_complete": _complete(fact),
         "categories": sorted({annotation.category for annotation in fact.annotations}),
     }
+
+
+def _complete(fact: PredictionsMade | FrameAnnotated) -> bool | None:
+    """Whether it is complete; None where it is withdrawn, so that nothing counts it."""
+    return None if fact.withdrawn else fact.complete
 
 
 def made_fields(fact: PredictionsMade) -> Document:
@@ -308,7 +315,7 @@ def made_fields(fact: PredictionsMade) -> Document:
         "detector": fact.detector_id,
         "revision": fact.revision,
         "content": content_of(fact),
-        "complete": fact.complete,
+        "complete": _complete(fact),
         "event": stored(fact),
     }
 

@@ -11,6 +11,7 @@ from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.figures import MongoFigureStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, translated
 from services.runtime.stores.needles_mongo import MongoNeedleStore
@@ -27,6 +28,7 @@ INDEXED_STORES = (
     MongoHeldCorrections,
     MongoTombstones,
     MongoAuditLog,
+    MongoImports,
 )
 """The shared stores that declare indexes; annotation has its own."""
 

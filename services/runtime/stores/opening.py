@@ -14,6 +14,7 @@ from services.domain.ports.erasure import TombstoneStore
 from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
+from services.domain.ports.imports import ImportStore
 from services.domain.ports.leases import LeaseStore
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.matches import MatchStore
@@ -36,6 +37,7 @@ from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_ids import MongoFrameIds
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.indexes import INDEXED_STORES, make_indexes
 from services.runtime.stores.leases_mongo import MongoLeaseStore
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
@@ -86,6 +88,7 @@ class Stores:
     unreadable: MongoUnreadableLog
     tombstones: TombstoneStore
     audit: AuditLog
+    imports: ImportStore
 
 
 @asynccontextmanager
@@ -134,4 +137,5 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             unreadable=MongoUnreadableLog(database),
             tombstones=MongoTombstones(database),
             audit=MongoAuditLog(database),
+            imports=MongoImports(database),
         )

@@ -21,10 +21,11 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Category, FrameId
 from services.contracts.matches import ROWS_AT_ONCE, CategoryMatched, FrameMatched, categories_of
-from services.contracts.topics import MATCHES, TOPICS
+from services.contracts.topics import MATCHES, TOPICS, topic_of
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.domain.revision_conflicts import content_of
+from services.domain.withdrawal import withdrawn
 from services.runtime.kafka.partitions import partition_of_key
 from tests import samples
 from tests.unit.domain import oracle
@@ -206,3 +207,12 @@ def held(state: MatchState) -> object:
         )
         for key, one in figures.items()
     }
+
+
+def test_version_1_says_that_predictions_or_ground_truth_are_withdrawn() -> None:
+    for fact in (samples.predictions_made(samples.detection()), samples.frame_annotated()):
+        taken_back = withdrawn(fact)
+        ((_, old),) = codec.written(taken_back, 1)
+        assert codec.decode(topic_of(taken_back).name, old) == taken_back
+        ((_, kept),) = codec.written(fact, 1)
+        assert "withdrawn" not in json.loads(kept)

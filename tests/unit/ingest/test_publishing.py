@@ -24,10 +24,13 @@ from services.contracts.events import (
     FrameCaptured,
     PredictionsMade,
 )
-from services.contracts.identity import Category, FrameId, VehicleId
+from services.contracts.identity import Category, DetectorId, FrameId, ImportId, VehicleId
 from services.domain.ports.blob_uris import place_of
+from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, Part
 from services.formats.adjustments import Adjustment
 from services.formats.items import Detector, FrameItem, Item, Located, RecordKind, Rejection
+from services.ground_truth.import_journal import ImportJournal
+from services.ground_truth.publishing import Journal
 from services.ingest.publishing import publish_dataset
 from services.ingest.source import Source
 from services.ingest.summary import Count, Summary
@@ -35,6 +38,7 @@ from services.runtime.settings import Settings
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.imports import InMemoryImports
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.outbox import InMemoryOutbox
 from tests.unit.ingest.datasets import jpeg
@@ -97,6 +101,7 @@ class Ingest:
         source: Source = Source.IMPORT,
         throttle: Callable[[], Awaitable[None]] | None = None,
         accept_partial: bool = False,
+        journal: Journal | None = None,
     ) -> Summary:
         return await publish_dataset(
             items,
@@ -109,6 +114,7 @@ class Ingest:
             source=source,
             throttle=throttle,
             accept_partial=accept_partial,
+            journal=journal,
             on_progress=lambda summary: self.seen.append(summary.done),
         )
 
@@ -576,3 +582,34 @@ async def test_frames_that_show_a_picture_again_are_counted(ingest: Ingest) -> N
 
     assert (await ingest.run(*items)).copies == 1
     assert (await ingest.run(*items)).copies == 1
+
+
+async def test_what_a_run_publishes_is_noted_and_can_be_published_again_once_it_is_undone(
+    ingest: Ingest,
+) -> None:
+    imports, frame_id = InMemoryImports(), FrameId("f1")
+
+    async def run(import_id: str) -> Summary:
+        kind, at = ImportKind.DATA_SET, ingest.clock.now()
+        noted = ImportRun(ImportId(import_id), kind, "street", "ada", at)
+        return await ingest.run(
+            ingest.frame(), journal=ImportJournal(noted, imports, InMemoryFrameStore())
+        )
+
+    await run("first")
+    assert await imports.items_after(ImportId("first"), "", 9) == (
+        [
+            ImportItem(Part.FRAME, frame_id, 1),
+            ImportItem(Part.GROUND_TRUTH, frame_id, 1),
+            ImportItem(Part.PREDICTIONS, frame_id, 1, DetectorId("ods@1")),
+        ],
+        "predictions f1 ods@1",
+    )
+    assert (await run("repeat")).predictions == Count(known=1)
+    assert [summary.run.import_id for summary in await imports.all()] == ["first"]
+
+    await imports.mark_undone([frame_id], "after the undo")
+    again = await run("again")
+    assert again.frames == Count(known=1)
+    assert again.predictions == again.ground_truth == Count(published=1)
+    assert (await run("and again")).predictions == Count(known=1)

@@ -1,0 +1,32 @@
+"""Request an undo, and do it at once."""
+
+from services.app.undoing.undoer import Undoer
+from services.domain.ports.audit import AuditAct, AuditRecord
+from services.domain.ports.imports import Undo
+from services.ground_truth.publishing import GroundTruthPublisher
+from services.runtime.step import Outbox
+from services.runtime.stores.opening import Stores
+
+WAY = "undo"
+
+
+def undoer_of(stores: Stores, outbox: Outbox) -> Undoer:
+    """The undoer on these stores; it publishes as ingest."""
+    publisher = GroundTruthPublisher(stores.ledger, outbox, WAY)
+    return Undoer(stores.imports, stores.frames, publisher)
+
+
+async def undo_now(stores: Stores, outbox: Outbox, undo: Undo) -> int:
+    """Note the act, then undo; returns the number of parts that were taken back.
+
+    Raises
+    ------
+    Transient
+        A store or the broker does not answer; ingest goes on.
+    """
+    kind = "detector" if "@" in undo.target else "import"
+    await stores.audit.append(
+        AuditRecord(undo.at, AuditAct.UNDONE, undo.by, f"{kind} {undo.target}")
+    )
+    await stores.imports.request(undo)
+    return await undoer_of(stores, outbox).sweep()

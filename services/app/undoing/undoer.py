@@ -1,0 +1,169 @@
+"""Takes back what an import published, or what a detector version predicted."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import structlog
+
+from services.contracts.events import FrameAnnotated, PredictionsMade
+from services.contracts.identity import DetectorId, FrameId, ImportId
+from services.domain.ports.category_maps import MapScope
+from services.domain.ports.frames import FrameRecord, FrameStore
+from services.domain.ports.imports import ImportItem, ImportStore, Part, Undo
+from services.domain.withdrawal import withdrawn
+from services.ground_truth.drafts import Revised
+from services.ground_truth.publishing import GroundTruthPublisher
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 100
+
+
+class Effect(StrEnum):
+    """What an undo does to one part of a frame."""
+
+    PREDICTIONS_WITHDRAWN = "predictions withdrawn"
+    PREDICTIONS_RESTORED = "predictions restored to what they were before"
+    GROUND_TRUTH_WITHDRAWN = "ground truth withdrawn"
+    GROUND_TRUTH_RESTORED = "ground truth restored to what it was before"
+    CHANGED_SINCE = "changed since by others, and kept"
+    FRAME_KEPT = "frames kept, which `gazeloop erase` deletes"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One part that is to be taken back.
+
+    Attributes
+    ----------
+    after : the revision that is taken back
+    draft : what takes its place; None where the part stays
+    """
+
+    frame_id: FrameId
+    effect: Effect
+    after: int = 0
+    draft: Revised | None = None
+
+
+@dataclass(frozen=True)
+class Undoer:
+    """Undoes as new revisions, so that history stays; whatever interrupts it, `sweep` finishes.
+
+    A part is taken back only while the undone revision is its latest: corrections that were made
+    since are kept. Needles, shortlists and figures follow from the new revisions.
+    """
+
+    imports: ImportStore
+    frames: FrameStore
+    publisher: GroundTruthPublisher
+
+    async def preview(self, undo: Undo) -> Mapping[Effect, int]:
+        """How many parts an undo would take back, by effect.
+
+        Raises
+        ------
+        StoreUnavailable
+            A store does not answer.
+        """
+        counts: Counter[Effect] = Counter()
+        async for changes, _ in self._changes(undo):
+            counts.update(change.effect for change in changes)
+        return counts
+
+    async def sweep(self) -> int:
+        """Do all undos that were requested; returns the number of parts that were taken back.
+
+        Raises
+        ------
+        Transient
+            A store or the broker does not answer; the next sweep goes on.
+        """
+        done = 0
+        for undo in await self.imports.unfinished():
+            async for changes, last in self._changes(undo):
+                done += await self._take_back(undo, changes)
+                await self.imports.advance(replace(undo, after=last))
+            await self.imports.finish(undo)
+            log.info("undone", target=undo.target, parts=done)
+        return done
+
+    async def _take_back(self, undo: Undo, changes: Sequence[Change]) -> int:
+        # Marked first: from then on, an import of the same content is a new revision.
+        taken = [change for change in changes if change.draft is not None]
+        await self.imports.mark_undone({change.frame_id for change in taken}, undo.tag)
+        drafts = [(change.draft, change.after) for change in taken if change.draft is not None]
+        accepted = await self.publisher.publish_all_next(drafts, f"undo {undo.target}")
+        return sum(one is not None for one in accepted)
+
+    def _changes(self, undo: Undo) -> AsyncIterator[tuple[Sequence[Change], str]]:
+        if "@" in undo.target:
+            return self._of_detector(DetectorId(undo.target), undo.after)
+        return self._of_import(ImportId(undo.target), undo.after)
+
+    async def _of_import(
+        self, import_id: ImportId, after: str
+    ) -> AsyncIterator[tuple[Sequence[Change], str]]:
+        while True:
+            items, last = await self.imports.items_after(import_id, after, _AT_ONCE)
+            if last == after:
+                return
+            records = await self.frames.load({item.frame_id for item in items})
+            yield [_change(item, records.get(item.frame_id)) for item in items], last
+            after = last
+
+    async def _of_detector(
+        self, detector: DetectorId, after: str
+    ) -> AsyncIterator[tuple[Sequence[Change], str]]:
+        while True:
+            made, last = await self.frames.predictions_after(MapScope(detector), after, _AT_ONCE)
+            if last == after:
+                return
+            effect = Effect.PREDICTIONS_WITHDRAWN
+            yield (
+                [
+                    Change(item.frame_id, effect, item.revision, withdrawn(item))
+                    for item in made
+                    if not item.withdrawn
+                ],
+                last,
+            )
+            after = last
+
+
+def _change(item: ImportItem, record: FrameRecord | None) -> Change:
+    if item.part is Part.FRAME:
+        return Change(item.frame_id, Effect.FRAME_KEPT)
+    current = _current(item, record)
+    if current is not None and current.revision > item.revision:
+        return Change(item.frame_id, Effect.CHANGED_SINCE)
+    if item.previous is not None and not item.previous.withdrawn:
+        restored = (
+            Effect.PREDICTIONS_RESTORED
+            if item.part is Part.PREDICTIONS
+            else Effect.GROUND_TRUTH_RESTORED
+        )
+        draft = item.previous.model_copy(update={"revision": 1})
+        return Change(item.frame_id, restored, item.revision, draft)
+    if item.part is Part.GROUND_TRUTH:
+        draft = withdrawn(FrameAnnotated(frame_id=item.frame_id, annotations=()))
+        return Change(item.frame_id, Effect.GROUND_TRUTH_WITHDRAWN, item.revision, draft)
+    assert item.detector is not None
+    # The stored one keeps what the predictions are matched by.
+    made = current if isinstance(current, PredictionsMade) else _nothing(item)
+    return Change(item.frame_id, Effect.PREDICTIONS_WITHDRAWN, item.revision, withdrawn(made))
+
+
+def _current(item: ImportItem, record: FrameRecord | None) -> Revised | None:
+    if record is None:
+        return None
+    if item.part is Part.GROUND_TRUTH:
+        return record.ground_truth
+    return record.predictions.get(item.detector) if item.detector else None
+
+
+def _nothing(item: ImportItem) -> PredictionsMade:
+    name, _, version = str(item.detector).partition("@")
+    return PredictionsMade(frame_id=item.frame_id, detector=name, version=version, detections=())

@@ -1,0 +1,54 @@
+"""Ingest's background work on stored data, which one process of all does."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from services.app.categories.rematching import Rematcher
+from services.app.elected import elected
+from services.app.parts import App
+from services.app.repeating import repeated
+from services.app.undoing.requesting import undoer_of
+from services.domain.ports.category_maps import UnknownCategory
+from services.runtime.clock import Clock
+from services.runtime.observability import metrics
+
+_JOB: Final = "upkeep"
+_SWEEP_S: Final = 5.0
+_UNKNOWN_S: Final = 60.0
+
+
+@asynccontextmanager
+async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
+    """While it is open, finish changes of category maps and undos that were interrupted or made on
+    a page, and count unknown categories.
+    """
+    stores = app.stores
+    maps = stores.category_maps
+
+    async def count() -> None:
+        note_unknown(await maps.unknown())
+
+    works = {
+        "rematch_categories": (Rematcher(maps, stores.frames, app.outbox).sweep, _SWEEP_S),
+        "finish_undos": (undoer_of(stores, app.outbox).sweep, _SWEEP_S),
+        "unknown_categories": (count, _UNKNOWN_S),
+    }
+
+    @asynccontextmanager
+    async def job() -> AsyncIterator[None]:
+        async with AsyncExitStack() as closing:
+            for name, (work, every_s) in works.items():
+                await closing.enter_async_context(repeated(name, work, clock, every_s=every_s))
+            yield
+
+    async with elected(_JOB, stores.leases, job, clock):
+        yield
+
+
+def note_unknown(unknown: Sequence[UnknownCategory]) -> None:
+    """Set the gauge of unknown categories."""
+    metrics.UNKNOWN_CATEGORIES.clear()
+    for detector, count in Counter(item.detector for item in unknown).items():
+        metrics.UNKNOWN_CATEGORIES.labels(metrics.DETECTORS(detector)).set(count)

@@ -1,0 +1,78 @@
+"""What `gazeloop undo` does."""
+
+from collections.abc import Mapping
+from getpass import getuser
+
+import typer
+from rich.table import Table
+
+from services.app.parts import joined
+from services.app.undoing.requesting import undo_now, undoer_of
+from services.app.undoing.undoer import Effect
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.cli.logs import log_to_file
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import ImportId, detector_id
+from services.domain.ports.imports import Undo
+from services.formats.items import Detector
+from services.runtime.clock import SystemClock
+
+
+def undo(ctx: typer.Context, import_id: str | None, *, detector: str | None, dry_run: bool) -> None:
+    """Run `gazeloop undo`."""
+    if (import_id is None) == (detector is None):
+        raise typer.BadParameter("name either an import's ID or a --detector")
+    wanted = Undo(_target(import_id, detector), getuser(), SystemClock().now())
+    context = shared(ctx)
+    counts = run(
+        lambda: _undo(context, wanted, dry_run=dry_run),
+        interrupted="Run the same command again to finish.",
+    )
+    if counts is None:
+        console(stderr=True).print(
+            f"[bold red]Error:[/] no import has the id {import_id}\n"
+            "[dim]`gazeloop imports list` shows them.[/]",
+            highlight=False,
+        )
+        raise typer.Exit(1)
+    _print(counts, dry_run=dry_run)
+
+
+def _target(import_id: str | None, detector: str | None) -> ImportId:
+    if detector is None:
+        return ImportId(str(import_id))
+    try:
+        named = Detector.parse(detector)
+    except InvalidRecord as exc:
+        raise typer.BadParameter(str(exc), param_hint="--detector") from exc
+    return ImportId(detector_id(named.name, named.version))
+
+
+async def _undo(context: Context, wanted: Undo, *, dry_run: bool) -> Mapping[Effect, int] | None:
+    """Undo; returns the counts, or None if there is no such import."""
+    settings = context.stored()
+    log_to_file(settings, "undo")
+    async with joined(settings) as stack:
+        stores = stack.stores
+        if "@" not in wanted.target and await stores.imports.run(ImportId(wanted.target)) is None:
+            return None
+        counts = await undoer_of(stores, stack.outbox).preview(wanted)
+        if not dry_run:
+            await undo_now(stores, stack.outbox, wanted)
+        return counts
+
+
+def _print(counts: Mapping[Effect, int], *, dry_run: bool) -> None:
+    out = console()
+    table = Table(box=None, header_style="dim")
+    table.add_column("what")
+    table.add_column("parts", justify="right")
+    for effect in Effect:
+        if counts.get(effect):
+            table.add_row(effect.value, f"{counts[effect]:,}")
+    out.print(table if table.row_count else "there is nothing to undo")
+    if dry_run:
+        out.print("Nothing was changed.")
+    elif table.row_count:
+        out.print("Published; running services follow, others do once they run.", highlight=False)

@@ -1,0 +1,71 @@
+"""Notes what an import publishes, with what that replaces, so that it can be undone."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from services.contracts.events import FrameCaptured, PredictionsMade
+from services.contracts.identity import FrameId
+from services.domain.ports.frames import FrameRecord, FrameStore
+from services.domain.ports.imports import ImportItem, ImportRun, ImportStore, Part
+from services.domain.revision_conflicts import revision_of
+from services.ground_truth.drafts import Draft, Revised
+
+
+class ImportJournal:
+    """The journal of one run, which is stored with its first events.
+
+    Parameters
+    ----------
+    frames : has what the events replace
+    """
+
+    def __init__(self, run: ImportRun, imports: ImportStore, frames: FrameStore) -> None:
+        self._run = run
+        self._imports = imports
+        self._frames = frames
+        self._begun = False
+
+    async def note(self, events: Sequence[Draft]) -> None:
+        """Note events with their revisions before they are published.
+
+        What was published moments ago may not be stored yet; then an undo withdraws the part.
+
+        Raises
+        ------
+        StoreUnavailable
+            A store does not answer.
+        """
+        if not events:
+            return
+        if not self._begun:
+            await self._imports.begin(self._run)
+            self._begun = True
+        # Most events are the first of their part, and replace nothing.
+        later = {event.frame_id for event in events if revision_of(event) > 1}
+        stored = await self._frames.load(later) if later else {}
+        items = [_item(event, stored) for event in events]
+        await self._imports.note(self._run.import_id, items)
+
+    async def undone(self, frame_ids: Collection[FrameId]) -> Mapping[FrameId, str]:
+        """For frames of which an import was undone, a tag for what is published of them again."""
+        return await self._imports.undone(frame_ids)
+
+
+def _item(event: Draft, stored: Mapping[FrameId, FrameRecord]) -> ImportItem:
+    if isinstance(event, FrameCaptured):
+        return ImportItem(Part.FRAME, event.frame_id, 1)
+    previous = current_of(event, stored.get(event.frame_id))
+    if previous is not None and previous.revision >= event.revision:
+        previous = None
+    if isinstance(event, PredictionsMade):
+        part, detector = Part.PREDICTIONS, event.detector_id
+        return ImportItem(part, event.frame_id, event.revision, detector, previous)
+    return ImportItem(Part.GROUND_TRUTH, event.frame_id, event.revision, None, previous)
+
+
+def current_of(event: Revised, record: FrameRecord | None) -> Revised | None:
+    """What is stored of the same part of the frame."""
+    if record is None:
+        return None
+    if isinstance(event, PredictionsMade):
+        return record.predictions.get(event.detector_id)
+    return record.ground_truth
