@@ -73,7 +73,7 @@ def _slices(report: FileReport) -> Table:
     table = _table("tag", "images", "AP", "95% of AP", "minus others", "", "precision", "recall")
     for part in report.slices[:_SLICES]:
         table.add_row(
-            f"{part.key}={part.value}",
+            part.name,
             f"{part.frames:,}",
             _number(part.map),
             "" if part.map_interval is None else _between(part.map_interval),

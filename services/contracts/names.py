@@ -42,8 +42,11 @@ AnyFrameId = Annotated[FrameId, _ID]
 AnyVehicleId = Annotated[VehicleId, _ID]
 AnyDriveId = Annotated[DriveId, _ID]
 AnyCategory = Annotated[Category, NAME]
-_Key = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
-_Value = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f]*$")]
+TAGS_MAX: Final = 32
+TAG_KEY_MAX: Final = 64
+TAG_VALUE_MAX: Final = 128
+_Key = Annotated[str, Field(min_length=1, max_length=TAG_KEY_MAX, pattern=r"^[^\x00-\x1f]+$")]
+_Value = Annotated[str, Field(max_length=TAG_VALUE_MAX, pattern=r"^[^\x00-\x1f]*$")]
 TrackId = Annotated[str, NAME]
-Tags = Annotated[dict[_Key, _Value], Field(max_length=32)]
+Tags = Annotated[dict[_Key, _Value], Field(max_length=TAGS_MAX)]
 Attributes = Annotated[dict[_Key, _Value], Field(max_length=16)]

@@ -9,7 +9,7 @@ from services.domain.statistics.resampling import Interval
 
 
 class SliceReport(BaseModel):
-    """The frames with one tag, compared with all others."""
+    """The frames with one tag, or with two, compared with all others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,14 +25,27 @@ class SliceReport(BaseModel):
     difference: float
     """mAP minus that of the other frames, over the categories that both have."""
     p_value: float
-    """Of no difference, before Holm's correction over all slices."""
+    """Of no difference, before Holm's correction over all slices and pairs of tags."""
     worse: bool
-    """Whether the difference is below 0, and significant at 5% after the correction."""
+    """Whether the difference is below 0, and significant at 5% after the correction.
+
+    A pair of tags must also be worse than the other frames of either tag.
+    """
+    and_key: str | None = None
+    and_value: str | None = None
+    """The second tag of a pair."""
+
+    @property
+    def name(self) -> str:
+        """The slice as text, such as `weather=rain and road=tunnel`."""
+        first = f"{self.key}={self.value}"
+        return first if self.and_key is None else f"{first} and {self.and_key}={self.and_value}"
 
     @classmethod
     def of(cls, found: Slice) -> Self:
         """The report of a slice."""
         key, value = found.tag
+        and_key, and_value = found.and_tag or (None, None)
         return cls(
             key=key,
             value=value,
@@ -46,6 +59,8 @@ class SliceReport(BaseModel):
             difference=found.difference,
             p_value=found.p_value,
             worse=found.worse,
+            and_key=and_key,
+            and_value=and_value,
         )
 
 

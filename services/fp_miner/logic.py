@@ -22,6 +22,7 @@ from services.contracts.matches import (
     categories_of,
 )
 from services.contracts.missed import MissedAnnotations
+from services.domain.derived_tags import tags_of
 from services.domain.detection.category_map import SAME_NAMES, CategoryMap, NamedPredictions
 from services.domain.detection.matching import category_matches, frame_match
 from services.domain.detection.missed import missed_annotations
@@ -107,7 +108,7 @@ def match(frame: MatchedFrame, rule: SplitRule, operating_score: float) -> Frame
         drive_id=frame.captured.drive_id,
         captured_at=frame.captured.captured_at,
         iou_type=frame.predictions.iou_type,
-        tags=frame.captured.tags,
+        tags=tags_of(frame.captured) or None,
         groups=groups,
     )
 

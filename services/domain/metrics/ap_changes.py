@@ -17,7 +17,8 @@ from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.changes import Change, significant_changes
 from services.domain.metrics.match_snapshot import FEWEST_FRAMES, MatchSnapshot
 from services.domain.metrics.match_state import MatchState
-from services.domain.metrics.slices import Tag, ranked_slices
+from services.domain.metrics.slice_pairs import Tag
+from services.domain.metrics.slices import ranked_slices
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics.map_difference import version_difference
 from services.domain.statistics.resampling import Interval, Sample, difference

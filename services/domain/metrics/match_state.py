@@ -21,7 +21,8 @@ from services.domain.metrics.match_columns import Counted, NamedColumns
 from services.domain.metrics.match_index import MatchIndex
 from services.domain.metrics.match_snapshot import Curve, MatchSnapshot
 from services.domain.metrics.score_curves import ScoreCurve
-from services.domain.metrics.slices import Slice, Tag, ranked_slices
+from services.domain.metrics.slice_pairs import Tag
+from services.domain.metrics.slices import Slice, ranked_slices
 from services.domain.metrics.subsets import Subset
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,9 +1,11 @@
-"""Slices: the frames with one tag, each compared with all other frames.
+"""Slices: the frames with one tag, or with two, each compared with all other frames.
 
 A slice is worse if its mAP is below that of the other frames by a difference that is significant at
-5% after Holm's correction over all slices (`map_difference`: the difference over its standard
-error, over the categories that both have). Slices of few frames are not compared, and at most
-MOST_SLICES are, those with the most frames, which bounds the number of results.
+5% after Holm's correction over all slices and pairs (`map_difference`: the difference over its
+standard error, over the categories that both have). A pair of tags must have a lower recall or
+precision than either of its tags, see `slice_pairs`. Slices of few frames are not compared, and at
+most MOST_SLICES are, those with the most frames, and MOST_PAIRS pairs are returned, which bounds
+the number of results.
 
 Detections on one frame are correlated. So the intervals of precision and recall are Wilson's for
 the number of independent ones with the same variance (the design effect: Kish, Survey Sampling,
@@ -13,19 +15,20 @@ the number of independent ones with the same variance (the design effect: Kish, 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
 from services.contracts.identity import FrameId
 from services.domain.detection.coco import BoolArray, FloatArray
+from services.domain.metrics.slice_pairs import Ratio, Tag, p_values_of_pairs
 from services.domain.statistics.map_difference import map_difference
 from services.domain.statistics.resampling import Interval, Sample, interval
 from services.domain.statistics.significance import holm_rejected, wilson_interval
 
-Tag = tuple[str, str]
-"""A key and its value, such as weather and rain."""
 MOST_SLICES: Final = 200
+MOST_PAIRS: Final = 20
+"""Those of the smallest p-values."""
 FEWEST_FRAMES: Final = 30
 LEVEL: Final = 0.05
 _RIGHT = np.uint16(1)
@@ -57,10 +60,11 @@ class TaggedFrames:
 
 @dataclass(frozen=True)
 class Slice:
-    """The frames with one tag.
+    """The frames with one tag, or with two.
 
     Attributes
     ----------
+    and_tag : the second tag of a pair
     frames : their number, of those with a match
     map, precision, recall : None where they are undefined
     difference : mAP minus that of the other frames
@@ -76,12 +80,15 @@ class Slice:
     difference: float
     p_value: float
     worse: bool
+    and_tag: Tag | None = None
 
 
 def ranked_slices(
     samples: Sequence[Sample], members: Mapping[Tag, BoolArray], operating_score: float
 ) -> list[Slice]:
-    """Compare each slice with all other frames: worse ones first, by their difference.
+    """Compare each slice with all other frames.
+
+    Worse ones come first, by their difference; the others by their p-value, those below 0 first.
 
     Parameters
     ----------
@@ -91,44 +98,99 @@ def ranked_slices(
     """
     if not members:
         return []
-    seen = np.zeros(next(iter(members.values())).size, np.bool_)
-    for sample in samples:
-        seen[sample.match_frame] = True
-    sizes = {tag: int((own & seen).sum()) for tag, own in members.items()}
-    total = int(seen.sum())
+    counts = _FrameCounts.of(samples, next(iter(members.values())).size, operating_score)
+    sizes = {tag: int((own & counts.seen).sum()) for tag, own in members.items()}
+    total = int(counts.seen.sum())
     large = [tag for tag, n in sizes.items() if FEWEST_FRAMES <= n <= total - FEWEST_FRAMES]
     compared = sorted(large, key=lambda tag: (-sizes[tag], tag))[:MOST_SLICES]
-    differences = [map_difference(samples, members[tag]) for tag in compared]
-    rejected = holm_rejected([p for _, p in differences], LEVEL)
+    own = {tag: members[tag] & counts.seen for tag in compared}
+    differences = {tag: map_difference(samples, frames) for tag, frames in own.items()}
+    measures = [Ratio(counts.right, counts.shown), Ratio(counts.right, counts.truths)]
+    pairs = p_values_of_pairs(own, measures, FEWEST_FRAMES)
+    rejected = holm_rejected([*(p for _, p in differences.values()), *pairs.values()], LEVEL)
+    significant = {name for name, yes in zip([*own, *pairs], rejected, strict=True) if yes}
     slices = [
-        Slice(
-            tag,
-            sizes[tag],
-            interval([sample.on(members[tag]) for sample in samples], seen.size),
-            *_shares([sample.on(members[tag]) for sample in samples], seen.size, operating_score),
-            difference,
-            p_value,
-            worse=significant and difference < 0,
+        _slice(
+            samples, counts, frames, (tag, None), differences[tag], significant=tag in significant
         )
-        for tag, (difference, p_value), significant in zip(
-            compared, differences, rejected, strict=True
-        )
+        for tag, frames in own.items()
     ]
-    return sorted(slices, key=lambda part: (not part.worse, part.difference, part.tag))
+    for pair in sorted(pairs, key=lambda pair: (pairs[pair], pair))[:MOST_PAIRS]:
+        both = own[pair[0]] & own[pair[1]]
+        difference = map_difference(samples, both)[0], pairs[pair]
+        slices.append(
+            _slice(samples, counts, both, pair, difference, significant=pair in significant)
+        )
+    return sorted(slices, key=_rank)
 
 
-def _shares(
-    samples: Sequence[Sample], frames: int, operating_score: float
-) -> tuple[Interval | None, Interval | None]:
-    """Precision and recall from the operating score on, at IoU .5."""
-    right, shown, truths = np.zeros(frames), np.zeros(frames), np.zeros(frames)
-    for sample in samples:
-        # Scores are kept as float32: the operating score is rounded alike.
-        keep = (sample.score >= np.float32(operating_score)) & (sample.counted & _RIGHT > 0)
-        np.add.at(shown, sample.frame[keep], 1)
-        np.add.at(right, sample.frame[keep & (sample.positive & _RIGHT > 0)], 1)
-        np.add.at(truths, sample.match_frame, sample.truths)
-    return _share(right, shown), _share(right, truths)
+def _rank(part: Slice) -> tuple[object, ...]:
+    names = (part.tag, part.and_tag or ("", ""))
+    if part.worse:
+        return (False, part.difference, *names)
+    return (True, part.difference >= 0, part.p_value, *names)
+
+
+def _slice(
+    samples: Sequence[Sample],
+    counts: "_FrameCounts",
+    frames: BoolArray,
+    tags: tuple[Tag, Tag | None],
+    difference: tuple[float, float],
+    *,
+    significant: bool,
+) -> Slice:
+    """The figures of the frames, (F,) bool, with one or two tags."""
+    less, p_value = difference
+    return Slice(
+        tag=tags[0],
+        frames=int(frames.sum()),
+        map=interval([sample.on(frames) for sample in samples], frames.size),
+        precision=_share(counts.right[frames], counts.shown[frames]),
+        recall=_share(counts.right[frames], counts.truths[frames]),
+        difference=less,
+        p_value=p_value,
+        worse=significant and less < 0,
+        and_tag=tags[1],
+    )
+
+
+@dataclass(frozen=True)
+class _FrameCounts:
+    """Counts of each frame, from the operating score on, at IoU .5.
+
+    Attributes
+    ----------
+    seen : (F,) bool, whether it has a match
+    right, shown, truths : (F,)
+    """
+
+    seen: BoolArray
+    right: FloatArray
+    shown: FloatArray
+    truths: FloatArray
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], frames: int, operating_score: float) -> Self:
+        counts = cls(np.zeros(frames, np.bool_), *(np.zeros(frames) for _ in range(3)))
+        for sample in samples:
+            # Scores are kept as float32: the operating score is rounded alike.
+            keep = (sample.score >= np.float32(operating_score)) & (sample.counted & _RIGHT > 0)
+            np.add.at(counts.shown, sample.frame[keep], 1)
+            np.add.at(counts.right, sample.frame[keep & (sample.positive & _RIGHT > 0)], 1)
+            np.add.at(counts.truths, sample.match_frame, sample.truths)
+            counts.seen[sample.match_frame] = True
+        return counts
+
+    @property
+    def errors(self) -> FloatArray:
+        """(F,), false positives and misses."""
+        return np.asarray(self.shown + self.truths - 2 * self.right)
+
+    @property
+    def trials(self) -> FloatArray:
+        """(F,), the errors and the true positives."""
+        return np.asarray(self.shown + self.truths - self.right)
 
 
 def _share(parts: FloatArray, wholes: FloatArray) -> Interval | None:

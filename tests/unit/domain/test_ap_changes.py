@@ -11,7 +11,7 @@ from services.contracts.identity import DetectorId, FrameId
 from services.domain.metrics.ap_changes import NOWHERE, ApChanges, ap_changes
 from services.domain.metrics.changes import Change
 from services.domain.metrics.match_state import MatchState
-from services.domain.metrics.slices import Tag
+from services.domain.metrics.slice_pairs import Tag
 from services.domain.metrics.subsets import Subset
 from tests.unit.domain import oracle
 from tests.unit.domain.test_resampling import survey

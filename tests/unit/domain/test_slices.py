@@ -5,13 +5,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+import scipy
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.metrics import slices as subject
 from services.domain.metrics.average_precision import operating_point, twelve
 from services.domain.metrics.match_state import MatchState
-from services.domain.metrics.slices import Tag, TaggedFrames
+from services.domain.metrics.slice_pairs import Ratio, Tag, p_values_of_pairs
+from services.domain.metrics.slices import TaggedFrames
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics.significance import wilson_interval
 from tests.unit.domain import oracle
@@ -62,8 +64,9 @@ def surveyed(
 def test_of_the_ten_slices_ranked_worst_at_least_eight_are_planted() -> None:
     state, tagged, planted = surveyed(0, 1200)
     ranked = state.slices(DETECTOR, Subset.ALL, tagged)
-    assert len({part.tag for part in ranked[:10]} & planted) >= 8
-    assert len(ranked) == KEYS * VALUES
+    singles = [part for part in ranked if part.and_tag is None]
+    assert len({part.tag for part in singles[:10]} & planted) >= 8
+    assert len(singles) == KEYS * VALUES
     assert ranked[0].worse
     assert ranked[0].difference < 0
 
@@ -71,6 +74,53 @@ def test_of_the_ten_slices_ranked_worst_at_least_eight_are_planted() -> None:
 def test_no_slice_is_worse_where_none_was_planted() -> None:
     state, tagged, _ = surveyed(7, 400, planted=0)
     assert not any(part.worse for part in state.slices(DETECTOR, Subset.ALL, tagged))
+
+
+def test_a_pair_is_worse_only_if_it_is_worse_than_either_of_its_tags() -> None:
+    rng, state = np.random.default_rng(5), MatchState(0.5)
+    tagged: defaultdict[Tag, set[FrameId]] = defaultdict(set)
+    wet, tunnel, night = ("weather", "rain"), ("road", "tunnel"), ("light", "night")
+    for number in range(800):
+        tags = {tag for tag in (wet, tunnel, night) if rng.random() < 0.4}
+        # Night is bad; rain in a tunnel is bad, and neither rain nor tunnels are.
+        missed = 0.6 if {wet, tunnel} <= tags or night in tags else 0.1
+        frame = frame_of(rng, number, missed)
+        state.add(oracle.matched(frame))
+        for tag in tags:
+            tagged[tag].add(frame.frame_id)
+
+    ranked = state.slices(DETECTOR, Subset.ALL, tagged)
+
+    worse = {frozenset({part.tag, part.and_tag} - {None}) for part in ranked if part.worse}
+    assert {frozenset({night}), frozenset({wet, tunnel})} <= worse
+    assert not {frozenset({night, wet}), frozenset({night, tunnel})} & worse
+    (pair,) = (part for part in ranked if part.and_tag == wet and part.tag == tunnel)
+    assert pair.frames == len(tagged[wet] & tagged[tunnel])
+
+
+def test_the_pairs_are_compared_by_ratios_of_sums_over_frames() -> None:
+    rng = np.random.default_rng(0)
+    wholes = rng.integers(0, 5, 300).astype(float)
+    parts = rng.binomial(wholes.astype(int), 0.6).astype(float)
+    one, other = rng.random(300) < 0.5, rng.random(300) < 0.5
+    members = {("a", "x"): one, ("b", "x"): other, ("b", "y"): ~other}
+
+    found = p_values_of_pairs(members, [Ratio(parts, wholes)], 30)
+
+    assert set(found) == {(("a", "x"), ("b", "x")), (("a", "x"), ("b", "y"))}
+    both = one & other
+
+    def estimate(frames: np.ndarray) -> tuple[float, float]:
+        ratio = parts[frames].sum() / wholes[frames].sum()
+        return ratio, np.square(parts - ratio * wholes)[frames].sum() / wholes[frames].sum() ** 2
+
+    own, own_variance = estimate(both)
+    p_values = []
+    for tag in (one, other):
+        base, variance = estimate(tag & ~both)
+        z = (own - base) / np.sqrt(own_variance + variance)
+        p_values.append(scipy.stats.norm.cdf(z) if z < 0 else 1.0)
+    assert found[("a", "x"), ("b", "x")] == pytest.approx(max(p_values))
 
 
 def test_a_slices_figures_are_those_of_its_frames_alone() -> None:
@@ -107,8 +157,10 @@ def test_slices_of_few_frames_are_not_compared_and_most_bounds_the_others(
     assert state.slices(DETECTOR, Subset.ALL, {}) == []
     monkeypatch.setattr(subject, "MOST_SLICES", 3)
     ranked = state.slices(DETECTOR, Subset.ALL, tagged)
-    assert len(ranked) == 3
-    assert {part.frames for part in ranked} <= set(sorted(map(len, tagged.values()))[-3:])
+    assert len([part for part in ranked if part.and_tag is None]) == 3
+    assert {part.frames for part in ranked if part.and_tag is None} <= set(
+        sorted(map(len, tagged.values()))[-3:]
+    )
 
 
 def test_a_frame_may_get_other_tags() -> None:

@@ -113,7 +113,7 @@ def test_a_match_has_the_tags_of_its_frame() -> None:
     tags = [
         match.tags for part in (captured, tagged) for match in matches_of(record(captured=part))
     ]
-    assert tags == [None, {"weather": "rain"}]
+    assert tags == [{"vehicle": "v1"}, {"weather": "rain", "vehicle": "v1"}]
 
 
 def test_every_change_of_a_part_raises_the_revision() -> None:
