@@ -350,6 +350,7 @@ async def measured(load: Load, dimension: int, folder: Path) -> dict[str, str]:
             needles=stores.needles,
             vectors=vectors,
             epochs=stores.epochs,
+            models=stores.failure_models,
             openings=stores.openings,
             budgets=stores.budgets,
             outbox=outbox,

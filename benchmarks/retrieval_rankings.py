@@ -114,7 +114,7 @@ class Learning:
         chosen = task.reference[data.scores[task.reference] >= self.examples_from]
         modes = tuple(data.modes[place] for place in chosen)
         failure_model.RIDGE, failure_model.COMPONENTS = self.ridge, self.components  # type: ignore[misc]  # a benchmark may
-        return FailureModel(
+        return FailureModel.fit(
             Examples(self.vectors(data, chosen), self.features(data, chosen), modes)
         )
 

@@ -124,7 +124,9 @@ def judgement_ms(regions: Vectors) -> float:
     rng = np.random.default_rng(2)
     of_modes = [FailureMode(ErrorType.CLASSIFICATION, Category(f"{n}")) for n in range(10)]
     modes = [None if n % 3 else of_modes[n % 10] for n in range(EXAMPLES)]
-    model = FailureModel(Examples(_unit(rng, EXAMPLES), rng.random((EXAMPLES, FEATURES)), modes))
+    model = FailureModel.fit(
+        Examples(_unit(rng, EXAMPLES), rng.random((EXAMPLES, FEATURES)), modes)
+    )
     features = rng.random((BATCH, FEATURES))
     started = time.perf_counter()
     for start in range(0, len(regions), BATCH):

@@ -232,7 +232,7 @@ def _ranked_regions(
     regions = sorted(category.judged)
     if not regions:
         return []
-    model = FailureModel(examples_of(category.reference, vectors, regions_data.features))
+    model = FailureModel.fit(examples_of(category.reference, vectors, regions_data.features))
     rows = np.stack([vectors[region] for region in regions])
     features = np.stack([regions_data.features[region] for region in regions])
     return [

@@ -1,6 +1,7 @@
 """Takes in an epoch's events: stores needles, and finds out what the events changed."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from services.contracts.errors import Fatal
@@ -14,9 +15,8 @@ from services.retriever.allocation.haystack_size import HaystackSizeCache
 from services.retriever.allocation.needle_cache import NeedleCache
 from services.retriever.awaited_needles import AwaitedNeedles
 from services.retriever.caches import FrameCache
-from services.retriever.learning.learner import Learner
 from services.retriever.learning.match_cache import MatchCache
-from services.retriever.logic import FrameFacts
+from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.stages import Changes
 
 
@@ -60,7 +60,6 @@ class Intake:
         needles: NeedleCache,
         frames: FrameCache,
         matches: MatchCache,
-        learner: Learner,
         size: HaystackSizeCache,
         awaited: AwaitedNeedles,
         split_rule: SplitRule,
@@ -69,7 +68,6 @@ class Intake:
         self._needles = needles
         self._frames = frames
         self._matches = matches
-        self._learner = learner
         self._size = size
         self._awaited = awaited
         self._split_rule = split_rule
@@ -89,8 +87,13 @@ class Intake:
         records = {id_: record for id_, record in stored.items() if lists_for(record)}
         self._awaited.note(batch.needles, records)
         self._awaited.note_embedded(batch.embedded)
-        frames = await self._facts_of(batch.embedded, self._matches.note(batch.matched))
-        return Changes([records[needle_id] for needle_id in sorted(records)], frames)
+        labelled = self._matches.note(batch.matched)
+        frames = await self._facts_of(batch.embedded, labelled)
+        return Changes(
+            [records[needle_id] for needle_id in sorted(records)],
+            frames,
+            self._observed(batch.embedded, labelled, frames),
+        )
 
     async def _facts_of(
         self, embedded: Sequence[FrameEmbedded], labelled: Sequence[CategoryMatched]
@@ -99,9 +102,16 @@ class Intake:
         frame_ids = {event.frame_id for event in embedded}
         frame_ids |= {match_.frame_id for match_ in labelled}
         self._frames.forget(frame_ids)
-        facts = await self._frames.load(frame_ids)
-        for match_ in labelled:
-            self._learner.observe(logic.detector_category_of(match_))
+        return await self._frames.load(frame_ids)
+
+    def _observed(
+        self,
+        embedded: Sequence[FrameEmbedded],
+        labelled: Sequence[CategoryMatched],
+        facts: Mapping[FrameId, FrameFacts],
+    ) -> dict[DetectorCategory, int]:
+        """How many of these events may change the examples of each category."""
+        observed = Counter(map(logic.detector_category_of, labelled))
         for item in embedded:
             seen = facts.get(item.frame_id)
             if seen is None:
@@ -109,6 +119,5 @@ class Intake:
             if seen.split(self._split_rule) is Split.HAYSTACK:
                 self._size.note([item.frame_id])
                 continue
-            for detector_category in {region.detector_category for region in seen.regions.values()}:
-                self._learner.observe(detector_category)
-        return facts
+            observed.update({region.detector_category for region in seen.regions.values()})
+        return observed

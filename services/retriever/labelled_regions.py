@@ -92,14 +92,18 @@ def examples_of(
         np.stack([vectors[region] for region in known]),
         np.stack([features[region] for region in known]),
         tuple(modes[region] for region in known),
+        tuple(known),
     )
 
 
 def category_stats(labelled: Sequence[LabelledRegions]) -> CategoryStats:
-    """The detector's statistics in a category on these frames, over all areas."""
+    """The detector's statistics in a category on these frames, over all areas.
+
+    They do not depend on the order of the frames.
+    """
     rows = [
         (score, bits)
-        for item in labelled
+        for item in sorted(labelled, key=lambda item: item.frame_id)
         for score, bits, ignored in zip(item.scores, item.matched, item.ignored, strict=True)
         if _counts(ignored)
     ]

@@ -51,6 +51,12 @@ class ShortlistPublication:
                     f"needle {shortlist.needle_id}: another retriever was faster"
                 )
 
+    async def write_missing(self, shortlists: Sequence[ShortlistPublished]) -> None:
+        """Store those of these shortlists that are not stored, nor later ones of their needles."""
+        if shortlists:
+            await self._store.write_shortlists(shortlists)
+            await self._needles.refresh([shortlist.needle_id for shortlist in shortlists])
+
     async def publish(self) -> None:
         """Publish the shortlists that are not acknowledged, whichever process stored them."""
         due = await self._needles.unpublished()

@@ -10,28 +10,27 @@ import structlog
 from services.contracts.events import Event, ShortlistPublished
 from services.contracts.identity import DetectorId, FrameHash, ModelId
 from services.domain.ports.epochs import EpochStore
+from services.domain.ports.failure_models import FailureModelStore
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.domain.ports.openings import Openings
 from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
-from services.domain.shortlists.epochs import WINDOW, Epoch, Size, next_epoch
+from services.domain.shortlists.epochs import WINDOW, Epoch, Size, ends_at, next_epoch
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever import logic
 from services.retriever.allocation.budgets import limits_of, show_budgets
-from services.retriever.allocation.detector_allocator import DetectorAllocator
 from services.retriever.allocation.haystack_size import HaystackSizeCache
 from services.retriever.allocation.needle_cache import NeedleCache
 from services.retriever.allocation.sources import Sources
 from services.retriever.awaited_needles import AwaitedNeedles
 from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.intake import Intake
-from services.retriever.learning.learner import Learner
+from services.retriever.learning.fitted_models import FittedModels
 from services.retriever.learning.match_cache import MatchCache
+from services.retriever.loading import StagesLoader
 from services.retriever.publication import ShortlistPublication
 from services.retriever.scoring.candidate_source import CandidateSource
-from services.retriever.scoring.miss_scorer import MissScorer, NoFailureModels
-from services.retriever.scoring.scorer import Scorer
 from services.retriever.stages import Changes, DetectorStages
 from services.runtime.clock import Clock
 from services.runtime.consumed import consumed_offsets
@@ -42,6 +41,8 @@ from services.runtime.stores.budget_reports import BudgetReport, BudgetReports
 
 log = structlog.get_logger()
 
+_READ_ONCE_GROWN = "read_once_grown"
+"""The key of a row of STATE that is there from the end of growth until the epoch after."""
 _BLOCKED_S = 2.0
 """A call of `settle_when_due` that comes later than this and an epoch was held up."""
 
@@ -65,6 +66,7 @@ class PublishShortlists:
         needles: NeedleStore,
         vectors: VectorStore,
         epochs: EpochStore,
+        models: FailureModelStore,
         openings: Openings,
         budgets: BudgetReports,
         outbox: Outbox,
@@ -76,7 +78,6 @@ class PublishShortlists:
         self._vectors = vectors
         self._epoch_store = epochs
         self._budgets = budgets
-        self._frame_store = frames
         self._frames = FrameCache(frames, settings.frame_cache_bytes)
         self._matches = MatchCache(matches, self._frames, settings.match_cache_bytes)
         self._needles = NeedleCache(
@@ -84,18 +85,18 @@ class PublishShortlists:
         )
         self._size = HaystackSizeCache(vectors)
         self._vector_cache = vector_cache = VectorCache(vectors, settings.vector_cache_bytes)
-        self._learner = Learner(self._frames, self._matches, vector_cache, settings)
-        self._candidates = CandidateSource(self._frames, vectors, vector_cache, settings)
-        self._sources = Sources(
+        self._models = FittedModels(self._frames, self._matches, vector_cache, models, settings)
+        candidates = CandidateSource(self._frames, vectors, vector_cache, settings)
+        sources = Sources(
             self._frames, self._needles, vector_cache, self._matches, openings, settings
         )
+        self._loader = StagesLoader(sources, candidates, self._models, frames, epochs)
         self._awaited = AwaitedNeedles()
         self._intake = Intake(
             needle_store=needles,
             needles=self._needles,
             frames=self._frames,
             matches=self._matches,
-            learner=self._learner,
             size=self._size,
             awaited=self._awaited,
             split_rule=settings.split_rule,
@@ -107,7 +108,8 @@ class PublishShortlists:
         """None until the stores were read."""
         self._allocated_for: ModelId | None = None
         self._epochs: dict[DetectorId, Epoch] = {}
-        self._read_at_end_of_growth: set[DetectorId] = set()
+        self._is_outdated = False
+        """Whether all detectors are read from the stores again in the next epoch."""
         self._reported: list[BudgetReport] | None = None
         self._quiet_s = 0.0
         """How long no epoch has been closed."""
@@ -120,14 +122,16 @@ class PublishShortlists:
             await self._close_epochs(await self._intake.take(events), consumed_offsets())
 
     async def forget(self, _: AbstractSet[FrameHash]) -> None:
-        """Drop all that is in memory: an erased frame may be an example, a candidate or a needle.
+        """Drop all that is known: an erased frame may be an example, a candidate or a needle.
 
-        The next epoch reads everything again, and fits the models again.
+        The next epoch reads the stores again, and fits the models again.
         """
         async with self._lock:
             self._forget_caches()
             self._vector_cache.forget_all()
-            self._detectors = None
+            await self._models.forget_all()
+            await self._epoch_store.forget_changes()
+            self._is_outdated = True
 
     async def settle(self) -> bool:
         """Close an epoch without events if frames wait to be listed; returns whether they did."""
@@ -159,11 +163,14 @@ class PublishShortlists:
         return self._quiet_s >= WINDOW * self._settings.epoch_s
 
     async def _list_held(self) -> bool:
-        if self._detectors is not None and not self._held():
+        if self._detectors is None:
+            await self._load((), {})
+            await self._publication.publish()
+        if not self._held():
             return False
         # Count again: frames that were embedded during the last count are in it twice.
         self._size.forget()
-        await self._close_epochs(Changes((), {}, is_empty=True), {})
+        await self._close_epochs(Changes((), {}, {}, is_empty=True), {})
         return True
 
     async def report_budgets(self) -> None:
@@ -181,8 +188,15 @@ class PublishShortlists:
         show_budgets(reports)
 
     def _held(self) -> set[DetectorId]:
-        """The detectors whose last epoch did not list all it could, because much was new."""
-        return {of for of in self._detectors or () if not self._epochs[of].settled}
+        """The detectors whose last epoch did not list all it could, because much was new.
+
+        So may those be that were read from the stores, and have closed no epoch since.
+        """
+        return {
+            of
+            for of, stages in (self._detectors or {}).items()
+            if not stages.closed or not self._epochs[of].settled
+        }
 
     @asynccontextmanager
     async def _forgetting_on_error(self) -> AsyncIterator[None]:
@@ -190,7 +204,7 @@ class PublishShortlists:
             try:
                 yield
             except BaseException:
-                # Assignments in memory may not have been written, so read everything again.
+                # What is in memory may not have been recorded, so read all that is.
                 self._forget_caches()
                 self._detectors = None
                 raise
@@ -204,42 +218,69 @@ class PublishShortlists:
     async def _close_epochs(self, changes: Changes, offsets: Mapping[str, int]) -> None:
         """Close an epoch of each detector, then publish the shortlists that change."""
         started = self._clock.monotonic()
-        model = await live_model(self._vectors, REGION_VECTORS)
-        frames = 0 if model is None else await self._size.haystack_frames(model)
-        limits = limits_of(frames, self._settings)
-        await self._publication.write(await self._load_missing(changes.records, model, limits))
+        frames, limits = await self._load(changes.records, offsets)
         for detector in sorted(self._detectors or {}):
             changes_of = changes.of(detector)
             while not await self._close(detector, changes_of, offsets, frames, limits):
-                await self._read_again(detector, model, limits)
+                await self._read_again(detector, limits)
         self._quiet_s = 0.0
         await self._publication.publish()
-        if model is not None:
+        if self._allocated_for is not None:
             detectors = (self._detectors or {}).values()
             waiting = {item for of in detectors for item in of.allocator.needles.waiting}
             self._awaited.forget_unlisted(waiting, self._held())
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 
+    async def _load(
+        self, records: Sequence[NeedleRecord], offsets: Mapping[str, int]
+    ) -> tuple[int, Limits]:
+        """Load what is missing; returns the number of haystack frames, and the limits."""
+        model = await live_model(self._vectors, REGION_VECTORS)
+        frames = 0 if model is None else await self._size.haystack_frames(model)
+        limits = limits_of(frames, self._settings)
+        await self._publication.write(await self._load_missing(records, offsets, model, limits))
+        return frames, limits
+
     async def _load_missing(
-        self, records: Sequence[NeedleRecord], model: ModelId | None, limits: Limits
+        self,
+        records: Sequence[NeedleRecord],
+        offsets: Mapping[str, int],
+        model: ModelId | None,
+        limits: Limits,
     ) -> list[ShortlistPublished]:
         """Load the detectors that are missing; returns shortlists that retractions empty."""
+        outdated: dict[DetectorId, DetectorStages] = {}
         if self._detectors is None:
             self._epochs = await self._epoch_store.latest()
-            self._detectors = {}
+            self._detectors = {} if model is None else await self._recorded(model, limits)
             records = await self._needles.all()
-        elif model != self._allocated_for:
-            self._detectors = {}
+        elif model != self._allocated_for or self._is_outdated:
+            outdated, self._detectors = self._detectors, {}
             records = [*records, *await self._needles.all()]
-        self._allocated_for = model
+        self._allocated_for, self._is_outdated = model, False
         for detector, stages in list(self._detectors.items()):
-            if stages.allocator.needles.needs_clustering:
-                del self._detectors[detector]
+            is_again = self._is_again(detector, offsets)
+            if stages.allocator.needles.needs_clustering and not is_again:
+                outdated[detector] = self._detectors.pop(detector)
                 records = [*records, *await self._needles.all(detector)]
         if model is not None:
             for detector in sorted(_detectors_of(records) - self._detectors.keys()):
-                self._detectors[detector] = await self._loaded(detector, model, limits)
+                earlier = outdated.get(detector)
+                self._detectors[detector] = await self._loader.read(
+                    detector, model, limits, earlier
+                )
         return _withdrawn({record.needle_id: record for record in records}.values())
+
+    async def _recorded(self, model: ModelId, limits: Limits) -> dict[DetectorId, DetectorStages]:
+        """The detectors whose last epoch recorded what they know."""
+        found = {}
+        for detector, last in sorted(self._epochs.items()):
+            stages = await self._loader.recorded(last, model, limits)
+            if stages is not None:
+                # The process that closed the epoch may have ended before it wrote these.
+                await self._publication.write_missing(stages.allocator.unwritten)
+                found[detector] = stages
+        return found
 
     async def _close(
         self,
@@ -251,64 +292,67 @@ class PublishShortlists:
     ) -> bool:
         """Close an epoch of one detector; False if another process has closed its number."""
         assert self._detectors is not None
-        before = self._epochs.get(detector)
+        if self._is_again(detector, offsets):
+            return True
+        stages, before = self._detectors[detector], self._epochs.get(detector)
         epoch = next_epoch(
             before,
             detector,
             offsets,
-            Size(frames, self._learner.observed(detector)),
+            Size(frames, sum(stages.observed.values()) + sum(changes.observed.values())),
             limits.budgets.haystack,
             is_empty=changes.is_empty,
         )
-        early = self._settings.shortlist_early
-        if epoch.settled and epoch is not before:
+        if epoch.settled:
             await self._read_once_grown(detector, before, limits)
+        early = self._settings.shortlist_early
         stages = self._detectors[detector]
         closed = await stages.close(changes, limits, before, epoch, early)
-        if epoch is not before and not await self._epoch_store.close(closed.epoch):
+        if not await self._epoch_store.close(closed.epoch, closed.changes):
             log.info("epoch_taken", detector=detector, epoch=epoch.number)
             return False
-        self._epochs[detector] = closed.epoch
+        self._epochs[detector], stages.closed = closed.epoch, closed.epoch.number
         await self._publication.write(closed.shortlists)
         return True
+
+    def _is_again(self, detector: DetectorId, offsets: Mapping[str, int]) -> bool:
+        """Whether the batch is delivered again, and all is known that its epoch has recorded."""
+        assert self._detectors is not None
+        last = self._epochs.get(detector)
+        is_known = last is not None and self._detectors[detector].closed == last.number
+        return last is not None and is_known and ends_at(last, offsets)
 
     async def _read_once_grown(
         self, detector: DetectorId, before: Epoch | None, limits: Limits
     ) -> None:
-        """Read a detector's state again at the end of a time of growth.
+        """Read a detector from the stores again at the end of a time of growth.
 
         Families and candidates depend on the epochs in which needles and frames arrived, which an
         import on a busy machine has others of. What is listed must not.
         """
         assert self._detectors is not None
         assert self._allocated_for is not None
+        earlier = self._detectors[detector]
         if before is None or before.settled:
-            self._read_at_end_of_growth.discard(detector)
-        elif detector not in self._read_at_end_of_growth:
+            earlier.state.pop(_READ_ONCE_GROWN, None)
+        elif _READ_ONCE_GROWN not in earlier.state:
             # Once: the epochs after it may wait for models to be fitted.
-            self._read_at_end_of_growth.add(detector)
-            loaded = await self._loaded(detector, self._allocated_for, limits)
-            self._detectors[detector] = loaded
+            stages = await self._loader.read(detector, self._allocated_for, limits, earlier)
+            stages.state[_READ_ONCE_GROWN] = ""
+            self._detectors[detector] = stages
 
-    async def _read_again(
-        self, detector: DetectorId, model: ModelId | None, limits: Limits
-    ) -> None:
+    async def _read_again(self, detector: DetectorId, limits: Limits) -> None:
         """Read a detector's state again: events that this process has not seen have changed it."""
+        model = self._allocated_for
         assert self._detectors is not None
         assert model is not None
         self._forget_caches()
         self._epochs = await self._epoch_store.latest()
-        self._detectors[detector] = await self._loaded(detector, model, limits)
-
-    async def _loaded(self, detector: DetectorId, model: ModelId, limits: Limits) -> DetectorStages:
-        self._learner.forget(detector)
-        allocator = DetectorAllocator(self._sources, detector, model, limits)
-        await allocator.load(await self._needles.all(detector))
-        if self._settings.lists_misses:
-            misses = MissScorer(detector, self._frame_store, self._matches, self._settings)
-            return DetectorStages(NoFailureModels(), misses, allocator, model)
-        scorer = Scorer(self._candidates, self._learner, self._settings, model)
-        return DetectorStages(self._learner, scorer, allocator, model)
+        stages = await self._loader.recorded(self._epochs[detector], model, limits)
+        if stages is None:
+            stages = await self._loader.read(detector, model, limits, self._detectors[detector])
+        await self._publication.write_missing(stages.allocator.unwritten)
+        self._detectors[detector] = stages
 
 
 def _withdrawn(records: Collection[NeedleRecord]) -> list[ShortlistPublished]:

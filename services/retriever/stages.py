@@ -5,21 +5,25 @@ ids and frames, the allocator of candidates, needles and verdicts. The decision 
 (docs/decisions/0004) has the topics by which they become processes of their own.
 """
 
-import math
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId, ModelId, RegionId
 from services.domain.mining.failure_model import FailureMode
+from services.domain.ports.epochs import StateChanges
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.epochs import Epoch, with_release
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever.allocation.detector_allocator import DetectorAllocator
-from services.retriever.learning.learner import EXAMPLES_PER_EPOCH, Learned
+from services.retriever.changelog import Changelog, Kind
+from services.retriever.learning.learner import OBSERVED, Learned
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import Queries, Scored
+
+STATE: Kind[str, str] = Kind("state", str, str)
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,20 @@ class Changes:
     ----------
     records : needles that are new, changed or retracted
     frames : the current facts of frames that were embedded or annotated again
+    observed : how many events may change the examples of each category
     is_empty : whether there were no events
     """
 
     records: Sequence[NeedleRecord]
     frames: Mapping[FrameId, FrameFacts]
+    observed: Mapping[DetectorCategory, int] = field(default_factory=dict)
     is_empty: bool = False
 
     def of(self, detector: DetectorId) -> "Changes":
         """The changes for one detector."""
         records = [record for record in self.records if detector_of(record) == detector]
-        return replace(self, records=records)
+        observed = {of: count for of, count in self.observed.items() if of[0] == detector}
+        return replace(self, records=records, observed=observed)
 
 
 def detector_of(record: NeedleRecord) -> DetectorId | None:
@@ -49,9 +56,10 @@ def detector_of(record: NeedleRecord) -> DetectorId | None:
 
 
 class ClosedEpoch(NamedTuple):
-    """An epoch that is ready to be recorded, and the shortlists that it changes."""
+    """An epoch that is ready to be recorded, with what it changed, and its shortlists."""
 
     epoch: Epoch
+    changes: StateChanges
     shortlists: Sequence[ShortlistPublished]
 
 
@@ -64,7 +72,6 @@ class ModelFitter(Protocol):
         model: ModelId,
         *,
         refresh: bool,
-        most_examples: float = EXAMPLES_PER_EPOCH,
     ) -> Learned:
         """Fit the models that are due."""
         ...
@@ -93,7 +100,7 @@ class FrameScorer(Protocol):
 
 
 class DetectorStages:
-    """The stages of one detector under one embedding model; the learner is shared by detectors."""
+    """The stages of one detector under one embedding model, on the tables of one changelog."""
 
     def __init__(
         self,
@@ -101,11 +108,19 @@ class DetectorStages:
         scorer: FrameScorer,
         allocator: DetectorAllocator,
         model: ModelId,
+        changelog: Changelog,
     ) -> None:
         self.allocator = allocator
         self._learner = learner
         self._scorer = scorer
         self._model = model
+        self._changelog = changelog
+        self.observed = changelog.table(OBSERVED)
+        """Events so far that may have changed the examples of each category."""
+        self.state = changelog.table(STATE)
+        """What else is known from one epoch to the next."""
+        self.closed = 0
+        """The number of the epoch that left the stages as they are; 0 if the stores were read."""
 
     async def close(
         self, changes: Changes, limits: Limits, before: Epoch | None, epoch: Epoch, early: float
@@ -114,28 +129,23 @@ class DetectorStages:
 
         Parameters
         ----------
-        before, epoch : the last epoch, and this one; the same if it is closed again
+        before, epoch : the last epoch, and this one
         early : the share of the budget that is released while growth is fast
         """
-        is_again = epoch is before
+        for (_, category), count in changes.observed.items():
+            self.observed[category] = self.observed.get(category, 0) + count
         await self.allocator.update(changes.records, changes.frames, limits)
         needles = self.allocator.needles
-        learned = await self._learner.refit(
-            needles.modes(),
-            self._model,
-            # Before frames are listed after a time of growth.
-            refresh=epoch.settled and (is_again or before is None or not before.settled),
-            # An epoch that is closed again lists what it listed, so no model may wait.
-            most_examples=math.inf if is_again else EXAMPLES_PER_EPOCH,
-        )
+        # All models, before frames are listed after a time of growth.
+        refresh = epoch.settled and (before is None or not before.settled)
+        learned = await self._learner.refit(needles.modes(), self._model, refresh=refresh)
         scored = await self._scorer.score(learned.model_ids, changes.frames, needles)
         self.allocator.take(scored, changes.frames.keys())
         await self.allocator.release_unopened(await self._unsupported(scored))
-        if not is_again:
-            epoch = replace(epoch, settled=epoch.settled and not learned.unfinished)
-            epoch = with_release(epoch, before, early)
+        epoch = replace(epoch, settled=epoch.settled and not learned.unfinished)
+        epoch = replace(with_release(epoch, before, early), models=scored.model_ids)
         shortlists = await self.allocator.allocate(epoch)
-        return ClosedEpoch(replace(epoch, models=scored.model_ids), shortlists)
+        return ClosedEpoch(epoch, await asyncio.to_thread(self._changelog.next), shortlists)
 
     async def _unsupported(self, scored: Scored) -> set[FrameId]:
         """Listed frames without evidence under the new models."""

@@ -217,10 +217,13 @@ class Settings(BaseSettings):
     )
     model_cache_bytes: Count = Field(
         1_073_741_824,
-        description="Size of its cache of failure models, in bytes; others are refitted.",
+        description="Size of its cache of failure models, in bytes; others are read again.",
     )
     vector_cache_bytes: Count = Field(
         134_217_728, description="Size of the retriever's cache of region vectors, in bytes."
+    )
+    worth_cache_bytes: Count = Field(
+        268_435_456, description="Size per detector of what haystack frames are worth, in bytes."
     )
     shortlist_size: Count = Field(10, description="Maximum number of frames per shortlist.")
     shortlist_per_drive: Count = Field(

@@ -23,7 +23,8 @@ from services.contracts.identity import (
 from services.contracts.matches import FrameMatched, MatchGroups, categories_of
 from services.domain.metrics.match_columns import NamedColumns
 from services.domain.ports.embeddings import EmbeddingFact, Embeddings, Points
-from services.domain.ports.epochs import EPOCHS_KEPT, EpochStore
+from services.domain.ports.epochs import EPOCHS_KEPT, EpochStore, StateChanges
+from services.domain.ports.failure_models import MODELS_KEPT, FailureModelStore
 from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, FrameTally
 from services.domain.ports.matches import MatchStore, Revised
 from services.domain.ports.needles import NeedleStore
@@ -37,6 +38,7 @@ from services.runtime.stores.budget_reports import (
 )
 from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.epochs_mongo import MongoEpochStore
+from services.runtime.stores.failure_models_mongo import MongoFailureModelStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, connect
@@ -46,6 +48,7 @@ from tests import samples
 from tests.fakes.budget_reports import InMemoryBudgetReports
 from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.epochs import InMemoryEpochStore
+from tests.fakes.failure_models import InMemoryFailureModelStore
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
@@ -63,6 +66,7 @@ class Stores:
     embeddings: Embeddings
     budgets: BudgetReports
     epochs: EpochStore
+    models: FailureModelStore
 
 
 @pytest.fixture(params=["in_memory", "mongod"])
@@ -77,17 +81,18 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
             InMemoryEmbeddings(),
             InMemoryBudgetReports(),
             InMemoryEpochStore(),
+            InMemoryFailureModelStore(),
         )
         return
     database = connect(request.getfixturevalue("mongodb_url"), f"laws-{uuid4().hex[:8]}")
     kept, shortlists = MongoFrameStore(database), MongoShortlistStore(database)
     matches, needles = MongoMatchStore(database), MongoNeedleStore(database)
-    epochs = MongoEpochStore(database)
-    for store in (kept, matches, needles, shortlists, epochs):
+    epochs, models = MongoEpochStore(database), MongoFailureModelStore(database)
+    for store in (kept, matches, needles, shortlists, epochs, models):
         await store.prepare()
     embeddings = MongoEmbeddings(database)
     budgets = MongoBudgetReports(database)
-    yield Stores(kept, matches, needles, shortlists, embeddings, budgets, epochs)
+    yield Stores(kept, matches, needles, shortlists, embeddings, budgets, epochs, models)
     await database.client.drop_database(database.name)
     await database.client.close()
 
@@ -563,17 +568,74 @@ async def test_of_two_processes_one_closes_an_epoch(stores: Stores) -> None:
     assert await stores.epochs.latest() == {}
     first, second = samples.epoch(1), samples.epoch(2)
     other = samples.epoch(7, DetectorId("other@1"))
-    assert await stores.epochs.close(first)
-    assert not await stores.epochs.close(replace(first, budget=1))
-    assert await stores.epochs.close(other)
-    assert await stores.epochs.close(second)
+    assert await stores.epochs.close(first, WHOLE)
+    assert not await stores.epochs.close(replace(first, budget=1), changes(1))
+    assert await stores.epochs.close(other, WHOLE)
+    assert await stores.epochs.close(second, changes(2))
     assert await stores.epochs.latest() == {first.detector: second, other.detector: other}
     assert await stores.epochs.of(first.detector) == [first, second]
+    assert await stores.epochs.changes(first.detector) == [WHOLE, changes(2)]
+
+
+WHOLE = StateChanges(b"whole", is_whole=True)
+
+
+def changes(number: int) -> StateChanges:
+    return StateChanges(b"%d" % number, is_whole=False)
+
+
+async def test_changes_are_read_from_the_last_whole_ones(stores: Stores) -> None:
+    epochs = stores.epochs
+    assert await epochs.changes(samples.DETECTOR) == []
+    # Without whole ones before, changes say nothing.
+    assert await epochs.close(samples.epoch(1), changes(1))
+    assert await epochs.changes(samples.DETECTOR) == []
+    # More than one document of MongoDB holds.
+    large = StateChanges(bytes(range(256)) * 70_000, is_whole=True)
+    for number, item in enumerate((WHOLE, changes(3), large, changes(5)), start=2):
+        assert await epochs.close(samples.epoch(number), item)
+    assert await epochs.changes(samples.DETECTOR) == [large, changes(5)]
+
+
+async def test_changes_that_were_recorded_twice_alike_are_there(stores: Stores) -> None:
+    for expected in (True, False):
+        assert await stores.epochs.close(samples.epoch(), WHOLE) is expected
+    assert await stores.epochs.changes(samples.DETECTOR) == [WHOLE]
+
+
+async def test_changes_that_are_forgotten_are_missing_until_there_are_whole_ones(
+    stores: Stores,
+) -> None:
+    assert await stores.epochs.close(samples.epoch(1), WHOLE)
+    await stores.epochs.forget_changes()
+    assert await stores.epochs.changes(samples.DETECTOR) == []
+    assert await stores.epochs.close(samples.epoch(2), changes(2))
+    assert await stores.epochs.changes(samples.DETECTOR) == []
+    assert await stores.epochs.close(samples.epoch(3), WHOLE)
+    assert await stores.epochs.changes(samples.DETECTOR) == [WHOLE]
+
+
+async def test_failure_models_are_kept_by_category_the_last_ones_longest(stores: Stores) -> None:
+    models, other = stores.models, Category("yield")
+    large = bytes(range(256)) * 70_000
+    await models.save(samples.DETECTOR, other, "first", large)
+    for number in range(MODELS_KEPT):
+        await models.save(samples.DETECTOR, samples.STOP_SIGN, f"m{number}", b"%d" % number)
+    assert await models.load(samples.DETECTOR, samples.STOP_SIGN, "m0") == b"0"
+    for _ in range(2):
+        await models.save(samples.DETECTOR, samples.STOP_SIGN, "last", b"last")
+    assert await models.load(samples.DETECTOR, samples.STOP_SIGN, "m0") is None
+    assert await models.load(samples.DETECTOR, samples.STOP_SIGN, "m1") == b"1"
+    assert await models.load(samples.DETECTOR, samples.STOP_SIGN, "last") == b"last"
+    assert await models.load(samples.DETECTOR, samples.STOP_SIGN, "first") is None
+    assert await models.load(samples.DETECTOR, other, "first") == large
+    await models.forget_all()
+    assert await models.load(samples.DETECTOR, other, "first") is None
 
 
 async def test_old_epochs_are_dropped(stores: Stores) -> None:
     for number in (1, 2, EPOCHS_KEPT + 1):
-        assert await stores.epochs.close(samples.epoch(number))
+        assert await stores.epochs.close(samples.epoch(number), WHOLE)
     kept = await stores.epochs.of(samples.DETECTOR)
     assert [epoch.number for epoch in kept] == [2, EPOCHS_KEPT + 1]
 
@@ -583,7 +645,7 @@ async def test_an_epoch_without_a_release_had_listed_all_of_its_budget_or_nothin
     empty_database: Database, settled: bool
 ) -> None:
     epochs, epoch = MongoEpochStore(empty_database), replace(samples.epoch(), settled=settled)
-    assert await epochs.close(epoch)
+    assert await epochs.close(epoch, WHOLE)
     earlier = {"$unset": {"released": "", "settled_budget": ""}}
     await empty_database["epochs"].update_one({}, earlier)
     listed = epoch.budget if settled else 0

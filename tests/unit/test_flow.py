@@ -44,6 +44,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.embedder import WidthEmbedder
 from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.epochs import InMemoryEpochStore
+from tests.fakes.failure_models import InMemoryFailureModelStore
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
@@ -68,6 +69,7 @@ class World:
     needles: InMemoryNeedleStore = field(default_factory=InMemoryNeedleStore)
     epochs: InMemoryEpochStore = field(default_factory=InMemoryEpochStore)
     vectors: InMemoryVectors = field(default_factory=InMemoryVectors)
+    models: InMemoryFailureModelStore = field(default_factory=InMemoryFailureModelStore)
     shortlists: InMemoryShortlistStore = field(default_factory=InMemoryShortlistStore)
     budgets: InMemoryBudgetReports = field(default_factory=InMemoryBudgetReports)
 
@@ -108,6 +110,7 @@ class World:
             needles=self.needles,
             vectors=self.vectors,
             epochs=self.epochs,
+            models=self.models,
             openings=InMemoryOpenings(),
             budgets=self.budgets,
             outbox=self.bus,
@@ -347,7 +350,8 @@ async def test_a_step_does_not_return_before_its_events_are_acknowledged(service
     topics = {topic.name for topic in READS[service]}
     again = [event for event in world.bus.log if topic_of(event).name in topics]
     bus = world.bus = UnacknowledgedBus()
-    world.needles = InMemoryNeedleStore()  # so that the retriever has shortlists to publish again
+    # So that the retriever has shortlists to publish again.
+    world.needles, world.epochs = InMemoryNeedleStore(), InMemoryEpochStore()
 
     async def process() -> None:
         if service == "retriever":

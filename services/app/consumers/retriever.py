@@ -1,7 +1,7 @@
 """Build the retriever, with the work that it does in the background."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.app.consumers.building import BuiltService, Parts
@@ -10,6 +10,7 @@ from services.app.family_marking import mark_families
 from services.app.repeating import repeated
 from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.flow import READS
+from services.contracts.identity import FrameId, frame_hash
 from services.domain.ports.vectors import REGION_VECTORS, live_model
 from services.retriever.service import PublishShortlists
 from services.runtime.erased_frames import ErasedFramesLeftOut
@@ -35,6 +36,8 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
             traces=[
                 NeedleTraces(parts.stores.needles, client.outbox),
                 *of_retriever(parts.stores.database),
+                # Last, so that what is recorded next follows from what is left.
+                RecordedState(step),
             ],
             forget=step.forget,
         )
@@ -54,6 +57,23 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
         yield BuiltService([consumer], step.settle)
 
 
+class RecordedState:
+    """What the retriever records of detectors, and failure models: all of it is read anew."""
+
+    name = "what the retriever has recorded"
+
+    def __init__(self, step: PublishShortlists) -> None:
+        self._step = step
+
+    async def count(self, frame_ids: Collection[FrameId]) -> int:
+        """None: it is not known of which frames it is made."""
+        del frame_ids
+        return 0
+
+    async def erase(self, frame_ids: Collection[FrameId]) -> None:
+        await self._step.forget({frame_hash(frame_id) for frame_id in frame_ids})
+
+
 def _step(parts: Parts, outbox: Outbox) -> PublishShortlists:
     return PublishShortlists(
         frames=parts.stores.frames,
@@ -61,6 +81,7 @@ def _step(parts: Parts, outbox: Outbox) -> PublishShortlists:
         needles=parts.stores.needles,
         vectors=parts.open_vectors(),
         epochs=parts.stores.epochs,
+        models=parts.stores.failure_models,
         openings=parts.stores.openings,
         budgets=parts.stores.budgets,
         outbox=outbox,

@@ -17,7 +17,7 @@ from weakref import ref
 import numpy as np
 
 from services.contracts.events import ErrorType
-from services.contracts.identity import Category
+from services.contracts.identity import Category, RegionId
 from services.domain.detection.coco import FloatArray
 from services.domain.mining import logistic
 from services.domain.mining.ranking import Vectors, cosines, true_positive_similarity
@@ -68,11 +68,13 @@ class Examples:
     vectors : (N, D) float32, unit length
     features : (N, F) float64, see region_features
     modes : N, None for a true positive
+    regions : N ids; none where nobody asks for them
     """
 
     vectors: Vectors
     features: FloatArray
     modes: Sequence[FailureMode | None]
+    regions: Sequence[RegionId] = ()
 
     @property
     def wrong(self) -> int:
@@ -87,37 +89,58 @@ class Examples:
         return content.hexdigest()[:_DIGEST_CHARACTERS]
 
     @property
+    def right_regions(self) -> list[RegionId]:
+        """The ids of the true positives."""
+        of_modes = zip(self.regions, self.modes, strict=True)
+        return [region for region, mode in of_modes if mode is None]
+
+    @property
     def right_vectors(self) -> Vectors:
         """The vectors of the true positives."""
         return self.vectors[[mode is None for mode in self.modes]]
 
 
 class FailureModel:
-    """Estimates from examples how likely a region fails, and in which mode."""
+    """Estimates from examples how likely a region fails, and in which mode.
 
-    def __init__(self, examples: Examples) -> None:
-        self._true_positives = examples.right_vectors
-        self._wrong_share = (examples.wrong + 1) / (len(examples.modes) + 2)
-        self._learnt = _Learnt.of(examples)
+    Parameters
+    ----------
+    true_positives : (P, D) float32, the vectors of the examples that are right
+    wrong_share : of the examples
+    learnt : None where there are too few examples
+    """
+
+    def __init__(
+        self, true_positives: Vectors, wrong_share: float, learnt: "LearntModes | None"
+    ) -> None:
+        self.true_positives = true_positives
+        self.wrong_share = wrong_share
+        self.learnt = learnt
         self._cached: _Scored | None = None
+
+    @classmethod
+    def fit(cls, examples: Examples) -> Self:
+        """The model of these examples."""
+        wrong_share = (examples.wrong + 1) / (len(examples.modes) + 2)
+        return cls(examples.right_vectors, wrong_share, LearntModes.of(examples))
 
     @property
     def nbytes(self) -> int:
         """The size of its arrays in bytes."""
-        learnt = self._learnt.nbytes if self._learnt is not None else 0
-        return self._true_positives.nbytes + learnt
+        learnt = self.learnt.nbytes if self.learnt is not None else 0
+        return self.true_positives.nbytes + learnt
 
     def method(self, mode: FailureMode) -> Method:
         """How evidence for this mode is computed."""
-        if self._learnt is not None and mode in self._learnt.columns:
+        if self.learnt is not None and mode in self.learnt.columns:
             return Method.LOGISTIC
-        return Method.CONTRAST if len(self._true_positives) else Method.SIMILARITY
+        return Method.CONTRAST if len(self.true_positives) else Method.SIMILARITY
 
     def wrong(self, vectors: Vectors, features: FloatArray) -> FloatArray:
         """(N,), the probability that each region is a failure of any mode."""
-        if self._learnt is not None:
-            return np.asarray(1 - self._probabilities(self._learnt, vectors, features)[:, 0])
-        return np.full(len(vectors), self._wrong_share)
+        if self.learnt is not None:
+            return np.asarray(1 - self._probabilities(self.learnt, vectors, features)[:, 0])
+        return np.full(len(vectors), self.wrong_share)
 
     def evidence(
         self, mode: FailureMode, needles: Vectors, vectors: Vectors, features: FloatArray
@@ -134,17 +157,17 @@ class FailureModel:
         (N,) in [0, 1]; a probability where the method is logistic; with contrast, .5 means that
         the region is as similar to the true positives as to the nearest needle
         """
-        if self._learnt is not None and mode in self._learnt.columns:
-            probable = self._probabilities(self._learnt, vectors, features)
-            return np.asarray(probable[:, self._learnt.columns[mode]])
+        if self.learnt is not None and mode in self.learnt.columns:
+            probable = self._probabilities(self.learnt, vectors, features)
+            return np.asarray(probable[:, self.learnt.columns[mode]])
         nearest = cosines(vectors, needles).max(axis=1)
-        if not len(self._true_positives):
+        if not len(self.true_positives):
             return _without_noise(np.clip(nearest, 0.0, 1.0))
-        similarity = true_positive_similarity(vectors, self._true_positives)
+        similarity = true_positive_similarity(vectors, self.true_positives)
         return _without_noise(1 / (1 + np.exp(-_STEEPNESS * (nearest - similarity))))
 
     def _probabilities(
-        self, learnt: "_Learnt", vectors: Vectors, features: FloatArray
+        self, learnt: "LearntModes", vectors: Vectors, features: FloatArray
     ) -> FloatArray:
         # Kept, because the same haystack is scored once per mode.
         cached = self._cached
@@ -174,10 +197,10 @@ class FailureModel:
         return np.stack(directions)
 
     def _discriminants(self) -> dict[FailureMode, Vectors]:
-        if self._learnt is None:
+        if self.learnt is None:
             return {}
-        rows = self._learnt.discriminants()
-        found = {mode: rows[column - 1] for mode, column in self._learnt.columns.items()}
+        rows = self.learnt.discriminants()
+        found = {mode: rows[column - 1] for mode, column in self.learnt.columns.items()}
         return {mode: row for mode, row in found.items() if np.linalg.norm(row) > 0}
 
 
@@ -195,7 +218,7 @@ class _Scored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Learnt:
+class LearntModes:
     """A fitted logistic model; column 0 is true positives, the others are modes."""
 
     columns: dict[FailureMode, int]

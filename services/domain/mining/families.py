@@ -126,9 +126,13 @@ class LeaderClusters:
             nearest = int(similar.argmax())
             if similar[nearest] >= self._likeness or len(self._needles) >= _LEADERS_MAX:
                 return self._needles[nearest]
+        self.add(needle, vector)
+        return needle
+
+    def add(self, needle: NeedleId, vector: Vectors) -> None:
+        """Add a leader."""
         self._needles.append(needle)
         self._vectors.add(vector)
-        return needle
 
 
 def shared_by(vectors: Vectors) -> Vectors:

@@ -1,6 +1,7 @@
 """The epoch store's protocol: one record per detector and epoch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from services.contracts.identity import DetectorId
@@ -8,6 +9,20 @@ from services.domain.shortlists.epochs import Epoch
 
 EPOCHS_KEPT = 10_000
 """Per detector: more than five hours at two seconds each. Older ones are dropped."""
+
+
+@dataclass(frozen=True)
+class StateChanges:
+    """What an epoch changed in what its detector's stages know from one epoch to the next.
+
+    Attributes
+    ----------
+    content : in a form that is the retriever's own
+    is_whole : whether it is all that they know, so that no earlier changes are needed
+    """
+
+    content: bytes
+    is_whole: bool
 
 
 class EpochStore(Protocol):
@@ -23,8 +38,19 @@ class EpochStore(Protocol):
         """
         ...
 
-    async def close(self, epoch: Epoch) -> bool:
-        """Record an epoch durably; False if another process has closed its number."""
+    async def close(self, epoch: Epoch, changes: StateChanges) -> bool:
+        """Record an epoch durably; False if another process has closed its number.
+
+        Changes before the last whole ones are dropped.
+        """
+        ...
+
+    async def changes(self, detector: DetectorId) -> Sequence[StateChanges]:
+        """All changes up to the last epoch, from the last whole ones; none if any is missing."""
+        ...
+
+    async def forget_changes(self) -> None:
+        """Drop the changes of all detectors: they may name frames that are erased."""
         ...
 
     async def of(self, detector: DetectorId) -> Sequence[Epoch]:

@@ -18,13 +18,14 @@ state from one epoch to the next, so that an epoch costs what is new in it.
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
 from services.domain.shortlists.assigned_frames import AssignedFrames
 from services.domain.shortlists.budgets import Budget, optimistic_yield
-from services.domain.shortlists.mode_queue import ModeQueue
+from services.domain.shortlists.mode_queue import Candidates, ModeQueue
 from services.domain.shortlists.scored_candidates import (
     Assignment,
     HeldBack,
@@ -103,23 +104,58 @@ def yields_of(verdicts: Iterable[Verdict]) -> dict[FamilyId, float]:
     return {family: optimistic_yield(confirmed[family], n) for family, n in judged.items()}
 
 
+def _in_memory(_: Key) -> Candidates:
+    return {}
+
+
+@dataclass(frozen=True)
+class AllocationTables:
+    """Where an allocator keeps what it knows from one epoch to the next, beside the needles.
+
+    Attributes
+    ----------
+    listed : the frames on shortlists
+    yields : of families that were judged
+    candidates : the table of a failure mode's candidates
+    """
+
+    listed: MutableMapping[FrameId, ListedFrame] = field(default_factory=dict)
+    yields: MutableMapping[FamilyId, float] = field(default_factory=dict)
+    candidates: Callable[[Key], Candidates] = _in_memory
+
+
 class BudgetAllocator:
     """Assigns frames to needles, incrementally as needles and candidates arrive."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, tables: AllocationTables | None = None) -> None:
         self._limits = limits
-        self._assigned = AssignedFrames()
-        self._yields: dict[FamilyId, float] = {}
-        self._queues: defaultdict[Key, ModeQueue] = defaultdict(lambda: ModeQueue(self._yields))
+        self._tables = tables if tables is not None else AllocationTables()
+        self._assigned = AssignedFrames(self._tables.listed)
+        self._yields = self._tables.yields
+        self._queues: dict[Key, ModeQueue] = {}
         self._key_of: dict[NeedleId, Key] = {}
-        self._corrected: set[FrameId] = set()
-        """Corrected frames, which do not count as turns of their mode."""
         self._releases = 0
         """How often room was made, in every mode, for candidates that may have had none."""
         self._grown: set[Key] = set()
         """Modes with new candidates since the last allocation."""
         self.used_up: set[Key] = set()
         """Modes whose shortlists had room in the last allocation, and no candidate for it."""
+
+    @classmethod
+    def restored(
+        cls,
+        limits: Limits,
+        tables: AllocationTables,
+        needles: Iterable[tuple[Key, NeedleId, FamilyId]],
+    ) -> Self:
+        """The allocator that has filled these tables, for these needles."""
+        allocator = cls(limits, tables)
+        for key, needle, family in needles:
+            allocator.add_needle(key, needle, family)
+        for listed in tables.listed.values():
+            queue = allocator._queue(allocator._key_of[listed.needle])
+            queue.note_shown(listed, allocator._assigned, limits)
+        return allocator
 
     def add_needle(self, key: Key, needle: NeedleId, family: FamilyId) -> None:
         """Add a needle to its mode; frames that it held in another mode become free."""
@@ -129,7 +165,7 @@ class BudgetAllocator:
         if before is not None:
             self.remove_needle(needle)
         self._key_of[needle] = key
-        self._queues[key].add_needle(needle, family)
+        self._queue(key).add_needle(needle, family)
 
     def remove_needle(self, needle: NeedleId) -> None:
         """Remove a needle; its frames become free."""
@@ -141,63 +177,57 @@ class BudgetAllocator:
         del self._key_of[needle]
         self._queues[key].needles.remove(needle)
         if not self._queues[key].needles.ids():
-            del self._queues[key]
+            self._queues.pop(key).remove_all_candidates()
 
     def judge(self, verdicts: Iterable[Verdict]) -> None:
         """Replace the yields of families by those of these verdicts."""
         yields = yields_of(verdicts)
         if yields != self._yields:
-            self._yields = yields
+            self._yields.clear()
+            self._yields.update(yields)
             for queue in self._queues.values():
-                queue.rerank(yields)
+                queue.rerank()
 
     def keep(self, listed: ListedFrame) -> None:
         """Keep a frame on the shortlist of an active needle, whatever the limits say."""
         key, frame = self._key_of.get(listed.needle), listed.context.frame
-        if key is None or frame in self._assigned.owners:
+        if key is None or frame in self._assigned.listed:
             return
-        queue = self._queues[key]
-        queue.show(listed, self._assigned, self._limits)
-        if listed.corrected:
-            self._corrected.add(frame)
-        else:
-            queue.turns += 1
+        self._queue(key).show(listed, self._assigned, self._limits)
 
     def owner(self, frame: FrameId) -> NeedleId | None:
         """The needle whose shortlist has the frame; None if no shortlist does."""
-        return self._assigned.owners.get(frame)
+        listed = self._assigned.listed.get(frame)
+        return listed.needle if listed is not None else None
 
     def regions(self, frames: Iterable[FrameId]) -> dict[FrameId, RegionId]:
         """The listed region of those of these frames that are on a shortlist."""
-        listed = self._assigned.regions
-        return {frame: listed[frame] for frame in frames if frame in listed}
+        listed = self._assigned.listed
+        return {frame: listed[frame].region for frame in frames if frame in listed}
 
     def listed(self, key: Key) -> dict[FrameId, RegionId]:
         """The frames on the shortlists of a mode that are not corrected, with their regions."""
+        listed = self._assigned.listed
         return {
-            frame: self._assigned.regions[frame]
+            frame: listed[frame].region
             for needle in self.needles(key)
             for frame in self._assigned.frames(needle)
-            if frame not in self._corrected
+            if not listed[frame].corrected
         }
 
     def correct(self, frame: FrameId) -> None:
         """Note that a listed frame was corrected: it stays, and is no turn of its mode any more."""
-        if frame not in self._corrected:
-            self._corrected.add(frame)
-            self._queues[self._key_of[self._assigned.owners[frame]]].turns -= 1
+        listed = self._assigned.listed[frame]
+        if not listed.corrected:
+            self._assigned.listed[frame] = replace(listed, corrected=True)
+            self._queues[self._key_of[listed.needle]].turns -= 1
 
     def release(self, frame: FrameId) -> NeedleId:
         """Take a frame off its shortlist; returns the needle that had it."""
-        needle, context = self._assigned.release(frame)
-        queue = self._queues[self._key_of[needle]]
-        queue.hide(needle, context, self._assigned, self._limits)
-        if frame in self._corrected:
-            self._corrected.discard(frame)
-        else:
-            queue.turns -= 1
+        listed = self._assigned.release(frame)
+        self._queues[self._key_of[listed.needle]].hide(listed, self._assigned, self._limits)
         self._releases += 1
-        return needle
+        return listed.needle
 
     def needles(self, key: Key) -> list[NeedleId]:
         """The needles of a mode."""
@@ -205,7 +235,7 @@ class BudgetAllocator:
 
     def add_candidates(self, key: Key, candidates: Iterable[ScoredCandidate]) -> None:
         """Add candidates to a mode; a region that it already has is replaced."""
-        self._queues[key].add_candidates(candidates)
+        self._queue(key).add_candidates(candidates)
         self._grown.add(key)
 
     def candidate_frames(self, key: Key) -> set[FrameId]:
@@ -244,7 +274,7 @@ class BudgetAllocator:
             for number, key in enumerate(keys)
         ]
         heapq.heapify(waiting)
-        while waiting and len(self._assigned.owners) < limits.budgets.haystack:
+        while waiting and len(self._assigned.listed) < limits.budgets.haystack:
             turns, expected, number = heapq.heappop(waiting)
             queue = self._queues[keys[number]]
             queue.reconsider_after(self._releases)
@@ -261,19 +291,18 @@ class BudgetAllocator:
                 continue
             listed = ListedFrame(needle, candidate.region, candidate.context, candidate.family)
             queue.show(listed, self._assigned, limits)
-            queue.turns += 1
             assignments.append(Assignment(needle, candidate))
             heapq.heappush(waiting, (self._turns(keys[number]), negated_worth, number))
         for key in self._grown & self._queues.keys():
-            self._queues[key].keep_best(self._assigned.owners)
+            self._queues[key].keep_best(self._assigned.listed)
         self._grown.clear()
         return assignments
 
     def shortlists(self) -> Shortlists:
         """The frames on every shortlist now."""
         found: defaultdict[NeedleId, list[FrameId]] = defaultdict(list)
-        for frame, needle in sorted(self._assigned.owners.items()):
-            found[needle].append(frame)
+        for frame, listed in sorted(self._assigned.listed.items()):
+            found[listed.needle].append(frame)
         return {needle: tuple(frames) for needle, frames in sorted(found.items())}
 
     def held_back(self, limits: Limits) -> list[HeldBack]:
@@ -292,6 +321,11 @@ class BudgetAllocator:
     def spent(self) -> dict[Budget, int]:
         """How much of the budgets is spent; see `Spending.latest`."""
         return self._assigned.spending.latest()
+
+    def _queue(self, key: Key) -> ModeQueue:
+        if key not in self._queues:
+            self._queues[key] = ModeQueue(self._yields, self._tables.candidates(key))
+        return self._queues[key]
 
     def _turns(self, key: Key) -> int:
         """The complete turns that each needle of the mode has had; the fewest are served first."""

@@ -1,30 +1,36 @@
 """The frames on the shortlists of one detector, and what budgets they use up."""
 
 from collections import Counter, defaultdict
+from collections.abc import MutableMapping
 
-from services.contracts.identity import DriveId, FrameId, NeedleId, RegionId
-from services.domain.shortlists.budgets import BudgetedTask, Spending
-from services.domain.shortlists.scored_candidates import CaptureContext, Limits
+from services.contracts.identity import DriveId, FrameId, NeedleId
+from services.domain.shortlists.budgets import Spending
+from services.domain.shortlists.scored_candidates import CaptureContext, Limits, ListedFrame
 
 
 class AssignedFrames:
-    """Which needle has each frame."""
+    """Which needle has each frame.
 
-    def __init__(self) -> None:
-        self.owners: dict[FrameId, NeedleId] = {}
-        self.regions: dict[FrameId, RegionId] = {}
+    Parameters
+    ----------
+    listed : where the frames are kept, with those that are on shortlists already
+    """
+
+    def __init__(self, listed: MutableMapping[FrameId, ListedFrame]) -> None:
+        self.listed = listed
         self.spending = Spending()
-        self._listed: defaultdict[NeedleId, dict[FrameId, CaptureContext]] = defaultdict(dict)
+        self._of_needle: defaultdict[NeedleId, dict[FrameId, None]] = defaultdict(dict)
         self._drives: Counter[tuple[NeedleId, DriveId]] = Counter()
-        self._tasks: dict[FrameId, BudgetedTask] = {}
+        for item in listed.values():
+            self._count(item)
 
     def count(self, needle: NeedleId) -> int:
         """The number of frames on a needle's shortlist."""
-        return len(self._listed.get(needle, ()))
+        return len(self._of_needle.get(needle, ()))
 
     def frames(self, needle: NeedleId) -> list[FrameId]:
         """The frames on a needle's shortlist."""
-        return list(self._listed.get(needle, ()))
+        return list(self._of_needle.get(needle, ()))
 
     def fits(self, needle: NeedleId, context: CaptureContext, limits: Limits) -> bool:
         """Whether a needle's shortlist has room for a frame."""
@@ -32,26 +38,26 @@ class AssignedFrames:
             return False
         return context.drive is None or self._drives[needle, context.drive] < limits.per_drive
 
-    def assign(
-        self, needle: NeedleId, region: RegionId, context: CaptureContext, task: BudgetedTask
-    ) -> None:
+    def assign(self, listed: ListedFrame) -> None:
         """Put a frame on a needle's shortlist, for one of its regions."""
-        self.owners[context.frame] = needle
-        self.regions[context.frame] = region
-        self._tasks[context.frame] = task
-        self.spending.add(task)
-        self._listed[needle][context.frame] = context
+        self.listed[listed.context.frame] = listed
+        self._count(listed)
+
+    def release(self, frame: FrameId) -> ListedFrame:
+        """Take a frame off its shortlist; returns what it was there for."""
+        listed = self.listed.pop(frame)
+        needle, drive = listed.needle, listed.context.drive
+        self.spending.remove(listed.task)
+        del self._of_needle[needle][frame]
+        if not self._of_needle[needle]:
+            del self._of_needle[needle]
+        if drive is not None:
+            self._drives[needle, drive] -= 1
+        return listed
+
+    def _count(self, listed: ListedFrame) -> None:
+        needle, context = listed.needle, listed.context
+        self.spending.add(listed.task)
+        self._of_needle[needle][context.frame] = None
         if context.drive is not None:
             self._drives[needle, context.drive] += 1
-
-    def release(self, frame: FrameId) -> tuple[NeedleId, CaptureContext]:
-        """Take a frame off its shortlist; returns the needle that had it."""
-        needle = self.owners.pop(frame)
-        del self.regions[frame]
-        self.spending.remove(self._tasks.pop(frame))
-        context = self._listed[needle].pop(frame)
-        if not self._listed[needle]:
-            del self._listed[needle]
-        if context.drive is not None:
-            self._drives[needle, context.drive] -= 1
-        return needle, context

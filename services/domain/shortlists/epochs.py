@@ -80,9 +80,6 @@ def next_epoch(
 ) -> Epoch:
     """The epoch that ends at these offsets, with nothing released yet.
 
-    It is the one before if that ended there: its batch is delivered again when the process ended
-    after its epoch was recorded.
-
     Parameters
     ----------
     is_empty : whether it consumed no events
@@ -103,8 +100,6 @@ def next_epoch(
         name: max(before.offsets.get(name, 0), offsets.get(name, 0))
         for name in sorted(before.offsets.keys() | offsets.keys())
     }
-    if offsets and merged == before.offsets:
-        return before
     sizes = (*before.sizes, size)[-1 - WINDOW :]
     return replace(
         before,
@@ -113,6 +108,16 @@ def next_epoch(
         sizes=sizes,
         budget=budget,
         settled=is_settled(sizes) or is_empty,
+    )
+
+
+def ends_at(epoch: Epoch, offsets: Mapping[str, int]) -> bool:
+    """Whether an epoch has consumed all up to these offsets, of which there are some.
+
+    Its batch is delivered again when the process ended after its epoch was recorded.
+    """
+    return bool(offsets) and all(
+        offset <= epoch.offsets.get(name, 0) for name, offset in offsets.items()
     )
 
 

@@ -1,56 +1,98 @@
 """What haystack frames are worth on a shortlist: the sum over their regions of all categories."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from typing import Final
 
-from cachetools import LRUCache
+from services.contracts.identity import Category, FrameId
 
-from services.contracts.identity import FrameId
+ENTRY_BYTES: Final = 200
+"""A worth with its share of the table and of the frame's id, measured with tracemalloc."""
+_DROPPED_AT_ONCE: Final = 8
+"""One in so many of a category's worths is dropped, so that dropping costs little per frame."""
 
-_Category = TypeVar("_Category")
+Worths = MutableMapping[FrameId, float]
+"""The worth of each frame by its regions of one category, the one that was set last comes last."""
 
 
-class FrameWorths(Generic[_Category]):
-    """The worth of each frame by category. Beyond `most` frames, the longest unused are dropped.
+def _in_memory(_: Category) -> Worths:
+    return {}
 
-    Sums are correctly rounded, so they do not depend on the order in which categories came.
+
+class FrameWorths:
+    """The worth of each frame by category.
+
+    Parameters
+    ----------
+    most_bytes : beyond it, the category with most worths loses those that were set first
+    table : where the worths of a category are kept
+    categories : of which worths are kept already
     """
 
-    def __init__(self, most: int) -> None:
-        self._by_frame: LRUCache[FrameId, dict[_Category, float]] = LRUCache(most)
+    def __init__(
+        self,
+        most_bytes: int,
+        table: Callable[[Category], Worths] = _in_memory,
+        categories: Iterable[Category] = (),
+    ) -> None:
+        self._most = max(1, most_bytes // ENTRY_BYTES)
+        self._table = table
+        self._categories: dict[Category, Worths] = {name: table(name) for name in categories}
+        self._count = sum(map(len, self._categories.values()))
 
-    def put(self, category: _Category, worths: Mapping[FrameId, float]) -> None:
+    def put(self, category: Category, worths: Mapping[FrameId, float]) -> None:
         """Set the worth of these frames by their regions of a category."""
-        for frame, worth in worths.items():
-            by_category = self._by_frame.get(frame)
-            if by_category is None:
-                by_category = self._by_frame[frame] = {}
-            by_category[category] = worth
+        of_category = self._of(category)
+        before = len(of_category)
+        # In the order of their ids, so that what is dropped depends on no order of events.
+        for frame, worth in sorted(worths.items()):
+            of_category.pop(frame, None)
+            of_category[frame] = worth
+        self._count += len(of_category) - before
+        while self._count > self._most:
+            self._drop_first()
 
-    def add(self, category: _Category, worths: Mapping[FrameId, float]) -> None:
+    def add(self, category: Category, worths: Mapping[FrameId, float]) -> None:
         """Set the worth of those of these frames that have none of this category yet."""
-        self.put(
-            category,
-            {
-                frame: worth
-                for frame, worth in worths.items()
-                if category not in self._by_frame.get(frame, ())
-            },
-        )
+        known = self._of(category)
+        self.put(category, {f: worth for f, worth in worths.items() if f not in known})
 
-    def forget_category(self, category: _Category) -> None:
+    def forget_category(self, category: Category) -> None:
         """Drop what regions of this category are worth."""
-        for by_category in self._by_frame.values():
-            by_category.pop(category, None)
+        of_category = self._of(category)
+        self._count -= len(of_category)
+        of_category.clear()
 
-    def forget(self, frames: Collection[FrameId]) -> set[_Category]:
+    def forget(self, frames: Collection[FrameId]) -> set[Category]:
         """Drop these frames; returns the categories of their regions."""
-        known: set[_Category] = set()
-        for frame in frames:
-            known |= self._by_frame.pop(frame, {}).keys()
+        known: set[Category] = set()
+        for category, worths in self._categories.items():
+            for frame in frames:
+                if worths.pop(frame, None) is not None:
+                    self._count -= 1
+                    known.add(category)
         return known
 
     def totals(self, frames: Iterable[FrameId]) -> dict[FrameId, float]:
-        """The worth of these frames over all categories."""
-        return {frame: math.fsum(self._by_frame.get(frame, {}).values()) for frame in frames}
+        """The worth of these frames over all categories.
+
+        Sums are correctly rounded, so they do not depend on the order in which categories came.
+        """
+        tables = [worths for worths in self._categories.values() if worths]
+        return {
+            frame: math.fsum(worths[frame] for worths in tables if frame in worths)
+            for frame in set(frames)
+        }
+
+    def _of(self, category: Category) -> Worths:
+        if category not in self._categories:
+            self._categories[category] = self._table(category)
+        return self._categories[category]
+
+    def _drop_first(self) -> None:
+        _, largest = max((len(self._categories[name]), name) for name in self._categories)
+        worths = self._categories[largest]
+        dropped = list(worths)[: math.ceil(len(worths) / _DROPPED_AT_ONCE)]
+        for frame in dropped:
+            del worths[frame]
+        self._count -= len(dropped)

@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId
 from services.domain.shortlists.assigned_frames import AssignedFrames
@@ -15,7 +15,6 @@ from services.domain.shortlists.scored_candidates import (
     Limits,
     ListedFrame,
     ScoredCandidate,
-    task_of,
 )
 
 CANDIDATES_MAX = 2_000
@@ -25,6 +24,8 @@ modes, .4 GB at most. An epoch lists some tens of frames."""
 _STALE = -1
 
 Rank = tuple[float, FrameId, RegionId]
+Candidates = MutableMapping[RegionId, ScoredCandidate]
+"""The candidates of one failure mode."""
 Yields = Mapping[FamilyId, float]
 """By family, see `optimistic_yield`; a family without verdicts counts as 1."""
 
@@ -43,13 +44,13 @@ class ModeQueue:
     later either, so it is not looked at again until one is released.
     """
 
-    def __init__(self, yields: Yields) -> None:
+    def __init__(self, yields: Yields, candidates: Candidates) -> None:
         self.needles = FamilyShortlists()
         self.turns = 0
         """The number of frames that the mode was given, corrected ones not counted."""
         self._yields = yields
-        self._releases = 0
-        self._candidates: dict[RegionId, ScoredCandidate] = {}
+        self._releases = _STALE
+        self._candidates = candidates
         self._waiting: list[Rank] = []
         self._shown: defaultdict[DriveId, list[CaptureContext]] = defaultdict(list)
 
@@ -66,11 +67,13 @@ class ModeQueue:
 
     def remove_candidates(self, frames: Collection[FrameId]) -> None:
         """Drop the candidates on these frames."""
-        self._candidates = {
-            region: candidate
+        gone = [
+            region
             for region, candidate in self._candidates.items()
-            if candidate.context.frame not in frames
-        }
+            if candidate.context.frame in frames
+        ]
+        for region in gone:
+            del self._candidates[region]
 
     def remove_all_candidates(self) -> None:
         """Drop all candidates."""
@@ -111,9 +114,8 @@ class ModeQueue:
             return -math.inf
         return self._waiting[0][0] if self._waiting else math.inf
 
-    def rerank(self, yields: Yields) -> None:
-        """Order the candidates by their worth under these yields."""
-        self._yields = yields
+    def rerank(self) -> None:
+        """Order the candidates by their worth under the yields, which have changed."""
         self._releases = _STALE
 
     def rank(self, candidate: ScoredCandidate) -> Rank:
@@ -141,19 +143,24 @@ class ModeQueue:
         limits: Limits,
     ) -> None:
         """Put a frame on a needle's shortlist."""
-        needle, context = listed.needle, listed.context
-        assigned.assign(needle, listed.region, context, task_of(context, listed.family))
-        if context.drive is not None:
-            self._shown[context.drive].append(context)
-        self.needles.update(needle, assigned.count(needle), limits.size)
+        assigned.assign(listed)
+        self.note_shown(listed, assigned, limits)
 
-    def hide(
-        self, needle: NeedleId, context: CaptureContext, assigned: AssignedFrames, limits: Limits
-    ) -> None:
+    def note_shown(self, listed: ListedFrame, assigned: AssignedFrames, limits: Limits) -> None:
+        """Note that a frame is on a needle's shortlist."""
+        if listed.context.drive is not None:
+            self._shown[listed.context.drive].append(listed.context)
+        if not listed.corrected:
+            self.turns += 1
+        self.needles.update(listed.needle, assigned.count(listed.needle), limits.size)
+
+    def hide(self, listed: ListedFrame, assigned: AssignedFrames, limits: Limits) -> None:
         """Update the mode after a frame left a needle's shortlist."""
-        if context.drive is not None:
-            self._shown[context.drive].remove(context)
-        self.needles.update(needle, assigned.count(needle), limits.size)
+        if listed.context.drive is not None:
+            self._shown[listed.context.drive].remove(listed.context)
+        if not listed.corrected:
+            self.turns -= 1
+        self.needles.update(listed.needle, assigned.count(listed.needle), limits.size)
 
     def unassigned(self, assigned: AssignedFrames, limits: Limits) -> Iterator[ScoredCandidate]:
         """Candidates not listed that no distance limit excludes, best first."""
@@ -163,7 +170,7 @@ class ModeQueue:
         for _, _, region in sorted(map(self.rank, self._candidates.values())):
             candidate = self._candidates[region]
             context = candidate.context
-            if context.frame in assigned.owners or self._repeats(context, limits):
+            if context.frame in assigned.listed or self._repeats(context, limits):
                 continue
             if context.drive is not None:
                 if any(
@@ -178,7 +185,7 @@ class ModeQueue:
     ) -> NeedleId | None:
         context = candidate.context
         if (
-            context.frame in assigned.owners
+            context.frame in assigned.listed
             or assigned.spending.exhausted(candidate.task, limits.budgets)
             or self._repeats(context, limits)
         ):

@@ -83,6 +83,11 @@ class ListedFrame:
         """Whether the frame stays on its shortlist while its needle is active."""
         return self.corrected or self.opened or self.supported
 
+    @property
+    def task(self) -> BudgetedTask:
+        """The task that listing it created."""
+        return task_of(self.context, self.family)
+
 
 @dataclass(frozen=True)
 class HeldBack:

@@ -9,6 +9,7 @@ their yields.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -34,6 +35,13 @@ class CategoryStats:
     scores: FloatArray
     matched: BoolArray
     ground_truths: int
+
+    def digest(self) -> bytes:
+        """Identifies these statistics."""
+        content = sha256(str(self.ground_truths).encode())
+        content.update(np.ascontiguousarray(self.scores).tobytes())
+        content.update(np.ascontiguousarray(self.matched).tobytes())
+        return content.digest()
 
     @cached_property
     def losses(self) -> tuple[FloatArray, FloatArray]:

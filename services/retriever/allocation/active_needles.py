@@ -5,7 +5,14 @@ from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from services.contracts.identity import FamilyId, FrameId, ModelId, NeedleId
+from services.contracts.identity import (
+    Category,
+    DetectorId,
+    FamilyId,
+    FrameId,
+    ModelId,
+    NeedleId,
+)
 from services.domain.mining.detector_category import ModeQuery
 from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
@@ -14,6 +21,7 @@ from services.domain.shortlists.scored_candidates import Key
 from services.retriever import logic
 from services.retriever.allocation.family_index import FamilyIndex
 from services.retriever.caches import VectorCache
+from services.retriever.changelog import Changelog, Kind
 from services.retriever.logic import DetectorCategory, FrameFacts
 
 
@@ -26,17 +34,26 @@ class Admitted(NamedTuple):
     has_moved: bool
 
 
+MODES: Kind[NeedleId, tuple[DetectorCategory, FailureMode]] = Kind(
+    "modes", NeedleId, tuple[tuple[DetectorId, Category], FailureMode]
+)
+WAITING: Kind[NeedleId, FrameId] = Kind("waiting", NeedleId, FrameId)
+"""Needles whose region is not embedded yet, with their frames."""
+
+
 class ActiveNeedles:
     """Needles whose regions are embedded, with their families; the others wait."""
 
-    def __init__(self, vectors: VectorCache, likeness: float, model: ModelId) -> None:
+    def __init__(
+        self, vectors: VectorCache, likeness: float, model: ModelId, changelog: Changelog
+    ) -> None:
         self._vectors = vectors
         self._model = model
-        self._families = FamilyIndex(likeness)
-        self._mode_of: dict[NeedleId, tuple[DetectorCategory, FailureMode]] = {}
+        self._families = FamilyIndex(likeness, changelog)
+        self._mode_of = changelog.table(MODES)
+        self._not_embedded = changelog.table(WAITING)
         self._modes: defaultdict[DetectorCategory, Counter[FailureMode]] = defaultdict(Counter)
         self._joined: defaultdict[DetectorCategory, set[FailureMode]] = defaultdict(set)
-        self._not_embedded: dict[NeedleId, FrameId] = {}
 
     def __contains__(self, needle: NeedleId) -> bool:
         return needle in self._mode_of
@@ -54,6 +71,23 @@ class ActiveNeedles:
     def waiting_for(self, frames: Mapping[FrameId, FrameFacts]) -> list[NeedleId]:
         """The needles on these frames that wait for their region's vector."""
         return sorted(needle for needle, frame in self._not_embedded.items() if frame in frames)
+
+    async def restore(self) -> list[tuple[Key, NeedleId, FamilyId]] | None:
+        """Be as the changelog says; None if the vector of an exemplar is no longer stored.
+
+        Returns the needles with their modes and families. Call this once, before `admit`.
+        """
+        regions = self._families.leading_regions
+        vectors = await self._vectors.load(self._model, regions)
+        if any(region not in vectors for region in regions):
+            return None
+        self._families.restore(vectors)
+        for detector_category, mode in self._mode_of.values():
+            self._modes[detector_category][mode] += 1
+        return [
+            (logic.key_of(*of), needle, self._families.family_of(needle))
+            for needle, of in self._mode_of.items()
+        ]
 
     async def admit(self, records: Iterable[NeedleRecord]) -> list[Admitted]:
         """Add the needles whose regions are embedded; those that are new or changed their mode."""

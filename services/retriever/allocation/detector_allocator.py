@@ -1,54 +1,103 @@
 """The allocator, last of three stages: from scored candidates to shortlists.
 
 One allocator serves one detector. Its shortlists are `allocate(candidates, needles, verdicts,
-previous, limits)` of what the epochs so far consumed; it holds that in memory from one epoch to the
-next, and reads it from the stores when it starts.
+previous, limits)` of what the epochs so far consumed. It keeps that in tables of the detector's
+changelog.
 """
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from services.contracts.codec import decode, encode
 from services.contracts.events import ErrorType, ShortlistPublished
 from services.contracts.identity import DetectorId, FamilyId, FrameId, ModelId, NeedleId, RegionId
+from services.contracts.topics import REANNOTATION_TOPIC
 from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
-from services.domain.shortlists.allocation import BudgetAllocator, Verdict
+from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator, Verdict
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
-from services.domain.shortlists.scored_candidates import Assignment, Key, Limits, ListedFrame
+from services.domain.shortlists.scored_candidates import (
+    Assignment,
+    Key,
+    Limits,
+    ListedFrame,
+    ScoredCandidate,
+)
 from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.budgets import budget_report
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
 from services.retriever.allocation.sources import Sources
+from services.retriever.changelog import Changelog, Kind
 from services.retriever.labelled_regions import modes_of_regions
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import FittedTo, Scored
 from services.runtime.stores.budget_reports import BudgetReport
+
+LISTED: Kind[FrameId, ListedFrame] = Kind("listed", FrameId, ListedFrame)
+YIELDS: Kind[FamilyId, float] = Kind("yields", FamilyId, float)
+CANDIDATES: Kind[RegionId, ScoredCandidate] = Kind("candidates", RegionId, ScoredCandidate)
+"""A table per failure mode."""
+FITTED_TO: Kind[Key, FittedTo] = Kind("fitted_to", tuple[str, ...], FittedTo)
+CORRECTED: Kind[FrameId, tuple[NeedleId, RegionId]] = Kind(
+    "corrected", FrameId, tuple[NeedleId, RegionId]
+)
+OF_ANOTHER_MODEL: Kind[FrameId, bool] = Kind("of_another_model", FrameId, bool)
+"""Listed frames that another embedding model found."""
+UNWRITTEN: Kind[NeedleId, str] = Kind("unwritten", NeedleId, str)
+"""The shortlists that the last epoch changed, as events: its process may have ended before it wrote
+them."""
 
 
 class DetectorAllocator:
     """The needles, candidates and shortlists of one detector under one embedding model."""
 
     def __init__(
-        self, sources: Sources, detector: DetectorId, model: ModelId, limits: Limits
+        self,
+        sources: Sources,
+        detector: DetectorId,
+        model: ModelId,
+        limits: Limits,
+        changelog: Changelog,
     ) -> None:
-        self.needles = ActiveNeedles(sources.vectors, sources.settings.family_likeness, model)
+        likeness = sources.settings.family_likeness
+        self.needles = ActiveNeedles(sources.vectors, likeness, model, changelog)
         self._sources = sources
         self._detector = detector
         self._model = model
         self._limits = limits
-        self._allocator = BudgetAllocator(limits)
+        self._tables = AllocationTables(
+            changelog.table(LISTED),
+            changelog.table(YIELDS),
+            lambda key: changelog.table(CANDIDATES, *key),
+        )
+        self._allocator = BudgetAllocator(limits, self._tables)
         self._revisions = ShortlistRevisions(sources, model)
-        self._fits: dict[Key, FittedTo] = {}
-        self._corrected: dict[FrameId, tuple[NeedleId, RegionId]] = {}
+        self._fits = changelog.table(FITTED_TO)
+        self._corrected = changelog.table(CORRECTED)
+        self._of_another_model = changelog.table(OF_ANOTHER_MODEL)
+        self._unwritten = changelog.table(UNWRITTEN)
         self._lost: set[NeedleId] = set()
         """Needles whose shortlists lost a frame since the last allocation."""
-        self._of_another_model: set[FrameId] = set()
-        """Listed frames that another embedding model found."""
+
+    async def restore(self) -> bool:
+        """Be as the changelog says; False if a vector that this needs is no longer stored."""
+        needles = await self.needles.restore()
+        if needles is not None:
+            self._allocator = BudgetAllocator.restored(self._limits, self._tables, needles)
+        return needles is not None
+
+    @property
+    def unwritten(self) -> Sequence[ShortlistPublished]:
+        """The shortlists that the last epoch changed."""
+        events = [
+            decode(REANNOTATION_TOPIC.name, text.encode()) for text in self._unwritten.values()
+        ]
+        return [event for event in events if isinstance(event, ShortlistPublished)]
 
     async def load(self, records: Sequence[NeedleRecord]) -> None:
-        """Take in the active needles and their shortlists. Call this once, before `update`."""
+        """Take in the active needles and their shortlists, where the changelog has nothing."""
         active = [record for record in records if record.active]
         await self._admit(active)
         await self._keep(active)
@@ -124,7 +173,7 @@ class DetectorAllocator:
         """The shortlists that change at the end of the epoch."""
         if epoch.settled:
             # Whoever switches the embedding model wants the shortlists of the new one.
-            await self.release_unopened(self._of_another_model)
+            await self.release_unopened(self._of_another_model.keys())
             self._of_another_model.clear()
         budgets = replace(self._limits.budgets, haystack=epoch.released)
         limits = replace(self._limits, budgets=budgets)
@@ -133,13 +182,16 @@ class DetectorAllocator:
         changed = {*self._lost, *(assignment.needle for assignment in assignments)}
         self._lost = set()
         self.needles.close_epoch()
-        return await self._revisions.next(
+        shortlists = await self._revisions.next(
             {needle for needle in changed if needle in self.needles},
             assignments,
             self._allocator.owner,
             lambda needle: self._fits[logic.key_of(*self.needles.mode_of(needle))].method,
             epoch.number,
         )
+        self._unwritten.clear()
+        self._unwritten.update({item.needle_id: encode(item).decode() for item in shortlists})
+        return shortlists
 
     async def report(self) -> BudgetReport:
         """How much of the budgets is spent now, and which frames they hold back."""
@@ -198,7 +250,7 @@ class DetectorAllocator:
             if corrected:
                 self._corrected[candidate.frame_id] = needle_id, region
             elif _model_of(record) != self._model:
-                self._of_another_model.add(candidate.frame_id)
+                self._of_another_model[candidate.frame_id] = True
         await self._judge()
 
     def _has_moved(self, record: NeedleRecord) -> bool:

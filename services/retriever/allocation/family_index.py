@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,10 +13,30 @@ from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import Vector
 from services.domain.shortlists.scored_candidates import Key
+from services.retriever.changelog import Changelog, Kind
 
 _CLUSTERED_AGAIN = 1.5
 """Cluster again when there are so many times the needles of the first clustering, because the mean
 that is taken off their vectors is that of the first."""
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first clustering: the mean vector of its needles, and how many there were."""
+
+    shared: tuple[float, ...]
+    count: int
+
+
+FAMILIES: Kind[NeedleId, tuple[Key, FamilyId]] = Kind(
+    "families", NeedleId, tuple[tuple[str, ...], FamilyId]
+)
+LEADERS: Kind[tuple[Key, NeedleId], RegionId] = Kind(
+    "leaders", tuple[tuple[str, ...], NeedleId], RegionId
+)
+FIRST: Kind[str, _First] = Kind("first_clustering", str, _First)
+_ONLY = ""
+"""The key of the one row of FIRST."""
 
 
 class FamilyIndex:
@@ -25,20 +46,36 @@ class FamilyIndex:
     family's exemplar is the needle that leads it, which stays when the family grows.
     """
 
-    def __init__(self, likeness: float) -> None:
-        self._shared: Vectors | None = None
-        self._first_count = 0
+    def __init__(self, likeness: float, changelog: Changelog) -> None:
+        self._first = changelog.table(FIRST)
+        self._families = changelog.table(FAMILIES)
+        self._leaders = changelog.table(LEADERS)
         self._clusters: defaultdict[Key, LeaderClusters] = defaultdict(
             lambda: LeaderClusters(likeness)
         )
-        self._families: dict[NeedleId, tuple[Key, FamilyId]] = {}
         self._sizes: defaultdict[Key, Counter[FamilyId]] = defaultdict(Counter)
         self._exemplars: defaultdict[Key, dict[FamilyId, Vector]] = defaultdict(dict)
 
     @property
+    def leading_regions(self) -> list[RegionId]:
+        """The regions whose vectors `restore` needs."""
+        return list(self._leaders.values())
+
+    @property
     def needs_clustering(self) -> bool:
         """Whether there are so many more needles that all should be clustered again."""
-        return len(self._families) >= max(2, _CLUSTERED_AGAIN * self._first_count)
+        first = self._first.get(_ONLY)
+        return len(self._families) >= max(2, _CLUSTERED_AGAIN * (first.count if first else 0))
+
+    def restore(self, vectors: Mapping[RegionId, Vector]) -> None:
+        """Be as the changelog says. Call this once, before needles join."""
+        if self._leaders:
+            rows = self._beyond(np.stack([vectors[region] for region in self._leaders.values()]))
+            for ((key, needle), region), row in zip(self._leaders.items(), rows, strict=True):
+                self._clusters[key].add(needle, row)
+                self._exemplars[key][family_id(needle)] = vectors[region]
+        for key, family in self._families.values():
+            self._sizes[key][family] += 1
 
     def join(
         self, needles: Iterable[tuple[Key, NeedleFound]], vectors: Mapping[RegionId, Vector]
@@ -48,14 +85,14 @@ class FamilyIndex:
         if not ordered:
             return
         rows = np.stack([vectors[needle.region_id] for _, needle in ordered])
-        if self._shared is None:
-            self._shared = shared_by(rows)
-            self._first_count = len(ordered)
-        for (key, needle), row in zip(ordered, beyond(self._shared, rows), strict=True):
+        if _ONLY not in self._first:
+            self._first[_ONLY] = _First(tuple(shared_by(rows).tolist()), len(ordered))
+        for (key, needle), row in zip(ordered, self._beyond(rows), strict=True):
             leader = self._clusters[key].join(needle.needle_id, row)
             family = family_id(leader)
             if leader == needle.needle_id:
                 self._exemplars[key][family] = vectors[needle.region_id]
+                self._leaders[key, leader] = needle.region_id
             self._families[needle.needle_id] = key, family
             self._sizes[key][family] += 1
 
@@ -73,3 +110,6 @@ class FamilyIndex:
         exemplars = self._exemplars[key]
         families = [family for family in exemplars if self._sizes[key][family] > 0]
         return ModeQuery(np.stack([exemplars[family] for family in families]), families)
+
+    def _beyond(self, rows: Vectors) -> Vectors:
+        return beyond(np.array(self._first[_ONLY].shared, np.float32), rows)

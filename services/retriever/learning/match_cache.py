@@ -73,7 +73,10 @@ class MatchCache:
         """Whether the store was read, so that only dropped categories are incomplete."""
 
     def note(self, matches: Iterable[CategoryMatched]) -> list[CategoryMatched]:
-        """Record these matches; returns those that may change the examples."""
+        """Record these matches; returns those that may change the examples.
+
+        A repeated match is among them, because a process that has just started knows of none.
+        """
         return [match_ for match_ in matches if self._record(match_)]
 
     def forget_all(self) -> None:
@@ -133,7 +136,7 @@ class MatchCache:
         labelled = self._categories.get(detector_category) or _Labelled()
         before = labelled.frames.get(match.frame_id)
         if before is not None and match.revision <= before.revision:
-            return False
+            return is_label
         if is_label:
             labelled.put(LabelledRegions.of(match))
         else:

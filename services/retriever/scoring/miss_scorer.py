@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import orjson
@@ -22,6 +23,7 @@ from services.domain.missed.expected import MissModel
 from services.domain.ports.frames import FrameStore
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
 from services.retriever import logic
+from services.retriever.changelog import Changelog, Kind
 from services.retriever.labelled_regions import LabelledRegions
 from services.retriever.learning.learner import Learned
 from services.retriever.learning.match_cache import MatchCache
@@ -51,29 +53,51 @@ class _Fit:
 
     Attributes
     ----------
+    mean, deviation, weights : see `MissModel`
     categories : its groups
     model_id : a hash of what it was fitted to
     frames : how many annotated frames that were
     """
 
-    model: MissModel
-    categories: Sequence[Category]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    weights: tuple[float, ...]
+    categories: tuple[Category, ...]
     model_id: str
     frames: int
+
+    @cached_property
+    def model(self) -> MissModel:
+        """The model."""
+        return MissModel(np.array(self.mean), np.array(self.deviation), np.array(self.weights))
+
+
+MISS_FIT: Kind[str, _Fit] = Kind("miss_fit", str, _Fit)
+_ONLY = ""
+"""The key of its one row."""
 
 
 class MissScorer:
     """Scores the haystack frames of one detector."""
 
     def __init__(
-        self, detector: DetectorId, frames: FrameStore, matches: MatchCache, settings: Settings
+        self,
+        detector: DetectorId,
+        frames: FrameStore,
+        matches: MatchCache,
+        settings: Settings,
+        changelog: Changelog,
     ) -> None:
         self._detector = detector
         self._store = frames
         self._matches = matches
         self._table = FrameTable(detector, settings)
         self._is_loaded = False
-        self._fit: _Fit | None = None
+        self._fit_of_detector = changelog.table(MISS_FIT)
+
+    @property
+    def _fit(self) -> _Fit | None:
+        return self._fit_of_detector.get(_ONLY)
 
     async def score(
         self,
@@ -140,7 +164,14 @@ class MissScorer:
         model = await asyncio.to_thread(MissModel.fit, features, missed)
         if model is None:
             return False
-        self._fit = _Fit(model, categories, model_id, len(known))
+        self._fit_of_detector[_ONLY] = _Fit(
+            tuple(model.mean.tolist()),
+            tuple(model.deviation.tolist()),
+            tuple(model.weights.tolist()),
+            tuple(categories),
+            model_id,
+            len(known),
+        )
         return True
 
     def _features(self, frames: Sequence[FrameId], categories: Sequence[Category]) -> FloatArray:

@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from services.contracts.identity import Category, FrameId, ModelId, RegionId
@@ -25,14 +25,12 @@ from services.domain.shortlists.frame_worths import FrameWorths
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
 from services.domain.shortlists.strategies import STRATEGIES
 from services.retriever import logic
-from services.retriever.learning.learner import FittedModel
+from services.retriever.changelog import Changelog, Kind
+from services.retriever.learning.fitted_models import FittedModel
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.candidate_source import CandidateSource
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
-
-WORTHS_MAX = 200_000
-"""Frames whose worth is kept, .4 kB each; of a frame that was dropped, only new regions count."""
 
 
 class ModelSource(Protocol):
@@ -86,12 +84,18 @@ class Scored:
     fits: Mapping[Key, FittedTo]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Category:
     """What a category was last scored with, and the modes that the haystack was searched for."""
 
     model_id: str | None = None
-    searched: set[FailureMode] = field(default_factory=set)
+    searched: frozenset[FailureMode] = frozenset()
+
+
+_NOT_SCORED = _Category()
+CATEGORIES: Kind[Category, _Category] = Kind("scored_categories", Category, _Category)
+WORTHS: Kind[FrameId, float] = Kind("worths", FrameId, float)
+"""A table per category. Of a frame that was dropped from it, only new regions count."""
 
 
 class Scorer:
@@ -103,14 +107,19 @@ class Scorer:
         models: ModelSource,
         settings: Settings,
         model: ModelId,
+        changelog: Changelog,
     ) -> None:
         self._source = candidates
         self._models = models
         self._settings = settings
         self._strategy = STRATEGIES[settings.shortlist_strategy]
         self._model = model
-        self._categories: defaultdict[DetectorCategory, _Category] = defaultdict(_Category)
-        self._worths: FrameWorths[DetectorCategory] = FrameWorths(WORTHS_MAX)
+        self._categories = changelog.table(CATEGORIES)
+        self._worths = FrameWorths(
+            settings.worth_cache_bytes,
+            lambda category: changelog.table(WORTHS, category),
+            self._categories,
+        )
 
     async def score(
         self,
@@ -125,13 +134,16 @@ class Scorer:
         model_ids : of the current models; categories without one are not scored yet
         frames : the current facts of frames that were embedded or annotated again
         """
-        modes, rescored = queries.modes(), self._worths.forget(frames.keys())
-        for gone in self._categories.keys() - modes.keys():
+        modes, names = queries.modes(), self._worths.forget(frames.keys())
+        for gone in self._categories.keys() - {category for _, category in modes}:
             del self._categories[gone]
+            self._worths.forget_category(gone)
         joined = queries.joined()
-        for detector_category, of_category in joined.items():
-            self._categories[detector_category].searched -= of_category
-        changed = {of for of, id_ in model_ids.items() if self._categories[of].model_id != id_}
+        for (_, category), of_category in joined.items():
+            if (scored := self._categories.get(category)) is not None:
+                searched = scored.searched - of_category
+                self._categories[category] = replace(scored, searched=searched)
+        changed = {of for of, id_ in model_ids.items() if self._scored(of).model_id != id_}
         new = await self._source.for_frames(frames, model_ids.keys() - changed, self._model)
         found: list[_Found] = []
         # Only these: an epoch must not cost more because there are more categories.
@@ -143,7 +155,7 @@ class Scorer:
         candidates = await asyncio.to_thread(self._candidates, found, queries)
         return Scored(
             model_ids=self._model_ids(),
-            rescored=rescored,
+            rescored={of for of in modes if of[1] in names},
             replaced={item.detector_category for item in found if item.replaces},
             candidates=candidates,
             fits={key: fit for item in found for key, fit in _fits(item, queries).items()},
@@ -186,25 +198,30 @@ class Scorer:
         ----------
         regions : on new frames; None if there are none
         """
-        category, model = self._categories[detector_category], fitted.category_model
-        modes = set(queries.modes()[detector_category])
-        if fitted.model_id != category.model_id:
+        scored, model = self._scored(detector_category), fitted.category_model
+        modes = frozenset(queries.modes()[detector_category])
+        _, category = detector_category
+        if fitted.model_id != scored.model_id:
             haystack = await self._search(detector_category, modes, model, queries)
-            self._worths.forget_category(detector_category)
-            self._worths.put(detector_category, frame_worths(model, haystack, self._strategy))
-            category.model_id, category.searched = fitted.model_id, modes
+            self._worths.forget_category(category)
+            self._worths.put(category, frame_worths(model, haystack, self._strategy))
+            self._categories[category] = _Category(fitted.model_id, modes)
             return [_Found(detector_category, fitted, haystack, replaces=True)]
         found = []
         if regions is not None:
-            self._worths.put(detector_category, frame_worths(model, regions, self._strategy))
+            self._worths.put(category, frame_worths(model, regions, self._strategy))
             found.append(_Found(detector_category, fitted, regions))
-        if missing := modes - category.searched:
+        if missing := modes - scored.searched:
             haystack = await self._search(detector_category, missing, model, queries)
             # Known worths win: the search may have missed some regions of a known frame.
-            self._worths.add(detector_category, frame_worths(model, haystack, self._strategy))
-            category.searched = modes
+            self._worths.add(category, frame_worths(model, haystack, self._strategy))
+            self._categories[category] = replace(scored, searched=modes)
             found.append(_Found(detector_category, fitted, haystack))
         return found
+
+    def _scored(self, detector_category: DetectorCategory) -> _Category:
+        _, category = detector_category
+        return self._categories.get(category, _NOT_SCORED)
 
     async def _search(
         self,
@@ -240,7 +257,7 @@ class Scorer:
     def _model_ids(self) -> dict[Category, str]:
         return {
             name: category.model_id
-            for (_, name), category in sorted(self._categories.items())
+            for name, category in sorted(self._categories.items())
             if category.model_id is not None
         }
 

@@ -8,6 +8,7 @@ from pymongo import IndexModel
 
 from services.runtime.stores.audit_mongo import MongoAuditLog
 from services.runtime.stores.epochs_mongo import MongoEpochStore
+from services.runtime.stores.failure_models_mongo import MongoFailureModelStore
 from services.runtime.stores.figures import MongoFigureStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
@@ -24,6 +25,7 @@ INDEXED_STORES = (
     MongoNeedleStore,
     MongoShortlistStore,
     MongoEpochStore,
+    MongoFailureModelStore,
     MongoFigureStore,
     MongoHeldCorrections,
     MongoTombstones,

@@ -11,6 +11,7 @@ from services.domain.ports.category_maps import CategoryMaps
 from services.domain.ports.embeddings import Embeddings
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.erasure import TombstoneStore
+from services.domain.ports.failure_models import FailureModelStore
 from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
@@ -32,6 +33,7 @@ from services.runtime.stores.comparisons import ComparisonStore, MongoComparison
 from services.runtime.stores.curves import CurveStore, MongoCurveStore
 from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.epochs_mongo import MongoEpochStore
+from services.runtime.stores.failure_models_mongo import MongoFailureModelStore
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_ids import MongoFrameIds
@@ -71,6 +73,7 @@ class Stores:
     needles: NeedleStore
     shortlists: ShortlistStore
     epochs: EpochStore
+    failure_models: FailureModelStore
     openings: Openings
     ledger: RevisionLedger
     tokens: TokenStore
@@ -120,6 +123,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             needles=MongoNeedleStore(database),
             shortlists=MongoShortlistStore(database),
             epochs=MongoEpochStore(database),
+            failure_models=MongoFailureModelStore(database),
             openings=MongoOpenings(database),
             ledger=MongoRevisionLedger(database, broker_identity),
             tokens=MongoTokenStore(database),

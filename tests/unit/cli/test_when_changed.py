@@ -7,6 +7,7 @@ import pytest
 
 from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.errors import StoreUnavailable
+from services.domain.ports.epochs import StateChanges
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.epochs import InMemoryEpochStore
@@ -39,7 +40,7 @@ class Record:
         await self.matches.record([samples.frame_matched(revision=revision)])
 
     async def plan(self) -> None:
-        assert await self.epochs.close(samples.epoch())
+        assert await self.epochs.close(samples.epoch(), StateChanges(b"", is_whole=True))
 
 
 async def test_what_nothing_has_changed_in_is_not_read_again() -> None:

@@ -18,7 +18,7 @@ BACKGROUND = FailureMode(ErrorType.BACKGROUND)
 AXES = np.eye(2, dtype=np.float32)
 NO_EXAMPLES = Examples(np.empty((0, 2), np.float32), np.empty((0, 1)), [])
 CATEGORY_MODEL = CategoryModel(
-    FailureModel(NO_EXAMPLES), CategoryStats(np.empty(0), np.empty((0, 1), np.bool_), 2)
+    FailureModel.fit(NO_EXAMPLES), CategoryStats(np.empty(0), np.empty((0, 1), np.bool_), 2)
 )
 FAMILY = FamilyId("f")
 NEEDLES = {BACKGROUND: ModeQuery(AXES[:1], [FAMILY])}

@@ -22,7 +22,7 @@ def learnt(rights: int, *wrongs: tuple[FailureMode, int]) -> FailureModel:
     parts = [around(0, rights)] + [around(n, count) for n, (_, count) in enumerate(wrongs, 1)]
     modes = [None] * rights + [mode for mode, count in wrongs for _ in range(count)]
     vectors = np.concatenate(parts)
-    return FailureModel(Examples(vectors, np.zeros((len(modes), 2)), modes))
+    return FailureModel.fit(Examples(vectors, np.zeros((len(modes), 2)), modes))
 
 
 def nothing(count: int) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_without_right_ones_similarity_is_all_there_is() -> None:
 
 
 def test_without_any_example_half_of_all_may_be_wrong() -> None:
-    model = FailureModel(Examples(np.empty((0, 3), np.float32), np.empty((0, 2)), []))
+    model = FailureModel.fit(Examples(np.empty((0, 3), np.float32), np.empty((0, 2)), []))
     assert model.wrong(AXES, nothing(3)) == pytest.approx(0.5)
 
 

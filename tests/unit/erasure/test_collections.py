@@ -10,7 +10,10 @@ from services.runtime.stores.tombstones_mongo import TOMBSTONES
 
 ROOT = Path(__file__).parents[3]
 _OPENED = re.compile(r'database\[(?:"(\w+)"|(\w+))\]')
-BY_HAND = {"pictures", "needles", "reviews", "review_claims", "annotation_asks"}
+BY_HAND = {
+    *{"pictures", "needles", "reviews", "review_claims", "annotation_asks"},
+    *{"epoch_changes", "failure_models"},
+}
 """Erased from by a class of their own."""
 CONSTANTS = {
     "TOMBSTONES": TOMBSTONES,

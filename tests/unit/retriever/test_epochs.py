@@ -14,7 +14,6 @@ from services.contracts.events import Event, NeedleFound, ShortlistPublished
 from services.contracts.identity import FrameId
 from services.domain.shortlists import epochs
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, WINDOW
-from services.retriever import stages
 from services.retriever.allocation import detector_allocator
 from services.retriever.learning.learner import Learned, Learner
 from services.runtime.consumed import consuming
@@ -291,8 +290,8 @@ async def test_frames_wait_while_models_wait_to_be_fitted(
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_a_batch_that_is_delivered_again_closes_its_epoch_again(
-    monkeypatch: pytest.MonkeyPatch, restarted: bool
+async def test_a_batch_that_is_delivered_again_publishes_what_its_epoch_listed(
+    restarted: bool,
 ) -> None:
     world = World(shortlist_early=0.0)
     needle: NeedleFound = await found(world)
@@ -305,8 +304,6 @@ async def test_a_batch_that_is_delivered_again_closes_its_epoch_again(
     assert before[-1].settled
     if restarted:
         world.step = world.retriever()
-    # It lists what it listed, so no model waits for the next epoch.
-    monkeypatch.setattr(stages, "EXAMPLES_PER_EPOCH", 0)
     await delivered(world, [needle], WINDOW)
     assert await world.epochs.of(samples.DETECTOR) == before
     (shortlist,) = world.latest().values()

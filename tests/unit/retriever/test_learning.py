@@ -8,8 +8,10 @@ from services.contracts.matches import FrameMatched, categories_of
 from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
 from services.retriever import labelled_regions, logic
 from services.retriever.caches import FrameCache, VectorCache
-from services.retriever.learning import learner
-from services.retriever.learning.learner import Learner
+from services.retriever.changelog import Changelog
+from services.retriever.learning import fitted_models, learner
+from services.retriever.learning.fitted_models import FittedModels
+from services.retriever.learning.learner import OBSERVED, Learner
 from services.retriever.learning.match_cache import MatchCache
 from services.runtime.settings import Settings
 from tests import samples
@@ -21,19 +23,20 @@ class Fits:
 
     def __init__(self) -> None:
         self.count = 0
+        self._fit = FailureModel.fit
         self.error: Exception | None = None
 
     def fit(self, examples: Examples) -> FailureModel:
         self.count += 1
         if self.error is not None:
             raise self.error
-        return FailureModel(examples)
+        return self._fit(examples)
 
 
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> Fits:
     counted = Fits()
-    monkeypatch.setattr(learner, "FailureModel", counted.fit)
+    monkeypatch.setattr(FailureModel, "fit", counted.fit)
     return counted
 
 
@@ -42,11 +45,13 @@ BACKGROUND = FailureMode(ErrorType.BACKGROUND)
 MODES = {DETECTOR_CATEGORY: {BACKGROUND}}
 
 
-def learner_of(world: World, **settings: int) -> Learner:
+def learner_of(world: World, changelog: Changelog | None = None, **settings: int) -> Learner:
     """A learner that starts on a world's stores."""
     frames, given = FrameCache(world.frames, 10**6), Settings(**settings)  # type: ignore[arg-type]  # pydantic checks
     matches = MatchCache(world.matches, frames, given.match_cache_bytes)
-    return Learner(frames, matches, VectorCache(world.vectors, 10**6), given)
+    vectors = VectorCache(world.vectors, 10**6)
+    models = FittedModels(frames, matches, vectors, world.models, given)
+    return Learner(samples.DETECTOR, models, changelog or Changelog())
 
 
 async def example(world: World, frame_id: str, angle: float, *, right: bool) -> FrameMatched:
@@ -107,22 +112,21 @@ async def test_a_fit_that_fails_stops_the_retriever_and_is_made_again(fits: Fits
 async def test_a_kind_with_all_the_examples_that_are_fitted_is_learnt_again_more_seldom(
     monkeypatch: pytest.MonkeyPatch, most: int, times: float
 ) -> None:
-    for module in (learner, labelled_regions):
+    for module in (learner, fitted_models, labelled_regions):
         monkeypatch.setattr(module, "EXAMPLES_MAX", most)
     world = World()
     for number in range(4):
         await example(world, f"right{number}", 0.75, right=True)
-    learning = learner_of(world)
+    changelog = Changelog()
+    learning, observed = learner_of(world, changelog), changelog.table(OBSERVED)
     await learning.refit(MODES, samples.MODEL, refresh=False)
 
-    observed = 4
-    while not learning.needs_refit(DETECTOR_CATEGORY):
-        learning.observe(DETECTOR_CATEGORY)
-        observed += 1
-    assert observed == 4 * times
+    while not learning.needs_refit(samples.STOP_SIGN):
+        observed[samples.STOP_SIGN] += 1
+    assert observed[samples.STOP_SIGN] == 4 * times
 
 
-async def test_a_model_that_was_dropped_is_fitted_again_with_the_same_id(fits: Fits) -> None:
+async def test_a_model_that_was_dropped_from_memory_is_not_fitted_again(fits: Fits) -> None:
     world = World()
     for number in range(6):
         await example(world, f"right{number}", 0.75, right=True)
@@ -131,11 +135,21 @@ async def test_a_model_that_was_dropped_is_fitted_again_with_the_same_id(fits: F
     learned = await bounded.refit(MODES, samples.MODEL, refresh=False)
     fitted = await bounded.model(DETECTOR_CATEGORY, samples.MODEL)
     assert fitted.model_id == learned.model_ids[DETECTOR_CATEGORY]
+    another = learner_of(world)
+    assert await another.refit(MODES, samples.MODEL, refresh=False) == learned
+    assert (await another.model(DETECTOR_CATEGORY, samples.MODEL)).model_id == fitted.model_id
+    assert fits.count == 1
+
+
+async def test_a_model_that_is_stored_no_more_is_fitted_again_with_the_same_id(fits: Fits) -> None:
+    world = World()
+    await example(world, "right", 0.75, right=True)
+    learning = learner_of(world, model_cache_bytes=1)
+    learned = await learning.refit(MODES, samples.MODEL, refresh=False)
+    await world.models.forget_all()
+    fitted = await learning.model(DETECTOR_CATEGORY, samples.MODEL)
+    assert fitted.model_id == learned.model_ids[DETECTOR_CATEGORY]
     assert fits.count == 2
-    roomy = learner_of(world)
-    assert await roomy.refit(MODES, samples.MODEL, refresh=False) == learned
-    assert (await roomy.model(DETECTOR_CATEGORY, samples.MODEL)).model_id == fitted.model_id
-    assert fits.count == 3
 
 
 async def test_models_that_one_epoch_has_no_time_for_are_fitted_in_the_next() -> None:

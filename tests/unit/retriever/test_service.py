@@ -18,15 +18,16 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Box, FrameId, ModelId
 from services.contracts.matches import FrameMatched
+from services.domain.ports.epochs import StateChanges
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.domain.shortlists.epochs import Epoch
-from services.retriever.scoring import scorer
 from services.retriever.service import PublishShortlists
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.budget_reports import InMemoryBudgetReports
 from tests.fakes.clock import FakeClock
 from tests.fakes.epochs import InMemoryEpochStore
+from tests.fakes.failure_models import InMemoryFailureModelStore
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
@@ -47,14 +48,14 @@ class BusyEpochStore(InMemoryEpochStore):
         self.blocked: asyncio.Event | None = None
         self.is_closing = asyncio.Event()
 
-    async def close(self, epoch: Epoch) -> bool:
+    async def close(self, epoch: Epoch, changes: StateChanges) -> bool:
         if self.blocked is not None:
             self.is_closing.set()
             await self.blocked.wait()
         if self.overtaken:
             self.overtaken = False
-            await super().close(epoch)
-        return await super().close(epoch)
+            await super().close(epoch, changes)
+        return await super().close(epoch, changes)
 
 
 class World:
@@ -65,6 +66,7 @@ class World:
         self.matches = InMemoryMatchStore()
         self.needles = InMemoryNeedleStore()
         self.epochs = BusyEpochStore()
+        self.models = InMemoryFailureModelStore()
         self.openings = InMemoryOpenings()
         self.budgets = InMemoryBudgetReports()
         self.outbox = InMemoryOutbox()
@@ -81,6 +83,7 @@ class World:
             needles=self.needles,
             vectors=self.vectors,
             epochs=self.epochs,
+            models=self.models,
             openings=self.openings,
             budgets=self.budgets,
             outbox=self.outbox,
@@ -286,11 +289,8 @@ async def test_reannotated_frames_are_not_asked_for_again() -> None:
     assert world.shortlists() == [["open"]]
 
 
-async def test_a_candidate_that_the_scorer_forgot_is_not_listed_once_it_is_reannotated(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(scorer, "WORTHS_MAX", 1)
-    world = World(shortlist_size=1, shortlist_budget=0.01)
+async def test_a_candidate_that_the_scorer_forgot_is_not_listed_once_it_is_reannotated() -> None:
+    world = World(shortlist_size=1, shortlist_budget=0.01, worth_cache_bytes=1)
     await world.run([await found(world), await world.embed("first", 0.1)])
     second = await world.embed("second", 0.2)
     await world.run([second])
@@ -575,9 +575,8 @@ async def test_the_family_whose_tasks_came_true_is_asked_for_before_one_whose_di
         await world.matches.record([samples.revised(misplaced, 3)])
         await world.run([alike, misplaced])
     # One more may be listed, and by looks alone it is the first.
-    await world.embed("like-n1", 0.01)
-    await world.embed("like-n2", 1.4)
-    await world.run([], world.retriever())
+    more = [await world.embed("like-n1", 0.01), await world.embed("like-n2", 1.4)]
+    await world.run(more, world.retriever())
     listed = {c.frame_id for shortlist in world.latest().values() for c in shortlist.candidates}
     assert {"like-n1", "like-n2"} & listed == {"like-n2"}
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.contracts.events import ErrorType
-from services.contracts.identity import FamilyId, FrameId, RegionId, VehicleId
+from services.contracts.identity import Category, FamilyId, FrameId, RegionId, VehicleId
 from services.domain.mining.detector_category import (
     CategoryModel,
     Haystack,
@@ -39,7 +39,7 @@ def category_model() -> CategoryModel:
     modes = tuple([None, BACKGROUND] * 20 + [DUPLICATE])
     examples = Examples(unit(rng, len(modes)), rng.random((len(modes), FEATURES)), modes)
     scores, matched = rng.random(80), rng.random((80, 10)) < 0.5
-    return CategoryModel(FailureModel(examples), CategoryStats(scores, matched, 50))
+    return CategoryModel(FailureModel.fit(examples), CategoryStats(scores, matched, 50))
 
 
 def unit(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -77,8 +77,8 @@ def scored(parts: Sequence[Sequence[int]]) -> dict[FailureMode, list[ScoredCandi
     found: dict[FailureMode, list[ScoredCandidate]] = {mode: [] for mode in queries}
     for part in parts:
         regions = rows(part)
-        worths: FrameWorths[str] = FrameWorths(FRAMES)
-        worths.put("stop sign", frame_worths(category_model(), regions, worst_frames))
+        worths = FrameWorths(10**6)
+        worths.put(Category("stop sign"), frame_worths(category_model(), regions, worst_frames))
         totals = worths.totals(context.frame for context in regions.contexts)
         of_part = scored_candidates(category_model(), regions, queries, totals, 0.3)
         for mode, candidates in of_part.items():
