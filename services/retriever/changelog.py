@@ -120,10 +120,21 @@ class Changelog:
         """Of tables that nobody asked for yet."""
         self._whole_bytes: int | None = None
         self._bytes_since = 0
+        self.follow(recorded)
+
+    def follow(self, recorded: Iterable[StateChanges]) -> None:
+        """Take over changes that another process has recorded, while there are none here."""
         for changes in recorded:
             self._note(changes)
+            if changes.is_whole:
+                self._recorded.clear()
+                for table in self._tables.values():
+                    table.apply(is_cleared=True, deleted=[], put=[])
             for name, *of_table in orjson.loads(zlib.decompress(changes.content)):
-                self._recorded[tuple(name)].append(of_table)
+                if (found := self._tables.get(tuple(name))) is not None:
+                    found.apply(*of_table)
+                else:
+                    self._recorded[tuple(name)].append(of_table)
 
     def table(self, kind: Kind[K, V], *of: str) -> Table[K, V]:
         """The table of this kind, and of this part of the detector's categories."""

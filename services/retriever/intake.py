@@ -92,6 +92,8 @@ class Intake:
         return Changes(
             [records[needle_id] for needle_id in sorted(records)],
             frames,
+            {frame_id for frame_id, seen in frames.items() if self._is_haystack(seen)},
+            {match_.frame_id for match_ in labelled},
             self._observed(batch.embedded, labelled, frames),
         )
 
@@ -116,8 +118,11 @@ class Intake:
             seen = facts.get(item.frame_id)
             if seen is None:
                 continue
-            if seen.split(self._split_rule) is Split.HAYSTACK:
+            if self._is_haystack(seen):
                 self._size.note([item.frame_id])
                 continue
             observed.update({region.detector_category for region in seen.regions.values()})
         return observed
+
+    def _is_haystack(self, facts: FrameFacts) -> bool:
+        return facts.split(self._split_rule) is Split.HAYSTACK

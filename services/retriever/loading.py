@@ -5,12 +5,13 @@ from typing import Final
 
 import orjson
 
-from services.contracts.identity import DetectorId, ModelId
+from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.frames import FrameStore
 from services.domain.shortlists.epochs import Epoch
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever.allocation.detector_allocator import DetectorAllocator
+from services.retriever.allocation.haystack_size import HaystackSizeCache
 from services.retriever.allocation.sources import Sources
 from services.retriever.changelog import Changelog
 from services.retriever.learning.fitted_models import FittedModels
@@ -18,7 +19,7 @@ from services.retriever.learning.learner import Learner
 from services.retriever.scoring.candidate_source import CandidateSource
 from services.retriever.scoring.miss_scorer import MissScorer, NoFailureModels
 from services.retriever.scoring.scorer import Scorer
-from services.retriever.stages import STATE, DetectorStages
+from services.retriever.stages import STATE, DetectorStages, FrameScorer
 from services.runtime.settings import Settings
 
 _FORMAT: Final = 1
@@ -30,19 +31,21 @@ _MADE_BY: Final = "made_by"
 class StagesLoader:
     """Loads detectors under an embedding model."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # what the stages read from
         self,
         sources: Sources,
         candidates: CandidateSource,
         models: FittedModels,
         frames: FrameStore,
         epochs: EpochStore,
+        size: HaystackSizeCache,
     ) -> None:
         self._sources = sources
         self._candidates = candidates
         self._models = models
         self._frames = frames
         self._epochs = epochs
+        self._size = size
 
     async def recorded(self, last: Epoch, model: ModelId, limits: Limits) -> DetectorStages | None:
         """The stages of a detector as its last epoch left them; None if that is not recorded.
@@ -58,6 +61,42 @@ class StagesLoader:
             return None
         stages.closed = last.number
         return stages
+
+    async def followed(
+        self, stages: DetectorStages, last: Epoch, limits: Limits
+    ) -> DetectorStages | None:
+        """The stages after the epochs that other processes closed; None if these left no record.
+
+        What these epochs changed in the stores is read again.
+
+        Parameters
+        ----------
+        stages : as the epoch that they closed left them; they are not used any more
+        """
+        recorded = await self._epochs.changes(last.detector, stages.closed)
+        made_by = stages.state[_MADE_BY]
+        if len(recorded) < last.number - stages.closed:
+            return None
+        frames: dict[FrameId, bool] = {}
+        labelled: set[FrameId] = set()
+        needles: set[NeedleId] = set()
+        for changes in recorded:
+            stages.changelog.follow([changes])
+            frames |= stages.frames
+            labelled |= stages.labelled.keys()
+            needles |= stages.needles.keys()
+        if stages.state.get(_MADE_BY) != made_by:
+            return None
+        self._sources.frames.forget(frames)
+        self._size.note(frame for frame, is_haystack in frames.items() if is_haystack)
+        await self._sources.needles.refresh(needles)
+        await self._sources.matches.follow(labelled)
+        following = self._stages(
+            last.detector, stages.model, limits, stages.changelog, stages.scorer
+        )
+        await following.scorer.follow(frames)
+        following.closed = last.number
+        return following if await following.allocator.restore() else None
 
     async def read(
         self,
@@ -81,13 +120,19 @@ class StagesLoader:
         return stages
 
     def _stages(
-        self, detector: DetectorId, model: ModelId, limits: Limits, changelog: Changelog
+        self,
+        detector: DetectorId,
+        model: ModelId,
+        limits: Limits,
+        changelog: Changelog,
+        earlier: FrameScorer | None = None,
     ) -> DetectorStages:
         settings = self._sources.settings
         allocator = DetectorAllocator(self._sources, detector, model, limits, changelog)
         if settings.lists_misses:
             matches = self._sources.matches
-            misses = MissScorer(detector, self._frames, matches, settings, changelog)
+            table = earlier.table if isinstance(earlier, MissScorer) else None
+            misses = MissScorer(detector, self._frames, matches, settings, changelog, table=table)
             return DetectorStages(NoFailureModels(), misses, allocator, model, changelog)
         learner = Learner(detector, self._models, changelog)
         scorer = Scorer(self._candidates, learner, settings, model, changelog)

@@ -90,7 +90,7 @@ class PublishShortlists:
         sources = Sources(
             self._frames, self._needles, vector_cache, self._matches, openings, settings
         )
-        self._loader = StagesLoader(sources, candidates, self._models, frames, epochs)
+        self._loader = StagesLoader(sources, candidates, self._models, frames, epochs, self._size)
         self._awaited = AwaitedNeedles()
         self._intake = Intake(
             needle_store=needles,
@@ -153,6 +153,8 @@ class PublishShortlists:
         if not self._is_quiet():
             return
         async with self._forgetting_on_error():
+            if await self._others_closed():
+                self._quiet_s = 0.0
             # A batch may have been worked on all the time.
             listed = self._is_quiet() and await self._list_held()
         if listed:
@@ -162,15 +164,22 @@ class PublishShortlists:
         # As long as the window within which growth is measured: for less, a stage may be behind.
         return self._quiet_s >= WINDOW * self._settings.epoch_s
 
+    async def _others_closed(self) -> bool:
+        """Whether other processes have closed epochs since this was last looked at."""
+        model = self._allocated_for
+        return self._detectors is not None and model is not None and await self._follow(model)
+
     async def _list_held(self) -> bool:
         if self._detectors is None:
             await self._load((), {})
             await self._publication.publish()
+        else:
+            await self._others_closed()
         if not self._held():
             return False
         # Count again: frames that were embedded during the last count are in it twice.
         self._size.forget()
-        await self._close_epochs(Changes((), {}, {}, is_empty=True), {})
+        await self._close_epochs(Changes((), {}, is_empty=True), {})
         return True
 
     async def report_budgets(self) -> None:
@@ -222,7 +231,9 @@ class PublishShortlists:
         for detector in sorted(self._detectors or {}):
             changes_of = changes.of(detector)
             while not await self._close(detector, changes_of, offsets, frames, limits):
-                await self._read_again(detector, limits)
+                await self._overtaken(detector, limits)
+                if changes.is_empty:
+                    break  # There were events after all.
         self._quiet_s = 0.0
         await self._publication.publish()
         if self._allocated_for is not None:
@@ -236,6 +247,11 @@ class PublishShortlists:
     ) -> tuple[int, Limits]:
         """Load what is missing; returns the number of haystack frames, and the limits."""
         model = await live_model(self._vectors, REGION_VECTORS)
+        if self._detectors is not None and model is not None and model == self._allocated_for:
+            await self._follow(model)
+            if _detectors_of(records) - self._detectors.keys():
+                # No epoch of theirs says what other processes were told of so far.
+                self._forget_caches()
         frames = 0 if model is None else await self._size.haystack_frames(model)
         limits = limits_of(frames, self._settings)
         await self._publication.write(await self._load_missing(records, offsets, model, limits))
@@ -252,7 +268,7 @@ class PublishShortlists:
         outdated: dict[DetectorId, DetectorStages] = {}
         if self._detectors is None:
             self._epochs = await self._epoch_store.latest()
-            self._detectors = {} if model is None else await self._recorded(model, limits)
+            self._detectors = {} if model is None else await self._recorded(model)
             records = await self._needles.all()
         elif model != self._allocated_for or self._is_outdated:
             outdated, self._detectors = self._detectors, {}
@@ -271,16 +287,63 @@ class PublishShortlists:
                 )
         return _withdrawn({record.needle_id: record for record in records}.values())
 
-    async def _recorded(self, model: ModelId, limits: Limits) -> dict[DetectorId, DetectorStages]:
+    async def _recorded(self, model: ModelId) -> dict[DetectorId, DetectorStages]:
         """The detectors whose last epoch recorded what they know."""
-        found = {}
-        for detector, last in sorted(self._epochs.items()):
+        found = {
+            detector: await self._read_again(last, model) for detector, last in self._epochs.items()
+        }
+        return {detector: stages for detector, stages in found.items() if stages is not None}
+
+    async def _follow(self, model: ModelId) -> bool:
+        """Take over the epochs that other processes have closed; returns whether there are any."""
+        assert self._detectors is not None
+        before, self._epochs = self._epochs, await self._epoch_store.latest()
+        closed = [
+            last
+            for detector, last in sorted(self._epochs.items())
+            if detector not in before or last.number != before[detector].number
+        ]
+        for last in closed:
+            earlier = self._detectors.get(last.detector)
+            limits = limits_of(last.sizes[-1].haystack, self._settings)
+            stages = await self._read_again(last, model, earlier)
+            if stages is None:
+                stages = await self._loader.read(last.detector, model, limits, earlier)
+            self._detectors[last.detector] = stages
+        return bool(closed)
+
+    async def _overtaken(self, detector: DetectorId, limits: Limits) -> None:
+        """Take over the epoch whose number another process has closed meanwhile."""
+        model = self._allocated_for
+        assert self._detectors is not None
+        assert model is not None
+        self._epochs[detector] = (await self._epoch_store.latest())[detector]
+        # Its tables have changes that are not recorded, so they are read anew.
+        stages = await self._read_again(self._epochs[detector], model)
+        if stages is None:
+            stages = await self._loader.read(detector, model, limits, self._detectors[detector])
+        self._detectors[detector] = stages
+
+    async def _read_again(
+        self, last: Epoch, model: ModelId, earlier: DetectorStages | None = None
+    ) -> DetectorStages | None:
+        """A detector as its last epoch recorded it; None if it has to be read from the stores.
+
+        Parameters
+        ----------
+        earlier : as an earlier epoch left it
+        """
+        limits = limits_of(last.sizes[-1].haystack, self._settings)
+        stages = None
+        if earlier is not None and earlier.closed:
+            stages = await self._loader.followed(earlier, last, limits)
+        if stages is None:
+            self._forget_caches()
             stages = await self._loader.recorded(last, model, limits)
-            if stages is not None:
-                # The process that closed the epoch may have ended before it wrote these.
-                await self._publication.write_missing(stages.allocator.unwritten)
-                found[detector] = stages
-        return found
+        if stages is not None:
+            # The process that closed the epoch may have ended before it wrote these.
+            await self._publication.write_missing(stages.allocator.unwritten)
+        return stages
 
     async def _close(
         self,
@@ -340,19 +403,6 @@ class PublishShortlists:
             stages = await self._loader.read(detector, self._allocated_for, limits, earlier)
             stages.state[_READ_ONCE_GROWN] = ""
             self._detectors[detector] = stages
-
-    async def _read_again(self, detector: DetectorId, limits: Limits) -> None:
-        """Read a detector's state again: events that this process has not seen have changed it."""
-        model = self._allocated_for
-        assert self._detectors is not None
-        assert model is not None
-        self._forget_caches()
-        self._epochs = await self._epoch_store.latest()
-        stages = await self._loader.recorded(self._epochs[detector], model, limits)
-        if stages is None:
-            stages = await self._loader.read(detector, model, limits, self._detectors[detector])
-        await self._publication.write_missing(stages.allocator.unwritten)
-        self._detectors[detector] = stages
 
 
 def _withdrawn(records: Collection[NeedleRecord]) -> list[ShortlistPublished]:

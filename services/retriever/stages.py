@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from services.contracts.events import ShortlistPublished
-from services.contracts.identity import DetectorId, FrameId, ModelId, RegionId
+from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId, RegionId
 from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.epochs import StateChanges
 from services.domain.ports.needles import NeedleRecord
@@ -24,6 +24,12 @@ from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import Queries, Scored
 
 STATE: Kind[str, str] = Kind("state", str, str)
+FRAMES: Kind[FrameId, bool] = Kind("frames", FrameId, bool)
+"""The frames of the last epoch, and whether they are haystack."""
+LABELLED: Kind[FrameId, bool] = Kind("labelled", FrameId, bool)
+"""Those of them of which a match labels regions."""
+NEEDLES: Kind[NeedleId, bool] = Kind("needles", NeedleId, bool)
+"""The needles that the last epoch changed, or whose shortlists."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,16 @@ class Changes:
     ----------
     records : needles that are new, changed or retracted
     frames : the current facts of frames that were embedded or annotated again
+    haystack : those of them that are haystack
+    labelled : those of them of which a match labels regions
     observed : how many events may change the examples of each category
     is_empty : whether there were no events
     """
 
     records: Sequence[NeedleRecord]
     frames: Mapping[FrameId, FrameFacts]
+    haystack: Collection[FrameId] = ()
+    labelled: Collection[FrameId] = ()
     observed: Mapping[DetectorCategory, int] = field(default_factory=dict)
     is_empty: bool = False
 
@@ -89,6 +99,10 @@ class FrameScorer(Protocol):
         """Score what is new."""
         ...
 
+    async def follow(self, frames: Collection[FrameId]) -> None:
+        """Take note of frames that another process has scored."""
+        ...
+
     async def unsupported(
         self,
         detector_category: DetectorCategory,
@@ -112,13 +126,16 @@ class DetectorStages:
     ) -> None:
         self.allocator = allocator
         self._learner = learner
-        self._scorer = scorer
-        self._model = model
-        self._changelog = changelog
+        self.scorer = scorer
+        self.model = model
+        self.changelog = changelog
         self.observed = changelog.table(OBSERVED)
         """Events so far that may have changed the examples of each category."""
         self.state = changelog.table(STATE)
         """What else is known from one epoch to the next."""
+        self.frames = changelog.table(FRAMES)
+        self.labelled = changelog.table(LABELLED)
+        self.needles = changelog.table(NEEDLES)
         self.closed = 0
         """The number of the epoch that left the stages as they are; 0 if the stores were read."""
 
@@ -138,14 +155,25 @@ class DetectorStages:
         needles = self.allocator.needles
         # All models, before frames are listed after a time of growth.
         refresh = epoch.settled and (before is None or not before.settled)
-        learned = await self._learner.refit(needles.modes(), self._model, refresh=refresh)
-        scored = await self._scorer.score(learned.model_ids, changes.frames, needles)
+        learned = await self._learner.refit(needles.modes(), self.model, refresh=refresh)
+        scored = await self.scorer.score(learned.model_ids, changes.frames, needles)
         self.allocator.take(scored, changes.frames.keys())
         await self.allocator.release_unopened(await self._unsupported(scored))
         epoch = replace(epoch, settled=epoch.settled and not learned.unfinished)
         epoch = replace(with_release(epoch, before, early), models=scored.model_ids)
         shortlists = await self.allocator.allocate(epoch)
-        return ClosedEpoch(epoch, await asyncio.to_thread(self._changelog.next), shortlists)
+        self._note(changes, shortlists)
+        return ClosedEpoch(epoch, await asyncio.to_thread(self.changelog.next), shortlists)
+
+    def _note(self, changes: Changes, shortlists: Sequence[ShortlistPublished]) -> None:
+        """Note what other processes have to read again."""
+        self.frames.clear()
+        self.frames.update({frame: frame in changes.haystack for frame in changes.frames})
+        self.labelled.clear()
+        self.labelled.update(dict.fromkeys(changes.labelled, True))
+        self.needles.clear()
+        self.needles.update({record.needle_id: True for record in changes.records})
+        self.needles.update({shortlist.needle_id: True for shortlist in shortlists})
 
     async def _unsupported(self, scored: Scored) -> set[FrameId]:
         """Listed frames without evidence under the new models."""
@@ -153,5 +181,5 @@ class DetectorStages:
         for detector_category in sorted(scored.replaced):
             listed = self.allocator.listed(detector_category)
             needles = self.allocator.needles
-            frames |= await self._scorer.unsupported(detector_category, listed, needles)
+            frames |= await self.scorer.unsupported(detector_category, listed, needles)
         return frames

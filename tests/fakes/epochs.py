@@ -25,14 +25,14 @@ class InMemoryEpochStore:
         self._changes[key] = changes
         return True
 
-    async def changes(self, detector: DetectorId) -> Sequence[StateChanges]:
+    async def changes(self, detector: DetectorId, after: int = 0) -> Sequence[StateChanges]:
         found: list[StateChanges] = []
         for epoch in reversed(await self.of(detector)):
             changes = self._changes.get((detector, epoch.number))
-            if changes is None:
+            if changes is None or epoch.number <= after:
                 return []
             found.append(changes)
-            if changes.is_whole:
+            if changes.is_whole or epoch.number == after + 1 > 1:
                 return found[::-1]
         return []
 

@@ -597,6 +597,16 @@ async def test_changes_are_read_from_the_last_whole_ones(stores: Stores) -> None
     assert await epochs.changes(samples.DETECTOR) == [large, changes(5)]
 
 
+async def test_a_process_reads_the_changes_that_it_has_missed(stores: Stores) -> None:
+    epochs = stores.epochs
+    for number, item in enumerate((WHOLE, changes(2), changes(3)), start=1):
+        assert await epochs.close(samples.epoch(number), item)
+    assert await epochs.changes(samples.DETECTOR, 1) == [changes(2), changes(3)]
+    assert await epochs.changes(samples.DETECTOR, 3) == []
+    assert await epochs.close(samples.epoch(4), WHOLE)
+    assert await epochs.changes(samples.DETECTOR, 1) == [WHOLE]
+
+
 async def test_changes_that_were_recorded_twice_alike_are_there(stores: Stores) -> None:
     for expected in (True, False):
         assert await stores.epochs.close(samples.epoch(), WHOLE) is expected

@@ -45,8 +45,11 @@ class EpochStore(Protocol):
         """
         ...
 
-    async def changes(self, detector: DetectorId) -> Sequence[StateChanges]:
-        """All changes up to the last epoch, from the last whole ones; none if any is missing."""
+    async def changes(self, detector: DetectorId, after: int = 0) -> Sequence[StateChanges]:
+        """The changes of the epochs after a number, up to the last; none if any is missing.
+
+        They begin with whole ones where those suffice, and where `after` is 0.
+        """
         ...
 
     async def forget_changes(self) -> None:

@@ -1,6 +1,6 @@
 """Caches what the matches of reference and reannotated frames say of their regions."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
@@ -78,6 +78,11 @@ class MatchCache:
         A repeated match is among them, because a process that has just started knows of none.
         """
         return [match_ for match_ in matches if self._record(match_)]
+
+    async def follow(self, frames: Collection[FrameId]) -> None:
+        """Read the matches again of frames that another process was told of."""
+        if frames:
+            self.note(await self._store.load(frames))
 
     def forget_all(self) -> None:
         """Drop everything, so that it is read again."""

@@ -87,12 +87,14 @@ class MissScorer:
         matches: MatchCache,
         settings: Settings,
         changelog: Changelog,
+        *,
+        table: FrameTable | None = None,
     ) -> None:
         self._detector = detector
         self._store = frames
         self._matches = matches
-        self._table = FrameTable(detector, settings)
-        self._is_loaded = False
+        self._is_loaded = table is not None
+        self.table = table or FrameTable(detector, settings)
         self._fit_of_detector = changelog.table(MISS_FIT)
 
     @property
@@ -114,12 +116,12 @@ class MissScorer:
         del model_ids
         if not self._is_loaded:
             await self._load()
-        self._table.put(frames.values())
+        self.table.put(frames.values())
         modes = {of: modes for of, modes in queries.modes().items() if modes}
-        is_labelled = any(not self._table.is_listable(frame) for frame in frames)
+        is_labelled = any(not self.table.is_listable(frame) for frame in frames)
         is_new = (is_labelled or not frames) and await self._refit(refresh=not frames)
         replaces = is_new or any(queries.joined().values())
-        places = self._table.frames() if replaces else self._table.around(frames)
+        places = self.table.frames() if replaces else self.table.around(frames)
         candidates: Mapping[Key, list[ScoredCandidate]] = {}
         if self._fit is not None:
             candidates = await asyncio.to_thread(self._candidates, self._fit, places, queries)
@@ -131,6 +133,13 @@ class MissScorer:
             fits=self._fits(modes),
         )
 
+    async def follow(self, frames: Collection[FrameId]) -> None:
+        """Take note of frames that another process has scored."""
+        if self._is_loaded:
+            records = (await self._store.load(frames)).values()
+            facts = await asyncio.to_thread(lambda: [*map(FrameFacts.of, records)])
+            self.table.put(item for item in facts if item is not None)
+
     async def unsupported(self, *_: object) -> set[FrameId]:
         """No frame: what is expected on a frame has no bound below which it is refuted."""
         return set()
@@ -138,18 +147,18 @@ class MissScorer:
     async def _load(self) -> None:
         async for records in self._store.predicted(self._detector):
             facts = await asyncio.to_thread(lambda some: [*map(FrameFacts.of, some)], records)
-            self._table.put(item for item in facts if item is not None)
+            self.table.put(item for item in facts if item is not None)
             report_progress()
         self._is_loaded = True
 
     async def _refit(self, *, refresh: bool) -> bool:
         """Fit again if enough frames were annotated; returns whether the model is another."""
-        categories = sorted(self._table.categories)
+        categories = sorted(self.table.categories)
         labelled: dict[FrameId, dict[Category, int]] = defaultdict(dict)
         for category in categories:
             for match in await self._matches.of((self._detector, category)):
-                labelled[match.frame_id][category] = _missed(match, self._table.operating_score)
-        known = sorted(frame for frame in labelled if frame in self._table)[:_LABELLED_MAX]
+                labelled[match.frame_id][category] = _missed(match, self.table.operating_score)
+        known = sorted(frame for frame in labelled if frame in self.table)[:_LABELLED_MAX]
         before = self._fit
         if before is not None and not refresh and len(known) < _REFIT_GROWTH * before.frames:
             return False
@@ -176,15 +185,15 @@ class MissScorer:
 
     def _features(self, frames: Sequence[FrameId], categories: Sequence[Category]) -> FloatArray:
         """(F, C, K), computed with the neighbours along the drives."""
-        around = sorted(self._table.around(frames))
+        around = sorted(self.table.around(frames))
         rows = {frame: row for row, frame in enumerate(around)}
-        sums: FrameSums = self._table.sums(around, categories)
+        sums: FrameSums = self.table.sums(around, categories)
         return evidence(sums)[[rows[frame] for frame in frames]]
 
     def _candidates(
         self, fit: _Fit, frames: Collection[FrameId], queries: Queries
     ) -> dict[Key, list[ScoredCandidate]]:
-        listable = sorted(frame for frame in frames if self._table.is_listable(frame))
+        listable = sorted(frame for frame in frames if self.table.is_listable(frame))
         found: defaultdict[Key, list[ScoredCandidate]] = defaultdict(list)
         if not listable:
             return found
@@ -200,12 +209,12 @@ class MissScorer:
                 family = queries.exemplars((detector, category), mode).families[0]
                 key = logic.key_of((detector, category), mode)
                 for row, frame in enumerate(listable):
-                    region = self._table.surest_unshown(frame, category)
+                    region = self.table.surest_unshown(frame, category)
                     if region is not None:
                         found[key].append(
                             ScoredCandidate(
                                 region,
-                                self._table.context(frame),
+                                self.table.context(frame),
                                 float(total[row] * probability[row]),
                                 float(probability[row]),
                                 family,

@@ -161,6 +161,9 @@ class Scorer:
             fits={key: fit for item in found for key, fit in _fits(item, queries).items()},
         )
 
+    async def follow(self, frames: Collection[FrameId]) -> None:
+        """Nothing: what is known of frames is in the changelog."""
+
     async def unsupported(
         self,
         detector_category: DetectorCategory,

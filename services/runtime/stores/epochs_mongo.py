@@ -62,10 +62,11 @@ class MongoEpochStore:
                 await self._changes.delete_many(earlier)
         return True
 
-    async def changes(self, detector: DetectorId) -> Sequence[StateChanges]:
+    async def changes(self, detector: DetectorId, after: int = 0) -> Sequence[StateChanges]:
         found: list[StateChanges] = []
         with translated():
-            cursor = self._epochs.find({"detector": detector}, {"changes": 1, "is_whole": 1})
+            newer = {"detector": detector, "number": {"$gt": after}}
+            cursor = self._epochs.find(newer, {"number": 1, "changes": 1, "is_whole": 1})
             async for document in cursor.sort("number", -1):
                 names = document.get("changes", [])
                 parts = await self._changes.find({"_id": {"$in": names}}).sort("_id", 1).to_list()
@@ -73,7 +74,7 @@ class MongoEpochStore:
                     return []
                 content = b"".join(part["content"] for part in parts)
                 found.append(StateChanges(content, is_whole=document["is_whole"]))
-                if document["is_whole"]:
+                if document["is_whole"] or document["number"] == after + 1 > 1:
                     return found[::-1]
         return []
 

@@ -1,5 +1,6 @@
 """A process that takes over lists what the one before would have listed, byte for byte."""
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,9 +14,12 @@ from services.contracts.events import Event, ShortlistPublished, Split
 from services.contracts.identity import DriveId, FrameId, NeedleId
 from services.domain.ports.epochs import StateChanges
 from services.domain.shortlists import epochs
+from services.domain.shortlists.epochs import Epoch
 from services.retriever.allocation import detector_allocator
+from services.retriever.service import PublishShortlists
 from services.runtime.settings import Settings
 from tests import samples
+from tests.fakes.epochs import InMemoryEpochStore
 from tests.unit.retriever.test_epochs import delivered
 from tests.unit.retriever.test_service import World, found
 
@@ -81,9 +85,18 @@ class MortalWorld(World):
                 return
 
 
-async def story(seed: int, dies: Callable[[], bool], **settings: float | str) -> World:
-    """Ten epochs of needles, haystack frames, annotations and verdicts."""
-    world = MortalWorld(dies, shortlist_size=3, shortlist_budget=0.4, **settings)
+async def story(
+    seed: int, dies: Callable[[], bool], others: random.Random | None = None, processes: int = 1
+) -> World:
+    """Ten epochs of needles, haystack frames, annotations and verdicts.
+
+    Parameters
+    ----------
+    others : decides which of the processes closes an epoch, and the order of the events in it
+    """
+    early = 0.5 * (seed % 2)
+    world = MortalWorld(dies, shortlist_size=3, shortlist_budget=0.4, shortlist_early=early)
+    steps = [world.retriever() for _ in range(processes)]
     rng, corrected = random.Random(seed), set[str]()
     for number in range(10):
         events: list[Event] = []
@@ -102,9 +115,14 @@ async def story(seed: int, dies: Callable[[], bool], **settings: float | str) ->
         if listed and rng.random() < 0.5:
             corrected.add(frame := rng.choice(listed))
             events.append(await world.correct(frame, right=rng.random() < 0.5))
-        await world.survive(partial(delivered, world, events, number))
-        if rng.random() < 0.5:
-            await world.survive(world.settle)
+        settles = rng.random() < 0.5
+        for work in (partial(delivered, world, events, number), world.settle)[: 1 + settles]:
+            place = others.randrange(processes) if others else 0
+            world.step = steps[place]
+            if others:
+                others.shuffle(events)
+            await world.survive(work)
+            steps[place] = world.step
     return world
 
 
@@ -129,18 +147,87 @@ def never() -> bool:
     return False
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 async def test_killed_at_any_write_it_lists_the_same_in_the_same_epochs(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(epochs, "WINDOW", 3)
     monkeypatch.setattr(detector_allocator, "EARLY_EXAMPLES_MIN", 1)
-    early = 0.5 * (seed % 2)
     rng = random.Random(seed)
-    whole = await story(seed, never, shortlist_early=early)
-    killed = await story(seed, lambda: rng.random() < 0.1, shortlist_early=early)
+    whole = await story(seed, never)
+    killed = await story(seed, lambda: rng.random() < 0.1)
     assert published(killed) == published(whole)
     assert await killed.epochs.of(samples.DETECTOR) == await whole.epochs.of(samples.DETECTOR)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("processes", [2, 4])
+async def test_several_processes_list_what_one_would_in_the_same_epochs(
+    monkeypatch: pytest.MonkeyPatch, seed: int, processes: int
+) -> None:
+    monkeypatch.setattr(epochs, "WINDOW", 3)
+    monkeypatch.setattr(detector_allocator, "EARLY_EXAMPLES_MIN", 1)
+    rng = random.Random(seed)
+    one = await story(seed, never)
+    several = await story(seed, lambda: rng.random() < 0.03, random.Random(seed), processes)
+    assert published(several) == published(one)
+    assert await several.epochs.of(samples.DETECTOR) == await one.epochs.of(samples.DETECTOR)
+
+
+class CountedEpochStore(InMemoryEpochStore):
+    """Lets others run before it writes, and counts the epochs that another process had closed."""
+
+    overtaken = 0
+
+    async def close(self, epoch: Epoch, changes: StateChanges) -> bool:
+        await asyncio.sleep(0)
+        is_closed = await super().close(epoch, changes)
+        self.overtaken += not is_closed
+        return is_closed
+
+
+async def imported(seed: int, processes: int) -> tuple[World, int]:
+    """An import whose batches so many processes work on at once."""
+    world = World(shortlist_size=3, shortlist_budget=0.4, shortlist_early=0.0)
+    epochs_of_all = CountedEpochStore()
+    world.epochs = epochs_of_all  # type: ignore[assignment]  # it blocks nobody
+    steps = [world.retriever() for _ in range(processes)]
+    rng = random.Random(seed)
+    events: list[Event] = []
+    for number in range(12):
+        events.append(await found(world, f"needle{number}", rng.uniform(0.0, 1.5)))
+        for place in range(3):
+            name = f"{number}-{place}"
+            embedded = world.embed(f"hay{name}", rng.random(), drive=haystack_drive(name))
+            events.append(await embedded)
+        right = rng.random() < 0.5
+        events.append(await world.example(f"example{number}", rng.random(), right=right))
+    rng.shuffle(events)
+    parts = [events[start::processes] for start in range(processes)]
+    await asyncio.gather(*map(in_batches, steps, parts))
+    while await steps[0].settle():
+        pass
+    return world, epochs_of_all.overtaken
+
+
+async def in_batches(step: PublishShortlists, events: Sequence[Event]) -> None:
+    for start in range(0, len(events), 4):
+        await step.run(events[start : start + 4])
+
+
+async def test_several_processes_at_once_list_an_import_as_one_does() -> None:
+    overtaken = 0
+    for seed in range(2):
+        (one, _), (several, lost) = [await imported(seed, processes) for processes in (1, 3)]
+        first, second = [
+            {name: item.candidates for name, item in world.latest().items()}
+            for world in (one, several)
+        ]
+        assert first
+        assert first == second
+        published(several)
+        overtaken += lost
+    assert overtaken, "no process was overtaken, so this tests nothing"
 
 
 async def recorded(world: World) -> Sequence[StateChanges]:
