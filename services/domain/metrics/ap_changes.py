@@ -149,7 +149,7 @@ def _slices(
 ) -> list[SliceChange]:
     new, old = ([pair[side] for pair in pairs] for side in (0, 1))
     before, after = (
-        {part.tag: part for part in ranked_slices(samples, members, score)}
+        {p.tag: p for p in ranked_slices(samples, members, score) if p.and_tag is None}
         for samples in (old, new)
     )
     tags = sorted(before.keys() & after.keys())
