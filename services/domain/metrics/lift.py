@@ -130,11 +130,13 @@ class LiftPool:
         drawn_from = [self._strata[item] for item in set(listed.values()) & self._strata.keys()]
         pool = self._pooled()
         pool = pool[(pool["score"] >= self._operating_score) & np.isin(pool["stratum"], drawn_from)]
+        # In the order of the regions' digests, so that ties and the replicates are the same in
+        # whatever order the matches were put.
+        pool = np.sort(pool, order="region")
         listed_rows = _places(pool["region"], list(listed)) >= 0
         if not listed_rows.any():
             return None
-        _, stratum = np.unique(pool["stratum"], return_inverse=True)
-        frames, frame = np.unique(pool["frame"], return_inverse=True)
+        stratum, frame = _numbered(pool["stratum"]), _numbered(pool["frame"])
         wrong = pool["mode"] >= 0
         regions = _Pool(
             frame,
@@ -144,7 +146,7 @@ class LiftPool:
             lowest=_first(stratum, pool["score"], listed_rows),
             highest=_first(stratum, -pool["score"], listed_rows),
         )
-        return regions.lift(frames.size)
+        return regions.lift(int(frame.max()) + 1)
 
     def _pooled(self) -> NDArray[Any]:
         return np.concatenate([np.zeros(0, _REGION), *self._regions.values()])
@@ -153,6 +155,12 @@ class LiftPool:
 def _digest(region: RegionId) -> bytes:
     """16 bytes that stand for a region, the same in every process."""
     return blake2b(region.encode(), digest_size=16).digest()
+
+
+def _numbered(values: IntArray) -> IntArray:
+    """(N,) int64, the values' numbers in the order in which they first occur."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
 
 
 def _places(digests: NDArray[Any], regions: Sequence[RegionId]) -> IntArray:

@@ -159,3 +159,14 @@ def test_shortlists_drawn_at_random_have_an_interval_around_no_lift() -> None:
         assert value.over_random is not None
         covered += value.over_random.low <= 1 <= value.over_random.high
     assert covered >= 34
+
+
+def test_the_order_in_which_matches_are_read_changes_nothing() -> None:
+    rng = np.random.default_rng(1)
+    matches = [
+        match(f"f{i}", *((0.6, bool(rng.random() < 0.4)) for _ in range(3)), hour=i % 3)
+        for i in range(30)
+    ]
+    listed = [f"f{i}/1" for i in range(12)]
+
+    assert lift(matches, *listed) == lift(matches[::-1], *listed)
