@@ -46,6 +46,14 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         ),
     ),
     (
+        errors.DamagedBackup,
+        "Restore another backup of that folder: `gazeloop backup list` names them.",
+    ),
+    (
+        errors.UnfinishedRestore,
+        "Run the same `gazeloop restore` again: it goes on. Or empty the stores.",
+    ),
+    (
         errors.StoresNotMigrated,
         "Stop all services and run `gazeloop migrate`; it keeps the old documents.",
     ),

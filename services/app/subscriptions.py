@@ -1,7 +1,7 @@
 """The topics that each consumer group reads, for measuring its lag."""
 
 from services.annotation.webhooks.receivers import names_of, service_of
-from services.contracts.flow import CONSUMERS, READS, WEBHOOKS, group_of
+from services.contracts.flow import BRIDGE, CONSUMERS, LABEL_STUDIO, READS, WEBHOOKS, group_of
 from services.runtime.kafka.lag import Subscriptions
 from services.runtime.settings import Settings
 
@@ -15,3 +15,13 @@ def webhook_subscriptions(settings: Settings) -> Subscriptions:
     """Subscriptions of the webhook receivers' groups."""
     topics = [topic.name for topic in READS[WEBHOOKS]]
     return {group_of(service_of(name)): topics for name in names_of(settings)}
+
+
+def all_subscriptions(settings: Settings) -> Subscriptions:
+    """Subscriptions of every group: also of webhook receivers, and of tools that are set."""
+    tools = {}
+    if settings.label_studio_url:
+        tools[group_of(LABEL_STUDIO)] = [topic.name for topic in READS[LABEL_STUDIO]]
+    if settings.bridge_topic:
+        tools[group_of(BRIDGE)] = [settings.bridge_topic]
+    return {**SUBSCRIPTIONS, **webhook_subscriptions(settings), **tools}

@@ -153,6 +153,17 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "undo_command",
             "Take back what an import published, or what a detector version predicted.",
         ),
+        "backup": (
+            "backup_command",
+            "Back up the stores, images and offsets while services run: `gazeloop backup TO`.",
+        ),
+        "restore": (
+            "restore_command",
+            (
+                "Restore a backup to an empty data folder, or to the empty stores that the settings"
+                " name."
+            ),
+        ),
         "topics": ("topics_command", "Create or alter the topics of a real Kafka cluster."),
         "broker": (
             "broker_command",

@@ -27,6 +27,8 @@ GazeloopError
     ├── StoresNotMigrated      the stores are of an older version
     ├── StoresFromLater        the stores are of a newer version
     ├── NothingStored          a data folder that is to be read holds nothing
+    ├── DamagedBackup          a backup is incomplete, or its files were changed
+    ├── UnfinishedRestore      the stores hold a part of a backup
     ├── UnfitInt8              no 8-bit network, or not the one meant, or too far from exact
     └── TooManyDeadLetters     so many events in a row fail that the deployment must be wrong
 
@@ -169,6 +171,14 @@ class StoresFromLater(Fatal):
 
 class NothingStored(Fatal):
     """A data folder that is to be read holds nothing."""
+
+
+class DamagedBackup(Fatal):
+    """A backup is incomplete, or its files were changed."""
+
+
+class UnfinishedRestore(Fatal):
+    """The stores hold a part of a backup, because a restore was stopped."""
 
 
 class UnfitInt8(Fatal):

@@ -41,7 +41,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
 from services.runtime.stores.vectors_client import ClientVectorStore, translate
 from services.runtime.stores.vectors_edge import EdgeVectorStore
-from services.runtime.stores.vectors_edge_files import copy_edge
+from services.runtime.stores.vectors_edge_copy import copy_edge
 from services.runtime.stores.vectors_edge_names import EdgeNames
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.fakes.vectors import InMemoryVectors

@@ -14,7 +14,8 @@ from services.domain.ports.vectors import REGION_VECTORS, model_of
 from services.runtime.settings import Settings
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
 
-_FILE = "embedders.json"
+EMBEDDERS_FILE = "embedders.json"
+"""Its name in the data folder."""
 
 
 class MadeBy(BaseModel):
@@ -55,9 +56,9 @@ def note_embedder(settings: Settings, model: ModelId) -> None:
     if noted.get(model) == made:
         return
     settings.data.mkdir(parents=True, exist_ok=True)
-    draft = settings.data / f"{_FILE}.new"
+    draft = settings.data / f"{EMBEDDERS_FILE}.new"
     draft.write_bytes(_Noted.dump_json({**noted, model: made}, indent=2))
-    draft.replace(settings.data / _FILE)
+    draft.replace(settings.data / EMBEDDERS_FILE)
 
 
 def live_embedder(data: Path) -> dict[str, object]:
@@ -79,7 +80,7 @@ def live_embedder(data: Path) -> dict[str, object]:
 
 
 def _read(data: Path) -> dict[ModelId, MadeBy]:
-    file = data / _FILE
+    file = data / EMBEDDERS_FILE
     try:
         return _Noted.validate_json(file.read_bytes())
     except FileNotFoundError:

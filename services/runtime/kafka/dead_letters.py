@@ -4,31 +4,27 @@
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 
 from services.contracts.codec import decode
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
-from services.contracts.errors import BrokerUnavailable, Invalid
+from services.contracts.errors import Invalid
 from services.contracts.events import Event
 from services.contracts.topics import BY_NAME, DEAD_LETTERS
 from services.domain.dead_letters import UNSETTLED, Letter, LetterEvent, fold_letters
-from services.runtime.kafka.admin_connection import closed_on_error
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.delivery import OutgoingRecord
-from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
 from services.runtime.kafka.records import REPLAY_HEADER
+from services.runtime.kafka.topic_reading import values
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_POLL_MS = 500
 _REPLAY_BATCH = 200
 
 
@@ -145,13 +141,10 @@ def _changed(dead_letter: Letter, change: LetterChange, now: datetime) -> DeadLe
 
 
 def _events(broker: BrokerAddress, settings: Settings) -> Iterator[LetterEvent]:
-    try:
-        for value in _values(broker, settings):
-            event = _decoded(value)
-            if event is not None:
-                yield event
-    except KafkaError as exc:
-        raise BrokerUnavailable(f"{broker}: {type(exc).__name__}: {exc}") from exc
+    for value in values(broker, settings, DEAD_LETTERS):
+        event = _decoded(value)
+        if event is not None:
+            yield event
 
 
 def _decoded(value: bytes) -> LetterEvent | None:
@@ -174,30 +167,3 @@ def _original(dead_letter: Letter) -> OutgoingRecord:
             partitioned_by = decode(topic, value).partitioned_by()
     headers = ((REPLAY_HEADER, dead_letter.next_replay.encode()),)
     return OutgoingRecord(topic, key, value, partitioned_by, headers)
-
-
-def _values(broker: BrokerAddress, settings: Settings) -> Iterator[bytes]:
-    with closing(_consumer(broker, settings)) as consumer:
-        numbers = consumer.partitions_for_topic(DEAD_LETTERS.name) or ()
-        partitions = [TopicPartition(DEAD_LETTERS.name, number) for number in sorted(numbers)]
-        consumer.assign(partitions)
-        ends = consumer.end_offsets(partitions)
-        consumer.seek_to_beginning(*partitions)
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for records in consumer.poll(timeout_ms=_POLL_MS).values():
-                for record in records:
-                    yield record.value
-
-
-def _consumer(broker: BrokerAddress, settings: Settings) -> KafkaConsumer:
-    with closed_on_error() as network:
-        return KafkaConsumer(
-            **broker.client_options,
-            kafka_client=network,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
-            bootstrap_timeout_ms=int(settings.delivery_timeout_s * 1000),
-        )

@@ -4,7 +4,14 @@ from collections import defaultdict
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from services.contracts.identity import DetectorId, DriveId, FrameId, VehicleId
+from services.contracts.identity import (
+    DetectorId,
+    DriveId,
+    FrameHash,
+    FrameId,
+    VehicleId,
+    frame_hash,
+)
 from services.runtime.stores.mongo import Database, Document, beginning, translated
 
 
@@ -76,6 +83,23 @@ class MongoFrameIds:
             found = await self._revisions.find(owned, {"_id": 1}).to_list()
         published = {FrameId(item["_id"].removeprefix("owner ")) for item in found}
         return sorted({*published, *await self._found({"vehicle_id": vehicle_id})})
+
+    async def hashed(self, hashes: AbstractSet[FrameHash]) -> list[FrameId]:
+        """The frames with these hashes that are stored or in the ledger, ordered by id.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        found = set()
+        with translated():
+            async for document in self._frames.find({}, {"_id": 1}):
+                found.add(document["_id"])
+            # A subject is a kind, the frame's id, and what else it is about; ids have no blanks.
+            async for document in self._revisions.find({}, {"_id": 1}):
+                found.add(document["_id"].split(" ")[1])
+        return sorted(FrameId(name) for name in found if frame_hash(FrameId(name)) in hashes)
 
     async def shown(self, images: AbstractSet[str]) -> set[str]:
         """Those of these images, by their sha256, that some frame shows.

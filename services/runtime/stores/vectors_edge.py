@@ -32,11 +32,11 @@ from services.domain.ports.vectors import (
     best_first,
     is_settled,
 )
+from services.runtime.stores.vectors_edge_copy import writing_to
 from services.runtime.stores.vectors_edge_files import (
     create_collection,
     load_shard,
     vector_config,
-    writing_to,
 )
 from services.runtime.stores.vectors_edge_names import EdgeNames, synced
 

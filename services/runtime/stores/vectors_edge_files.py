@@ -1,11 +1,9 @@
 """A collection of Qdrant Edge as files: created, read and opened."""
 
-import fcntl
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
-from shutil import copyfile, rmtree
+from shutil import rmtree
 from typing import Any
 
 import orjson
@@ -17,42 +15,6 @@ from services.runtime.stores.vectors_edge_names import synced
 
 _OUT_OF_ROOM = re.compile(r"os error (12|23|24|28)\b")
 """Out of memory, open files or disk space, which damages nothing."""
-
-_WRITES = ".writes.lock"
-
-
-@contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Change files of Qdrant Edge's folder, while no other process copies them."""
-    with (folder / _WRITES).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        yield
-
-
-def copy_edge(folder: Path, to: Path) -> None:
-    """Copy Qdrant Edge's folder, whether or not a process has it open.
-
-    Its writes wait meanwhile, so the copy is what a crash at this moment would leave: every
-    acknowledged point is in it, in the engine's log at least, which is replayed when it opens.
-
-    Raises
-    ------
-    OSError
-        A file cannot be read, or the copy cannot be written.
-    """
-    to.mkdir(parents=True)
-    if not folder.is_dir():
-        return
-    with (folder / _WRITES).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for source in sorted(folder.rglob("*")):
-            target = to / source.relative_to(folder)
-            if source.is_dir():
-                target.mkdir(exist_ok=True)
-            elif source.name not in (_WRITES, ".lock"):
-                # The engine renames spare log files at any time; a missing one was a spare.
-                with suppress(FileNotFoundError):
-                    copyfile(source, target)
 
 
 def vector_config(path: Path) -> dict[str, Any]:

@@ -1,0 +1,243 @@
+"""Restores a backup into empty stores, on any machine."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from services.app.backup.folder import BackupFolder
+from services.app.backup.manifest import Manifest, indexed_fields
+from services.app.erasure.places import alone
+from services.app.parts import App, joined
+from services.contracts.codec import decode
+from services.contracts.errors import Invalid, InvalidSettings, StoresFromLater, StoresNotMigrated
+from services.contracts.events import FrameErased
+from services.contracts.identity import FrameHash, FrameId, frame_hash
+from services.contracts.topics import FRAMES
+from services.domain.ports.blobs import BlobStore
+from services.domain.ports.erasure import ErasureRequest
+from services.domain.ports.vectors import VectorStore
+from services.runtime.clock import Clock
+from services.runtime.embedded import stack
+from services.runtime.embedded.embedders import EMBEDDERS_FILE
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.group_offsets import set_offsets
+from services.runtime.kafka.topic_admin import broker_identity
+from services.runtime.kafka.topic_reading import values
+from services.runtime.settings import Settings
+from services.runtime.stores.mongo import translated
+from services.runtime.stores.mongo_dump import add_missing, collections_to_keep, load
+from services.runtime.stores.restore_mark import mark_restore, restore_under_way, unmark_restore
+from services.runtime.stores.store_version import STORE_VERSION
+from services.runtime.stores.tombstones_mongo import TOMBSTONES
+from services.runtime.stores.vector_files import load_points
+from services.runtime.stores.vectors_open import open_vector_store
+
+_APPENDED: Final = (TOMBSTONES, "audit")
+"""Collections that later backups complete: nothing that was erased or noted is undone."""
+_OF_OPENING: Final = frozenset({"schemas"})
+"""Collections in which opening the stores writes."""
+_COPIED_AT_ONCE: Final = 8
+
+OnStage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did.
+
+    Attributes
+    ----------
+    goes_on : whether this broker has the log that the backup's offsets are of
+    erased : restored frames that had been erased since, and so were erased again
+    """
+
+    manifest: Manifest
+    goes_on: bool
+    erased: int
+
+
+@asynccontextmanager
+async def restoring(settings: Settings) -> AsyncIterator["Restoring"]:
+    """Open the stores that a backup is to be restored to, while no service uses them.
+
+    Raises
+    ------
+    InvalidSettings
+        `gazeloop up` runs on the data folder, or another process has its vectors open.
+    Transient
+        A store or the broker does not answer.
+    """
+    if await asyncio.to_thread(stack.running, settings) is not None:
+        raise InvalidSettings(f"`gazeloop up` runs on {settings.data}: stop it first")
+    vectors = open_vector_store(settings)
+    try:
+        async with joined(settings) as app:
+            yield Restoring(app, vectors)
+    finally:
+        await vectors.close()
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """Opened stores, and how a backup gets into them."""
+
+    app: App
+    vectors: VectorStore
+
+    async def restore(
+        self, folder: BackupFolder, manifest: Manifest, clock: Clock, on_stage: OnStage
+    ) -> Restored:
+        """Restore a backup; after an interruption, the same call goes on.
+
+        Raises
+        ------
+        InvalidSettings
+            The stores are not empty, or a service runs.
+        DamagedBackup, MissingImage
+            The backup is damaged.
+        StoresNotMigrated, StoresFromLater
+            The backup is of another version of the stores.
+        Transient
+            A store or the broker does not answer.
+        """
+        database = self.app.stores.database
+        _refuse_other_version(manifest)
+        on_stage("checking the backup's files")
+        await asyncio.to_thread(folder.check_files, manifest)
+        await self._refuse_others(manifest)
+        await mark_restore(database, manifest.name)
+        # Services would refuse to start from here on; offsets first, because they can be refused.
+        goes_on = await asyncio.to_thread(self._go_on, manifest)
+        on_stage("images")
+        await self._put_images(folder, manifest)
+        on_stage("vectors")
+        await self._put_vectors(folder, manifest)
+        on_stage("documents")
+        for name, path in manifest.collections.items():
+            await load(database, name, folder.file(manifest, path))
+        await asyncio.to_thread(self._put_embedders, folder, manifest)
+        on_stage("erased frames")
+        erased = await self._erase_again(folder, manifest, clock, goes_on=goes_on)
+        await unmark_restore(database)
+        return Restored(manifest, goes_on, erased)
+
+    async def _refuse_others(self, manifest: Manifest) -> None:
+        """Refuse stores that hold anything but a part of this very backup."""
+        database = self.app.stores.database
+        under_way = await restore_under_way(database)
+        if under_way == manifest.name:
+            return
+        if under_way is not None:
+            raise InvalidSettings(
+                f"the backup {under_way} is restored in part: finish it with `--backup"
+                f" {under_way}`, or empty the stores"
+            )
+        for name in await collections_to_keep(database):
+            with translated():
+                held = name not in _OF_OPENING and await database[name].find_one({}, {"_id": 1})
+            if held:
+                raise InvalidSettings(
+                    f"the database {database.name} is not empty ({name}): restore to an empty data"
+                    " folder, or to a database without collections"
+                )
+
+    def _go_on(self, manifest: Manifest) -> bool:
+        """Set the groups' offsets to the cut, if this is the broker that they are of."""
+        settings = self.app.settings
+        broker = BrokerAddress.of(settings)
+        if broker_identity(broker, settings) != manifest.cut.cluster:
+            return False
+        set_offsets(broker, settings, manifest.cut.partitions())
+        return True
+
+    async def _put_images(self, folder: BackupFolder, manifest: Manifest) -> None:
+        blobs = self.app.stores.blobs
+        held = set(await asyncio.to_thread(lambda: list(blobs.uris())))
+        missing = [uri for uri in folder.image_uris(manifest) if uri not in held]
+        for first in range(0, len(missing), _COPIED_AT_ONCE):
+            some = missing[first : first + _COPIED_AT_ONCE]
+            await asyncio.gather(
+                *(asyncio.to_thread(_copy, folder.images, blobs, uri) for uri in some)
+            )
+
+    async def _put_vectors(self, folder: BackupFolder, manifest: Manifest) -> None:
+        for name, kept in manifest.vectors.items():
+            keywords, numbers = indexed_fields(name)
+            await self.vectors.ensure(name, kept.dimension, keywords=keywords, numbers=numbers)
+            await load_points(self.vectors, name, folder.file(manifest, kept.file))
+        if manifest.aliases:
+            await self.vectors.alias(manifest.aliases)
+
+    def _put_embedders(self, folder: BackupFolder, manifest: Manifest) -> None:
+        if EMBEDDERS_FILE in manifest.files:
+            content = folder.file(manifest, EMBEDDERS_FILE).read_bytes()
+            (self.app.settings.data / EMBEDDERS_FILE).write_bytes(content)
+
+    async def _erase_again(
+        self, folder: BackupFolder, manifest: Manifest, clock: Clock, *, goes_on: bool
+    ) -> int:
+        """Erase what was erased after the backup; returns the number of frames."""
+        stores = self.app.stores
+        for name in folder.names():
+            other = folder.manifest(name)
+            for collection in _APPENDED:
+                if other.name > manifest.name and collection in other.collections:
+                    path = folder.file(other, other.collections[collection])
+                    await add_missing(stores.database, collection, path)
+        requests = await asyncio.to_thread(self._erased_since, manifest) if goes_on else {}
+        with translated():
+            async for document in stores.database[TOMBSTONES].find():
+                facts = (document["requested_by"], document["reason"])
+                requests[document["_id"]] = facts
+        frames = await stores.frame_ids.hashed(requests.keys()) if requests else []
+        eraser = alone(stores, self.app.outbox, self.vectors, self.app.settings, clock)
+        for (by, reason), ids in _by_request(frames, requests).items():
+            await eraser.erase(ids, ErasureRequest(by, reason, clock.now()))
+        await eraser.sweep()
+        return len(frames)
+
+    def _erased_since(self, manifest: Manifest) -> dict[FrameHash, tuple[str, str]]:
+        """Who asked for the erasures that the broker's log has after the cut, and why."""
+        settings, mark = self.app.settings, FrameErased.__name__.encode()
+        since = manifest.cut.first_of(FRAMES.name)
+        found: dict[FrameHash, tuple[str, str]] = {}
+        for value in values(BrokerAddress.of(settings), settings, FRAMES, since):
+            if mark in value:
+                event = _erasure(value)
+                if event is not None:
+                    found[event.frame_hash] = (event.requested_by, event.reason)
+        return found
+
+
+def _refuse_other_version(manifest: Manifest) -> None:
+    if manifest.stores == STORE_VERSION:
+        return
+    error = StoresFromLater if manifest.stores > STORE_VERSION else StoresNotMigrated
+    raise error(
+        f"the backup is of version {manifest.stores} of the stores, and this Gazeloop uses version"
+        f" {STORE_VERSION}: restore it with Gazeloop {manifest.gazeloop}"
+    )
+
+
+def _copy(source: BlobStore, to: BlobStore, uri: str) -> None:
+    to.put(source.get(uri))
+
+
+def _erasure(value: bytes) -> FrameErased | None:
+    try:
+        event = decode(FRAMES.name, value)
+    except Invalid:
+        return None
+    return event if isinstance(event, FrameErased) else None
+
+
+def _by_request(
+    frames: list[FrameId], requests: Mapping[FrameHash, tuple[str, str]]
+) -> Mapping[tuple[str, str], list[FrameId]]:
+    grouped: defaultdict[tuple[str, str], list[FrameId]] = defaultdict(list)
+    for frame_id in frames:
+        grouped[requests[frame_hash(frame_id)]].append(frame_id)
+    return grouped

@@ -1,0 +1,98 @@
+"""What `gazeloop backup` does."""
+
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from services.app.backup.folder import BackupFolder
+from services.app.backup.making import back_up
+from services.app.backup.manifest import Manifest
+from services.app.backup.verifying import verify as verified
+from services.app.parts import joined
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.cli.logs import log_to_file
+from services.contracts.errors import DamagedBackup
+from services.runtime.clock import SystemClock
+
+_NAMED = 3
+
+
+def create(ctx: typer.Context, to: Path, *, keep: int) -> None:
+    """Run `gazeloop backup create`."""
+    context = shared(ctx)
+    folder = BackupFolder(to)
+    manifest = run(
+        lambda: _create(context, folder),
+        interrupted="No backup was made; run it again: images that were copied are not copied"
+        " again.",
+    )
+    out = console()
+    out.print(f"{_line(manifest)}", highlight=False)
+    if manifest.unreadable_images:
+        some = ", ".join(manifest.unreadable_images[:_NAMED])
+        out.print(
+            f"[yellow]{len(manifest.unreadable_images):,} images are missing from the blob store,"
+            f" or are not what was stored:[/] {some}",
+            highlight=False,
+        )
+    if manifest.cut.backlog:
+        out.print(
+            f"{manifest.cut.backlog:,} records were not processed yet; only the broker has them.",
+            highlight=False,
+        )
+    if keep:
+        gone = folder.keep(keep)
+        out.print(f"kept the newest {keep}; deleted {gone:,} images of older ones", highlight=False)
+
+
+async def _create(context: Context, folder: BackupFolder) -> Manifest:
+    settings = context.stored()
+    log_to_file(settings, "backup")
+    async with joined(settings) as app:
+        return await back_up(app, folder, SystemClock(), _show)
+
+
+def list_backups(ctx: typer.Context, to: Path) -> None:
+    """Run `gazeloop backup list`."""
+    del ctx
+    folder = BackupFolder(to)
+    table = Table(box=None, header_style="dim")
+    for column in ("backup", "documents", "vectors", "images", "not processed"):
+        table.add_column(column, justify="left" if column == "backup" else "right")
+    for name in folder.names():
+        manifest = folder.manifest(name)
+        table.add_row(
+            name,
+            f"{_documents(manifest):,}",
+            f"{len(manifest.vectors):,} collections",
+            f"{manifest.images:,}",
+            f"{manifest.cut.backlog:,}",
+        )
+    console().print(table if table.row_count else f"{to} holds no backup", highlight=False)
+
+
+def verify(ctx: typer.Context, to: Path, *, name: str) -> None:
+    """Run `gazeloop backup verify`."""
+    del ctx
+    done = run(lambda: verified(BackupFolder(to), name), interrupted="Nothing was changed.")
+    if done.damaged:
+        some = ", ".join(done.damaged[:_NAMED])
+        raise DamagedBackup(
+            f"{len(done.damaged):,} images of the backup {done.manifest.name} are missing or"
+            f" damaged: {some}"
+        )
+    console().print(f"{_line(done.manifest)}: every file and image is sound", highlight=False)
+
+
+def _line(manifest: Manifest) -> str:
+    return f"{manifest.name}: {_documents(manifest):,} documents, {manifest.images:,} images"
+
+
+def _documents(manifest: Manifest) -> int:
+    return sum(manifest.files[path].documents for path in manifest.collections.values())
+
+
+def _show(stage: str) -> None:
+    console(stderr=True).print(stage, highlight=False)

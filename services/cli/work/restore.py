@@ -1,0 +1,53 @@
+"""What `gazeloop restore` does."""
+
+from pathlib import Path
+
+import typer
+
+from services.app.backup.folder import BackupFolder
+from services.app.backup.restoring import Restored, restoring
+from services.cli.console import console
+from services.cli.context import Context, run, shared
+from services.cli.logs import log_to_file
+from services.runtime.clock import SystemClock
+from services.runtime.settings import Settings
+
+
+def restore(ctx: typer.Context, source: Path, *, name: str) -> None:
+    """Run `gazeloop restore`."""
+    context = shared(ctx)
+    done = run(
+        lambda: _restore(context, BackupFolder(source), name),
+        interrupted="Run the same command again: it goes on. No service starts before.",
+    )
+    _print(done, context.settings())
+
+
+async def _restore(context: Context, folder: BackupFolder, name: str) -> Restored:
+    manifest = folder.manifest(name)
+    settings = context.settings()
+    log_to_file(settings, "restore")
+    async with restoring(settings) as stores:
+        return await stores.restore(folder, manifest, SystemClock(), _show)
+
+
+def _show(stage: str) -> None:
+    console(stderr=True).print(stage, highlight=False)
+
+
+def _print(done: Restored, settings: Settings) -> None:
+    out = console()
+    cut = done.manifest.cut
+    out.print(f"restored {done.manifest.name}", highlight=False)
+    if done.erased:
+        out.print(f"{done.erased:,} frames were erased since, and are again", highlight=False)
+    if done.goes_on:
+        out.print("services go on from the backup's offsets", highlight=False)
+    else:
+        out.print(
+            f"[yellow]This is another broker than the backup's.[/] {cut.backlog:,} records were not"
+            " processed yet, and what came later is not in the backup: publish it again.",
+            highlight=False,
+        )
+    for setting, (before, now) in done.manifest.differing(settings).items():
+        out.print(f"[yellow]{setting} was {before}, and is {now} here[/]", highlight=False)

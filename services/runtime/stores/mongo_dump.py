@@ -1,0 +1,116 @@
+"""Reads whole collections of MongoDB into files, and writes them back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final, cast
+
+from pymongo import InsertOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import OperationFailure
+
+from services.runtime.stores.bson_files import RAW, BsonWriter, read_documents
+from services.runtime.stores.mongo import Database, Document, insert_new, translated
+
+_AT_ONCE: Final = 500
+_OF_PROCESSES: Final = frozenset(
+    {"doctor", "leases", "migration", "review_keys", "review_sessions", "stores"}
+)
+"""Collections that only processes need which run now: they mean nothing elsewhere."""
+
+
+async def collections_to_keep(database: Database) -> list[str]:
+    """The collections that a backup has, by name.
+
+    Raises
+    ------
+    StoreUnavailable
+        MongoDB does not answer.
+    """
+    with translated():
+        there = await database.list_collection_names()
+    return sorted(name for name in there if name not in _OF_PROCESSES and "." not in name)
+
+
+_PASSED: Final = frozenset({239, 246})
+"""SnapshotTooOld, SnapshotUnavailable."""
+
+
+class MomentPassedError(Exception):
+    """MongoDB no longer has the moment of a session; by default, it keeps five minutes."""
+
+
+@asynccontextmanager
+async def one_moment(database: Database) -> AsyncIterator[AsyncClientSession | None]:
+    """A session whose reads all see the same moment; None where MongoDB is no replica set."""
+    with translated():
+        hello = await database.client.admin.command("hello")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        yield None
+        return
+    async with database.client.start_session(snapshot=True) as session:
+        yield session
+
+
+async def dump(
+    database: Database, name: str, path: Path, session: AsyncClientSession | None
+) -> BsonWriter:
+    """Write a collection's documents to a file, in the order of their ids.
+
+    Raises
+    ------
+    StoreUnavailable
+        MongoDB does not answer.
+    MomentPassedError
+        The session is older than MongoDB's history.
+    OSError
+        The file cannot be written.
+    """
+    collection = database.get_collection(name, codec_options=RAW)
+    with BsonWriter(path) as file, translated(), _passing():
+        found = collection.find({}, session=session).sort("_id", 1)
+        while some := await found.to_list(_AT_ONCE):
+            await asyncio.to_thread(file.write, some)
+    return file
+
+
+@contextmanager
+def _passing() -> Iterator[None]:
+    try:
+        yield
+    except OperationFailure as exc:
+        if exc.code not in _PASSED:
+            raise
+        raise MomentPassedError(str(exc)) from exc
+
+
+async def load(database: Database, name: str, path: Path) -> None:
+    """Replace a collection's documents by those of a file; its indexes stay.
+
+    Raises
+    ------
+    StoreUnavailable
+        MongoDB does not answer.
+    DamagedBackup
+        The file cannot be read.
+    """
+    with translated():
+        await database[name].delete_many({})
+        for some in read_documents(path, _AT_ONCE):
+            inserts = [InsertOne(cast("Document", item)) for item in some]
+            await database[name].bulk_write(inserts, ordered=False)
+
+
+async def add_missing(database: Database, name: str, path: Path) -> None:
+    """Insert those documents of a file whose `_id` the collection lacks.
+
+    Raises
+    ------
+    StoreUnavailable
+        MongoDB does not answer.
+    DamagedBackup
+        The file cannot be read.
+    """
+    for some in read_documents(path, _AT_ONCE):
+        await insert_new(database[name], [dict(item) for item in some])
