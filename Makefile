@@ -58,7 +58,13 @@ check: lint ## lint and unit tests
 	@.interop/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/interop.txt
 	@touch $@
 
-tools: .interop/stamp ## fetch what tests need: tools for deploy/ and k8s/, Label Studio, a browser, what reads our exports
+.fiftyone/stamp: requirements/fiftyone.txt
+	@test -x .fiftyone/bin/python || $(PYTHON) -m venv .fiftyone
+	@echo "Installing FiftyOne into .fiftyone (1 GB, once)"
+	@.fiftyone/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/fiftyone.txt
+	@touch $@
+
+tools: .interop/stamp .fiftyone/stamp ## fetch what tests need: tools for deploy/ and k8s/, Label Studio, a browser, what reads our exports
 	@deploy/tools.sh
 	@if command -v chromium >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -119,6 +125,7 @@ lock: ## resolve the lock files again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/mutants.in -o requirements/mutants.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/interop.in -o requirements/interop.txt
+	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/fiftyone.in -o requirements/fiftyone.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/docs.in -o requirements/docs.txt
 	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/label-studio.in -o requirements/label-studio.txt
 

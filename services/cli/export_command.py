@@ -20,10 +20,13 @@ To = Annotated[
     ),
 ]
 Form = Annotated[
-    Literal["coco", "voc", "yolo", "cvat", "label-studio", "datumaro", "csv", "parquet"],
+    Literal[
+        "coco", "voc", "yolo", "cvat", "label-studio", "datumaro", "csv", "parquet", "fiftyone"
+    ],
     typer.Option(
         "--format",
-        help="What is written; csv and parquet are tables of everything.",
+        help="What is written; csv and parquet are tables of everything, fiftyone is a data set of"
+        " everything.",
         show_default=False,
     ),
 ]
@@ -35,6 +38,7 @@ Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
     epilog=example(
         "export --format cvat --to to-cvat --what shortlisted --images --proposals",
         "export --format parquet --to tables",
+        "export --format fiftyone --to to-fiftyone",
     ),
 )
 @with_option_groups
@@ -60,7 +64,8 @@ def export(
     Every format returns the same boxes if they come back unchanged.
 
     `csv` and `parquet` write frames, detections with their matches, needles, shortlists, verdicts,
-    and the figures over time; they take no filter.
+    and the figures over time; they take no filter. `fiftyone` writes all images with predictions,
+    ground truth, needles and vectors, and `load.py`, which makes a FiftyOne data set of them.
     """
 
 

@@ -12,6 +12,7 @@ import typer
 from services.annotation import exporting
 from services.annotation.export_choice import What
 from services.annotation.exporting import Written
+from services.annotation.fiftyone_export import FiftyOneCounts, FiftyOneExport
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.annotation.stores.opening import open_annotation_stores
 from services.annotation.tables import write_tables
@@ -26,12 +27,15 @@ from services.formats.writers.format_names import Format
 from services.formats.writers.tables import TableFormat
 from services.runtime.clock import SystemClock
 from services.runtime.stores.opening import Stores
+from services.runtime.stores.vectors_open import open_vector_store
 
 
 def export(
     ctx: typer.Context,
     *,
-    form: Literal["coco", "voc", "yolo", "cvat", "label-studio", "datumaro", "csv", "parquet"],
+    form: Literal[
+        "coco", "voc", "yolo", "cvat", "label-studio", "datumaro", "csv", "parquet", "fiftyone"
+    ],
     to: Path,
     what: What,
     needles: NeedleOptions,
@@ -43,6 +47,10 @@ def export(
     if form in {"csv", "parquet"}:
         _refuse_filters(ctx, form)
         _export_tables(context, TableFormat(form), to)
+        return
+    if form == "fiftyone":
+        _refuse_filters(ctx, form)
+        _export_fiftyone(context, to)
         return
     wanted = needles.filter()
     written = run(
@@ -104,6 +112,37 @@ async def _tables(context: Context, form: TableFormat, to: Path) -> Mapping[str,
             )
         await _note(stack.stores, to, form=form.value, rows=sum(rows.values()))
         return rows
+
+
+def _export_fiftyone(context: Context, to: Path) -> None:
+    counts = run(
+        lambda: _fiftyone(context, to),
+        interrupted="The folder is not complete; remove it and start again.",
+    )
+    out = console()
+    out.print(
+        f"{counts.frames:,} frames, {counts.regions_with_vector:,} detections with a vector, in"
+        f" {to}\nWhere FiftyOne is installed: python {to / 'load.py'}",
+        highlight=False,
+    )
+    if counts.unreadable:
+        out.print(f"[yellow]left out:[/] {counts.unreadable:,} unreadable images", highlight=False)
+
+
+async def _fiftyone(context: Context, to: Path) -> FiftyOneCounts:
+    settings = context.stored()
+    log_to_file(settings, "export")
+    vectors = open_vector_store(settings)
+    try:
+        async with joined(settings) as stack:
+            with console(stderr=True).status("reading") as status:
+                stores = await open_annotation_stores(stack.stores)
+                export = FiftyOneExport(stores, vectors, settings.split_rule, to)
+                counts = await export.write(lambda done: status.update(f"{done:,} frames"))
+            await _note(stack.stores, to, form="fiftyone", frames=counts.frames)
+            return counts
+    finally:
+        await vectors.close()
 
 
 async def _export(

@@ -1,6 +1,7 @@
 """The tables of an export, from real stores, read by the standard library and by Arrow."""
 
 import csv
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import PAGE, values
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs/tables.md"
+NOTEBOOK = DOCUMENTATION.with_name("examples") / "tables.ipynb"
 AT = datetime(2026, 5, 4, 10, tzinfo=UTC)
 
 
@@ -84,7 +86,7 @@ async def test_both_formats_hold_what_the_stores_do(ana: Browser, tmp_path: Path
     }
 
 
-async def test_the_example_of_the_documentation_runs(
+async def test_the_example_and_the_notebook_of_the_documentation_run(
     ana: Browser,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -98,6 +100,13 @@ async def test_the_example_of_the_documentation_runs(
     exec(example, {})
 
     assert "accept" in capsys.readouterr().out
+    notebook: dict[str, Any] = {}
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    for source in code:
+        exec(compile(source, str(NOTEBOOK), "exec"), notebook)
+    assert set(notebook["tables"]) == {table.name for table in TABLES}
+    assert notebook["listed"].num_rows > 0
 
 
 async def test_a_folder_that_is_not_empty_is_left_alone(ana: Browser, tmp_path: Path) -> None:

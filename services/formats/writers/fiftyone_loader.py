@@ -1,0 +1,120 @@
+"""Build a FiftyOne data set of the folder that this file lies in: `python load.py [NAME]`.
+
+Written by `gazeloop export --format fiftyone`; needs FiftyOne, and nothing of Gazeloop. The data
+set has `ground_truth` and a field of detections per detector version. Needles have the tag `needle`
+and their error type. Gazeloop's vectors are the brain runs `frames` and, per detector, `regions_…`.
+"""
+
+import json
+import re
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.brain as fob
+import numpy as np
+from fiftyone import ViewField
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def main(name: str = FOLDER.name) -> None:
+    """Create the data set, or replace the one of the same name, and keep it in FiftyOne."""
+    lines = (FOLDER / "samples.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    detectors = sorted({detector for record in records for detector in record["predictions"]})
+    fields = {detector: re.sub(r"\W", "_", detector) for detector in detectors}
+    dataset = fo.Dataset(name, overwrite=True, persistent=True)
+    dataset.add_samples([sample_of(record, fields) for record in records])
+    ids = dict(zip((record["frame_id"] for record in records), dataset.values("id"), strict=True))
+    add_frame_vectors(dataset, records, ids)
+    add_region_vectors(dataset, records, ids, fields)
+    runs = ", ".join(dataset.list_brain_runs())
+    sys.stdout.write(
+        f"{name}: {len(dataset)} samples; brain runs: {runs}\n"
+        f'Look at it: fiftyone app launch "{name}"\n'
+    )
+
+
+def sample_of(record: dict[str, Any], fields: dict[str, str]) -> fo.Sample:
+    """One frame."""
+    sample = fo.Sample(
+        filepath=str(FOLDER / record["file"]),
+        tags=record["tags"],
+        frame_id=record["frame_id"],
+        vehicle_id=record["vehicle_id"],
+        drive_id=record["drive_id"],
+        captured_at=datetime.fromisoformat(record["captured_at"]),
+    )
+    if record["location"]:
+        sample["location"] = fo.GeoLocation(point=record["location"])
+    for key, value in record["frame_tags"].items():
+        sample[f"tag_{key}"] = value
+    if record["ground_truth"] is not None:
+        sample["ground_truth"] = detections(record["ground_truth"])
+    for detector, labels in record["predictions"].items():
+        sample[fields[detector]] = detections(labels)
+    return sample
+
+
+def detections(labels: list[dict[str, Any]]) -> fo.Detections:
+    """Labels of one field of one frame."""
+    made = []
+    for label in labels:
+        given = {key: value for key, value in label.items() if key != "dimension"}
+        made.append(fo.Detection(**given, has_vector=label.get("dimension") is not None))
+    return fo.Detections(detections=made)
+
+
+def add_frame_vectors(
+    dataset: fo.Dataset, records: list[dict[str, Any]], ids: dict[str, str]
+) -> None:
+    """The brain run `frames`, of all frames that have a vector."""
+    embedded = [record for record in records if record["dimension"]]
+    if embedded:
+        rows = vectors("frames.f32", embedded[0]["dimension"])
+        names = [ids[record["frame_id"]] for record in embedded]
+        found = dict(zip(names, rows, strict=True))
+        fob.compute_similarity(dataset.select(names), embeddings=found, brain_key="frames")
+
+
+def add_region_vectors(
+    dataset: fo.Dataset,
+    records: list[dict[str, Any]],
+    ids: dict[str, str],
+    fields: dict[str, str],
+) -> None:
+    """A brain run per detector, of its detections that have a vector."""
+    dimensions = [
+        label["dimension"]
+        for record in records
+        for labels in record["predictions"].values()
+        for label in labels
+        if label["dimension"]
+    ]
+    if not dimensions:
+        return
+    rows = iter(vectors("regions.f32", dimensions[0]))
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        for detector, labels in record["predictions"].items():
+            some = [next(rows) for label in labels if label["dimension"]]
+            if some:
+                found.setdefault(detector, {})[ids[record["frame_id"]]] = np.array(some)
+    for detector, embeddings in found.items():
+        field = fields[detector]
+        view = dataset.select(list(embeddings)).filter_labels(field, ViewField("has_vector"))
+        fob.compute_similarity(
+            view, patches_field=field, embeddings=embeddings, brain_key=f"regions_{field}"
+        )
+
+
+def vectors(file: str, dimension: int) -> Any:
+    """The rows of a file, (N, dimension) float32."""
+    return np.fromfile(FOLDER / file, "<f4").reshape(-1, dimension)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
