@@ -170,9 +170,21 @@ OptionalManifest = Annotated[
 ]
 
 
+TagsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--tags",
+        help="CSV file with tags of the images: a column `file_name`, and one per key.",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class DetectionOptions:
-    """A detector's results on a data set, and the data set's name.
+    """A detector's results on a data set, its images' tags, and the data set's name.
 
     Raises
     ------
@@ -186,6 +198,7 @@ class DetectionOptions:
     detector: DetectorName = None
     iou_type: IouTypeOption = "bbox"
     categories: CategoriesFile = None
+    tags: TagsFile = None
     name: Name = None
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest
 from services.formats.readers.via import read_via
 from services.formats.readers.voc import read_voc
+from services.formats.tag_files import read_tag_file, with_tags
 from services.ground_truth.category_changes import CategoryChange
 
 Opener = Callable[[], Dataset]
@@ -44,7 +45,7 @@ def images_opener(
         dataset=detections.name,
         output_of=partial(output_of, detections),
     )
-    return _mapped(read, detections)
+    return _completed(read, detections)
 
 
 def opener_of(read: Callable[..., Dataset], manifest: Path | None, *says: str) -> Opener:
@@ -74,7 +75,7 @@ def coco_opener(
 ) -> Opener:
     """A function that opens a COCO data set."""
     read = _reader(detections, read_coco, ground_truth, images)
-    return _mapped(opener_of(read, manifest, "area", "crowd", "ignore", "mask"), detections)
+    return _completed(opener_of(read, manifest, "area", "crowd", "ignore", "mask"), detections)
 
 
 def voc_opener(
@@ -85,7 +86,7 @@ def voc_opener(
 ) -> Opener:
     """A function that opens a VOC data set."""
     read = _reader(detections, read_voc, annotations, images)
-    return _mapped(opener_of(read, manifest, "crowd", "ignore"), detections)
+    return _completed(opener_of(read, manifest, "crowd", "ignore"), detections)
 
 
 def via_opener(
@@ -99,11 +100,20 @@ def via_opener(
     """A function that opens a VIA data set."""
     read = _reader(detections, read_via, annotations, images)
     read = partial(read, category_attribute=category_attribute)
-    return _mapped(opener_of(read, manifest, "area", "mask"), detections)
+    return _completed(opener_of(read, manifest, "area", "mask"), detections)
+
+
+def _completed(opener: Opener, detections: DetectionOptions) -> Opener:
+    """The opener of a data set with the map of categories and the tags that the options name."""
+    return _mapped(_tagged(opener, detections), detections)
+
+
+def _tagged(opener: Opener, detections: DetectionOptions) -> Opener:
+    file = detections.tags
+    return opener if file is None else lambda: with_tags(opener(), read_tag_file(file))
 
 
 def _mapped(opener: Opener, detections: DetectionOptions) -> Opener:
-    """The opener of a data set with the map of categories that the options name."""
     file, made_by = detections.categories, detections.made_by()
     if file is None or made_by is None:
         return opener
