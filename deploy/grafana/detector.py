@@ -272,5 +272,42 @@ DETECTOR = Board(
                 ),
             ),
         ),
+        Row(
+            "Slices",
+            (
+                Chart(
+                    16,
+                    "mAP of slices",
+                    "Frames with one tag or two, those where the detector is worst compared with"
+                    " all other frames.",
+                    "percentunit",
+                    (
+                        Query(
+                            "max by (detector, slice)"
+                            f' (gazeloop_slice_map{{{CHOSEN}, bound="value"}})'
+                            f" {or_none('detector')}",
+                            "{{detector}} {{slice}}",
+                        ),
+                    ),
+                    width=12,
+                ),
+                Chart(
+                    17,
+                    "Slices that are worse",
+                    "Their mAP, precision or recall is significantly lower, at 5% after Holm's"
+                    " correction.",
+                    "short",
+                    (
+                        Query(
+                            "sum by (detector)"
+                            f" (max by (detector, slice) (gazeloop_slice_worse{{{CHOSEN}}}))"
+                            f" {or_none('detector')}",
+                            "{{detector}}",
+                        ),
+                    ),
+                    width=12,
+                ),
+            ),
+        ),
     ),
 )

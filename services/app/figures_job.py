@@ -1,5 +1,6 @@
 """The job that computes figures over time and the cost of errors, from all records."""
 
+import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from services.app.reporting import stored_versions
 from services.app.versions_noted import note_comparisons
 from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.identity import DetectorId
+from services.evaluator.live.gauges import SLICE_GAUGES, show_slices
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts, Report
@@ -22,6 +24,8 @@ from services.runtime.stores.opening import Stores
 JOB: Final = "figures"
 _EVERY_S: Final = 15.0
 """Interval of recomputing figures from all records; longer if that takes long."""
+_SLICES_EVERY_S: Final = 60.0
+_SLICES_SHARE: Final = 0.02
 _COMPARE_EVERY_S: Final = 60.0
 _COMPARE_SHARE: Final = 0.02
 """Pace of comparing versions, which reads the matches of both on reference frames."""
@@ -45,12 +49,23 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
     )
     versions = stored_versions(stores, settings.operating_score)
     detectors: set[DetectorId] = set()
+    reading = asyncio.Lock()
+    """Reports are read and extended by one task at a time."""
+
+    async def read_reports() -> None:
+        async with reading:
+            await reports.take_in()
 
     async def computed() -> list[Report]:
-        found = await reports.now(nothing_counted)
-        detectors.update(report.detector for report in found)
-        await note_curves(stores.curves, reports, [report.detector for report in found])
+        async with reading:
+            found = await reports.now(nothing_counted)
+            detectors.update(report.detector for report in found)
+            await note_curves(stores.curves, reports, [report.detector for report in found])
         return found
+
+    async def compare_slices() -> None:
+        async with reading:
+            show_slices({detector: await reports.slices(detector) for detector in detectors})
 
     current_reports = WhenChanged(computed, stores.matches, closed, clock)
 
@@ -64,12 +79,13 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
     async def compared_of() -> Hashable:
         return await closed(), len(detectors)
 
+    slicing = WhenChanged(compare_slices, stores.matches, compared_of, clock)
     comparing = WhenChanged(compare, stores.matches, compared_of, clock)
     show = WhenChanged(costs.show, stores.matches, closed, clock)
     async with AsyncExitStack() as closing:
         closing.callback(metrics.ERROR_COST.clear)  # last: another process shows it then
         for name, take_in, show_ in (
-            ("note_figures", reports.take_in, note),
+            ("note_figures", read_reports, note),
             ("error_costs", costs.take_in, show),
         ):
             await closing.enter_async_context(
@@ -82,11 +98,17 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
                 share=_COMPARE_SHARE,
             )
         )
+        await closing.enter_async_context(
+            repeated(
+                *("compare_slices", slicing, clock), every_s=_SLICES_EVERY_S, share=_SLICES_SHARE
+            )
+        )
         # Another process shows these from now on.
         for gauge in (
             metrics.ERROR_COST,
             metrics.VERSION_FAMILIES,
             metrics.VERSION_MAP_DIFFERENCE,
+            *SLICE_GAUGES,
         ):
             closing.callback(gauge.clear)
         yield

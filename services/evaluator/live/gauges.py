@@ -10,6 +10,7 @@ from services.domain.metrics.error_costs import ErrorCosts
 from services.domain.metrics.subsets import Subset
 from services.evaluator.live.logic import Confidence, Evaluation, order_holds
 from services.evaluator.reports.report import CalibrationReport, ShortlistReport
+from services.evaluator.slices import SliceReport
 from services.evaluator.versions.report import ComparisonReport
 from services.runtime.observability import metrics
 
@@ -140,6 +141,31 @@ def show_version_changes(comparisons: Sequence[ComparisonReport]) -> None:
         low, high = found.map.interval or (None, None)
         for bound, value in (("value", found.map.difference), ("low", low), ("high", high)):
             _set(metrics.VERSION_MAP_DIFFERENCE, value, *names, bound)
+
+
+_MOST_SLICES = 30
+"""Of a detector: those ranked worst."""
+_SLICE_SHARES = {
+    "map": metrics.SLICE_MAP,
+    "precision": metrics.SLICE_PRECISION,
+    "recall": metrics.SLICE_RECALL,
+}
+SLICE_GAUGES = (*_SLICE_SHARES.values(), metrics.SLICE_WORSE)
+
+
+def show_slices(slices: Mapping[DetectorId, Sequence[SliceReport]]) -> None:
+    """Show the slices of each detector that are ranked worst; these replace all others."""
+    for gauge in SLICE_GAUGES:
+        gauge.clear()
+    for detector, ranked in slices.items():
+        for part in ranked[:_MOST_SLICES]:
+            names = (metrics.DETECTORS(detector), part.name)
+            _set(metrics.SLICE_WORSE, float(part.worse), *names)
+            for key, gauge in _SLICE_SHARES.items():
+                low, high = getattr(part, f"{key}_interval") or (None, None)
+                bounds = {"value": getattr(part, key), "low": low, "high": high}
+                for bound, value in bounds.items():
+                    _set(gauge, value, *names, bound)
 
 
 def show_calibration(detector: DetectorId, reports: Mapping[Category, CalibrationReport]) -> None:

@@ -395,6 +395,27 @@ VERSION_MAP_DIFFERENCE = Gauge(
     " value, low or high (95%).",
     ["detector", "other", "bound"],
 )
+SLICE_MAP = Gauge(
+    "gazeloop_slice_map",
+    "mAP on the frames with one tag, or with two, by bound: value, low or high (95%); of the 30"
+    " slices ranked worst.",
+    ["detector", "slice", "bound"],
+)
+SLICE_PRECISION = Gauge(
+    "gazeloop_slice_precision",
+    "Precision at the operating score on the frames of a slice, by bound: value, low, high (95%).",
+    ["detector", "slice", "bound"],
+)
+SLICE_RECALL = Gauge(
+    "gazeloop_slice_recall",
+    "Recall at the operating score on the frames of a slice, by bound: value, low or high (95%).",
+    ["detector", "slice", "bound"],
+)
+SLICE_WORSE = Gauge(
+    "gazeloop_slice_worse",
+    "1 if the detector is significantly worse on the frames of a slice than elsewhere.",
+    ["detector", "slice"],
+)
 VEHICLES_DRIFTING = Gauge(
     "gazeloop_vehicles_drifting",
     "Vehicles whose frames differ from the fleet's, by measure: scores, classes or map.",

@@ -21,13 +21,17 @@ from services.contracts.events import (
 from services.contracts.identity import Category, DetectorId, FrameId, ModelId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import METRICS
+from services.evaluator.live.gauges import show_slices
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts, Report
+from services.evaluator.slices import SliceReport
+from services.runtime.observability import metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.samples import published
 from tests.unit.domain.oracle import Frame, coco_eval, matched, random_frames, twelve
+from tests.unit.evaluator.test_confidence import read
 
 SIGN = Category("sign")
 BOX = (10.0, 10.0, 40.0, 40.0)
@@ -138,6 +142,42 @@ async def test_the_frames_of_each_tag_are_compared_with_all_others() -> None:
     assert (rain.key, rain.value, rain.frames, rain.worse) == ("weather", "rain", 35, True)
     assert (rain.map, dry.map, dry.worse) == (0.0, 1.0, False)
     assert (rain.recall, dry.recall) == (0.0, 1.0)
+
+
+async def test_the_worst_slices_are_shown_and_replace_those_shown_before() -> None:
+    def part(number: int, **pair: str) -> SliceReport:
+        return SliceReport(
+            key="weather",
+            value=f"w{number}",
+            frames=40,
+            map=0.4,
+            map_interval=(0.3, 0.5),
+            precision=None,
+            precision_interval=None,
+            recall=0.6,
+            recall_interval=(0.5, 0.7),
+            difference=-0.1,
+            p_value=0.001,
+            worse=True,
+            **pair,
+        )
+
+    rain, pair = part(0), part(1, and_key="road", and_value="tunnel")
+    show_slices({DetectorId("d@1"): [rain, pair, *map(part, range(2, 40))]})
+    shown = {"detector": "d@1", "slice": "weather=w0"}
+    assert [read(metrics.SLICE_MAP, **shown, bound=b) for b in ("value", "low", "high")] == [
+        *(0.4, 0.3, 0.5)
+    ]
+    assert read(metrics.SLICE_RECALL, **shown, bound="high") == 0.7
+    assert read(metrics.SLICE_PRECISION, **shown, bound="value") is None
+    assert read(metrics.SLICE_WORSE, **shown) == 1
+    both = "weather=w1 and road=tunnel"
+    assert read(metrics.SLICE_WORSE, detector="d@1", slice=both) == 1
+    assert read(metrics.SLICE_WORSE, detector="d@1", slice="weather=w29") == 1
+    assert read(metrics.SLICE_WORSE, detector="d@1", slice="weather=w30") is None
+
+    show_slices({DetectorId("d@1"): [pair]})
+    assert read(metrics.SLICE_MAP, **shown, bound="value") is None
 
 
 async def test_the_map_is_pycocotools_own() -> None:
