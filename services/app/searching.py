@@ -26,6 +26,8 @@ from services.embedder.logic import scaled_boxes
 from services.runtime.images import ImageLimits, decode_rgb, decode_scaled
 from services.runtime.montage import Tile, montage
 
+_BLANK = (320, 240)
+"""Pixels in place of a query's image, where the query is a text."""
 _DEPTH = 10
 """Regions requested per wanted frame, because a frame may have several similar ones."""
 
@@ -63,6 +65,55 @@ class Found:
         return x, y, width, height
 
 
+@dataclass(frozen=True)
+class TextQuery:
+    """A search by a text.
+
+    Attributes
+    ----------
+    vector : the text's, in the space of a frame's vector
+    regions : whether regions are searched instead of frames
+    """
+
+    text: str
+    vector: Vector
+    regions: bool
+    where: Where
+    limit: int
+
+
+async def search_text(
+    query: TextQuery, embedder: Embedder, vectors: VectorStore, frames: FrameStore
+) -> list[Found]:
+    """The frames that a text describes best, as a whole or by a region; best first.
+
+    Raises
+    ------
+    InvalidSettings
+        There are no stored vectors, they are of another model than the embedder's, or the regions'
+        are not in the text's space.
+    """
+    alias = REGION_VECTORS if query.regions else FRAME_VECTORS
+    await _check_model(alias, embedder, vectors)
+    vector = _of_regions(query.vector, embedder) if query.regions else query.vector
+    if vector.shape != (embedder.frame_dimension,) and not query.regions:
+        raise InvalidSettings(
+            f"the text's vector has {len(vector)} numbers, a frame's {embedder.frame_dimension}"
+        )
+    return await _nearest(collection_of(alias, embedder.model_id), vector, query, vectors, frames)
+
+
+def _of_regions(vector: Vector, embedder: Embedder) -> Vector:
+    """The vector of a region whose crops are both as the text says."""
+    crops, rest = divmod(embedder.region_dimension, len(vector))
+    if len(vector) != embedder.frame_dimension or rest or crops < 2:  # noqa: PLR2004  # crop, context
+        raise InvalidSettings(
+            "regions can be searched by text where GAZELOOP_REGION_ENCODER is crop: those of roi"
+            " are not in the text's space"
+        )
+    return np.tile(vector, crops) / np.float32(np.sqrt(crops))
+
+
 async def search(
     query: SearchQuery,
     embedder: Embedder,
@@ -84,10 +135,19 @@ async def search(
     alias = FRAME_VECTORS if query.box is None else REGION_VECTORS
     await _check_model(alias, embedder, vectors)
     vector = await asyncio.to_thread(_vector, query, embedder, limits)
-    depth = query.limit * (1 if query.box is None else _DEPTH)
-    hits = await vectors.nearest(
-        collection_of(alias, embedder.model_id), vector, query.where, depth
-    )
+    return await _nearest(collection_of(alias, embedder.model_id), vector, query, vectors, frames)
+
+
+async def _nearest(
+    collection: str,
+    vector: Vector,
+    query: SearchQuery | TextQuery,
+    vectors: VectorStore,
+    frames: FrameStore,
+) -> list[Found]:
+    regions = query.regions if isinstance(query, TextQuery) else query.box is not None
+    depth = query.limit * (_DEPTH if regions else 1)
+    hits = await vectors.nearest(collection, vector, query.where, depth)
     records = await frames.load({_frame_of(hit) for hit in hits})
     best: dict[FrameId, Found] = {}
     for hit in hits:
@@ -131,12 +191,18 @@ def _frame_of(hit: Hit) -> FrameId:
 
 
 def drawn(
-    query: SearchQuery, found: Sequence[Found], blobs: BlobStore, limits: ImageLimits
+    query: SearchQuery | TextQuery, found: Sequence[Found], blobs: BlobStore, limits: ImageLimits
 ) -> Image.Image:
     """Draw the query on the left and the results on the right."""
-    picture = decode_rgb(query.content, limits)
+    text = query.text if isinstance(query, TextQuery) else "query"
+    picture = (
+        Image.new("RGB", _BLANK, "grey")
+        if isinstance(query, TextQuery)
+        else decode_rgb(query.content, limits)
+    )
     whole = (0.0, 0.0, float(picture.width), float(picture.height))
-    left = Tile(picture, query.box or whole, (), (), ("query",))
+    box = query.box if isinstance(query, SearchQuery) else None
+    left = Tile(picture, box or whole, (), (), (text,))
     tiles = [_tile(place, item, blobs, limits) for place, item in enumerate(found, start=1)]
     return montage("Search", left, tiles)
 

@@ -12,16 +12,31 @@ app = typer.Typer()
 
 
 @app.command(
-    "search", epilog=example("--data demo-data search --image sign.jpg --box 120,80,40,40")
+    "search",
+    epilog=example(
+        "--data demo-data search --image sign.jpg --box 120,80,40,40",
+        "search --text 'a bicycle on the back of a truck' --regions",
+    ),
 )
 @done_by("services.cli.work.search")
 def search(
     ctx: typer.Context,
     *,
     image: Annotated[
-        Path,
+        Path | None,
         typer.Option("--image", metavar="FILE", exists=True, dir_okay=False, help="JPEG or PNG."),
-    ],
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            "--text",
+            metavar="TEXT",
+            help="Search by words instead; needs an embedder with a text tower, such as CLIP.",
+        ),
+    ] = None,
+    regions: Annotated[
+        bool, typer.Option("--regions", help="With --text: similar regions, not frames.")
+    ] = False,
     box: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +58,7 @@ def search(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find the frames most similar to an image, or to a region of it, and draw them.
+    """Find the frames most similar to an image, to a region of it, or to a text, and draw them.
 
     Searches the vectors that the embedder has written. Only one process can open an embedded
     Qdrant: stop `gazeloop up` first, or use a Qdrant server.

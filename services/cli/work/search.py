@@ -8,7 +8,7 @@ from rich.table import Table
 
 from services.app import searching
 from services.app.parts import joined
-from services.app.searching import Found
+from services.app.searching import Found, SearchQuery, TextQuery
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
@@ -16,15 +16,18 @@ from services.contracts.errors import InvalidImage
 from services.contracts.identity import Box
 from services.domain.ports.vectors import Where
 from services.embedder.models.choosing import embedder_of
+from services.embedder.models.text_tower import TextTower
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.images import ImageLimits, inspect
+from services.runtime.settings import Settings
 from services.runtime.stores.vectors_open import open_vector_store
 
 
 @dataclass(frozen=True)
 class _Query:
-    image: Path
-    content: bytes
+    image: Path | None
+    text: str
+    regions: bool
     box: Box | None
     category: str | None
     limit: int
@@ -33,7 +36,9 @@ class _Query:
 def search(
     ctx: typer.Context,
     *,
-    image: Path,
+    image: Path | None,
+    text: str | None,
+    regions: bool,
     box: str | None,
     category: str | None,
     limit: int,
@@ -42,11 +47,20 @@ def search(
 ) -> None:
     """Run `gazeloop search`."""
     region = _box(box)
-    if category is not None and region is None:
-        raise typer.BadParameter("frames have no category; give --box too", param_hint="--category")
+    if (image is None) == (text is None):
+        raise typer.BadParameter("give either --image or --text", param_hint="--text")
+    if image is None and region is not None:
+        raise typer.BadParameter("it is a region of --image", param_hint="--box")
+    if image is not None and regions:
+        raise typer.BadParameter("give --box, the region of the image", param_hint="--regions")
+    if category is not None and region is None and not regions:
+        raise typer.BadParameter(
+            "frames have no category; give --box or --regions too", param_hint="--category"
+        )
     context = shared(ctx)
-    target = montage or context.stored().data / "search" / f"{image.stem}.png"
-    query = _Query(image, image.read_bytes(), region, category, limit)
+    stem = image.stem if image is not None else "text"
+    target = montage or context.stored().data / "search" / f"{stem}.png"
+    query = _Query(image, text or "", regions, region, category, limit)
     found = run(
         lambda: _found(context, query, target),
         interrupted="Nothing was changed.",
@@ -75,27 +89,39 @@ async def _found(context: Context, query: _Query, target: Path) -> list[Found]:
     settings = context.stored()
     log_to_file(settings, "search")
     limits = ImageLimits.of(settings)
-    try:
-        inspect(query.content, limits)
-    except InvalidImage as exc:
-        raise InvalidImage(f"{query.image}: {exc}") from exc
-    where = Where(equals={"category": query.category} if query.category else {})
-    search_query = searching.SearchQuery(query.content, query.box, where, query.limit)
+    asked = _asked(query, settings, limits)
     embedder = embedder_of(settings)
     vectors = open_vector_store(settings)
     try:
         async with joined(settings) as app:
-            found = await searching.search(
-                search_query, embedder, vectors, app.stores.frames, limits
+            frames = app.stores.frames
+            found = (
+                await searching.search(asked, embedder, vectors, frames, limits)
+                if isinstance(asked, SearchQuery)
+                else await searching.search_text(asked, embedder, vectors, frames)
             )
             if found:
-                drawn = searching.drawn(search_query, found, app.stores.blobs, limits)
+                drawn = searching.drawn(asked, found, app.stores.blobs, limits)
                 with as_the_user_writes():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     drawn.save(target)
     finally:
         await vectors.close()
     return found
+
+
+def _asked(query: _Query, settings: Settings, limits: ImageLimits) -> SearchQuery | TextQuery:
+    """The search, once its image is known to be readable, or its text has a vector."""
+    where = Where(equals={"category": query.category} if query.category else {})
+    if query.image is None:
+        vector = TextTower.of(settings).embed(query.text)
+        return TextQuery(query.text, vector, query.regions, where, query.limit)
+    content = query.image.read_bytes()
+    try:
+        inspect(content, limits)
+    except InvalidImage as exc:
+        raise InvalidImage(f"{query.image}: {exc}") from exc
+    return SearchQuery(content, query.box, where, query.limit)
 
 
 def _document(item: Found) -> dict[str, object]:

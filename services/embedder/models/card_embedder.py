@@ -67,7 +67,7 @@ class CardEmbedder(MapEmbedder[CellMaps]):
     ) -> None:
         super().__init__(regions, decoding, card.crop_size)
         self._graph, self._card, self._source, self._bf16 = graph, card, source, bf16
-        described = card.model_dump_json(exclude={"name", "licence"})
+        described = card.model_dump_json(exclude={"name", "licence", "text"})
         self._digest = hashlib.sha256(f"{sha256} {described}".encode()).hexdigest()
         width, height = card.crop_size
         # A wrong card is found at the start, not at the first frame.

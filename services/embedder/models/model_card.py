@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from services.contracts.errors import InvalidSettings
 
 _Side = Annotated[int, Field(ge=8, le=4096)]
+_FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 _OutputName = Annotated[str, Field(min_length=1, max_length=200)]
 _Mean = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 _Deviation = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
@@ -88,6 +89,27 @@ class TokensOutput(_Part):
     first_tokens: Annotated[int, Field(ge=0, le=64)] = 0
 
 
+class TextPart(_Part):
+    """The text tower that was trained with the network.
+
+    Attributes
+    ----------
+    file, tokenizer : names of files next to the card: ONNX, and Hugging Face's tokenizer.json
+    input, mask : inputs of the tower: token ids and, if it takes one, which of them are tokens
+    output : (1, F), in the space of the frame's output
+    length : number of tokens; a text is cut or padded
+    padding : id of the token that fills up
+    """
+
+    file: _FileName
+    tokenizer: _FileName = "tokenizer.json"
+    input: _OutputName = "input_ids"
+    mask: _OutputName | None = "attention_mask"
+    output: _OutputName = "text_embeds"
+    length: Annotated[int, Field(ge=1, le=4096)] = 77
+    padding: Annotated[int, Field(ge=0)] = 0
+
+
 class ModelCard(_Part):
     """The card that lies next to a network's file.
 
@@ -100,6 +122,7 @@ class ModelCard(_Part):
     regions : the output on which regions are aligned
     frame : what the vector of a frame or crop is: the regions' output averaged, its first token, or
         another output (N, F) by name
+    text : the text tower of the pair, if there is one; no part of the model's identity
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -110,6 +133,7 @@ class ModelCard(_Part):
     channels: Literal["rgb", "bgr"] = "rgb"
     regions: Annotated[MapOutput | TokensOutput, Field(discriminator="kind")]
     frame: Literal["average", "first_token"] | _OutputName = "average"
+    text: TextPart | None = None
 
     @model_validator(mode="after")
     def _first_token_is_there(self) -> Self:

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.app.searching import SearchQuery, search
+from services.app.searching import SearchQuery, TextQuery, drawn, search, search_text
 from services.contracts.errors import InvalidRecord, InvalidSettings
-from services.contracts.identity import Box, frame_point_id, region_point_id
+from services.contracts.identity import (
+    Box,
+    ModelId,
+    RegionId,
+    frame_point_id,
+    region_point_id,
+)
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
@@ -18,6 +24,7 @@ from services.domain.ports.vectors import (
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests import samples
+from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.embedder import WidthEmbedder
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.vectors import InMemoryVectors
@@ -139,3 +146,46 @@ async def test_a_region_outside_of_the_picture_is_refused() -> None:
 
     with pytest.raises(InvalidRecord, match="320 by 240 pixels"):
         await search(asked, world.embedder, world.vectors, world.frames, LIMITS)
+
+
+async def by_text(world: World, *, regions: bool, text: tuple[float, ...] = (1, 0)) -> list[str]:
+    asked = TextQuery("a wide sign", np.array(text, np.float32), regions, Where(), 10)
+    found = await search_text(asked, world.embedder, world.vectors, world.frames)
+    assert drawn(asked, [], InMemoryBlobs(), LIMITS).width > 0
+    return [item.frame.frame_id for item in found]
+
+
+class Crops(WidthEmbedder):
+    """A region's vector is that of two crops."""
+
+    model_id = ModelId("crops-test")
+    region_dimension = 4
+
+
+async def test_a_text_finds_frames_in_the_space_of_their_vectors() -> None:
+    world = World()
+    await world.add("f1", 30)
+    assert await by_text(world, regions=False) == ["f1"]
+    with pytest.raises(InvalidSettings, match="3 numbers, a frame's 2"):
+        await by_text(world, regions=False, text=(1, 0, 0))
+
+
+async def test_a_text_finds_regions_whose_crops_are_both_like_it() -> None:
+    world = World(Crops())
+    await world.add("f1", 30)
+    await world.add("f2", 60)
+    collection = collection_of(REGION_VECTORS, Crops.model_id)
+    await world.vectors.ensure(collection, 4, keywords=(), numbers=())
+    await world.vectors.alias({REGION_VECTORS: collection})
+    for number, (frame_id, vector) in enumerate({"f1": (1, 0, 0, 1), "f2": (1, 0, 1, 0)}.items()):
+        point_id = region_point_id(Crops.model_id, RegionId(str(number)))
+        point = Point(point_id, np.array(vector, np.float32), {"frame_id": frame_id})
+        await world.vectors.upsert(collection, [point])
+    assert await by_text(world, regions=True) == ["f2", "f1"]
+
+
+async def test_regions_that_were_pooled_from_a_map_are_not_in_a_texts_space() -> None:
+    world = World()
+    await world.add("f1", 30)
+    with pytest.raises(InvalidSettings, match="REGION_ENCODER is crop"):
+        await by_text(world, regions=True)
