@@ -17,11 +17,13 @@ from services.contracts.identity import (
     FrameId,
     ModelId,
     RegionId,
+    frame_point_id,
     region_point_id,
 )
 from services.domain.detection.category_map import SAME_NAMES
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.vectors import (
+    FRAME_VECTORS,
     REGION_VECTORS,
     Vector,
     VectorStore,
@@ -158,3 +160,11 @@ class VectorCache:
                 vectors[points[point]] = vector
                 keep(self._vectors, (model, points[point]), vector)
         return vectors
+
+    async def load_frames(
+        self, model: ModelId, frames: Collection[FrameId]
+    ) -> dict[FrameId, Vector]:
+        """The global vectors of those frames that are embedded; they are not cached."""
+        points = {frame_point_id(model, frame): frame for frame in frames}
+        stored = await self._store.load(collection_of(FRAME_VECTORS, model), points)
+        return {points[point]: vector for point, vector in stored.items()}

@@ -215,6 +215,10 @@ class BudgetAllocator:
             if not listed[frame].corrected
         }
 
+    def frames(self, key: Key) -> set[FrameId]:
+        """All frames on the shortlists of a mode."""
+        return {frame for needle in self.needles(key) for frame in self._assigned.frames(needle)}
+
     def correct(self, frame: FrameId) -> None:
         """Note that a listed frame was corrected: it stays, and is no turn of its mode any more."""
         listed = self._assigned.listed[frame]

@@ -6,8 +6,12 @@ changelog.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
+
+import numpy as np
 
 from services.contracts.codec import decode, encode
 from services.contracts.events import ErrorType, ShortlistPublished
@@ -17,6 +21,7 @@ from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator, Verdict
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
+from services.domain.shortlists.look_alikes import look_alikes
 from services.domain.shortlists.scored_candidates import (
     Assignment,
     Key,
@@ -35,6 +40,8 @@ from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import FittedTo, Scored
 from services.runtime.stores.budget_reports import BudgetReport
 
+_COMPARED_NEEDLES: Final = 50
+"""Needles of a mode whose frames tell how far apart unrelated frames are."""
 LISTED: Kind[FrameId, ListedFrame] = Kind("listed", FrameId, ListedFrame)
 YIELDS: Kind[FamilyId, float] = Kind("yields", FamilyId, float)
 CANDIDATES: Kind[RegionId, ScoredCandidate] = Kind("candidates", RegionId, ScoredCandidate)
@@ -204,11 +211,12 @@ class DetectorAllocator:
         return {key for key, fit in self._fits.items() if fit.examples >= EARLY_EXAMPLES_MIN}
 
     async def _assigned(self, limits: Limits, modes: Collection[Key] | None) -> list[Assignment]:
-        """Assign frames; others take the places of those that are gone."""
+        """Assign frames; others take the places of those that are gone or show a listed scene."""
         assigned: list[Assignment] = []
         while True:
             new = await asyncio.to_thread(self._allocator.allocate, limits, modes)
             gone = await self._revisions.gone(new)
+            gone |= await self._repeated(new, gone)
             assigned += [item for item in new if item.candidate.context.frame not in gone]
             if not gone:
                 return assigned
@@ -216,6 +224,28 @@ class DetectorAllocator:
                 needle = self._allocator.release(frame)
                 key = logic.key_of(*self.needles.mode_of(needle))
                 self._allocator.remove_candidates(key, {frame})
+
+    async def _repeated(self, new: Sequence[Assignment], gone: Collection[FrameId]) -> set[FrameId]:
+        """The new frames without a drive that show a scene which their failure mode lists."""
+        by_mode: defaultdict[Key, list[FrameId]] = defaultdict(list)
+        for item in new:
+            context = item.candidate.context
+            if context.drive is None and context.frame not in gone:
+                key = logic.key_of(*self.needles.mode_of(item.needle))
+                by_mode[key].append(context.frame)
+        found: set[FrameId] = set()
+        for key, frames in by_mode.items():
+            needles = sorted(self._allocator.needles(key))[:_COMPARED_NEEDLES]
+            records = (await self._sources.needles.load(needles)).values()
+            unrelated = {record.needle.frame_id for record in records if record.needle is not None}
+            listed = sorted(self._allocator.frames(key).difference(frames, gone))
+            vectors = await self._sources.vectors.load_frames(
+                self._model, {*frames, *listed, *unrelated}
+            )
+            others = [vectors[frame] for frame in sorted(unrelated & vectors.keys())]
+            rows = np.stack(others) if others else np.empty((0, 0), np.float32)
+            found |= look_alikes(frames, listed, rows, vectors)
+        return found
 
     async def _admit(self, records: Iterable[NeedleRecord]) -> None:
         for needle, key, family, has_moved in await self.needles.admit(records):

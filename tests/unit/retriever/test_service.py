@@ -107,6 +107,7 @@ class World:
         drive: str = "",
         model: ModelId = samples.MODEL,
         captured: FrameCaptured | None = None,
+        scene: float = 0.0,
     ) -> Event:
         drive = drive or f"drive-of-{frame_id}"
         predictions = samples.predictions_made(samples.detection(), frame_id=frame_id)
@@ -117,7 +118,8 @@ class World:
         await self.vectors.ensure(regions, 2, keywords=(), numbers=())
         await self.vectors.alias({REGION_VECTORS: regions})
         await self.vectors.upsert(regions, [_point(predictions, angle, split, drive, model)])
-        frame = Point(embedded.frame_point, np.array([1, 0], np.float32), {"split": split})
+        look = np.array([np.cos(scene), np.sin(scene)], np.float32)
+        frame = Point(embedded.frame_point, look, {"split": split})
         await self.vectors.ensure(frames, 2, keywords=(), numbers=())
         await self.vectors.upsert(frames, [frame])
         return embedded
@@ -268,6 +270,26 @@ async def test_shortlists_are_thinned_per_drive_and_cut_to_size() -> None:
         await world.embed(f"h{number}", 0.1 * (number + 1), drive=drive)
     await world.run([needle])
     assert world.shortlists() == [["h0", "h2"]]
+
+
+async def test_of_a_burst_without_a_drive_one_frame_is_listed_and_others_take_its_place() -> None:
+    world = World(shortlist_size=3, shortlist_budget=0.5)
+    needle = await found(world)
+    # Three bursts of three frames, and frames with a drive that look like the first of them.
+    for number in range(9):
+        lone = samples.frame_captured(f"h{number}", None)
+        scene = 1.0 + number // 3 + 0.01 * number
+        await world.embed(f"h{number}", 0.01 * (number + 1), captured=lone, scene=scene)
+    await world.embed("other-drive", 0.3, scene=1.0)
+
+    await world.run([needle])
+    assert world.shortlists() == [["h0", "h3", "h6"]]
+
+    # A process that starts again, and frames that come later, are compared with what is listed.
+    again = world.retriever()
+    late = samples.frame_captured("late", None)
+    await world.run([await world.embed("late", 0.0, captured=late, scene=1.02)], again)
+    assert world.latest()["needle"].candidates[0].frame_id == "h0"
 
 
 async def test_reannotated_frames_are_not_asked_for_again() -> None:
