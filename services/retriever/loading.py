@@ -1,6 +1,7 @@
 """Loads what the stages of a detector know: as the last epoch recorded it, or from the stores."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
@@ -8,6 +9,7 @@ import orjson
 from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.frames import FrameStore
+from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.epochs import Epoch
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever.allocation.detector_allocator import DetectorAllocator
@@ -19,7 +21,7 @@ from services.retriever.learning.learner import Learner
 from services.retriever.scoring.candidate_source import CandidateSource
 from services.retriever.scoring.miss_scorer import MissScorer, NoFailureModels
 from services.retriever.scoring.scorer import Scorer
-from services.retriever.stages import STATE, DetectorStages, FrameScorer
+from services.retriever.stages import STATE, DetectorStages, FrameScorer, detector_of
 from services.runtime.settings import Settings
 
 _FORMAT: Final = 1
@@ -104,19 +106,28 @@ class StagesLoader:
         model: ModelId,
         limits: Limits,
         earlier: DetectorStages | None = None,
+        records: Sequence[NeedleRecord] = (),
     ) -> DetectorStages:
         """The stages of a detector, with all that the stores have.
 
         Parameters
         ----------
-        earlier : what they were before, from which they take how much was observed
+        earlier : what they were before, from which they take how much was observed and their
+            needles: the store may have others already that no epoch has consumed
+        records : the needles of this epoch
         """
         changelog = Changelog()
         changelog.table(STATE)[_MADE_BY] = _made_by(model, self._sources.settings)
         stages = self._stages(detector, model, limits, changelog)
-        if earlier is not None:
+        if earlier is None:
+            needles = await self._sources.needles.all(detector)
+        else:
             stages.observed.update(earlier.observed)
-        await stages.allocator.load(await self._sources.needles.all(detector))
+            known = earlier.allocator.needles.known
+            known |= {record.needle_id for record in records if detector_of(record) == detector}
+            found = await self._sources.needles.load(known)
+            needles = [found[needle_id] for needle_id in sorted(found)]
+        await stages.allocator.load(needles)
         return stages
 
     def _stages(

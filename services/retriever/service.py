@@ -33,7 +33,7 @@ from services.retriever.publication import ShortlistPublication
 from services.retriever.scoring.candidate_source import CandidateSource
 from services.retriever.stages import Changes, DetectorStages
 from services.runtime.clock import Clock
-from services.runtime.consumed import consumed_offsets
+from services.runtime.consumed import consumed_offsets, is_before
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
@@ -119,7 +119,20 @@ class PublishShortlists:
 
     async def run(self, events: Sequence[Event]) -> None:
         async with self._forgetting_on_error():
-            await self._close_epochs(await self._intake.take(events), consumed_offsets())
+            changes = await self._intake.take(await self._not_consumed(events))
+            await self._close_epochs(changes, consumed_offsets())
+
+    async def _not_consumed(self, events: Sequence[Event]) -> list[Event]:
+        """Those of these events that a detector's recorded epochs have not consumed yet.
+
+        After a process has ended, the others may be given its last events together with later ones.
+        """
+        latest = (await self._epoch_store.latest()).values()
+        return [
+            event
+            for event in events
+            if not latest or any(not is_before(event, last.offsets) for last in latest)
+        ]
 
     async def forget(self, _: AbstractSet[FrameHash]) -> None:
         """Drop all that is known: an erased frame may be an example, a candidate or a needle.
@@ -278,12 +291,12 @@ class PublishShortlists:
             is_again = self._is_again(detector, offsets)
             if stages.allocator.needles.needs_clustering and not is_again:
                 outdated[detector] = self._detectors.pop(detector)
-                records = [*records, *await self._needles.all(detector)]
         if model is not None:
-            for detector in sorted(_detectors_of(records) - self._detectors.keys()):
+            wanted = _detectors_of(records) | outdated.keys()
+            for detector in sorted(wanted - self._detectors.keys()):
                 earlier = outdated.get(detector)
                 self._detectors[detector] = await self._loader.read(
-                    detector, model, limits, earlier
+                    detector, model, limits, earlier, records
                 )
         return _withdrawn({record.needle_id: record for record in records}.values())
 
@@ -367,7 +380,7 @@ class PublishShortlists:
             is_empty=changes.is_empty,
         )
         if epoch.settled:
-            await self._read_once_grown(detector, before, limits)
+            await self._read_once_grown(detector, before, limits, changes)
         early = self._settings.shortlist_early
         stages = self._detectors[detector]
         closed = await stages.close(changes, limits, before, epoch, early)
@@ -386,7 +399,7 @@ class PublishShortlists:
         return last is not None and is_known and ends_at(last, offsets)
 
     async def _read_once_grown(
-        self, detector: DetectorId, before: Epoch | None, limits: Limits
+        self, detector: DetectorId, before: Epoch | None, limits: Limits, changes: Changes
     ) -> None:
         """Read a detector from the stores again at the end of a time of growth.
 
@@ -400,7 +413,8 @@ class PublishShortlists:
             earlier.state.pop(_READ_ONCE_GROWN, None)
         elif _READ_ONCE_GROWN not in earlier.state:
             # Once: the epochs after it may wait for models to be fitted.
-            stages = await self._loader.read(detector, self._allocated_for, limits, earlier)
+            model, records = self._allocated_for, changes.records
+            stages = await self._loader.read(detector, model, limits, earlier, records)
             stages.state[_READ_ONCE_GROWN] = ""
             self._detectors[detector] = stages
 

@@ -64,6 +64,11 @@ class ActiveNeedles:
         return self._not_embedded.keys()
 
     @property
+    def known(self) -> set[NeedleId]:
+        """All needles."""
+        return {*self._mode_of, *self._not_embedded}
+
+    @property
     def needs_clustering(self) -> bool:
         """Whether there are so many more needles that all should be clustered again."""
         return self._families.needs_clustering

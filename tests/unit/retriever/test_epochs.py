@@ -272,6 +272,19 @@ async def test_an_epoch_records_what_it_was_allocated_from() -> None:
     assert shortlist.epoch == 2
 
 
+async def test_events_that_come_again_beside_later_ones_count_once() -> None:
+    world = World()
+    first = await world.example("first", 0.5, right=True)
+    await delivered(world, [await found(world), first], 0)
+    later = await world.example("later", 0.6, right=True)
+    # The process ended before it committed; another one has both in one batch.
+    world.step = world.retriever()
+    with consuming([at_offset(0, first), at_offset(1, later)]):
+        await world.step.run([first, later])
+    last = (await world.epochs.of(samples.DETECTOR))[-1]
+    assert (last.number, last.sizes[-1].observed) == (2, 2)
+
+
 async def test_frames_wait_while_models_wait_to_be_fitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
