@@ -4,6 +4,7 @@ from services.app.parts import App
 from services.domain.metrics.subsets import Subset
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.places import error_places
 from services.evaluator.reports.report import Counts, Report
 from services.evaluator.versions.reading import StoredVersions
 from services.runtime.clock import SystemClock
@@ -42,9 +43,11 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
     count_copies = settings.count_copies
     stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
     costs = await stored.now()
+    places = await error_places(stores.needles, stores.frames)
+    placed = [report.with_places(places.get(report.detector)) for report in found]
     return [
         report.with_costs(costs[report.detector]) if report.detector in costs else report
-        for report in found
+        for report in placed
     ]
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.domain.metrics.subsets import Subset
+from services.evaluator.curves import Point
 from services.evaluator.reports.report import Report
 
 _MEANINGS = {
@@ -24,6 +25,7 @@ _LEFT_OUT = {
 }
 """Descriptions of frames that count neither as reference nor in mAP."""
 _ANY_WIDTH = 1000
+_MOST_RECOMMENDED = 10
 _COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 
 
@@ -42,12 +44,17 @@ def rendered(report: Report) -> RenderableType:
     """The whole report, most important questions first."""
     return Group(
         *_titled(f"Detector {report.detector}", _counts(report)),
-        *_titled("Needles: false positives on the reference, by error type", _needles(report)),
+        *_titled(
+            "Needles: false positives on the reference, by error type",
+            _needles(report),
+            *_places(report),
+        ),
         *_costs(report),
         *_titled("Mean average precision, by COCO's rules", _precision(report), _order(report)),
         *_titled(
             f"All frames at IoU .5 and score {report.operating.score:g} or more",
             _operating(report),
+            *_recommended(report),
         ),
         *_titled(
             f"False positives among {report.shortlist.regions:,} shortlisted regions",
@@ -113,6 +120,18 @@ def _needles(report: Report) -> RenderableType:
     return _facts([(name, f"{count:,}") for name, count in types])
 
 
+def _places(report: Report) -> Iterator[RenderableType]:
+    if report.places is None or not report.places.needles.errors:
+        return
+    needles, listed = report.places.needles, report.places.shortlisted
+    yield Text(
+        f"{needles.errors:,} needles with a position are {needles.map_objects:,} map objects (a"
+        f" category within 25 m, any drive); {listed.errors:,} shortlisted regions are"
+        f" {listed.map_objects:,}",
+        style="dim",
+    )
+
+
 def _costs(report: Report) -> Iterator[RenderableType]:
     costs = sorted(report.error_costs.items(), key=lambda row: -row[1])
     if costs:
@@ -158,6 +177,27 @@ def _operating(report: Report) -> RenderableType:
             ("false negatives", f"{figures.false_negatives:,}"),
         ]
     )
+
+
+def _recommended(report: Report) -> Iterator[RenderableType]:
+    """The categories with the most ground truth, and the score of each with the largest F1."""
+    if report.curves is None:
+        return
+    points = {name: part.recommended for name, part in report.curves.categories.items()}
+    known = [(name, point) for name, point in points.items() if point is not None]
+    most = sorted(known, key=lambda row: (-_truths(row[1]), row[0]))[:_MOST_RECOMMENDED]
+    if not most:
+        return
+    table = _table("category", "recommended score", "F1", "precision", "recall")
+    table.columns[0].justify = "left"
+    for name, point in most:
+        numbers = (point.f1, point.precision, point.recall)
+        table.add_row(name, f"{point.score:.2f}", *map(_number, numbers))
+    yield table
+
+
+def _truths(point: Point) -> int:
+    return point.true_positives + point.false_negatives
 
 
 def _shortlist(report: Report) -> RenderableType:

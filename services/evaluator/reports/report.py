@@ -1,7 +1,7 @@
 """The models of `gazeloop report`."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,9 +11,12 @@ from services.domain.metrics.ap_recovered import ApRecovered
 from services.domain.metrics.error_costs import ErrorCosts
 from services.domain.metrics.lift import Lift
 from services.domain.metrics.subsets import Subset
+from services.domain.mining.map_objects import MapObject
 from services.domain.statistics.calibration import calibration
 from services.evaluator.curves import DetectorCurves
 from services.evaluator.slices import SliceReport
+
+_MOST_PLACES: Final = 10
 
 
 class _Part(BaseModel):
@@ -132,6 +135,37 @@ class RecoveredReport(_Part):
         )
 
 
+class ErrorPlace(_Part):
+    """A map object with errors: a category at a place."""
+
+    category: Category
+    lat: float
+    lon: float
+    errors: int
+
+
+class PlacedErrors(_Part):
+    """Errors on frames with a position, and how many map objects they are."""
+
+    errors: int
+    map_objects: int
+    most: tuple[ErrorPlace, ...] = ()
+    """The map objects with the most errors, at most ten."""
+
+    @classmethod
+    def of(cls, errors: int, found: Sequence[MapObject]) -> Self:
+        """The report of map objects, those with the most errors first."""
+        most = tuple(ErrorPlace(**item._asdict()) for item in found[:_MOST_PLACES])
+        return cls(errors=errors, map_objects=len(found), most=most)
+
+
+class PlacesReport(_Part):
+    """Errors per map object: of one category within 25 m, from any drive."""
+
+    needles: PlacedErrors
+    shortlisted: PlacedErrors
+
+
 class CalibrationReport(_Part):
     """Calibration of the evidence of logistic models, as the probability of the needle's mode.
 
@@ -179,6 +213,8 @@ class Report(_Part):
     shortlist: ShortlistReport
     ap_recovered: RecoveredReport | None = None
     """By the shortlisted frames; None unless requested, or without any."""
+    places: PlacesReport | None = None
+    """None unless requested, or without needles."""
     calibration: CalibrationReport
     calibration_by_category: dict[Category, CalibrationReport]
     """Of the categories with judged regions."""
@@ -194,6 +230,10 @@ class Report(_Part):
     def with_recovered(self, recovered: RecoveredReport | None) -> Self:
         """A copy of the report with AP recovered."""
         return self.model_copy(update={"ap_recovered": recovered})
+
+    def with_places(self, places: PlacesReport | None) -> Self:
+        """A copy of the report with the places of errors."""
+        return self.model_copy(update={"places": places})
 
     def with_costs(self, error_costs: ErrorCosts) -> Self:
         """A copy of the report with error costs."""
