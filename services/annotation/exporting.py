@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -14,13 +15,14 @@ from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.contracts.identity import DriveId, FrameId, RegionId
-from services.domain.ports.blobs import BlobStore
 from services.domain.ports.needles import NeedleRecord
+from services.domain.redaction import HiddenImage, ShownImage
 from services.formats.writers.format_names import Format
 from services.formats.writers.formats import EXPORTERS, IMAGES, manifest
 from services.formats.writers.frames import Export, ExportFrame, Proposal, stem_of
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 
 _PAGE = 500
 MANIFEST = "manifest.json"
@@ -182,8 +184,8 @@ def write_export(
     frames: Sequence[ExportFrame],
     form: Format,
     folder: Path,
-    blobs: Mapping[FrameId, str],
-    store: BlobStore | None,
+    shown: Mapping[FrameId, ShownImage],
+    images: ShownImages | None,
     *,
     left_out: Mapping[str, int] | None = None,
     **facts: object,
@@ -192,7 +194,7 @@ def write_export(
 
     Parameters
     ----------
-    blobs : the images' URIs; images are read from `store`, if given
+    shown : the frames' images, which are read from `images`, if given
     left_out : counts of frames left out before, reported with the format's losses
 
     Raises
@@ -210,12 +212,12 @@ def write_export(
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    if store is not None:
-        images = folder / IMAGES[form]
-        images.mkdir(parents=True, exist_ok=True)
+    if images is not None:
+        target = folder / IMAGES[form]
+        target.mkdir(parents=True, exist_ok=True)
         for frame in export.frames:
-            (images / frame.file_name).write_bytes(store.get(blobs[frame.frame_id]))
-    return Written(export, len(export.frames) if store is not None else 0)
+            (target / frame.file_name).write_bytes(images.content(shown[frame.frame_id]))
+    return Written(export, len(export.frames) if images is not None else 0)
 
 
 def require_empty(folder: Path) -> None:
@@ -230,15 +232,18 @@ def require_empty(folder: Path) -> None:
         raise InvalidRecord(f"{folder} is not empty", reason="folder_in_use")
 
 
-async def image_uris(stores: AnnotationStores, frames: Sequence[ExportFrame]) -> dict[FrameId, str]:
-    """The image URIs of these frames."""
-    uris = {}
+async def shown_images(
+    stores: AnnotationStores, frames: Sequence[ExportFrame], images: ShownImages
+) -> dict[FrameId, ShownImage]:
+    """What these frames' images show; frames whose images are hidden are left out."""
+    found = {}
     for start in range(0, len(frames), _PAGE):
         ids = [frame.frame_id for frame in frames[start : start + _PAGE]]
         for record in (await stores.frames.load(ids)).values():
             if record.captured is not None:
-                uris[record.frame_id] = record.captured.image.uri
-    return uris
+                with suppress(HiddenImage):
+                    found[record.frame_id] = images.of_frame(record)
+    return found
 
 
 async def _needles(stores: AnnotationStores, wanted: NeedleFilter) -> list[NeedleRecord]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from services.annotation.cvat.jobs import read_cvat_jobs
 from services.annotation.cvat.plans import planned
-from services.annotation.exporting import family_units, image_uris, known_frames, shortlist_units
+from services.annotation.exporting import family_units, known_frames, shortlist_units, shown_images
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.annotation.stores.opening import AnnotationStores
 from services.app.undoing.journals import journal_of
 from services.contracts.errors import InvalidSettings, MissingPart
 from services.contracts.identity import FrameId
-from services.domain.ports.blobs import BlobStore
 from services.domain.ports.imports import ImportKind
+from services.domain.redaction import ShownImage
 from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest, Sent
 from services.formats.writers.frames import ExportFrame
@@ -26,6 +26,7 @@ from services.ingest.source import Source
 from services.ingest.summary import Summary
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 from services.runtime.step import Outbox
 
 if TYPE_CHECKING:
@@ -64,8 +65,13 @@ async def push_tasks(
         The server does not answer, or refuses the token or the task.
     """
     units = await (shortlist_units if by == "shortlist" else family_units)(stores, wanted)
-    uris = await image_uris(stores, [frame for unit in units.values() for frame in unit])
-    return await asyncio.to_thread(_push, settings, units, uris, stores.blobs)
+    images = ShownImages.of(stores.blobs, settings)
+    frames = [frame for unit in units.values() for frame in unit]
+    shown = await shown_images(stores, frames, images)
+    sent = {
+        name: [frame for frame in unit if frame.frame_id in shown] for name, unit in units.items()
+    }
+    return await asyncio.to_thread(_push, settings, sent, shown, images)
 
 
 async def pull_jobs(stores: AnnotationStores, outbox: Outbox, settings: Settings) -> Pulled:
@@ -101,15 +107,15 @@ async def pull_jobs(stores: AnnotationStores, outbox: Outbox, settings: Settings
 def _push(
     settings: Settings,
     units: Mapping[str, list[ExportFrame]],
-    uris: Mapping[FrameId, str],
-    blobs: BlobStore,
+    shown: Mapping[FrameId, ShownImage],
+    images: ShownImages,
 ) -> Pushed:
     with cvat_server(settings) as server:
         there = server.tasks()
-        images = {name for task in there.values() for name in server.images(task)}
+        known = {name for task in there.values() for name in server.images(task)}
         done = Pushed(there=len(there))
-        for plan in planned(units, there.keys(), images):
-            server.create(plan, lambda frame: blobs.get(uris[frame.frame_id]))
+        for plan in planned(units, there.keys(), known):
+            server.create(plan, lambda frame: images.content(shown[frame.frame_id]))
             done.created += 1
             done.frames += len(plan.frames)
     return done

@@ -16,14 +16,14 @@ from PIL import Image
 
 from services.contracts.events import Candidate, ErrorType, NeedleFound
 from services.contracts.identity import Box, DetectorId, DriveId, FrameId, RegionId
-from services.domain.ports.blobs import BlobStore
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
+from services.domain.redaction import HiddenImage, ShownImage
 from services.formats.items import UNKNOWN_TIME
 from services.runtime.embedded.private_folder import as_the_user_writes
-from services.runtime.images import ImageLimits, decode_rgb
 from services.runtime.montage import MOST, Tile, montage
+from services.runtime.shown_images import ShownImages
 
 _MONTAGE_NAME = re.compile(r"\d{3}-.*-[0-9a-f]{8}\.png")
 _SHOWN = 0.3
@@ -50,8 +50,6 @@ class Stores(Protocol):
     def frames(self) -> FrameStore: ...
     @property
     def matches(self) -> MatchStore: ...
-    @property
-    def blobs(self) -> BlobStore: ...
 
 
 @dataclass(frozen=True)
@@ -68,22 +66,23 @@ class DecodedFrames:
     max_bytes : of pixels; the images used least recently make room
     """
 
-    def __init__(
-        self, blobs: BlobStore, limits: ImageLimits, *, max_bytes: int = _DECODED_BYTES
-    ) -> None:
-        self._blobs = blobs
-        self._limits = limits
-        self._kept: LRUCache[str, Image.Image] = LRUCache(max_bytes, _bytes_of)
+    def __init__(self, images: ShownImages, *, max_bytes: int = _DECODED_BYTES) -> None:
+        self._images = images
+        self._kept: LRUCache[ShownImage, Image.Image] = LRUCache(max_bytes, _bytes_of)
 
     def of(self, frame: FrameRecord) -> Image.Image | None:
-        """The frame's image; None if it is not known."""
+        """The frame's image as people see it; None if it is not known, or hidden."""
         if frame.captured is None:
             return None
-        return self._decoded(frame.captured.image.uri)
+        try:
+            shown = self._images.of_frame(frame)
+        except HiddenImage:
+            return None
+        return self._decoded(shown)
 
     @cachedmethod(attrgetter("_kept"))
-    def _decoded(self, uri: str) -> Image.Image:
-        return decode_rgb(self._blobs.get(uri), self._limits)
+    def _decoded(self, shown: ShownImage) -> Image.Image:
+        return self._images.pixels(shown)
 
 
 def _bytes_of(picture: Image.Image) -> int:
@@ -120,7 +119,7 @@ def _worth(record: NeedleRecord) -> tuple[int, float, str]:
 
 
 async def write_montages(
-    stores: Stores, folder: Path, *, limits: ImageLimits, most: int
+    stores: Stores, folder: Path, *, images: ShownImages, most: int
 ) -> list[Path]:
     """Draw at most `most` PNGs, one per needle with a shortlist; replaces an earlier run's files.
 
@@ -138,7 +137,7 @@ async def write_montages(
     album = _Album(
         frames=await stores.frames.load({frame for sheet in sheets for frame in _frames(sheet)}),
         errors=await _errors(stores.matches, sheets),
-        pictures=DecodedFrames(stores.blobs, limits),
+        pictures=DecodedFrames(images),
     )
     return await asyncio.to_thread(_write, album, sheets, folder)
 

@@ -9,6 +9,7 @@ from services.annotation.label_studio.links import ImageLinks
 from services.annotation.stores.opening import AnnotationStores
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 
 
 def outside_routes(
@@ -20,5 +21,5 @@ def outside_routes(
     links = ImageLinks(stores.reviews.signing_key, settings.public_url)
     return (
         event_routes(stores.annotation_tasks, settings),
-        image_routes(links, stores.frames, stores.blobs, settings, clock),
+        image_routes(links, stores.frames, ShownImages.of(stores.blobs, settings), settings, clock),
     )

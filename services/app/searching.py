@@ -9,7 +9,6 @@ from PIL import Image
 
 from services.contracts.errors import InvalidRecord, InvalidSettings
 from services.contracts.identity import Box, FrameId
-from services.domain.ports.blobs import BlobStore
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
@@ -21,10 +20,12 @@ from services.domain.ports.vectors import (
     collection_of,
     live_model,
 )
+from services.domain.redaction import HiddenImage
 from services.embedder.embedder import Embedder
 from services.embedder.logic import scaled_boxes
 from services.runtime.images import ImageLimits, decode_rgb, decode_scaled
 from services.runtime.montage import Tile, montage
+from services.runtime.shown_images import ShownImages
 
 _BLANK = (320, 240)
 """Pixels in place of a query's image, where the query is a text."""
@@ -191,9 +192,9 @@ def _frame_of(hit: Hit) -> FrameId:
 
 
 def drawn(
-    query: SearchQuery | TextQuery, found: Sequence[Found], blobs: BlobStore, limits: ImageLimits
+    query: SearchQuery | TextQuery, found: Sequence[Found], images: ShownImages, limits: ImageLimits
 ) -> Image.Image:
-    """Draw the query on the left and the results on the right."""
+    """Draw the query on the left and the results on the right, but those that are hidden."""
     text = query.text if isinstance(query, TextQuery) else "query"
     picture = (
         Image.new("RGB", _BLANK, "grey")
@@ -203,14 +204,17 @@ def drawn(
     whole = (0.0, 0.0, float(picture.width), float(picture.height))
     box = query.box if isinstance(query, SearchQuery) else None
     left = Tile(picture, box or whole, (), (), (text,))
-    tiles = [_tile(place, item, blobs, limits) for place, item in enumerate(found, start=1)]
-    return montage("Search", left, tiles)
+    tiles = [_tile(place, item, images) for place, item in enumerate(found, start=1)]
+    return montage("Search", left, [tile for tile in tiles if tile is not None])
 
 
-def _tile(place: int, found: Found, blobs: BlobStore, limits: ImageLimits) -> Tile:
+def _tile(place: int, found: Found, images: ShownImages) -> Tile | None:
     captured = found.frame.captured
     assert captured is not None  # only captured frames are embedded
-    picture = decode_rgb(blobs.get(captured.image.uri), limits)
+    try:
+        picture = images.pixels(images.of_frame(found.frame))
+    except HiddenImage:
+        return None
     whole = (0.0, 0.0, float(picture.width), float(picture.height))
     truth = found.frame.ground_truth
     category = found.hit.payload.get("category")

@@ -25,7 +25,7 @@ from services.ingest.publishing import publish_dataset
 from services.ingest.source import Source
 from services.ingest.summary import Summary
 from services.runtime.clock import SystemClock
-from services.runtime.images import ImageLimits
+from services.runtime.shown_images import ShownImages
 
 _KINDS = {Source.IMPORT: ImportKind.DATA_SET, Source.REANNOTATION: ImportKind.CORRECTIONS}
 _CHUNK = 500
@@ -161,7 +161,7 @@ async def mine(
     drawn: list[Path] = []
     if montages.most:
         view.at("drawing montages")
-        limits = ImageLimits.of(app.settings)
-        drawn = await write_montages(app.stores, montages.folder, limits=limits, most=montages.most)
+        images = ShownImages.of(app.stores.blobs, app.settings)
+        drawn = await write_montages(app.stores, montages.folder, images=images, most=montages.most)
     one_sided = empty_split(audit.frames, app.settings) if summary.frames.total else None
     return Mined(reports, drawn, summary, lost, one_sided)

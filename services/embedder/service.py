@@ -1,7 +1,7 @@
 """embedder: computes vectors of all captured frames, and of detections with a sufficient score."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -16,11 +16,12 @@ from services.contracts.events import (
     FrameEmbedded,
     PredictionsMade,
 )
-from services.contracts.identity import FrameId, ModelId, region_point_id
+from services.contracts.identity import DetectorId, FrameId, ModelId, region_point_id
 from services.domain.ports import vectors as collections
 from services.domain.ports.embeddings import EmbeddingRecord, Embeddings, Points
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.vectors import Point, VectorStore, Where
+from services.domain.redaction import is_named
 from services.embedder import logic
 from services.embedder.embedder import FrameVectors
 from services.embedder.logic import EmbeddingTask
@@ -131,7 +132,7 @@ class EmbedFrames:
                     collections.REGION_VECTORS: self._in_regions,
                 }
             )
-        elif live != self._in_regions:
+        elif live != self.model_id:
             log.warning("another_model_is_live", live=live, filled=self._in_regions)
         self._prepared = True
 
@@ -139,6 +140,9 @@ class EmbedFrames:
         facts: list[FrameCaptured | PredictionsMade | FrameAnnotated] = []
         for event in events:
             match event:
+                case PredictionsMade() if is_named(event, self._settings.redact_detector):
+                    # What it finds is to be hidden, not to be searched.
+                    continue
                 case FrameCaptured() | PredictionsMade():
                     facts.append(event)
                 case FrameAnnotated():
@@ -167,12 +171,22 @@ class EmbedFrames:
         return {
             frame_id: replace(
                 record,
-                waiting={**frames[frame_id].predictions, **record.waiting},
+                waiting={**self._searched(frames[frame_id].predictions), **record.waiting},
                 ground_truth=record.ground_truth
                 or (frames[frame_id].ground_truth if record.ground_truth_revision else None),
             )
             for frame_id, record in bare.items()
             if frame_id in frames
+        }
+
+    def _searched(
+        self, predictions: Mapping[DetectorId, PredictionsMade]
+    ) -> dict[DetectorId, PredictionsMade]:
+        redacting = self._settings.redact_detector
+        return {
+            detector: made
+            for detector, made in predictions.items()
+            if not is_named(made, redacting)
         }
 
     async def _embed(self, tasks: Sequence[EmbeddingTask]) -> dict[FrameId, Invalid]:

@@ -22,6 +22,7 @@ from services.contracts.matches import FrameMatched
 from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, Pair, Wanted
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.shortlists import Membership, ShortlistStore
+from services.domain.redaction import is_named
 from services.fp_miner import logic
 from services.fp_miner.logic import MatchedFrame, NeedleRule
 from services.runtime.clock import Clock
@@ -94,7 +95,9 @@ class MineNeedles:
     ) -> list[MatchedFrame]:
         ordered = [records[frame_id] for frame_id in sorted(records)]
         count_copies = self._settings.count_copies
-        return logic.complete_frames(ordered, memberships, count_copies=count_copies)
+        redacting = self._settings.redact_detector
+        complete = logic.complete_frames(ordered, memberships, count_copies=count_copies)
+        return [frame for frame in complete if not is_named(frame.predictions, redacting)]
 
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
         rule, score = self._settings.split_rule, self._settings.operating_score

@@ -291,6 +291,26 @@ class Settings(BaseSettings):
         0.05, description="Share of frames and requests that start a trace."
     )
 
+    # Redaction of what people see
+    redact: str = Field(
+        "", description="Categories that people and exports must not see; docs/privacy.md."
+    )
+    redact_detector: str = Field(
+        "",
+        validate_default=True,
+        description="Detector whose predictions find them: `NAME`, or `NAME@VERSION`. It is not"
+        " mined.",
+    )
+    redact_style: Literal["black", "blur"] = Field(
+        "black", description="What becomes of their pixels."
+    )
+    redact_undetected: Literal["hide", "show"] = Field(
+        "hide", description="Frames without that detector's predictions: hidden, or shown as is."
+    )
+    redact_training: bool = Field(
+        True, description="Whether training sets for the detector have redacted images."
+    )
+
     # The review page
     review_claim_s: Seconds = Field(
         300.0, description="How long a claim on a needle lasts, in seconds."
@@ -449,6 +469,14 @@ class Settings(BaseSettings):
             raise ValueError("missed-objects needs GAZELOOP_MINE_MISSES=true")
         return strategy
 
+    @field_validator("redact_detector")
+    @classmethod
+    def _redaction_has_a_detector(cls, detector: str, info: ValidationInfo) -> str:
+        """Refuse categories that no detector finds, which would redact nothing."""
+        if info.data.get("redact") and not detector:
+            raise ValueError("GAZELOOP_REDACT needs the detector that finds its categories")
+        return detector
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_addresses(cls, listed: str) -> str:
@@ -461,6 +489,11 @@ class Settings(BaseSettings):
     def proxies(self) -> list[str]:
         """Addresses and networks of the trusted proxies."""
         return _parts(self.trusted_proxies)
+
+    @property
+    def redacted_categories(self) -> list[str]:
+        """Categories whose regions people must not see."""
+        return _parts(self.redact)
 
     @property
     def hosts(self) -> list[str]:

@@ -11,13 +11,16 @@ from services.annotation.label_studio.links import PATH, ImageLinks
 from services.annotation.label_studio.project import EVENTS_PATH, SECRET_HEADER
 from services.annotation.ports.annotation_tasks import AnnotationTasks
 from services.contracts.identity import FrameId
-from services.domain.ports.blobs import BlobStore
 from services.domain.ports.frames import FrameStore
+from services.domain.redaction import HiddenImage
 from services.runtime.clock import Clock
 from services.runtime.http.answers import Refused
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 
 _KEPT = "private, max-age=86400"
+_REVALIDATED = "private, no-cache"
+"""Where regions are redacted: a later prediction may find more of them."""
 
 
 def event_routes(tasks: AnnotationTasks, settings: Settings) -> APIRouter:
@@ -40,13 +43,13 @@ def event_routes(tasks: AnnotationTasks, settings: Settings) -> APIRouter:
 
 
 def image_routes(
-    links: ImageLinks, frames: FrameStore, blobs: BlobStore, settings: Settings, clock: Clock
+    links: ImageLinks, frames: FrameStore, images: ShownImages, settings: Settings, clock: Clock
 ) -> APIRouter:
     """Images by signed link: of known frames only, never by path or URL."""
     router = APIRouter(include_in_schema=False)
     tool = urlsplit(settings.label_studio_url)
     headers = {
-        "Cache-Control": _KEPT,
+        "Cache-Control": _REVALIDATED if images.redacts else _KEPT,
         "Content-Security-Policy": "default-src 'none'",
         "Cross-Origin-Resource-Policy": "cross-origin",
         "X-Content-Type-Options": "nosniff",
@@ -56,7 +59,7 @@ def image_routes(
 
     @router.get(f"{PATH}/{{frame_id:path}}")
     async def image(frame_id: str, until: str = "", signature: str = "") -> Response:
-        """The image, byte for byte as the vehicle sent it."""
+        """The image as people see it; where nothing is redacted, as the vehicle sent it."""
         frame = FrameId(frame_id)
         if not await links.is_good(frame, until, signature, clock.now()):
             detail = "this link is not ours, or has ended"
@@ -64,8 +67,11 @@ def image_routes(
         record = (await frames.load([frame])).get(frame)
         if record is None or record.captured is None:
             raise Refused(HTTPStatus.NOT_FOUND, "unknown_frame", "there is no such frame")
-        found = record.captured.image
-        content = await asyncio.to_thread(blobs.get, found.uri)
-        return Response(content, media_type=found.media_type, headers=headers)
+        try:
+            shown = images.of_frame(record)
+        except HiddenImage as exc:
+            raise Refused(HTTPStatus.NOT_FOUND, exc.reason, str(exc)) from exc
+        content = await asyncio.to_thread(images.content, shown)
+        return Response(content, media_type=shown.image.media_type, headers=headers)
 
     return router

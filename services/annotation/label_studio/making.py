@@ -16,8 +16,10 @@ from services.annotation.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Invalid, InvalidRecord
 from services.contracts.identity import FrameId
+from services.domain.redaction import HiddenImage
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 
 log = structlog.get_logger(__name__)
 
@@ -116,20 +118,23 @@ class TaskMaker:
         if record.image.startswith("/data/"):
             return plan
         try:
-            content = await asyncio.to_thread(self.stores.blobs.get, await self._uri(record))
+            content = await self._content(record)
             image = await self.tool.upload(
                 project, target.frame.file_name, content, target.frame.media_type
             )
+        except HiddenImage as exc:
+            log.info("label_studio_task_waits", frame_id=record.frame_id, reason=str(exc))
+            return None
         except Invalid as exc:
             await self._refused(record, exc)
             return None
         await self.stores.annotation_tasks.note(record.frame_id, image=image)
         return Plan(replace(record, image=image, link_until=None), target)
 
-    async def _uri(self, record: TaskRecord) -> str:
+    async def _content(self, record: TaskRecord) -> bytes:
         frame = (await self.stores.frames.load([record.frame_id]))[record.frame_id]
-        assert frame.captured is not None  # else the frame would have no task
-        return frame.captured.image.uri
+        images = ShownImages.of(self.stores.blobs, self.settings)
+        return await asyncio.to_thread(images.content, images.of_frame(frame))
 
     async def _note_made(self, plan: Plan, interface: Interface, task_id: int) -> None:
         assert plan.target is not None

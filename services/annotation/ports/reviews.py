@@ -42,6 +42,8 @@ class ReviewEvent:
     frame_id, revision : for `CORRECT`, the frame and its new revision
     note : what a `CORRECT` changed; else the annotator's comment
     verdict : for `CORRECT`, what the corrected ground truth decides about `regions`
+    shown : where images are redacted, the digest of what the frame of each of `regions` showed;
+        empty for a frame whose image was hidden
     act_id : the page's id of the act, which identifies repeats; empty without one
     """
 
@@ -58,6 +60,7 @@ class ReviewEvent:
     note: str = ""
     act_id: str = ""
     verdict: Act | None = None
+    shown: tuple[str, ...] = ()
 
     @property
     def decides(self) -> Act | None:

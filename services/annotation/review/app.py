@@ -41,8 +41,8 @@ from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Transient
 from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.clock import Clock
-from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 from services.runtime.step import Outbox
 
 log = structlog.get_logger(__name__)
@@ -74,6 +74,7 @@ def review_context(
     authenticate : returns the account of an annotation token
     dead_letters : access to the dead letters; None hides them
     """
+    images = ShownImages.of(stores.blobs, settings)
     return ReviewContext(
         settings=settings,
         clock=clock,
@@ -92,9 +93,9 @@ def review_context(
         pictures=PictureCache(
             settings.data / "cache" / "review",
             settings.review_cache_bytes,
-            stores.blobs,
-            ImageLimits.of(settings),
+            images,
         ),
+        images=images,
         figures=stores.figures,
         curves=stores.curves,
         comparisons=stores.comparisons,

@@ -28,6 +28,7 @@ from services.domain.ports.needles import NeedleStore
 from services.domain.ports.tokens import TokenStore
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 from services.runtime.stores.budget_reports import BudgetReports
 from services.runtime.stores.comparisons import ComparisonStore
 from services.runtime.stores.curves import CurveStore
@@ -67,6 +68,7 @@ class ReviewContext:
     reviews: ReviewStore
     corrector: Corrector
     pictures: PictureCache
+    images: ShownImages
     figures: FigureStore
     curves: CurveStore
     comparisons: ComparisonStore

@@ -15,12 +15,15 @@ from services.contracts.identity import Box, FrameId
 
 _WIDTHS = {"thumb": 160, "card": 480, "large": 720, "frame": 1280, "native": 16_384}
 _CACHE_CONTROL = "private, max-age=31536000, immutable"
+_REVALIDATED = "private, no-cache"
+"""Where regions are redacted: a later prediction may find more of them."""
 _LARGEST = 1e6
 
 
 def picture_routes(context: ReviewContext) -> APIRouter:
     """Routes of the pictures."""
     router = APIRouter()
+    caching = _REVALIDATED if context.images.redacts else _CACHE_CONTROL
 
     @router.get("/picture")
     async def picture(
@@ -30,13 +33,17 @@ def picture_routes(context: ReviewContext) -> APIRouter:
         if record is None or record.captured is None or size not in _WIDTHS:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such picture.")
         image = record.captured.image
+        try:
+            shown = context.images.of_frame(record)
+        except MissingImage as exc:
+            raise HTTPException(HTTPStatus.NOT_FOUND, str(exc)) from exc
         region = _box(box) if box else None
         window = window_of(region, (image.width, image.height), ASPECT) if region else None
         width = _WIDTHS[size] if window else min(_WIDTHS[size], image.width)
         aspect = ASPECT if window else image.width / image.height
         outline = region if size == "thumb" else None
-        wanted = Wanted(image, window, width, max(1, round(width / aspect)), outline)
-        headers = {"ETag": f'"{wanted.name}"', "Cache-Control": _CACHE_CONTROL}
+        wanted = Wanted(shown, window, width, max(1, round(width / aspect)), outline)
+        headers = {"ETag": f'"{wanted.name}"', "Cache-Control": caching}
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         try:

@@ -15,10 +15,9 @@ from cachetools import LRUCache
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
-from services.contracts.events import Image
 from services.contracts.identity import Box
-from services.domain.ports.blobs import BlobStore
-from services.runtime.images import ImageLimits, decode_rgb
+from services.domain.redaction import ShownImage
+from services.runtime.shown_images import ShownImages
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +37,7 @@ class Wanted(NamedTuple):
     outline : a region to draw into the picture, for pages without an SVG overlay
     """
 
-    image: Image
+    shown: ShownImage
     window: Box | None
     width: int
     height: int
@@ -47,8 +46,8 @@ class Wanted(NamedTuple):
     @property
     def name(self) -> str:
         """The file name: the image, and a hash of all else that determines the content."""
-        text = repr((_FORM, self.image.sha256, *self[1:]))
-        return f"{self.image.sha256}-{hashlib.sha256(text.encode()).hexdigest()}"
+        text = repr((_FORM, self.shown.digest, *self[1:]))
+        return f"{self.shown.image.sha256}-{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 class PictureCache:
@@ -59,11 +58,10 @@ class PictureCache:
     folder : created if missing; pictures in it are used
     """
 
-    def __init__(self, folder: Path, max_bytes: int, blobs: BlobStore, limits: ImageLimits) -> None:
+    def __init__(self, folder: Path, max_bytes: int, images: ShownImages) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
-        self._blobs = blobs
-        self._limits = limits
+        self._images = images
         self._files: _Files | None = None
         self._listing = asyncio.Lock()
         self._rendering: dict[str, asyncio.Future[bytes]] = {}
@@ -134,7 +132,7 @@ class PictureCache:
             log.warning("picture_not_kept", folder=str(self._folder), error=str(exc))
 
     def _draw(self, wanted: Wanted) -> bytes:
-        picture = decode_rgb(self._blobs.get(wanted.image.uri), self._limits)
+        picture = self._images.pixels(wanted.shown)
         if wanted.window is not None:
             x, y, width, height = wanted.window
             picture = picture.crop((int(x), int(y), int(x + width), int(y + height)))

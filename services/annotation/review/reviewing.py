@@ -10,6 +10,7 @@ from services.annotation.review.decisions import Review, Seen, projection_of, re
 from services.annotation.review.edits import Edit, edited
 from services.annotation.review.needle_view import claim_from_now
 from services.annotation.review.sessions import Session
+from services.contracts.errors import MissingImage
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
 from services.domain.ports.needles import NeedleRecord
@@ -280,11 +281,27 @@ class Reviewer:
             note=change.note,
             act_id=self.act_id,
             verdict=change.verdict,
+            shown=await self._shown(change.regions),
         )
         if not await self.context.reviews.append(event):
             return False
         await self._project()
         return True
+
+    async def _shown(self, regions: Sequence[RegionId]) -> tuple[str, ...]:
+        """Digests of what the page shows of the frames of these candidates."""
+        images = self.context.images
+        if not images.redacts:
+            return ()
+        frame_of = {item.region_id: item.frame_id for item in self._candidates()}
+        frames = await self.context.frames.load(set(frame_of.values()))
+        digests = []
+        for region in regions:
+            try:
+                digests.append(images.of_frame(frames[frame_of[region]]).digest)
+            except (MissingImage, KeyError):  # hidden, or no longer on the shortlist
+                digests.append("")
+        return tuple(digests)
 
     async def _project(self) -> None:
         # Read the events again, so that the last writer shows all of them.

@@ -49,7 +49,7 @@ class MongoReviewStore:
 
     async def append(self, event: ReviewEvent) -> bool:
         document = asdict(event) | {"_id": f"{event.needle_id}:{event.version}"}
-        document["regions"] = list(event.regions)
+        document |= {"regions": list(event.regions), "shown": list(event.shown)}
         with translated():
             try:
                 await self._events.insert_one(document)
@@ -137,6 +137,7 @@ def _event(document: Document) -> ReviewEvent:
         note=document["note"],
         act_id=document.get("act_id", ""),  # older ones have none
         verdict=Act(verdict) if (verdict := document.get("verdict")) else None,
+        shown=tuple(document.get("shown", ())),
     )
 
 

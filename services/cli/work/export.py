@@ -1,7 +1,7 @@
 """What `gazeloop export` and `gazeloop training-set` do."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from getpass import getuser
 from pathlib import Path
@@ -14,18 +14,21 @@ from services.annotation.export_choice import What
 from services.annotation.exporting import Written
 from services.annotation.fiftyone_export import FiftyOneCounts, FiftyOneExport
 from services.annotation.ports.needle_filters import NeedleFilter
-from services.annotation.stores.opening import open_annotation_stores
+from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.annotation.tables import write_tables
 from services.app.parts import joined
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
+from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditRecord
-from services.domain.ports.blobs import BlobStore
+from services.domain.redaction import ShownImage
 from services.formats.writers.format_names import Format
+from services.formats.writers.frames import ExportFrame
 from services.formats.writers.tables import TableFormat
 from services.runtime.clock import SystemClock
+from services.runtime.shown_images import ShownImages
 from services.runtime.stores.opening import Stores
 from services.runtime.stores.vectors_open import open_vector_store
 
@@ -162,10 +165,17 @@ async def _export(
         frames = await exporting.chosen_frames(stores, what, wanted)
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
-        uris = await exporting.image_uris(stores, frames)
-        blobs: BlobStore | None = stores.blobs if images else None
+        store = ShownImages.of(stores.blobs, settings) if images else None
+        kept, shown, hidden = await _shown(stores, frames, store)
         written = await asyncio.to_thread(
-            exporting.write_export, frames, form, to, uris, blobs, what=what.value
+            exporting.write_export,
+            kept,
+            form,
+            to,
+            shown,
+            store,
+            left_out=hidden,
+            what=what.value,
         )
         count = len(written.export.frames)
         await _note(stack.stores, to, what=what.value, form=form.value, frames=count)
@@ -186,21 +196,34 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
     async with joined(settings) as stack:
         stores = await open_annotation_stores(stack.stores)
         chosen = await exporting.training_set(stores, settings)
-        uris = await exporting.image_uris(stores, chosen.frames)
-        blobs: BlobStore | None = stores.blobs if images else None
+        seen = ShownImages.of if settings.redact_training else ShownImages.originals
+        store = seen(stores.blobs, settings) if images else None
+        kept, shown, hidden = await _shown(stores, chosen.frames, store)
         written = await asyncio.to_thread(
             exporting.write_export,
-            chosen.frames,
+            kept,
             form,
             to,
-            uris,
-            blobs,
-            left_out=chosen.left_out,
+            shown,
+            store,
+            left_out={**chosen.left_out, **hidden},
             **facts,
         )
         count = len(written.export.frames)
         await _note(stack.stores, to, what="training-set", form=form.value, frames=count)
         return written
+
+
+async def _shown(
+    stores: AnnotationStores, frames: Sequence[ExportFrame], images: ShownImages | None
+) -> tuple[Sequence[ExportFrame], Mapping[FrameId, ShownImage], Mapping[str, int]]:
+    """The frames that may be exported, their images, and the count of hidden ones, if any."""
+    if images is None:
+        return frames, {}, {}
+    shown = await exporting.shown_images(stores, frames, images)
+    kept = [frame for frame in frames if frame.frame_id in shown]
+    hidden = len(frames) - len(kept)
+    return kept, shown, {"not redacted yet": hidden} if hidden else {}
 
 
 async def _note(stores: Stores, to: Path, **details: str | int) -> None:

@@ -14,13 +14,13 @@ from services.cli.logs import log_to_file
 from services.cli.work.opening import coco_opener, via_opener, voc_opener
 from services.contracts.errors import InvalidImage, InvalidRecord
 from services.contracts.events import Annotation
-from services.domain.ports.blobs import BlobStore
 from services.embedder.training.labelled import LabelledFrame, LabelledObject
 from services.formats.frames import on_its_picture
 from services.formats.items import Dataset, FrameItem, Rejection
 from services.formats.writers.frames import ExportFrame
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 
 Chosen = Callable[[AnnotationStores, Settings], Awaitable[list[ExportFrame]]]
 
@@ -92,13 +92,14 @@ async def _of_data_folder(
     async with joined(settings) as stack:
         stores = await open_annotation_stores(stack.stores)
         frames = await chosen(stores, settings)
-        uris = await exporting.image_uris(stores, frames)
-        blobs: BlobStore = stores.blobs
+        # An embedder is trained on what it embeds: the images as they were captured.
+        images = ShownImages.originals(stores.blobs, settings)
+        shown = await exporting.shown_images(stores, frames, images)
     return [
         _labelled(
             frame.frame_id,
             frame.drive_id,
-            partial(blobs.get, uris[frame.frame_id]),
+            partial(images.content, shown[frame.frame_id]),
             limits,
             frame.annotations,
         )

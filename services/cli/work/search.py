@@ -20,6 +20,7 @@ from services.embedder.models.text_tower import TextTower
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 from services.runtime.stores.vectors_open import open_vector_store
 
 
@@ -101,7 +102,8 @@ async def _found(context: Context, query: _Query, target: Path) -> list[Found]:
                 else await searching.search_text(asked, embedder, vectors, frames)
             )
             if found:
-                drawn = searching.drawn(asked, found, app.stores.blobs, limits)
+                images = ShownImages.of(app.stores.blobs, app.settings)
+                drawn = searching.drawn(asked, found, images, limits)
                 with as_the_user_writes():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     drawn.save(target)

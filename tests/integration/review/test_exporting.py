@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from services.annotation.export_choice import What
-from services.annotation.exporting import chosen_frames, image_uris, training_frames, write_export
+from services.annotation.exporting import chosen_frames, shown_images, training_frames, write_export
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.domain.splits import SplitRule
 from services.formats.writers.format_names import Format
 from services.formats.writers.frames import ExportFrame
+from services.runtime.shown_images import ShownImages
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import PAGE, values
 from tests.review_world import HOSTILE, World
@@ -78,9 +79,10 @@ async def test_an_export_has_its_images_and_a_manifest_and_is_reproducible(
     world: World, tmp_path: Path
 ) -> None:
     frames = await chosen_frames(world.stores, What.NEEDLES, EVERY)
-    uris = await image_uris(world.stores, frames)
+    images = ShownImages.of(world.stores.blobs, world.context.settings)
+    shown = await shown_images(world.stores, frames, images)
     for name in ("a", "b"):
-        write_export(frames, Format.YOLO, tmp_path / name, uris, world.stores.blobs)
+        write_export(frames, Format.YOLO, tmp_path / name, shown, images)
 
     content = json.loads((tmp_path / "a/manifest.json").read_text())
     assert (tmp_path / "a/manifest.json").read_bytes() == (
@@ -89,8 +91,8 @@ async def test_an_export_has_its_images_and_a_manifest_and_is_reproducible(
     assert (tmp_path / "a/images/r000.png").read_bytes()[:4] == b"\x89PNG"
     assert content["frames"]["r000.png"]["revision"] == 1
     assert content["counts"] == {"frames": 3, "annotations": 3, "proposals": 3}
-    images = {f"images/{name}": item["sha256"] for name, item in content["frames"].items()}
-    for path, digest in (content["files"] | images).items():
+    written = {f"images/{name}": item["sha256"] for name, item in content["frames"].items()}
+    for path, digest in (content["files"] | written).items():
         assert hashlib.sha256((tmp_path / "a" / path).read_bytes()).hexdigest() == digest
 
 

@@ -10,7 +10,9 @@ from services.contracts.events import ErrorType
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameFact
 from services.domain.ports.needles import NeedleRecord
+from services.domain.redaction import RedactionRule
 from services.runtime.images import ImageLimits
+from services.runtime.shown_images import ShownImages
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
@@ -64,8 +66,12 @@ async def mined() -> Stores:
     return stores
 
 
+def images_of(stores: Stores) -> ShownImages:
+    return ShownImages(stores.blobs, LIMITS, RedactionRule())
+
+
 async def test_every_needle_with_a_shortlist_has_one_montage(mined: Stores, tmp_path: Path) -> None:
-    written = await write_montages(mined, tmp_path, limits=LIMITS, most=10)
+    written = await write_montages(mined, tmp_path, images=images_of(mined), most=10)
     assert len(written) == 2
     assert {path.suffix for path in written} == {".png"}
     for path in written:
@@ -74,16 +80,16 @@ async def test_every_needle_with_a_shortlist_has_one_montage(mined: Stores, tmp_
 
 
 async def test_no_more_are_drawn_than_asked_for(mined: Stores, tmp_path: Path) -> None:
-    assert len(await write_montages(mined, tmp_path, limits=LIMITS, most=1)) == 1
+    assert len(await write_montages(mined, tmp_path, images=images_of(mined), most=1)) == 1
 
 
 async def test_decoded_images_are_kept_while_they_fit_into_memory(mined: Stores) -> None:
     frames = await mined.frames.load([FrameId("n1"), FrameId("n2"), FrameId("n3")])
     one = 320 * 180 * 3
-    two_fit = DecodedFrames(mined.blobs, LIMITS, max_bytes=2 * one)
+    two_fit = DecodedFrames(images_of(mined), max_bytes=2 * one)
     first = two_fit.of(frames[FrameId("n1")])
     assert two_fit.of(frames[FrameId("n1")]) is first
-    none_fits = DecodedFrames(mined.blobs, LIMITS, max_bytes=one - 1)
+    none_fits = DecodedFrames(images_of(mined), max_bytes=one - 1)
     assert none_fits.of(frames[FrameId("n1")]) is not none_fits.of(frames[FrameId("n1")])
 
 
@@ -91,10 +97,10 @@ async def test_a_second_run_replaces_the_montages_and_nothing_else(
     mined: Stores, tmp_path: Path
 ) -> None:
     (tmp_path / "001-notes.png").write_bytes(b"mine")
-    await write_montages(mined, tmp_path, limits=LIMITS, most=10)
+    await write_montages(mined, tmp_path, images=images_of(mined), most=10)
     needle = needle_found("n2")
     await mined.needles.record([needle_retracted(needle, revision=2)])
-    written = await write_montages(mined, tmp_path, limits=LIMITS, most=10)
+    written = await write_montages(mined, tmp_path, images=images_of(mined), most=10)
     assert sorted(tmp_path.iterdir()) == sorted([*written, tmp_path / "001-notes.png"])  # noqa: ASYNC240  # a test has nothing to hold up
     assert len(written) == 1
 
@@ -103,11 +109,11 @@ async def test_a_frame_whose_image_is_unknown_is_left_out(mined: Stores, tmp_pat
     needle = needle_found("elsewhere")
     await mined.needles.record([needle])
     await mined.needles.write_shortlists([shortlist_published(needle, "h1")])
-    assert len(await write_montages(mined, tmp_path, limits=LIMITS, most=10)) == 2
+    assert len(await write_montages(mined, tmp_path, images=images_of(mined), most=10)) == 2
 
 
 async def test_a_folder_without_needles_stays_empty(tmp_path: Path) -> None:
-    assert await write_montages(Stores(), tmp_path / "m", limits=LIMITS, most=10) == []
+    assert await write_montages(Stores(), tmp_path / "m", images=images_of(Stores()), most=10) == []
     assert not any((tmp_path / "m").iterdir())  # a test has nothing to block
 
 

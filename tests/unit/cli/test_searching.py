@@ -21,8 +21,10 @@ from services.domain.ports.vectors import (
     Where,
     collection_of,
 )
+from services.domain.redaction import RedactionRule
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 from tests import samples
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.embedder import WidthEmbedder
@@ -151,7 +153,8 @@ async def test_a_region_outside_of_the_picture_is_refused() -> None:
 async def by_text(world: World, *, regions: bool, text: tuple[float, ...] = (1, 0)) -> list[str]:
     asked = TextQuery("a wide sign", np.array(text, np.float32), regions, Where(), 10)
     found = await search_text(asked, world.embedder, world.vectors, world.frames)
-    assert drawn(asked, [], InMemoryBlobs(), LIMITS).width > 0
+    images = ShownImages(InMemoryBlobs(), LIMITS, RedactionRule())
+    assert drawn(asked, [], images, LIMITS).width > 0
     return [item.frame.frame_id for item in found]
 
 

@@ -467,3 +467,17 @@ async def test_a_failure_in_one_pass_leaves_nothing_of_the_next_behind() -> None
         await world.run(*frames)
 
     assert len(await world.run(*frames)) == 6
+
+
+async def test_what_is_redacted_is_not_embedded_nor_filled_into_another_model() -> None:
+    world = World(settings=SETTINGS.model_copy(update={"redact_detector": "privacy"}))
+    hidden = predictions_made(STOP).model_copy(update={"detector": "privacy"})
+    made = predictions_made(STOP)
+
+    await world.run(world.captured(), made, hidden)
+    first = await world.stored(REGION_VECTORS)
+    await world.embeddings.forget(world.embedder.model_id, [hidden.frame_id])
+    await world.step(world.embedder).embed([hidden.frame_id])
+
+    assert first == world.points(made, 0)
+    assert await world.stored(REGION_VECTORS) == first

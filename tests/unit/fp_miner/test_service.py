@@ -22,7 +22,7 @@ DETECTORS = {DetectorId(f"ods@{number}") for number in range(VERSIONS)}
 class World:
     """fp_miner on fakes, with many detector versions known of one frame."""
 
-    def __init__(self, **settings: float) -> None:
+    def __init__(self, **settings: float | str) -> None:
         self.frames = InMemoryFrameStore()
         self.matches = InMemoryMatchStore()
         self.shortlists = InMemoryShortlistStore()
@@ -110,3 +110,19 @@ async def test_a_category_that_vanished_is_announced_as_an_empty_group() -> None
     )
     assert match.groups.categories == (samples.STOP_SIGN,)
     assert match.groups.sizes == (0,)
+
+
+async def test_the_detector_of_what_is_redacted_is_stored_and_not_mined() -> None:
+    world = World(redact_detector="privacy")
+    made = samples.predictions_made(samples.detection("face")).model_copy(
+        update={"detector": "privacy"}
+    )
+
+    other = samples.predictions_made(samples.detection())
+    published = await world.run(samples.frame_captured(), samples.frame_annotated(), other, made)
+
+    assert matched(published) == [samples.DETECTOR]
+    needles = [event for event in published if isinstance(event, NeedleFound)]
+    assert {needle.category for needle in needles} <= {samples.STOP_SIGN}
+    (record,) = (await world.frames.load([made.frame_id])).values()
+    assert made.detector_id in record.predictions

@@ -79,3 +79,12 @@ def test_topics_that_do_not_exist_and_numbers_that_none_can_have_are_refused(
 ) -> None:
     with pytest.raises(InvalidSettings, match=f"GAZELOOP_{name.upper()}"):
         load_settings(**{name: listed})
+
+
+def test_categories_that_no_detector_finds_cannot_be_redacted() -> None:
+    with pytest.raises(InvalidSettings, match=r"GAZELOOP_REDACT_DETECTOR: .*needs the detector"):
+        load_settings(redact="face")
+    assert load_settings(redact=" face, plate", redact_detector="privacy").redacted_categories == [
+        "face",
+        "plate",
+    ]

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from PIL import Image as Pictures
 from services.annotation.review.pictures import PictureCache, Wanted
 from services.contracts.errors import MissingImage
 from services.contracts.events import Image
+from services.domain.ports.blobs import BlobStore
+from services.domain.redaction import RedactionRule, RedactionStyle, ShownImage
 from services.runtime.images import ImageLimits
+from services.runtime.shown_images import ShownImages
 from tests.fakes.blobs import InMemoryBlobs
 
 LIMITS = ImageLimits(10**6, 10**6)
@@ -20,11 +24,15 @@ def blobs() -> InMemoryBlobs:
     return InMemoryBlobs()
 
 
-def stored(blobs: InMemoryBlobs) -> Image:
+def images(blobs: BlobStore) -> ShownImages:
+    return ShownImages(blobs, LIMITS, RedactionRule())
+
+
+def stored(blobs: InMemoryBlobs) -> ShownImage:
     out = BytesIO()
     Pictures.new("RGB", (200, 100), (200, 30, 30)).save(out, "PNG")
     uri = blobs.put(out.getvalue())
-    return Image(
+    image = Image(
         sha256=uri.rpartition("/")[2],
         uri=uri,
         size_bytes=len(out.getvalue()),
@@ -32,6 +40,7 @@ def stored(blobs: InMemoryBlobs) -> Image:
         width=200,
         height=100,
     )
+    return ShownImage(image, (), RedactionStyle.BLACK)
 
 
 class CountingBlobs(InMemoryBlobs):
@@ -48,10 +57,10 @@ async def test_a_picture_is_made_once_and_found_again_after_a_restart(
     blobs: InMemoryBlobs, tmp_path: Path
 ) -> None:
     wanted = Wanted(stored(blobs), (10.0, 10.0, 40.0, 30.0), 80, 60)
-    made = await PictureCache(tmp_path, 10**6, blobs, LIMITS).get(wanted)
+    made = await PictureCache(tmp_path, 10**6, images(blobs)).get(wanted)
     blobs.contents.clear()
 
-    again = await PictureCache(tmp_path, 10**6, blobs, LIMITS).get(wanted)
+    again = await PictureCache(tmp_path, 10**6, images(blobs)).get(wanted)
 
     assert again == made
     assert Pictures.open(BytesIO(made)).size == (80, 60)
@@ -61,7 +70,7 @@ async def test_those_who_ask_at_once_wait_for_one_making(
     tmp_path: Path,
 ) -> None:
     blobs = CountingBlobs()
-    cache = PictureCache(tmp_path, 10**6, blobs, LIMITS)
+    cache = PictureCache(tmp_path, 10**6, images(blobs))
     wanted = Wanted(stored(blobs), None, 100, 50)
 
     pictures = await asyncio.gather(*(cache.get(wanted) for _ in range(5)))
@@ -73,8 +82,8 @@ async def test_those_who_ask_at_once_wait_for_one_making(
 async def test_the_least_used_pictures_make_room(blobs: InMemoryBlobs, tmp_path: Path) -> None:
     image = stored(blobs)
     wanted = [Wanted(image, None, 100 + number, 50) for number in range(12)]
-    size = len(await PictureCache(tmp_path / "probe", 10**6, blobs, LIMITS).get(wanted[0]))
-    cache = PictureCache(tmp_path / "kept", 4 * size, blobs, LIMITS)
+    size = len(await PictureCache(tmp_path / "probe", 10**6, images(blobs)).get(wanted[0]))
+    cache = PictureCache(tmp_path / "kept", 4 * size, images(blobs))
     for item in wanted:
         await cache.get(wanted[0])
         await cache.get(item)
@@ -89,9 +98,9 @@ async def test_a_picture_larger_than_the_cache_is_shown_and_not_stored(
     blobs: InMemoryBlobs, tmp_path: Path
 ) -> None:
     wanted = Wanted(stored(blobs), None, 100, 50)
-    size = len(await PictureCache(tmp_path, 10**6, blobs, LIMITS).get(wanted))
+    size = len(await PictureCache(tmp_path, 10**6, images(blobs)).get(wanted))
 
-    assert await PictureCache(tmp_path, size - 1, blobs, LIMITS).get(wanted)
+    assert await PictureCache(tmp_path, size - 1, images(blobs)).get(wanted)
 
     assert {path.name for path in (tmp_path / ".").iterdir()} == set()
 
@@ -102,7 +111,7 @@ async def test_a_picture_whose_image_is_gone_can_be_asked_for_again(
     image = stored(blobs)
     content = dict(blobs.contents)
     blobs.contents.clear()
-    cache = PictureCache(tmp_path, 10**6, blobs, LIMITS)
+    cache = PictureCache(tmp_path, 10**6, images(blobs))
     with pytest.raises(MissingImage):
         await cache.get(Wanted(image, None, 50, 25))
 
@@ -115,7 +124,7 @@ async def test_a_folder_that_cannot_be_written_only_costs_time(
     blobs: InMemoryBlobs, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    cache = PictureCache(tmp_path / "file" / "folder", 10**6, blobs, LIMITS)
+    cache = PictureCache(tmp_path / "file" / "folder", 10**6, images(blobs))
 
     assert await cache.get(Wanted(stored(blobs), None, 50, 25))
     assert await cache.get(Wanted(stored(blobs), None, 50, 25))
@@ -125,17 +134,17 @@ async def test_the_pictures_of_an_erased_image_are_deleted_and_others_stay(
     blobs: InMemoryBlobs, tmp_path: Path
 ) -> None:
     gone = stored(blobs)
-    kept = Image.model_validate({**gone.model_dump(), "sha256": "0" * 64})
-    cache = PictureCache(tmp_path, 10**6, blobs, LIMITS)
+    kept = replace(gone, image=gone.image.model_copy(update={"sha256": "0" * 64}))
+    cache = PictureCache(tmp_path, 10**6, images(blobs))
     for image in (gone, kept):
         for width in (50, 60):
             await cache.get(Wanted(image, None, width, 25))
     older = tmp_path / ("f" * 64)  # of a version whose files named no image
     await asyncio.to_thread(older.write_bytes, b"a picture")
-    cache = PictureCache(tmp_path, 10**6, blobs, LIMITS)
+    cache = PictureCache(tmp_path, 10**6, images(blobs))
 
     async def shown(images: AbstractSet[str]) -> AbstractSet[str]:
-        return images & {kept.sha256}
+        return images & {kept.image.sha256}
 
     await cache.drop_unshown(shown)
 
