@@ -41,6 +41,7 @@ from services.domain.ports.vectors import (
 from services.domain.splits import SplitRule
 from services.formats.writers.frames import ExportFrame
 from services.runtime.embedded.private_folder import as_the_user_writes
+from services.runtime.shown_images import ShownImages
 
 _PAGE = 200
 _LOADER = files("services.formats.writers") / "fiftyone_loader.py"
@@ -50,7 +51,7 @@ Sample = dict[str, object]
 
 @dataclass(frozen=True)
 class FiftyOneCounts:
-    """What was written; `unreadable` images are left out with their frames."""
+    """What was written; frames with `unreadable` or hidden images are left out."""
 
     frames: int
     regions_with_vector: int
@@ -61,8 +62,14 @@ class FiftyOneExport:
     """Writes a folder for FiftyOne, page by page."""
 
     def __init__(
-        self, stores: AnnotationStores, vectors: VectorStore, rule: SplitRule, folder: Path
+        self,
+        stores: AnnotationStores,
+        vectors: VectorStore,
+        images: ShownImages,
+        rule: SplitRule,
+        folder: Path,
     ) -> None:
+        self._images = images
         self._stores = stores
         self._vectors = vectors
         self._rule = rule
@@ -154,7 +161,7 @@ class FiftyOneExport:
             assert captured is not None
             name = ExportFrame.of(captured, record.ground_truth).file_name
             try:
-                content = self._stores.blobs.get(captured.image.uri)
+                content = self._images.content(self._images.of_frame(record))
             except Invalid:
                 unreadable += 1
                 continue

@@ -129,7 +129,10 @@ def _export_fiftyone(context: Context, to: Path) -> None:
         highlight=False,
     )
     if counts.unreadable:
-        out.print(f"[yellow]left out:[/] {counts.unreadable:,} unreadable images", highlight=False)
+        out.print(
+            f"[yellow]left out:[/] {counts.unreadable:,} images, unreadable or not redacted yet",
+            highlight=False,
+        )
 
 
 async def _fiftyone(context: Context, to: Path) -> FiftyOneCounts:
@@ -140,7 +143,8 @@ async def _fiftyone(context: Context, to: Path) -> FiftyOneCounts:
         async with joined(settings) as stack:
             with console(stderr=True).status("reading") as status:
                 stores = await open_annotation_stores(stack.stores)
-                export = FiftyOneExport(stores, vectors, settings.split_rule, to)
+                images = ShownImages.of(stores.blobs, settings)
+                export = FiftyOneExport(stores, vectors, images, settings.split_rule, to)
                 counts = await export.write(lambda done: status.update(f"{done:,} frames"))
             await _note(stack.stores, to, form="fiftyone", frames=counts.frames)
             return counts

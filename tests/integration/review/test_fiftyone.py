@@ -14,6 +14,8 @@ from services.annotation.fiftyone_export import FiftyOneExport
 from services.contracts.identity import ModelId, frame_point_id, region_point_id
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.domain.splits import SplitRule
+from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 from tests.deploy.checking import missing
 from tests.fakes.vectors import InMemoryVectors
 from tests.integration.review.conftest import Browser
@@ -71,7 +73,8 @@ async def written(ana: Browser, folder: Path) -> int:
         # The second detection of each frame has no vector, as where its score is low.
         some = [point(region_point_id(MODEL, region)) for region in regions[:1]]
         await vectors.upsert(names[REGION_VECTORS], some)
-    export = FiftyOneExport(stores, vectors, SplitRule(0.1), folder)
+    images = ShownImages.of(stores.blobs, Settings())
+    export = FiftyOneExport(stores, vectors, images, SplitRule(0.1), folder)
     counts = await export.write()
     assert counts.unreadable == 0
     assert counts.frames == len(ids)
@@ -121,7 +124,8 @@ async def test_fiftyone_opens_the_frames_labels_needles_and_vectors(
 
 
 async def test_a_folder_in_use_and_a_stack_without_vectors(ana: Browser, tmp_path: Path) -> None:
-    export = FiftyOneExport(ana.world.stores, InMemoryVectors(), SplitRule(0.1), tmp_path / "out")
+    stores, images = ana.world.stores, ana.world.context.images
+    export = FiftyOneExport(stores, InMemoryVectors(), images, SplitRule(0.1), tmp_path / "out")
     assert (await export.write()).regions_with_vector == 0
     lines = (tmp_path / "out" / "samples.jsonl").read_text().splitlines()
     assert {json.loads(line)["dimension"] for line in lines} == {None}
