@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     qdrant: str = Field("", description="Qdrant URL; empty: Qdrant Edge in this process.")
     qdrant_api_key: SecretStr = Field(SecretStr(""), description="Qdrant API key.")
     qdrant_ca: Path | None = Field(None, description="CA certificate file for Qdrant.")
+    qdrant_shards: int = Field(
+        0, ge=0, description="Shards of new collections in Qdrant; 0: one per node."
+    )
+    qdrant_replicas: Count = Field(1, description="Replicas of each shard of new collections.")
     blobs: str = Field("", description="fsspec URL for images; empty: `blobs` in the data folder.")
 
     # HTTP

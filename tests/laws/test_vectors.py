@@ -39,7 +39,7 @@ from services.domain.ports.vectors import (
 )
 from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
-from services.runtime.stores.vectors_client import ClientVectorStore, translate
+from services.runtime.stores.vectors_client import ClientVectorStore, Layout, translate
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 from services.runtime.stores.vectors_edge_copy import copy_edge
 from services.runtime.stores.vectors_edge_names import EdgeNames
@@ -68,7 +68,7 @@ async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         case "client_in_memory":
             store = ClientVectorStore(AsyncQdrantClient(":memory:"))
         case "client_int8":
-            store = ClientVectorStore(AsyncQdrantClient(":memory:"), Quantization.INT8)
+            store = ClientVectorStore(AsyncQdrantClient(":memory:"), Layout(Quantization.INT8))
         case _:
             store = ClientVectorStore(AsyncQdrantClient(path=str(tmp_path)))
     await store.ensure("signs", 3, keywords=["category", "split"], numbers=["score"])
@@ -592,3 +592,22 @@ async def test_the_settings_choose_between_edge_and_a_server(tmp_path: Path) -> 
     assert isinstance(served, TimedVectors)
     assert isinstance(served._vectors, ClientVectorStore)
     assert (tmp_path / "qdrant").is_dir()
+
+
+async def test_new_collections_are_laid_out_as_the_settings_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = AsyncQdrantClient(":memory:")
+    create, asked = client.create_collection, dict[str, object]()
+
+    async def noted(collection: str, **layout: Any) -> bool:
+        asked.update(layout)
+        return await create(collection, **layout)
+
+    monkeypatch.setattr(client, "create_collection", noted)
+    store = ClientVectorStore(client, Layout(shards=6, replicas=2))
+    await store.ensure("regions", 4, keywords=[], numbers=[])
+
+    assert (asked["shard_number"], asked["replication_factor"]) == (6, 2)
+    assert await store.dimension("regions") == 4
+    await store.close()

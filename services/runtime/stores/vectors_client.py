@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
@@ -80,14 +81,27 @@ def _translated(doing: str) -> Iterator[None]:
         raise translate(exc, doing) from exc
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How new collections are laid out on the server.
+
+    Attributes
+    ----------
+    shards : of a collection; None for one per node
+    replicas : of each shard
+    """
+
+    quantization: Quantization = Quantization.NONE
+    shards: int | None = None
+    replicas: int = 1
+
+
 class ClientVectorStore:
     """A VectorStore on a Qdrant server; writes return once they are applied."""
 
-    def __init__(
-        self, client: AsyncQdrantClient, quantization: Quantization = Quantization.NONE
-    ) -> None:
+    def __init__(self, client: AsyncQdrantClient, layout: Layout | None = None) -> None:
         self._client = client
-        self._quantization = quantization
+        self._layout = layout or Layout()
 
     @classmethod
     def at(
@@ -95,14 +109,13 @@ class ClientVectorStore:
         url: str,
         api_key: str,
         ca: Path | None = None,
-        quantization: Quantization = Quantization.NONE,
+        layout: Layout | None = None,
     ) -> "ClientVectorStore":
         """The store at this URL; connects at the first use.
 
         Parameters
         ----------
         ca : file of the CA that signs the server's certificate; None for the usual CAs
-        quantization : of newly created collections
         """
         try:
             verify = ssl.create_default_context(cafile=ca) if ca else True
@@ -115,7 +128,7 @@ class ClientVectorStore:
             check_compatibility=False,
             verify=verify,
         )
-        return cls(client, quantization)
+        return cls(client, layout)
 
     async def ensure(
         self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
@@ -141,11 +154,16 @@ class ClientVectorStore:
 
     async def _create(self, collection: str, dimension: int) -> None:
         params = models.VectorParams(size=dimension, distance=models.Distance.COSINE)
-        if self._quantization is Quantization.INT8:
+        if self._layout.quantization is Quantization.INT8:
             params.on_disk = True
             params.quantization_config = _INT8
         try:
-            await self._client.create_collection(collection, vectors_config=params)
+            await self._client.create_collection(
+                collection,
+                vectors_config=params,
+                shard_number=self._layout.shards,
+                replication_factor=self._layout.replicas,
+            )
         except UnexpectedResponse as exc:
             # Another replica was faster.
             if exc.status_code != HTTPStatus.CONFLICT:
@@ -293,7 +311,7 @@ class ClientVectorStore:
 
     @property
     def _params(self) -> models.SearchParams | None:
-        return _RESCORED if self._quantization is Quantization.INT8 else None
+        return _RESCORED if self._layout.quantization is Quantization.INT8 else None
 
     async def count(self, collection: str, where: Where) -> int:
         try:

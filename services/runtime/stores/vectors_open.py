@@ -41,8 +41,12 @@ def open_collection_names(settings: Settings) -> CollectionNames:
 
 def _client(settings: Settings) -> "ClientVectorStore":
     # Imported only when chosen: the import takes a second.
-    from services.runtime.stores.vectors_client import ClientVectorStore  # noqa: PLC0415
+    from services.runtime.stores.vectors_client import ClientVectorStore, Layout  # noqa: PLC0415
 
     key = settings.qdrant_api_key.get_secret_value()
-    quantization = Quantization(settings.vector_quantization)
-    return ClientVectorStore.at(settings.qdrant, key, settings.qdrant_ca, quantization)
+    layout = Layout(
+        Quantization(settings.vector_quantization),
+        settings.qdrant_shards or None,
+        settings.qdrant_replicas,
+    )
+    return ClientVectorStore.at(settings.qdrant, key, settings.qdrant_ca, layout)
