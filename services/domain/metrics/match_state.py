@@ -168,7 +168,11 @@ class MatchState:
     def ap_recovered(self, detector: DetectorId) -> ApRecovered | None:
         """What repairing the shortlisted frames would gain; see `ap_recovered`."""
         numbers = [number for curve, number in self._curves.items() if curve[0] == detector]
-        return ap_recovered(self._index.samples(numbers), self._frames.vehicle.size)
+        ranks = self._frames.ranks
+        # In the order of frame ids, so that draws do not depend on the order of arrival.
+        place = np.argsort(np.argsort(ranks)).astype(np.int32)
+        samples = [sample.renumbered(place) for sample in self._index.samples(numbers)]
+        return ap_recovered(samples, ranks.size)
 
     def frame_count(self, detector: DetectorId, subset: Subset) -> int:
         """The number of frames of the subset that have a match."""

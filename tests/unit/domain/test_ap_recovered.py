@@ -75,3 +75,13 @@ def test_without_shortlisted_frames_nothing_is_recovered() -> None:
 
     assert state.ap_recovered(DETECTOR) is None
     assert MatchState(0.5).ap_recovered(DETECTOR) is None
+
+
+def test_the_order_in_which_frames_arrive_changes_nothing() -> None:
+    frames = [frame(f"{i:02d}", 0.5 + i / 100, 0.9 - i / 50 if i % 3 else None) for i in range(30)]
+    states = [MatchState(0.5), MatchState(0.5)]
+    for state, order in zip(states, (frames, frames[::-1]), strict=True):
+        for item in order:
+            state.add(oracle.matched(item, shortlisted=frames.index(item) < 9))
+
+    assert states[0].ap_recovered(DETECTOR) == states[1].ap_recovered(DETECTOR)
