@@ -8,7 +8,7 @@ Streams keeps its state stores in this way.
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import orjson
 from pydantic import TypeAdapter
@@ -21,6 +21,8 @@ Name = tuple[str, ...]
 
 _WHOLE_MIN = 1_000_000
 """Bytes of changes after which all rows may be recorded again; fewer are read at once."""
+_FORMAT = b"2"
+"""Raise it where a table changes, so that what was recorded in another form is not read."""
 _LEVEL = 1
 """Of compression: ids repeat, so it takes a fourth of the bytes."""
 
@@ -28,13 +30,25 @@ _LEVEL = 1
 class Kind(Generic[K, V]):
     """A kind of table: its name, and the types of its keys and values.
 
-    Values must not be changed in place.
+    Values must not be changed in place, and are what orjson and pydantic know: texts, numbers,
+    tuples, sets, dataclasses without cached properties.
     """
 
     def __init__(self, name: str, key: Any, value: Any) -> None:
         self.name = name
         self.keys: TypeAdapter[list[K]] = TypeAdapter(list[key])
         self.rows: TypeAdapter[list[tuple[K, V]]] = TypeAdapter(list[tuple[key, value]])
+
+
+class _Rows(NamedTuple):
+    """Changes of one table: whether all its rows go first, then the keys that go, and new rows."""
+
+    is_cleared: bool
+    deleted: bytes
+    put: bytes
+
+
+_NO_ROWS = _Rows(is_cleared=True, deleted=b"[]", put=b"[]")
 
 
 class Table(dict[K, V]):
@@ -77,33 +91,29 @@ class Table(dict[K, V]):
         for key, value in rows.items():
             self[key] = value
 
-    def changes(self) -> list[Any] | None:
-        """What changed since the last call, as JSON; None if nothing did."""
+    def changes(self) -> _Rows | None:
+        """What changed since the last call; None if nothing did."""
         deleted, put = list(self._deleted), [(key, self[key]) for key in self._put]
         is_changed = self._is_cleared or deleted or put
-        changes = self._encoded(deleted, put, is_cleared=self._is_cleared)
+        changes = _Rows(self._is_cleared, _encoded(deleted), _encoded(put))
         self._is_cleared = False
         self._deleted.clear()
         self._put.clear()
         return changes if is_changed else None
 
-    def whole(self) -> list[Any] | None:
+    def whole(self) -> _Rows | None:
         """All rows, as changes of an empty table; None if there are none."""
         self.changes()
-        return self._encoded([], list(self.items()), is_cleared=True) if self else None
+        return _Rows(True, _encoded([]), _encoded(list(self.items()))) if self else None
 
-    def apply(self, is_cleared: bool, deleted: list[Any], put: list[Any]) -> None:  # as recorded
+    def apply(self, changes: _Rows) -> None:
         """Repeat changes that were recorded."""
-        if is_cleared:
+        if changes.is_cleared:
             super().clear()
-        for key in self._kind.keys.validate_python(deleted):
+        for key in self._kind.keys.validate_json(changes.deleted):
             super().pop(key, None)
-        for key, value in self._kind.rows.validate_python(put):
+        for key, value in self._kind.rows.validate_json(changes.put):
             super().__setitem__(key, value)
-
-    def _encoded(self, deleted: list[K], put: list[tuple[K, V]], *, is_cleared: bool) -> list[Any]:
-        keys, rows = self._kind.keys.dump_json(deleted), self._kind.rows.dump_json(put)
-        return [is_cleared, orjson.Fragment(keys), orjson.Fragment(rows)]
 
 
 class Changelog:
@@ -116,40 +126,44 @@ class Changelog:
 
     def __init__(self, recorded: Iterable[StateChanges] = ()) -> None:
         self._tables: dict[Name, Table[Any, Any]] = {}
-        self._recorded: defaultdict[Name, list[list[Any]]] = defaultdict(list)
+        self._recorded: defaultdict[Name, list[_Rows]] = defaultdict(list)
         """Of tables that nobody asked for yet."""
         self._whole_bytes: int | None = None
         self._bytes_since = 0
         self.follow(recorded)
 
     def follow(self, recorded: Iterable[StateChanges]) -> None:
-        """Take over changes that another process has recorded, while there are none here."""
+        """Take over changes that another process has recorded, while there are none here.
+
+        Those of a version that has another format leave all tables empty.
+        """
         for changes in recorded:
             self._note(changes)
-            if changes.is_whole:
+            decoded = _decoded(changes.content)
+            if changes.is_whole or decoded is None:
                 self._recorded.clear()
                 for table in self._tables.values():
-                    table.apply(is_cleared=True, deleted=[], put=[])
-            for name, *of_table in orjson.loads(zlib.decompress(changes.content)):
-                if (found := self._tables.get(tuple(name))) is not None:
-                    found.apply(*of_table)
+                    table.apply(_NO_ROWS)
+            for name, rows in decoded or ():
+                if (found := self._tables.get(name)) is not None:
+                    found.apply(rows)
                 else:
-                    self._recorded[tuple(name)].append(of_table)
+                    self._recorded[name].append(rows)
 
     def table(self, kind: Kind[K, V], *of: str) -> Table[K, V]:
         """The table of this kind, and of this part of the detector's categories."""
         name = (kind.name, *of)
         if name not in self._tables:
             table = self._tables[name] = Table(kind)
-            for of_table in self._recorded.pop(name, ()):
-                table.apply(*of_table)
+            for rows in self._recorded.pop(name, ()):
+                table.apply(rows)
         return cast("Table[K, V]", self._tables[name])
 
     def next(self) -> StateChanges:
         """What changed since the last call; all rows once the changes would take longer to read."""
         least = None if self._whole_bytes is None else max(self._whole_bytes, _WHOLE_MIN)
         is_whole = least is None or self._bytes_since > least
-        content = self._encoded(Table.whole if is_whole else Table.changes)
+        content = self._content(Table.whole if is_whole else Table.changes)
         changes = StateChanges(content, is_whole=is_whole)
         self._note(changes)
         return changes
@@ -160,7 +174,29 @@ class Changelog:
         else:
             self._bytes_since += len(changes.content)
 
-    def _encoded(self, part: Callable[[Table[Any, Any]], list[Any] | None]) -> bytes:
-        found = {name: part(table) for name, table in self._tables.items()}
-        rows = [[name, *of_table] for name, of_table in found.items() if of_table is not None]
-        return zlib.compress(orjson.dumps(rows), _LEVEL)
+    def _content(self, part: Callable[[Table[Any, Any]], _Rows | None]) -> bytes:
+        lines = [_FORMAT]
+        for name, table in self._tables.items():
+            if (rows := part(table)) is not None:
+                lines += (_encoded([name, rows.is_cleared]), rows.deleted, rows.put)
+        return zlib.compress(b"\n".join(lines), _LEVEL)
+
+
+def _encoded(rows: list[Any]) -> bytes:
+    # orjson encodes dataclasses in a tenth of pydantic's time; sets and named tuples become lists.
+    return orjson.dumps(rows, default=list)
+
+
+def _decoded(content: bytes) -> list[tuple[Name, _Rows]] | None:
+    """The tables of an entry; None if it is of another format.
+
+    Rows stay JSON until somebody asks for their table.
+    """
+    found, *lines = zlib.decompress(content).splitlines()
+    if found != _FORMAT:
+        return None
+    tables = []
+    for head, deleted, put in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
+        name, is_cleared = orjson.loads(head)
+        tables.append((tuple(name), _Rows(is_cleared, deleted, put)))
+    return tables

@@ -24,8 +24,6 @@ from services.retriever.scoring.scorer import Scorer
 from services.retriever.stages import STATE, DetectorStages, FrameScorer, detector_of
 from services.runtime.settings import Settings
 
-_FORMAT: Final = 1
-"""Raise it where a table changes, so that what was recorded in another form is not read."""
 _MADE_BY: Final = "made_by"
 """The key of a row of STATE."""
 
@@ -76,7 +74,7 @@ class StagesLoader:
         stages : as the epoch that they closed left them; they are not used any more
         """
         recorded = await self._epochs.changes(last.detector, stages.closed)
-        made_by = stages.state[_MADE_BY]
+        made_by = stages.state.get(_MADE_BY)
         if len(recorded) < last.number - stages.closed:
             return None
         frames: dict[FrameId, bool] = {}
@@ -163,5 +161,5 @@ def _made_by(model: ModelId, settings: Settings) -> str:
     }
     facts = settings.model_dump(mode="json", include=named)
     return orjson.dumps(
-        [_FORMAT, model, repr(settings.split_rule), facts], option=orjson.OPT_SORT_KEYS
+        [model, repr(settings.split_rule), facts], option=orjson.OPT_SORT_KEYS
     ).decode()

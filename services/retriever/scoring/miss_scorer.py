@@ -10,7 +10,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import orjson
@@ -66,7 +65,7 @@ class _Fit:
     model_id: str
     frames: int
 
-    @cached_property
+    @property
     def model(self) -> MissModel:
         """The model."""
         return MissModel(np.array(self.mean), np.array(self.deviation), np.array(self.weights))
