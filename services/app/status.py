@@ -11,7 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.app.subscriptions import SUBSCRIPTIONS, webhook_subscriptions
+from services.app.subscriptions import (
+    SUBSCRIPTIONS,
+    bridge_subscriptions,
+    webhook_subscriptions,
+)
+from services.contracts.errors import GazeloopError
 from services.runtime.embedded import stack
 from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress
@@ -27,7 +32,8 @@ class Status:
     data: Path
     kafka: str
     mongodb: str
-    lag: Mapping[tuple[str, str], int]
+    lag: Mapping[tuple[str, str], int | None]
+    """Records by group and topic; None where the bridge's cluster does not answer."""
     members: Mapping[str, int | None]
     """Running replicas by group; None if the broker does not report them."""
     dead_letters: int
@@ -62,7 +68,9 @@ class Status:
         for (group, topic), lag in self.lag.items():
             members = self.members.get(group)
             count = Text("?" if members is None else str(members), style="" if members else "red")
-            table.add_row(_name(group), count, topic, Text(f"{lag:,}", style="yellow" * bool(lag)))
+            shown = "?" if lag is None else f"{lag:,}"
+            style = "red" if lag is None else "yellow" * bool(lag)
+            table.add_row(_name(group), count, topic, Text(shown, style=style))
         style = "red" if self.dead_letters else ""
         return Group(
             Text(f"broker {self.kafka}, MongoDB {self.mongodb}"),
@@ -91,14 +99,37 @@ def _read(settings: Settings) -> Status:
     subscriptions = {**SUBSCRIPTIONS, **webhook_subscriptions(resolved)}
     with LagReader(broker, resolved) as reader:
         lag = reader.lags(subscriptions)
+    bridge = _bridge(resolved)
     return Status(
         data=settings.data,
         kafka=resolved.kafka,
         mongodb=_without_password(resolved.mongodb),
-        lag=lag,
-        members=_members(broker, resolved, subscriptions),
+        lag={**lag, **bridge.lag},
+        members={**_members(broker, resolved, subscriptions), **bridge.members},
         dead_letters=count_unsettled(broker, resolved),
     )
+
+
+@dataclass(frozen=True)
+class _Bridge:
+    lag: Mapping[tuple[str, str], int | None]
+    members: Mapping[str, int | None]
+
+
+def _bridge(settings: Settings) -> _Bridge:
+    """Lag and replicas of the bridge, on the cluster that it reads from."""
+    subscriptions = bridge_subscriptions(settings)
+    if not subscriptions:
+        return _Bridge({}, {})
+    broker = BrokerAddress.of_bridge(settings)
+    try:
+        with LagReader(broker, settings) as reader:
+            lag = reader.lags(subscriptions)
+        return _Bridge(lag, _members(broker, settings, subscriptions))
+    except GazeloopError:
+        # A foreign cluster that is away must not hide the state of our own.
+        unknown = [(group, topic) for group, topics in subscriptions.items() for topic in topics]
+        return _Bridge(dict.fromkeys(unknown), dict.fromkeys(subscriptions))
 
 
 def _members(

@@ -18,10 +18,15 @@ def webhook_subscriptions(settings: Settings) -> Subscriptions:
 
 
 def all_subscriptions(settings: Settings) -> Subscriptions:
-    """Subscriptions of every group: also of webhook receivers, and of tools that are set."""
+    """Subscriptions of every group on our cluster: also of webhook receivers, and of set tools."""
     tools = {}
     if settings.label_studio_url:
         tools[group_of(LABEL_STUDIO)] = [topic.name for topic in READS[LABEL_STUDIO]]
-    if settings.bridge_topic:
+    if settings.bridge_topic and not settings.bridge_kafka:
         tools[group_of(BRIDGE)] = [settings.bridge_topic]
     return {**SUBSCRIPTIONS, **webhook_subscriptions(settings), **tools}
+
+
+def bridge_subscriptions(settings: Settings) -> Subscriptions:
+    """The subscription of the bridge's group, on the cluster that it reads from."""
+    return {group_of(BRIDGE): [settings.bridge_topic]} if settings.bridge_topic else {}

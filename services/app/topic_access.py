@@ -92,13 +92,26 @@ def _read_by(service: str) -> Sequence[Topic]:
     return (*READS.get(service, ()), *shown)
 
 
+def source_commands(settings: Settings) -> list[str]:
+    """What the bridge's user needs on the cluster that it reads from, as `kafka-acls` commands."""
+    user = settings.bridge_kafka_user or user_of(BRIDGE)
+    grants = (
+        Grant("topic", settings.bridge_topic, ("Describe", "Read")),
+        Grant("group", group_of(BRIDGE), ("Describe", "Read")),
+    )
+    return [_command(grant, settings.bridge_kafka, user) for grant in grants]
+
+
 def commands(service: str, bootstrap: str, bridge_topic: str = "") -> list[str]:
     """The grants as `kafka-acls` commands."""
     user = user_of(service)
-    return [
+    return [_command(grant, bootstrap, user) for grant in grants_of(service, bridge_topic)]
+
+
+def _command(grant: Grant, bootstrap: str, user: str) -> str:
+    return (
         f"kafka-acls.sh --bootstrap-server {bootstrap} --add --allow-principal User:{user}"
         + "".join(f" --operation {operation}" for operation in grant.operations)
         + f" --{grant.resource} {grant.name}"
         + (" --resource-pattern-type prefixed" if grant.pattern == "prefix" else "")
-        for grant in grants_of(service, bridge_topic)
-    ]
+    )

@@ -55,7 +55,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "search": (
             "search_command",
-            "Find the frames most similar to an image, or to a region of it, and draw them.",
+            "Find frames similar to an image, to a region of it, or to a text, and draw them.",
         ),
         "needles": ("needles_command", "List the detector's failures on reference frames."),
         "shortlists": (

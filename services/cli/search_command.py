@@ -58,7 +58,7 @@ def search(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find the frames most similar to an image, to a region of it, or to a text, and draw them.
+    """Find frames similar to an image, to a region of it, or to a text, and draw them.
 
     Searches the vectors that the embedder has written. Only one process can open an embedded
     Qdrant: stop `gazeloop up` first, or use a Qdrant server.

@@ -41,6 +41,8 @@ class DeadLettered(Event):
     """File and line or id, for a record that was never on a topic."""
     original_key: bytes = b""
     original_value: bytes
+    original_headers: tuple[tuple[str, bytes], ...] = ()
+    """Without those of traces and replays."""
     failed_at: AwareDatetime
     replay: ReplayId | None = None
     """The replay that failed; None the first time."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from services.contracts.bounds import CaptureTime, ObjectCount, Overlap, Revision, Share
+from services.contracts.dead_letters import DeadLettered
 from services.contracts.events import (
     AnyBox,
     ErrorType,
@@ -53,6 +54,7 @@ ADDED: Final[Mapping[type[Event], Mapping[str, Any]]] = {
     },
     FrameEmbedded: {"annotations": True, "ground_truth_revision": True},
     NeedleFound: _OF_A_NEEDLE,
+    DeadLettered: {"original_headers": True},
     ShortlistPublished: {
         "epoch": True,
         "needle": _OF_A_NEEDLE,

@@ -350,6 +350,21 @@ class Settings(BaseSettings):
     bridge_topic: str = Field(
         "", description="Topic that a detector writes to; empty: none. docs/connect-a-detector.md."
     )
+    bridge_kafka: str = Field(
+        "", description="Bootstrap servers of the topic's cluster; empty: Gazeloop's own."
+    )
+    bridge_kafka_tls: bool = Field(
+        False, description="Whether connections to the topic's cluster use TLS."
+    )
+    bridge_kafka_ca: Path | None = Field(
+        None, description="CA certificate file for the topic's cluster; empty: the system's."
+    )
+    bridge_kafka_user: str = Field(
+        "", description="User of the topic's cluster; empty: no authentication."
+    )
+    bridge_kafka_password: SecretStr = Field(
+        SecretStr(""), description="Password of the user of the topic's cluster."
+    )
     bridge_format: str = Field(
         "", description="Its messages' format, as `--predictions-format` names it."
     )

@@ -12,6 +12,7 @@ from services.ingest.bridge.configuration import BridgeConfiguration, bridge_of
 from services.ingest.bridge.messages import MessageDecoder
 from services.ingest.bridge.pairing import Pairing, PairingById, PairingByTime
 from services.ingest.bridge.service import PublishDetections
+from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.stores.captures_mongo import MongoCaptures
 
 
@@ -41,7 +42,8 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
             clock=parts.clock,
         )
         decoder = MessageDecoder(settings.max_detections_per_frame)
-        yield BuiltService([client.consumer([asked.topic], step, decoder=decoder)])
+        broker = BrokerAddress.of_bridge(settings)
+        yield BuiltService([client.consumer([asked.topic], step, decoder=decoder, broker=broker)])
 
 
 async def _pairing(asked: BridgeConfiguration, parts: Parts) -> Pairing:

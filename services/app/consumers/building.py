@@ -46,14 +46,15 @@ class BrokerClient:
         decoder: Decoder | None = None,
         listener: AssignmentListener | None = None,
         progress: Progress | None = None,
+        broker: BrokerAddress | None = None,
     ) -> ConsumingService:
-        """A consumer of these topics; its settings are the process's unless given."""
+        """A consumer of these topics; its settings and broker are the process's unless given."""
         return ConsumingService(
             self._service,
             topics,
             step,
             outbox=self.outbox,
-            broker=self._broker,
+            broker=broker or self._broker,
             settings=settings or self._settings,
             clock=self._clock,
             decoder=decoder,

@@ -12,6 +12,7 @@ from services.annotation.review.app import build_review_app, review_context
 from services.annotation.review.context import DeadLetters
 from services.annotation.review.sessions import Account
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
+from services.app.bridge_source import replaying_outbox
 from services.app.parts import REVIEW_PATH, App
 from services.app.repeating import repeated
 from services.contracts.errors import InvalidRecord
@@ -109,7 +110,9 @@ def _dead_letter_actions(outbox: KafkaOutbox, settings: Settings, clock: Clock) 
         return [letter for letter in await read() if letter.letter_id in wanted]
 
     async def replay(ids: Sequence[LetterId]) -> int:
-        return (await dead_letters.replay(await chosen(ids), outbox, clock.now())).replayed
+        async with replaying_outbox(outbox, settings) as routed:
+            report = await dead_letters.replay(await chosen(ids), routed, clock.now())
+        return report.replayed
 
     async def discard(ids: Sequence[LetterId]) -> int:
         return await dead_letters.discard(await chosen(ids), outbox, clock.now())

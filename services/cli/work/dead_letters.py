@@ -8,6 +8,7 @@ from typing import TypeVar
 import typer
 from rich.table import Table
 
+from services.app.bridge_source import replaying_outbox
 from services.app.parts import App, joined
 from services.cli.console import console
 from services.cli.context import Context, run, shared
@@ -46,7 +47,8 @@ def replay(ctx: typer.Context, *, reason: str | None, service: str | None, state
     context = shared(ctx)
 
     async def send(selected: list[Letter], stack: App) -> tuple[int, int]:
-        report = await records.replay(selected, stack.outbox, SystemClock().now())
+        async with replaying_outbox(stack.outbox, stack.settings) as outbox:
+            report = await records.replay(selected, outbox, SystemClock().now())
         return report.replayed, len(report.not_replayable)
 
     sent, kept = run(

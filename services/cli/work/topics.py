@@ -2,7 +2,7 @@
 
 import typer
 
-from services.app.topic_access import OPERATOR, SCALER, commands
+from services.app.topic_access import OPERATOR, SCALER, commands, source_commands
 from services.cli.console import console
 from services.cli.context import shared
 from services.contracts.errors import InvalidSettings
@@ -51,6 +51,10 @@ def acls(ctx: typer.Context, kafka: str) -> None:
     settings = shared(ctx).settings()
     servers = kafka or settings.kafka or "HOST:PORT"
     for service in (*WRITES, SCALER, OPERATOR):
-        for command in commands(service, servers, settings.bridge_topic):
+        topic = "" if settings.bridge_kafka else settings.bridge_topic
+        for command in commands(service, servers, topic):
             # Plain print, because the console would wrap lines that are to be piped.
+            typer.echo(command)
+    if settings.bridge_kafka:
+        for command in source_commands(settings):
             typer.echo(command)

@@ -121,6 +121,26 @@ class BrokerAddress:
         return cls(named.servers, named.in_memory, access)
 
     @classmethod
+    def of_bridge(cls, settings: Settings) -> "BrokerAddress":
+        """The cluster of the topic that the bridge reads: its own, or else Gazeloop's.
+
+        Raises
+        ------
+        InvalidSettings
+            The settings name no server.
+        """
+        if not settings.bridge_kafka:
+            return cls.of(settings)
+        named = cls.parse(settings.bridge_kafka)
+        access = BrokerAccess(
+            settings.bridge_kafka_tls,
+            settings.bridge_kafka_ca,
+            settings.bridge_kafka_user,
+            settings.bridge_kafka_password,
+        )
+        return cls(named.servers, named.in_memory, access)
+
+    @classmethod
     def parse(cls, setting: str) -> "BrokerAddress":
         """Parse the value of the setting `kafka`.
 

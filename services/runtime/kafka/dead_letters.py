@@ -165,5 +165,5 @@ def _original(dead_letter: Letter) -> OutgoingRecord:
     if topic in BY_NAME:
         with suppress(Invalid):
             partitioned_by = decode(topic, value).partitioned_by()
-    headers = ((REPLAY_HEADER, dead_letter.next_replay.encode()),)
+    headers = (*failure.original_headers, (REPLAY_HEADER, dead_letter.next_replay.encode()))
     return OutgoingRecord(topic, key, value, partitioned_by, headers)

@@ -10,7 +10,7 @@ from services.contracts.codec import decode
 from services.contracts.events import Event
 from services.contracts.identity import ReplayId
 from services.contracts.subjects import frame_of
-from services.runtime.observability.traces import Headers, ids_of
+from services.runtime.observability.traces import PARENT, Headers, ids_of
 
 REPLAY_HEADER = "gazeloop-replay"
 """Marks a replayed record; its value is the replay's id."""
@@ -36,6 +36,13 @@ class Record:
         value = dict(self.headers).get(REPLAY_HEADER)
         # The header is untrusted: anyone who may write to the topic may set it.
         return ReplayId(value.decode(errors="replace")[:_LONGEST_ID]) if value else None
+
+    @property
+    def own_headers(self) -> Headers:
+        """Those of its producer: a replay has a trace and an id of its own."""
+        return tuple(
+            (name, value) for name, value in self.headers if name not in {REPLAY_HEADER, PARENT}
+        )
 
 
 class Decoder(Protocol):

@@ -264,7 +264,9 @@ class Runner:
         record, value = traced.record, traced.record.value or b""
         give_up(traced.span, error.reason)
         # A part of a record must not be replayed: without a topic, it cannot be.
-        is_whole = len(record.key) + len(value) <= _LARGEST_WHOLE
+        headers = record.own_headers
+        size = sum(len(name) + len(content) for name, content in headers)
+        is_whole = size + len(record.key) + len(value) <= _LARGEST_WHOLE
         dead_letter = DeadLettered(
             service=self._service,
             reason=error.reason,
@@ -276,6 +278,7 @@ class Runner:
             location=None if is_whole else f"{record.topic}/{record.partition}/{record.offset}",
             original_key=record.key if is_whole else b"",
             original_value=value[:_LARGEST_WHOLE],
+            original_headers=headers if is_whole else (),
             failed_at=self._clock.now(),
             replay=record.replay,
         )

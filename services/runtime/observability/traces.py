@@ -23,7 +23,7 @@ from services.contracts.subjects import Subject, frame_of, subjects_of
 from services.contracts.topics import topic_of
 
 Headers = tuple[tuple[str, bytes], ...]
-_PARENT = "traceparent"
+PARENT = "traceparent"
 _PROPAGATOR = TraceContextTextMapPropagator()
 _MOST_LINKS = 16  # a shortlist may have more candidates than a viewer can show
 
@@ -99,7 +99,7 @@ class ServiceTraces:
         spans = {
             RecordPosition.of(record): self._taken(tracer, record, parent, len(records))
             for record in records
-            if (parent := dict(record.headers).get(_PARENT))
+            if (parent := dict(record.headers).get(PARENT))
         }
         try:
             yield spans
@@ -154,7 +154,7 @@ class ServiceTraces:
                     span.end()
 
     def _taken(self, tracer: Tracer, record: Traceable, parent: bytes, count: int) -> Span:
-        headers = {_PARENT: parent.decode(errors="replace")}
+        headers = {PARENT: parent.decode(errors="replace")}
         return tracer.start_span(
             f"process {record.topic}",
             context=_PROPAGATOR.extract(headers),

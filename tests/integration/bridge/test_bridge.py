@@ -1,4 +1,4 @@
-"""A detector's topic on a real broker, read across a stop: nothing is lost or renumbered."""
+"""A detector's topic on a cluster of its own, read across a stop: nothing is lost or renumbered."""
 
 import json
 from collections.abc import Callable
@@ -8,13 +8,19 @@ from uuid import uuid4
 
 from kafka import KafkaProducer
 
+from services.app.bridge_source import replaying_outbox
 from services.app.consumers.bridge import build
 from services.app.consumers.building import Parts
+from services.app.status import read_status
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.events import PredictionsMade
+from services.contracts.flow import BRIDGE, group_of
 from services.contracts.topics import DEAD_LETTERS, PREDICTIONS, Topic
+from services.domain.dead_letters import Letter
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.dead_letters import read_letters, replay
+from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.observability.trace_export import Traces
 from services.runtime.settings import Settings
@@ -29,8 +35,9 @@ POISON = b"\x00\x00\x00\x00\x01avro"
 class Detector:
     """Writes to a topic of its own; every tenth message cannot be read."""
 
-    def __init__(self, kafka: BrokerAddress, mongodb_url: str) -> None:
+    def __init__(self, kafka: BrokerAddress, source: BrokerAddress, mongodb_url: str) -> None:
         self.kafka = kafka
+        self.source = source
         self.name = f"detector-{uuid4().hex[:8]}"
         self.settings = Settings(
             kafka=",".join(kafka.servers),
@@ -38,15 +45,16 @@ class Detector:
             mongodb_database=self.name,
             batch_size=16,
             topic_partitions=2,
+            bridge_kafka=str(source),
             bridge_topic=self.name,
             bridge_format="deepstream",
             bridge_detector="signs@4.2",
             bridge_frame_id=f"{self.name}:{{id}}",
         )
-        create_topics(kafka, self.settings, [Topic(self.name, ())])
+        create_topics(source, self.settings, [Topic(self.name, ())])
 
     def publish(self, numbers: range) -> None:
-        with closing(KafkaProducer(**self.kafka.client_options)) as producer:
+        with closing(KafkaProducer(**self.source.client_options)) as producer:
             for number in numbers:
                 message = {"id": number, "sensorId": "s", "objects": ["1|1|2|3|4|sign|#|0.5"]}
                 value = json.dumps(message).encode() if number % 10 else POISON
@@ -84,10 +92,31 @@ async def run_until(condition: Callable[[], bool], detector: Detector, stores: S
             await service.stop()
 
 
+async def replay_the_dead(detector: Detector, stores: Stores) -> None:
+    """They go back to the topic on its own cluster, and fail there again."""
+
+    def of_detector() -> list[Letter]:
+        return [
+            letter
+            for letter in read_letters(detector.kafka, detector.settings)
+            if letter.latest.original_topic == detector.name
+        ]
+
+    own = KafkaOutbox("tester", detector.kafka, detector.settings)
+    async with replaying_outbox(own, detector.settings) as outbox:
+        await replay(of_detector()[:1], outbox, SystemClock().now())
+    await own.close()
+
+    def is_back() -> bool:
+        return any(letter.latest.replay is not None for letter in of_detector())
+
+    await run_until(is_back, detector, stores)
+
+
 async def test_every_message_is_published_or_dead_across_a_stop(
-    kafka: BrokerAddress, mongodb_url: str
+    kafka: BrokerAddress, memory_broker: BrokerAddress, mongodb_url: str
 ) -> None:
-    detector = Detector(kafka, mongodb_url)
+    detector = Detector(kafka, memory_broker, mongodb_url)
     detector.publish(range(MESSAGES))
     async with open_stores(detector.settings, "the broker") as stores:
         await run_until(lambda: bool(detector.made()), detector, stores)
@@ -101,4 +130,7 @@ async def test_every_message_is_published_or_dead_across_a_stop(
 
         await run_until(is_all_there, detector, stores)
         assert {made.revision for made in detector.made()} == {1}
+        status = await read_status(detector.settings)
+        assert status.lag[group_of(BRIDGE), detector.name] == 0
+        await replay_the_dead(detector, stores)
         await stores.database.client.drop_database(detector.name)

@@ -47,13 +47,14 @@ def letter(value: bytes, topic: str | None = "gaze.frames", key: bytes = b"k") -
     )
 
 
-async def test_the_original_bytes_go_back_to_their_topic_and_key() -> None:
+async def test_the_original_bytes_go_back_to_their_topic_with_key_and_headers() -> None:
     outbox = Parcels()
-    failure = letter(b"\x00\xff")
+    sent_headers = (("ce_type", b"detections"), ("odd", b"\xff"))
+    failure = letter(b"\x00\xff").model_copy(update={"original_headers": sent_headers})
     report = await replay(fold_letters([failure]), outbox, NOW)
     assert report.replayed == 1
     number = identity.replay_id(failure.letter_id, 1)
-    headers = ((REPLAY_HEADER, number.encode()),)
+    headers = (*sent_headers, (REPLAY_HEADER, number.encode()))
     assert outbox.originals() == [OutgoingRecord("gaze.frames", b"k", b"\x00\xff", "k", headers)]
     (change,) = outbox.changes()
     assert (change.change, change.replay) == (LetterChange.REPLAYED, number)

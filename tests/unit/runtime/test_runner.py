@@ -107,8 +107,11 @@ async def test_a_batch_of_nothing_but_bad_bytes_does_not_reach_the_step() -> Non
 
 async def test_a_dead_letter_keeps_the_record_whole() -> None:
     bench = Bench(fine)
-    await bench.runner.process([Record("gaze.frames", 2, 7, b"\xff", b"\x00\xfe")])
+    headers = (("ce_id", b"\xff1"), (REPLAY_HEADER, b"replay-1"), ("traceparent", b"00-1-2-01"))
+    bad = Record("gaze.frames", 2, 7, b"\xff", b"\x00\xfe", headers=headers)
+    await bench.runner.process([bad])
     (letter,) = letters(bench.outbox)
+    assert letter.original_headers == (("ce_id", b"\xff1"),)
     assert letter.original_topic == "gaze.frames"
     assert (letter.partition, letter.offset) == (2, 7)
     assert (letter.original_key, letter.original_value) == (b"\xff", b"\x00\xfe")
