@@ -306,6 +306,21 @@ PIPELINE = Board(
                     ),
                     good_above=0.1,
                 ),
+                Chart(
+                    23,
+                    "Retention",
+                    "Records per hour that were deleted because they were older than the settings"
+                    " let them be kept: erased frames, decisions, figures.",
+                    "short",
+                    (
+                        Query(
+                            "sum by (kind)"
+                            f" (increase(gazeloop_retention_deleted_total{{{HERE}}}[1h]))"
+                            f" {or_none('kind')}",
+                            "{{kind}}",
+                        ),
+                    ),
+                ),
             ),
         ),
     ),

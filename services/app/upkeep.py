@@ -1,28 +1,34 @@
 """Ingest's background work on stored data, which one process of all does."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from services.app.categories.rematching import Rematcher
 from services.app.elected import elected
+from services.app.erasure.places import requester
 from services.app.parts import App
 from services.app.repeating import repeated
+from services.app.retention.sweeper import RetentionSweeper
 from services.app.undoing.requesting import undoer_of
 from services.domain.ports.category_maps import UnknownCategory
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
+from services.runtime.stores.retention_mongo import MongoRetention
 
 _JOB: Final = "upkeep"
 _SWEEP_S: Final = 5.0
 _UNKNOWN_S: Final = 60.0
+_RETENTION_S: Final = 60.0
+"""The settings limit frames per minute."""
+_RECORDS_S: Final = 600.0
 
 
 @asynccontextmanager
 async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
     """While it is open, finish changes of category maps and undos that were interrupted or made on
-    a page, and count unknown categories.
+    a page, count unknown categories, and delete what is too old.
     """
     stores = app.stores
     maps = stores.category_maps
@@ -30,10 +36,19 @@ async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
     async def count() -> None:
         note_unknown(await maps.unknown())
 
-    works = {
+    sweeper = RetentionSweeper(
+        MongoRetention(stores.database),
+        lambda: requester(stores, app.outbox, app.settings, clock),
+        stores.audit,
+        app.settings,
+        clock,
+    )
+    works: dict[str, tuple[Callable[[], Awaitable[object]], float]] = {
         "rematch_categories": (Rematcher(maps, stores.frames, app.outbox).sweep, _SWEEP_S),
         "finish_undos": (undoer_of(stores, app.outbox).sweep, _SWEEP_S),
         "unknown_categories": (count, _UNKNOWN_S),
+        "erase_unlisted_frames": (sweeper.sweep_frames, _RETENTION_S),
+        "delete_old_records": (sweeper.sweep_records, _RECORDS_S),
     }
 
     @asynccontextmanager

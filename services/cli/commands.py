@@ -164,6 +164,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
                 " name."
             ),
         ),
+        "retention": (
+            "retention_command",
+            "Show what is kept for how long, and archive frames before they are erased.",
+        ),
         "topics": ("topics_command", "Create or alter the topics of a real Kafka cluster."),
         "broker": (
             "broker_command",

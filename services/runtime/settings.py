@@ -15,6 +15,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Days = Annotated[float, Field(gt=0)]
+DaysOrForever = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -101,6 +102,25 @@ class Settings(BaseSettings):
     )
     topic_retention_days_of: str = Field(
         "", description="Retention of single topics, `gaze.dead-letters=90,…`, in days."
+    )
+    retain_unlisted_days: DaysOrForever = Field(
+        0.0,
+        description="How long haystack frames without ground truth that no shortlist had are kept,"
+        " with image, vectors and predictions, in days; 0: for good. docs/retention.md.",
+    )
+    retain_until_archived: bool = Field(
+        default=False,
+        description="Whether such frames are kept until `gazeloop retention archive` has them.",
+    )
+    retain_verdicts_days: DaysOrForever = Field(
+        0.0,
+        description="How long decisions about retracted needles are kept, in days; 0: for good.",
+    )
+    retain_figures_days: DaysOrForever = Field(
+        0.0, description="How long figures over time are kept, in days; 0: for good."
+    )
+    retention_per_minute: Count = Field(
+        600, description="Maximum number of old frames that are erased per minute."
     )
     event_version: int = Field(
         1,

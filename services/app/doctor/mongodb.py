@@ -1,7 +1,7 @@
 """Check MongoDB: write access, indexes, clock, disk, and which data its records belong to."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.annotation.stores.opening import INDEXED_STORES as ANNOTATION
@@ -15,6 +15,7 @@ from services.runtime.stores.category_maps import MongoCategoryMaps
 from services.runtime.stores.indexes import INDEXED_STORES as SHARED
 from services.runtime.stores.indexes import missing_indexes
 from services.runtime.stores.mongo import Database, connected, translated
+from services.runtime.stores.retention_mongo import MongoRetention
 from services.runtime.stores.schema_stamp import newest_schema
 from services.runtime.stores.store_version import refuse_other, store_version
 
@@ -34,6 +35,7 @@ async def look_at_mongodb(settings: Settings, clock: Clock) -> list[Finding]:
     """
     async with connected(settings) as database:
         found = [*await _server(database, clock), *await _records(database)]
+        found += await _retention(database, settings, clock)
     return [Finding(Level.OK, _PART, f"{settings.mongodb_database} can be written"), *found]
 
 
@@ -80,6 +82,18 @@ async def _records(database: Database) -> list[Finding]:
         remedy = "run the newest version everywhere: an older one dead-letters what it cannot read"
         found.append(Finding(Level.ERROR, _PART, what, remedy))
     return [*found, *await _unknown_categories(database)]
+
+
+async def _retention(database: Database, settings: Settings, clock: Clock) -> list[Finding]:
+    days = settings.retain_unlisted_days
+    if not days:
+        return []
+    older = await MongoRetention(database).count_old_frames(clock.now() - timedelta(days=days))
+    what = (
+        f"{older:,} frames without ground truth are older than {days:g} days: ingest erases those"
+        f" that no shortlist had, at most {settings.retention_per_minute:,} a minute"
+    )
+    return [Finding(Level.OK, _PART, what)]
 
 
 async def _unknown_categories(database: Database) -> list[Finding]:

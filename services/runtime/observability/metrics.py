@@ -70,6 +70,12 @@ UNKNOWN_CATEGORIES = Gauge(
     "Categories that a detector predicts, that no annotation has, and that are not mapped.",
     ["detector"],
 )
+RETENTION_DELETED = Counter(
+    "gazeloop_retention_deleted_total",
+    "Records that were deleted because they were older than the settings let them be kept, by"
+    " kind: unlisted_frames, verdicts, figures.",
+    ["kind"],
+)
 EVENTS_OF_ERASED_FRAMES = Counter(
     "gazeloop_events_of_erased_frames_total",
     "Late or repeated events that were dropped because their frame is erased.",

@@ -143,7 +143,7 @@ WITHOUT_FRAMES: Final = frozenset(
         "annotation_tool",
         # Name the frame that was done last, while a detector or an import is gone through.
         *("category_maps", "undos"),
-        "imports",
+        *("archives", "imports"),
     }
 )
 """Collections that name no frame."""

@@ -24,6 +24,7 @@ ENUMERATED = {
     "budget",
     "collection",
     "draw",
+    "kind",
     "state",
     "verdict",
     "service",

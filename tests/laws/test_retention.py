@@ -1,0 +1,93 @@
+"""Which records are old, in MongoDB."""
+
+from datetime import UTC, datetime, timedelta
+
+from services.contracts.identity import FrameId
+from services.domain.ports.retention import OldFrame
+from services.domain.withdrawal import withdrawn
+from services.runtime.stores.figures import MongoFigureStore
+from services.runtime.stores.frames_mongo import MongoFrameStore
+from services.runtime.stores.mongo import Database
+from services.runtime.stores.needles_mongo import MongoNeedleStore
+from services.runtime.stores.retention_mongo import MongoRetention
+from services.runtime.stores.shortlists_mongo import MongoShortlistStore
+from tests import samples
+from tests.laws.test_figures import row
+
+LATER = datetime.now(tz=UTC) + timedelta(days=1)
+"""Frames are as old as the server's clock says they are stored."""
+EARLIER = LATER - timedelta(days=2)
+
+
+async def test_old_frames_are_those_stored_before_without_ground_truth(
+    empty_database: Database,
+) -> None:
+    frames, retention = MongoFrameStore(empty_database), MongoRetention(empty_database)
+    await frames.record([samples.frame_captured(name) for name in ("f1", "f2", "f3", "f4")])
+    await frames.record([samples.frame_annotated(frame_id="f2")])
+    taken_back = withdrawn(samples.frame_annotated(frame_id="f4"))
+    await frames.record([samples.frame_annotated(frame_id="f4")])
+    await frames.record([taken_back.model_copy(update={"revision": 2})])
+    await MongoShortlistStore(empty_database).record(
+        [samples.shortlist_published(samples.needle_found("r"), "f3")]
+    )
+    drive = samples.frame_captured().drive_id
+    f1, f3, f4 = (
+        OldFrame(FrameId(name), drive, listed)
+        for name, listed in (("f1", False), ("f3", True), ("f4", False))
+    )
+    assert await retention.old_frames(LATER, "", 2) == ([f1, f3], "f3")
+    assert await retention.old_frames(LATER, "f3", 2) == ([f4], "f4")
+    assert await retention.old_frames(LATER, "f4", 2) == ([], "")
+    assert await retention.old_frames(EARLIER, "", 2) == ([], "")
+    assert (await retention.count_old_frames(LATER), await retention.count_old_frames(EARLIER)) == (
+        3,
+        0,
+    )
+
+
+async def test_old_decisions_about_retracted_needles_are_deleted(empty_database: Database) -> None:
+    needles, retention = MongoNeedleStore(empty_database), MongoRetention(empty_database)
+    active, retracted, recent = (samples.needle_found(name) for name in ("a", "b", "c"))
+    await needles.record([active, retracted, recent])
+    await needles.record([samples.needle_retracted(needle, 2) for needle in (retracted, recent)])
+    reviews, at = empty_database["reviews"], samples.CAPTURED_AT
+    await reviews.insert_many(
+        [
+            {"needle_id": needle.needle_id, "version": version, "at": at + timedelta(days=days)}
+            for needle, version, days in (
+                (active, 1, 0),
+                (retracted, 1, 0),
+                (retracted, 2, 1),
+                (recent, 1, 0),
+                (recent, 2, 9),
+            )
+        ]
+    )
+    assert await retention.drop_decisions(at + timedelta(days=5), 10) == 2
+    assert await retention.drop_decisions(at + timedelta(days=5), 10) == 0
+    left = {document["needle_id"] for document in await reviews.find().to_list()}
+    assert left == {active.needle_id, recent.needle_id}
+
+
+async def test_old_figures_are_deleted_but_the_last_row_of_each_detector(
+    empty_database: Database,
+) -> None:
+    figures, retention = MongoFigureStore(empty_database), MongoRetention(empty_database)
+    for minute in range(4):
+        await figures.add(row(minute, lift=float(minute)))
+    await figures.add(row(0, detector="other@1"))
+    before = samples.CAPTURED_AT + timedelta(hours=1)
+    assert await retention.drop_figures(before, 2) == 2
+    assert await retention.drop_figures(before, 2) == 1
+    assert await retention.drop_figures(before, 2) == 0
+    left = await figures.since(samples.CAPTURED_AT)
+    assert sorted((item.detector, item.lift) for item in left) == [("ods@1", 3.0), ("other@1", 2.0)]
+
+
+async def test_the_latest_archive_counts(empty_database: Database) -> None:
+    retention = MongoRetention(empty_database)
+    assert await retention.archived_before() is None
+    for at in (samples.CAPTURED_AT, samples.CAPTURED_AT - timedelta(days=1)):
+        await retention.note_archived(at)
+    assert await retention.archived_before() == samples.CAPTURED_AT
