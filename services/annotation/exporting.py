@@ -15,6 +15,8 @@ from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.contracts.identity import DriveId, FrameId, RegionId
+from services.domain.derived_tags import has_tags
+from services.domain.metrics.slice_pairs import Tag
 from services.domain.ports.needles import NeedleRecord
 from services.domain.redaction import HiddenImage, ShownImage
 from services.formats.writers.format_names import Format
@@ -39,13 +41,17 @@ class Written:
 
 
 async def chosen_frames(
-    stores: AnnotationStores, what: What, wanted: NeedleFilter
+    stores: AnnotationStores,
+    what: What,
+    wanted: NeedleFilter,
+    tags: frozenset[Tag] = frozenset(),
 ) -> list[ExportFrame]:
     """The frames of these needles with their proposals, sorted by id.
 
     Parameters
     ----------
     wanted : selects needles; ignored for `ANNOTATED`, which is every annotated frame
+    tags : that the frames have
 
     Raises
     ------
@@ -62,7 +68,7 @@ async def chosen_frames(
                 if accepted is None or proposal.region_id in accepted:
                     proposals[frame_id].setdefault(proposal.region_id, proposal)
         ids = sorted(proposals)
-    return await _frames(stores, list(ids), proposals)
+    return await _frames(stores, list(ids), proposals, tags)
 
 
 async def shortlist_units(
@@ -285,13 +291,14 @@ async def _frames(
     stores: AnnotationStores,
     ids: Sequence[FrameId],
     proposals: Mapping[FrameId, Mapping[RegionId, Proposal]],
+    tags: frozenset[Tag] = frozenset(),
 ) -> list[ExportFrame]:
     frames: list[ExportFrame] = []
     for start in range(0, len(ids), _PAGE):
         records = await stores.frames.load(ids[start : start + _PAGE])
         truths = await stores.corrections.latest_truths(records.values())
         for frame_id, record in records.items():
-            if record.captured is not None:
+            if record.captured is not None and has_tags(record.captured, tags):
                 regions = tuple(proposals.get(frame_id, {}).values())
                 frame = ExportFrame.of(record.captured, truths.get(frame_id), regions)
                 frames.append(replace(frame, is_copy=record.is_copy))

@@ -10,6 +10,7 @@ from services.cli.examples import example
 from services.cli.lazy import done_by
 from services.cli.needle_options import NeedleOptions
 from services.cli.option_groups import with_option_groups
+from services.cli.tag_options import TagOptions
 
 app = typer.Typer()
 
@@ -37,6 +38,7 @@ Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
     "export",
     epilog=example(
         "export --format cvat --to to-cvat --what shortlisted --images --proposals",
+        "export --format coco --to rain --what annotated --tag weather=rain",
         "export --format parquet --to tables",
         "export --format fiftyone --to to-fiftyone",
     ),
@@ -50,6 +52,7 @@ def export(
     to: To,
     what: Annotated[What, typer.Option("--what", help="Which frames.")] = What.SHORTLISTED,
     needles: NeedleOptions,
+    frames: TagOptions,
     images: Images = False,
     proposals: Annotated[
         bool,

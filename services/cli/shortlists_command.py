@@ -8,6 +8,7 @@ from services.cli.examples import example
 from services.cli.lazy import done_by
 from services.cli.needle_options import NeedleOptions
 from services.cli.option_groups import with_option_groups
+from services.cli.tag_options import TagOptions
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -17,13 +18,17 @@ def shortlists() -> None:
     """List shortlists with their verdicts, and show how budgets are spent."""
 
 
-@app.command("list", epilog=example("shortlists list --stage todo", "shortlists list --json"))
+@app.command(
+    "list",
+    epilog=example("shortlists list --stage todo", "shortlists list --json --tag daylight=night"),
+)
 @with_option_groups
 @done_by("services.cli.work.shortlists")
 def list_shortlists(
     ctx: typer.Context,
     *,
     needles: NeedleOptions,
+    frames: TagOptions,
     most: Annotated[
         int, typer.Option("--most", min=1, help="Maximum number of shortlists to print.")
     ] = 50,
@@ -31,7 +36,10 @@ def list_shortlists(
         bool, typer.Option("--json", help="Print JSON: all shortlists with frames and verdicts.")
     ] = False,
 ) -> None:
-    """List the needles that have a shortlist, highest score first."""
+    """List the needles that have a shortlist, highest score first.
+
+    `--tag` selects frames on shortlists, and needs `--json`, which names them.
+    """
 
 
 @app.command("held-back", epilog=example("shortlists held-back --most 50"))

@@ -11,6 +11,7 @@ with refraction, -.833 degrees, down to -6.
 
 import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -38,6 +39,11 @@ def tags_of(captured: FrameCaptured) -> dict[str, str]:
     derived = {key: value for key, value in _derived(captured).items() if key not in own}
     room = TAGS_MAX - len(own)
     return {**own, **dict(list(derived.items())[:room])}
+
+
+def has_tags(captured: FrameCaptured, tags: AbstractSet[tuple[str, str]]) -> bool:
+    """Whether the frame has all of these tags."""
+    return tags <= tags_of(captured).items()
 
 
 def _derived(captured: FrameCaptured) -> Mapping[str, str]:

@@ -21,7 +21,9 @@ from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
+from services.cli.tag_options import TagOptions
 from services.contracts.identity import FrameId
+from services.domain.metrics.slice_pairs import Tag
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.redaction import ShownImage
 from services.formats.writers.format_names import Format
@@ -42,6 +44,7 @@ def export(
     to: Path,
     what: What,
     needles: NeedleOptions,
+    frames: TagOptions,
     images: bool,
     proposals: bool,
 ) -> None:
@@ -55,11 +58,18 @@ def export(
         _refuse_filters(ctx, form)
         _export_fiftyone(context, to)
         return
-    wanted = needles.filter()
+    wanted, tags = needles.filter(), frames.tags()
+
+    async def exported() -> Written:
+        return await _export(
+            *(context, Format(form), to, what, wanted),
+            tags=tags,
+            images=images,
+            proposals=proposals,
+        )
+
     written = run(
-        lambda: _export(
-            context, Format(form), to, what, wanted, images=images, proposals=proposals
-        ),
+        exported,
         interrupted="The folder is not complete; remove it and start again.",
     )
     _tell(written, to)
@@ -159,6 +169,7 @@ async def _export(
     what: What,
     wanted: NeedleFilter,
     *,
+    tags: frozenset[Tag],
     images: bool,
     proposals: bool,
 ) -> Written:
@@ -166,7 +177,7 @@ async def _export(
     log_to_file(settings, "export")
     async with joined(settings) as stack:
         stores = await open_annotation_stores(stack.stores)
-        frames = await exporting.chosen_frames(stores, what, wanted)
+        frames = await exporting.chosen_frames(stores, what, wanted, tags)
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
         store = ShownImages.of(stores.blobs, settings) if images else None

@@ -13,19 +13,24 @@ from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
+from services.cli.tag_options import TagOptions
 from services.cli.work.needle_rows import NeedlePage, print_needles, read_needles
 from services.cli.work.shortlist_documents import shortlist_documents
+from services.domain.metrics.slice_pairs import Tag
 from services.runtime.stores.budget_reports import MEANINGS, BudgetReport
 
 
 def list_shortlists(
-    ctx: typer.Context, *, needles: NeedleOptions, most: int, as_json: bool
+    ctx: typer.Context, *, needles: NeedleOptions, frames: TagOptions, most: int, as_json: bool
 ) -> None:
     """Run `gazeloop shortlists list`."""
     context, wanted = shared(ctx), needles.filter()
     wanted = replace(wanted, stage=wanted.stage or Stage.LISTED)
+    tags = frames.tags()
+    if tags and not as_json:
+        raise typer.BadParameter("needs --json, which names frames", param_hint="--tag")
     if as_json:
-        print_json(run(lambda: _details(context, wanted), interrupted="Nothing was changed."))
+        print_json(run(lambda: _details(context, wanted, tags), interrupted="Nothing was changed."))
         return
     page = run(lambda: _listed(context, wanted, most), interrupted="Nothing was changed.")
     print_needles(page, "No shortlist matches.")
@@ -39,12 +44,14 @@ async def _listed(context: Context, wanted: NeedleFilter, most: int) -> NeedlePa
         return await read_needles(stores.needle_lists, wanted, most)
 
 
-async def _details(context: Context, wanted: NeedleFilter) -> list[dict[str, object]]:
+async def _details(
+    context: Context, wanted: NeedleFilter, tags: frozenset[Tag]
+) -> list[dict[str, object]]:
     settings = context.stored()
     log_to_file(settings, "shortlists")
     async with joined(settings) as app_:
         stores = await open_annotation_stores(app_.stores)
-        return await shortlist_documents(stores, wanted)
+        return await shortlist_documents(stores, wanted, tags)
 
 
 def held_back(ctx: typer.Context, *, most: int, as_json: bool) -> None:

@@ -11,6 +11,7 @@ import pytest
 from services.annotation.export_choice import What
 from services.annotation.exporting import chosen_frames, shown_images, training_frames, write_export
 from services.annotation.ports.needle_filters import NeedleFilter
+from services.cli.work.shortlist_documents import shortlist_documents
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.domain.splits import SplitRule
@@ -26,6 +27,21 @@ EVERY = NeedleFilter()
 
 def ids(frames: list[ExportFrame]) -> list[str]:
     return [frame.frame_id for frame in frames]
+
+
+async def test_frames_are_chosen_by_their_tags_too(world: World) -> None:
+    everything = await chosen_frames(world.stores, What.NEEDLES, EVERY)
+    (vehicle,) = {frame.vehicle_id for frame in everything}
+    own, other = (frozenset({("vehicle", name)}) for name in (str(vehicle), "another"))
+
+    assert await chosen_frames(world.stores, What.NEEDLES, EVERY, own) == everything
+    assert await chosen_frames(world.stores, What.NEEDLES, EVERY, other) == []
+
+    listed = await shortlist_documents(world.stores, EVERY, own)
+    assert listed == [
+        item for item in await shortlist_documents(world.stores, EVERY) if item["frames"]
+    ]
+    assert await shortlist_documents(world.stores, EVERY, other) == []
 
 
 async def test_shortlisted_frames_come_with_what_is_proposed_for_them(world: World) -> None:
