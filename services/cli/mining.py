@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from getpass import getuser
 from pathlib import Path
 
 from services.app.categories.changing import apply_change
@@ -10,6 +9,7 @@ from services.app.gallery import write_montages
 from services.app.parts import App
 from services.app.reporting import read_reports
 from services.app.undoing.journals import journal_of
+from services.cli.account import account
 from services.cli.dead_letter_reading import dead_letter_count
 from services.cli.empty_split import empty_split
 from services.cli.lag_watch import LagWatch
@@ -110,7 +110,7 @@ async def publish(
     """
     if dataset.categories is not None:
         view.at("storing what the detector's categories stand for")
-        await apply_change(app, dataset.categories, getuser(), SystemClock().now())
+        await apply_change(app, dataset.categories, account(), SystemClock().now())
     view.at(f"publishing {dataset.name}")
     view.counted(frames=dataset.frames)
     audit = ImportAudit(dataset.items)
@@ -129,7 +129,7 @@ async def publish(
         on_progress=lambda so_far: view.counted(published=so_far.done),
         throttle=watch.throttle,
         journal=journal_of(
-            app.stores, _KINDS[source], dataset.name, getuser(), SystemClock().now()
+            app.stores, _KINDS[source], dataset.name, account(), SystemClock().now()
         ),
     )
     return summary, audit

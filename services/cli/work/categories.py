@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from services.app.categories.changing import apply_change
 from services.app.parts import joined
+from services.cli.account import account
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
@@ -97,7 +97,7 @@ async def _store(context: Context, change: CategoryChange) -> tuple[bool, int]:
     settings = context.settings()
     log_to_file(settings, "categories")
     async with joined(settings) as stack:
-        return await apply_change(stack, change, getuser(), SystemClock().now())
+        return await apply_change(stack, change, account(), SystemClock().now())
 
 
 async def _read(context: Context) -> _Shown:

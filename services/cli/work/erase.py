@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from getpass import getuser
 
 import typer
 from rich.table import Table
 
 from services.app.erasure.opening import Erasure, FrameChoice, opened_erasure
+from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
@@ -65,7 +65,7 @@ async def _erase(
         if dry_run:
             return _Erased(len(frame_ids), await opened.eraser.preview(frame_ids), {})
         now = SystemClock().now()
-        counts = await opened.erase(choice, frame_ids, getuser(), reason, now)
+        counts = await opened.erase(choice, frame_ids, account(), reason, now)
         return _Erased(len(frame_ids), counts, await _confirmed(opened, wait_s))
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from getpass import getuser
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from services.annotation.ports.needle_filters import NeedleFilter
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.annotation.tables import write_tables
 from services.app.parts import joined
+from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
@@ -248,7 +248,7 @@ async def _note(stores: Stores, to: Path, **details: str | int) -> None:
 
 def _exported(to: Path, details: Mapping[str, str | int]) -> AuditRecord:
     now = SystemClock().now()
-    return AuditRecord(now, AuditAct.EXPORTED, getuser(), str(to.absolute()), details)
+    return AuditRecord(now, AuditAct.EXPORTED, account(), str(to.absolute()), details)
 
 
 def _tell(written: Written, to: Path) -> None:

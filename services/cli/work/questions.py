@@ -1,12 +1,12 @@
 """What `gazeloop questions` does."""
 
 from collections.abc import Awaitable, Callable
-from getpass import getuser
 
 import typer
 from pydantic import TypeAdapter
 
 from services.app.parts import App, joined
+from services.cli.account import account
 from services.cli.console import console, print_json
 from services.cli.context import run, shared
 from services.cli.logs import log_to_file
@@ -112,7 +112,7 @@ def _answer_of(name: str, same: str, *, new: bool, before: LabelAnswer | None) -
         version=before.version + 1 if before else 1,
         meaning=meaning,
         category=Category(same) if same else None,
-        by=getuser(),
+        by=account(),
         token_id=_BY_TERMINAL,
         at=SystemClock().now(),
     )
@@ -134,7 +134,7 @@ async def choose_version(app: App, held: str, version: int) -> None:
         raise InvalidSettings(f"it has {len(one.versions)} versions; 0 takes none of them")
     at = SystemClock().now()
     choice = VersionChoice(
-        one.held_id, one.question, version - 1, by=getuser(), token_id=_BY_TERMINAL, at=at
+        one.held_id, one.question, version - 1, by=account(), token_id=_BY_TERMINAL, at=at
     )
     if not await app.stores.held.choose(choice):
         raise InvalidSettings("somebody else has just decided this")

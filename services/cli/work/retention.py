@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from getpass import getuser
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from services.app.parts import joined
 from services.app.retention.archiving import archive_cold_frames
 from services.app.retention.cold_frames import all_cold
+from services.cli.account import account
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
@@ -93,5 +93,5 @@ async def _archive(context: Context, to: Path, form: TableFormat) -> Mapping[str
             store, stores.frames, rule, before, form=form, folder=to
         )
         details: dict[str, str | int] = {"what": "cold frames", "form": form.value, **written}
-        await stores.audit.append(AuditRecord(now, AuditAct.EXPORTED, getuser(), str(to), details))
+        await stores.audit.append(AuditRecord(now, AuditAct.EXPORTED, account(), str(to), details))
     return written

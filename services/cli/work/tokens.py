@@ -1,13 +1,13 @@
 """What `gazeloop tokens` does."""
 
 from datetime import datetime, timedelta
-from getpass import getuser
 from typing import NoReturn
 
 import typer
 from rich.table import Table
 
 from services.app.parts import joined
+from services.cli.account import account
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
@@ -147,7 +147,7 @@ async def _revoke(context: Context, token_id: str) -> bool:
 
 
 async def _note(stores: Stores, act: AuditAct, on: str, **details: str) -> None:
-    await stores.audit.append(AuditRecord(SystemClock().now(), act, getuser(), on, details))
+    await stores.audit.append(AuditRecord(SystemClock().now(), act, account(), on, details))
 
 
 def _logged(settings: Settings) -> Settings:

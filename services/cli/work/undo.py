@@ -1,7 +1,6 @@
 """What `gazeloop undo` does."""
 
 from collections.abc import Mapping
-from getpass import getuser
 
 import typer
 from rich.table import Table
@@ -9,6 +8,7 @@ from rich.table import Table
 from services.app.parts import joined
 from services.app.undoing.requesting import undo_now, undoer_of
 from services.app.undoing.undoer import Effect
+from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
@@ -23,7 +23,7 @@ def undo(ctx: typer.Context, import_id: str | None, *, detector: str | None, dry
     """Run `gazeloop undo`."""
     if (import_id is None) == (detector is None):
         raise typer.BadParameter("name either an import's ID or a --detector")
-    wanted = Undo(_target(import_id, detector), getuser(), SystemClock().now())
+    wanted = Undo(_target(import_id, detector), account(), SystemClock().now())
     context = shared(ctx)
     counts = run(
         lambda: _undo(context, wanted, dry_run=dry_run),
