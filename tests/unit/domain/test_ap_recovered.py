@@ -69,6 +69,21 @@ def test_random_frames_gain_the_share_of_the_errors_that_they_have() -> None:
     assert found.random == pytest.approx(found.shortlisted.value, abs=1e-9)
 
 
+def test_the_order_in_which_matches_are_added_does_not_matter() -> None:
+    items = [frame(f"{i:02d}", 0.5 + i / 200, (i * 7 % 40) / 40) for i in range(40)]
+    matches = [m for i, item in enumerate(items) for m in oracle.matched(item, shortlisted=i < 10)]
+    tagged = {("weather", "rain"): {FrameId(f"{i:02d}") for i in range(30)}}
+    tagged[("weather", "dry")] = {FrameId(f"{i:02d}") for i in range(30, 40)}
+    found = []
+    for order in (matches, matches[::-1], matches[::2] + matches[1::2]):
+        state = MatchState(0.5)
+        for match in order:
+            state.add([match])
+        found.append((state.ap_recovered(DETECTOR), state.slices(DETECTOR, Subset.ALL, tagged)))
+
+    assert found[0] == found[1] == found[2]
+
+
 def test_without_shortlisted_frames_nothing_is_recovered() -> None:
     state = MatchState(0.5)
     state.add(oracle.matched(frame("r", 0.6, 0.9)))
