@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,20 @@ import bson
 import httpx
 
 from services.app.assembly import running
+from services.app.erasure.dead_letters import mention_of
 from services.app.parts import App
 from services.contracts.bounds import FIRST_TIME
 from services.contracts.flow import SERVICES
 from services.contracts.identity import FrameId, frame_hash
+from services.contracts.topics import TOPICS
 from services.runtime.clock import SystemClock
 from services.runtime.http.tokens import create
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.topic_reading import values
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import load_settings
+from tests.e2e.command_line import GAZELOOP, environment
 
 SURVEYED = ("survey", "kafka", "mongodb", "qdrant")
 """The data set itself, and the parts' own files, in which what is deleted lies until they need the
@@ -88,6 +93,105 @@ async def erased(data: Path) -> Erased:
                 async for record in app.stores.audit.since(FIRST_TIME)
             ],
         )
+
+
+@dataclass(frozen=True)
+class ErasedByForce:
+    """What is left of a drive whose erasure was killed again and again.
+
+    Attributes
+    ----------
+    killed : the moments at which the command was killed
+    left : of each frame, where it is named, and what is stored of it
+    topics : topics whose log still names a frame
+    """
+
+    killed: list[str]
+    finished: int
+    left: dict[FrameId, Traces]
+    awaited: Mapping[str, int]
+    topics: set[str]
+
+
+async def erased_despite_kills(data: Path) -> ErasedByForce:
+    """Erase a drive by a command that is killed at several moments, beside running services."""
+    async with _stack(data) as app:
+        await app.caught_up()
+        frame = await _frame_with_a_shortlist(app)
+        captured = (await app.stores.frames.load([frame]))[frame].captured
+        assert captured is not None
+        assert captured.drive_id is not None
+        frames = await app.stores.frame_ids.of_drive(captured.drive_id)
+        before = {one: await traces_of(app, one) for one in frames}
+        assert all(traces.stored for traces in before.values())
+        killed = [
+            name
+            for name, reached in _moments(app, frames).items()
+            if await _killed_at(data, captured.drive_id, reached)
+        ]
+        last = await _erasing(data, captured.drive_id)
+        finished = await last.wait()
+        await app.caught_up()
+        return ErasedByForce(
+            killed,
+            finished,
+            {one: await traces_of(app, one) for one in frames},
+            await app.stores.tombstones.awaited(),
+            await asyncio.to_thread(_topics_naming, app.settings, frames),
+        )
+
+
+def _moments(
+    app: App, frames: Sequence[FrameId]
+) -> dict[str, Callable[[], Coroutine[object, object, bool]]]:
+    """Moments of an erasure, in their order."""
+    database = app.stores.database
+    there = {"_id": {"$in": list(frames)}}
+
+    async def noted() -> bool:
+        return await database["tombstones"].count_documents({}) > 0
+
+    async def begun() -> bool:
+        named = await app.stores.needles.naming(frames)
+        left = await database["revisions"].count_documents({"_id": f"frame {frames[-1]}"})
+        return not named or not left
+
+    async def nearly_done() -> bool:
+        return await database["frames"].count_documents(there) < len(frames)
+
+    return {"noted": noted, "begun": begun, "nearly done": nearly_done}
+
+
+async def _killed_at(
+    data: Path, drive: str, reached: Callable[[], Coroutine[object, object, bool]]
+) -> bool:
+    """Kill an erasure at a moment; False if it ended before."""
+    process = await _erasing(data, drive)
+    while process.returncode is None and not await reached():  # noqa: ASYNC110  # another process
+        await asyncio.sleep(0.001)
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+    return process.returncode != 0
+
+
+async def _erasing(data: Path, drive: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(*GAZELOOP, "--data", str(data), "erase", "--drive", drive),
+        env=environment(),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+
+
+def _topics_naming(settings: Settings, frames: Sequence[FrameId]) -> set[str]:
+    mention = mention_of(frames)
+    broker = BrokerAddress.of(settings)
+    return {
+        topic.name
+        for topic in TOPICS
+        if any(mention.search(value) for value in values(broker, settings, topic))
+    }
 
 
 async def _frame_with_a_shortlist(app: App) -> FrameId:

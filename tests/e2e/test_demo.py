@@ -19,8 +19,8 @@ from pycocotools.cocoeval import COCOeval
 
 from services.runtime.embedded.stack import EmbeddedStack
 from services.runtime.settings import Settings
-from tests.e2e.command_line import GAZELOOP, Done, environment, gazeloop
-from tests.e2e.erasing import Erased, erased
+from tests.e2e.command_line import GAZELOOP, ROOT, Done, environment, gazeloop
+from tests.e2e.erasing import Erased, erased, erased_despite_kills
 
 DRIVES, FRAMES = 16, 8
 DEADLINE_S = 300
@@ -202,6 +202,27 @@ def test_a_drive_is_erased_where_no_service_runs(erasure: tuple[Path, Erased]) -
     assert found.returncode == 0, found.stderr
     assert f"{FRAMES - 1} frames are erased" in found.stdout
     assert "has yet to erase" not in found.stdout
+
+
+def test_an_erasure_that_is_killed_again_and_again_leaves_no_trace(
+    demo: Demo, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(demo.data, data)
+
+    done = asyncio.run(erased_despite_kills(data))
+    shutil.rmtree(data)
+
+    assert "noted" in done.killed
+    assert done.finished == 0
+    assert done.awaited == {}
+    assert {
+        frame: (traces.stored, traces.files) for frame, traces in done.left.items()
+    } == dict.fromkeys(done.left, ([], []))
+    assert {(traces.vectors, traces.listed) for traces in done.left.values()} == {(0, 0)}
+    privacy = (ROOT / "docs" / "privacy.md").read_text()
+    assert done.topics
+    assert all(f"`{topic}`" in privacy for topic in done.topics)
 
 
 def test_no_process_is_left_behind(demo: Demo) -> None:
