@@ -10,6 +10,7 @@ from services.domain.metrics.index_layout import (
     BLOCK,
     CURVES,
     SPARE_BLOCKS,
+    Array,
     Index,
 )
 from services.domain.metrics.plane_kernels import signed
@@ -85,21 +86,39 @@ def _place_in(
 @compiled
 def place_of(index: Index, block: int, row: int, place: int) -> int:  # pragma: no cover
     """Where in a block a row's detection is."""
+    rows, places = index.block_row[block], index.block_place[block]
     for k in range(index.sizes[block]):
-        if index.block_row[block, k] == row and index.block_place[block, k] == place:
+        if rows[k] == row and places[k] == place:
             return k
     return -1  # never: `block_of` says that it is there
+
+
+@compiled
+def _move_up(column: Array, first: int, end: int, by: int) -> None:  # pragma: no cover
+    """Move some elements of a column up; those between are left as they are."""
+    # Numba checks an index for being negative unless it comes from a range over a whole array.
+    here, there = column[first:end], column[first + by : end + by]
+    for k in range(here.size - 1, -1, -1):
+        there[k] = here[k]
+
+
+@compiled
+def _move_down(column: Array, first: int, end: int) -> None:  # pragma: no cover
+    """Move some elements of a column down by one."""
+    here, there = column[first:end], column[first - 1 : end - 1]
+    for k in range(here.size):
+        there[k] = here[k]
 
 
 @compiled
 def open_blocks(index: Index, curve: int, at: int, count: int) -> None:  # pragma: no cover
     """Insert empty blocks of a curve into the order, from `at` on; they are spare."""
     curves = index.used[CURVES]
-    for k in range(index.begins[curves] - 1, at - 1, -1):
-        index.order[k + count] = index.order[k]
-        index.key_score[k + count] = index.key_score[k]
-        index.key_frame[k + count] = index.key_frame[k]
-        index.key_place[k + count] = index.key_place[k]
+    end = index.begins[curves]
+    _move_up(index.order, at, end, count)
+    _move_up(index.key_score, at, end, count)
+    _move_up(index.key_frame, at, end, count)
+    _move_up(index.key_place, at, end, count)
     index.begins[curve + 1 : curves + 1] += count
     for k in range(at, at + count):
         index.used[SPARE_BLOCKS] -= 1
@@ -115,11 +134,11 @@ def _close_block(index: Index, curve: int, at: int) -> None:  # pragma: no cover
     curves = index.used[CURVES]
     index.spare[index.used[SPARE_BLOCKS]] = index.order[at]
     index.used[SPARE_BLOCKS] += 1
-    for k in range(at, index.begins[curves] - 1):
-        index.order[k] = index.order[k + 1]
-        index.key_score[k] = index.key_score[k + 1]
-        index.key_frame[k] = index.key_frame[k + 1]
-        index.key_place[k] = index.key_place[k + 1]
+    end = index.begins[curves]
+    _move_down(index.order, at + 1, end)
+    _move_down(index.key_score, at + 1, end)
+    _move_down(index.key_frame, at + 1, end)
+    _move_down(index.key_place, at + 1, end)
     index.begins[curve + 1 : curves + 1] -= 1
 
 
@@ -170,10 +189,9 @@ def insert(
     block = index.order[at]
     size = index.sizes[block]
     to = _place_in(index, ranks, block, score, frame, place)
-    for k in range(size, to, -1):
-        index.block_score[block, k] = index.block_score[block, k - 1]
-        index.block_row[block, k] = index.block_row[block, k - 1]
-        index.block_place[block, k] = index.block_place[block, k - 1]
+    _move_up(index.block_score[block], to, size, 1)
+    _move_up(index.block_row[block], to, size, 1)
+    _move_up(index.block_place[block], to, size, 1)
     index.block_score[block, to] = score
     index.block_row[block, to] = row
     index.block_place[block, to] = place
@@ -198,10 +216,9 @@ def remove(index: Index, ranks: IntArray, row: int, place: int) -> None:  # prag
         score = index.block_score[block, 0]
         at = _block_at(index, ranks, curve, score, index.row_frame[row], place)
     plane_kernels.remove(index.planes[block], size, gone)
-    for k in range(gone, size - 1):
-        index.block_score[block, k] = index.block_score[block, k + 1]
-        index.block_row[block, k] = index.block_row[block, k + 1]
-        index.block_place[block, k] = index.block_place[block, k + 1]
+    _move_down(index.block_score[block], gone + 1, size)
+    _move_down(index.block_row[block], gone + 1, size)
+    _move_down(index.block_place[block], gone + 1, size)
     index.sizes[block] = size - 1
     if size == 1:
         _close_block(index, curve, at)

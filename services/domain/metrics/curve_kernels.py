@@ -122,12 +122,13 @@ def _count_blocks(
         planes = index.planes[blocks[b]]
         if _kept(planes, parts, window, keep[b]):
             for w in range(WORDS):
+                words, kept = planes[w], keep[b, w]
                 for p in range(PART):
-                    counts[p] += ones(planes[w, p] & keep[b, w])
-                firsts, tens = planes[w, BEST] & keep[b, w], planes[w, BEST + 1] & keep[b, w]
+                    counts[p] += ones(words[p] & kept)
+                firsts, tens = words[BEST] & kept, words[BEST + 1] & kept
                 for s in range(10):
-                    best += ones(planes[w, s] & firsts)
-                    ten += ones(planes[w, s] & tens)
+                    best += ones(words[s] & firsts)
+                    ten += ones(words[s] & tens)
         for s in range(BITS):
             hits[s, b + 1] = counts[s]
             seen[s, b + 1] = counts[COUNTED + s]

@@ -85,8 +85,9 @@ def insert(
     """
     word = place >> 6
     for w in range(size >> 6, word, -1):
+        here, before = planes[w], planes[w - 1]
         for p in range(PLANES):
-            planes[w, p] = planes[w, p] << _ONE | planes[w - 1, p] >> _LAST
+            here[p] = here[p] << _ONE | before[p] >> _LAST
     _make_room(planes[word], place & 63, 0, COUNTED, positive)
     _make_room(planes[word], place & 63, COUNTED, PART, counted)
     _make_room(planes[word], place & 63, PART, PLANES, belonging)
@@ -97,13 +98,15 @@ def remove(planes: BitsArray, size: int, place: int) -> None:  # pragma: no cove
     """Remove a detection; those behind it move down by one."""
     word = place >> 6
     low = below(place & 63)
+    here = planes[word]
     for p in range(PLANES):
-        old = planes[word, p]
-        planes[word, p] = (old & low) | (old >> _ONE & ~low)
+        here[p] = (here[p] & low) | (here[p] >> _ONE & ~low)
     for w in range(word, size - 1 >> 6):
+        here, after = planes[w], planes[w + 1]
         for p in range(PLANES):
-            planes[w, p] |= planes[w + 1, p] << _LAST
-            planes[w + 1, p] >>= _ONE
+            here[p] |= after[p] << _LAST
+        for p in range(PLANES):
+            after[p] >>= _ONE
 
 
 @compiled
