@@ -4,8 +4,11 @@
 
 Draws mutants by seed: first places, then an operator of cosmic-ray for each. Left out are
 annotations, decorators and constants of modules (tuning). Each mutant is tried in a copy of what is
-committed, with the unit tests nearest to its module by imports, and without Numba's JIT in kernels,
-whose caches do not notice. A mutant is killed if a test fails or takes much longer than without it.
+committed, with the unit tests nearest to its module by imports. Kernels are compiled anew, because
+caches do not notice a change of what a kernel calls; NumPy alone cannot run them, since it refuses
+sums of unsigned numbers. A mutant is killed if a test fails, or takes much longer than without it;
+where the tests fail without it, it is not tried.
+
 A line per mutant goes to `.mutants/results.jsonl`: a run that was stopped goes on from there.
 """
 
@@ -37,7 +40,7 @@ _LEFT_OUT = ("core/RemoveDecorator", "core/VariableReplacer", "core/VariableInse
 _TEST_FILES = 6
 """The most test files that a mutant is tried with, the nearest ones."""
 _PYTHON = str(Path(".venv/bin/python").absolute())
-_SURVIVED, _KILLED, _LATE = "survived", "killed", "late"
+_SURVIVED, _KILLED, _LATE, _UNTRIED = "survived", "killed", "late", "untried"
 
 Place = tuple[str, tuple[int, int], str]
 """A file, a position in it, and what can be changed there."""
@@ -148,7 +151,7 @@ class Trial:
         with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
             tar.extractall(folder, filter="data")
         self._folder = folder
-        self._seconds: dict[tuple[tuple[str, ...], bool], float] = {}
+        self._seconds: dict[tuple[tuple[str, ...], bool], float | None] = {}
 
     def outcome(self, mutant: Mutant) -> str:
         """Whether the tests notice a mutant."""
@@ -157,39 +160,39 @@ class Trial:
         kernels = mutant.path.endswith("_kernels.py")
         if not tests:
             return _SURVIVED
-        limit_s = 60 + 3 * self._unchanged(tests, kernels=kernels)
+        seconds = self._unchanged(tests, kernels=kernels)
+        if seconds is None:
+            return _UNTRIED
         file.write_text(mutant.code(source))
         try:
-            code = self._run(tests, limit_s, kernels=kernels)
+            code = self._run(tests, 60 + 3 * seconds, kernels=kernels)
         except subprocess.TimeoutExpired:
             return _LATE
         finally:
             file.write_text(source)
         return _KILLED if code else _SURVIVED
 
-    def _unchanged(self, tests: tuple[str, ...], *, kernels: bool) -> float:
-        """How long these tests take without a mutant, where they must pass."""
+    def _unchanged(self, tests: tuple[str, ...], *, kernels: bool) -> float | None:
+        """How long these tests take without a mutant; None where they fail."""
         if (tests, kernels) not in self._seconds:
             started = time.monotonic()
-            if self._run(tests, None, kernels=kernels):
-                raise SystemExit(f"fail without a mutant: {' '.join(tests)}")
-            self._seconds[tests, kernels] = time.monotonic() - started
+            passed = not self._run(tests, None, kernels=kernels)
+            self._seconds[tests, kernels] = time.monotonic() - started if passed else None
         return self._seconds[tests, kernels]
 
     def _run(self, tests: Sequence[str], limit_s: float | None, *, kernels: bool) -> int:
-        environment = os.environ | {
-            "PYTHONPATH": str(self._folder),
-            "NUMBA_DISABLE_JIT": str(int(kernels)),
-        }
         pytest = [_PYTHON, "-m", "pytest", "-xq", "-p", "no:cacheprovider", *tests]
-        run = subprocess.run(  # noqa: S603  # ours
-            pytest,
-            check=False,
-            cwd=self._folder,
-            env=environment,
-            timeout=limit_s,
-            capture_output=True,
-        )
+        with tempfile.TemporaryDirectory() as fresh:
+            compiled = fresh if kernels else str(self._folder / "compiled")
+            paths = {"PYTHONPATH": str(self._folder), "NUMBA_CACHE_DIR": compiled}
+            run = subprocess.run(  # noqa: S603  # ours
+                pytest,
+                check=False,
+                cwd=self._folder,
+                env=os.environ | paths,
+                timeout=limit_s,
+                capture_output=True,
+            )
         return run.returncode
 
 
@@ -211,11 +214,13 @@ def main() -> None:
                 line = {"mutant": asdict(mutant), "outcome": tried[mutant]}
                 results.write(json.dumps(line) + "\n")
                 results.flush()
-    survivors = [mutant for mutant in mutants if tried[mutant] == _SURVIVED]
-    for mutant in survivors:
-        console.print(f"{mutant.path}:{mutant.line} {mutant.operator}")
-    killed = len(mutants) - len(survivors)
-    console.print(f"{killed} of {len(mutants)} killed: {killed / len(mutants):.1%}")
+    for outcome in (_UNTRIED, _SURVIVED):
+        for mutant in mutants:
+            if tried[mutant] == outcome:
+                console.print(f"{outcome} {mutant.path}:{mutant.line} {mutant.operator}")
+    judged = [mutant for mutant in mutants if tried[mutant] != _UNTRIED]
+    killed = sum(tried[mutant] != _SURVIVED for mutant in judged)
+    console.print(f"{killed} of {len(judged)} killed: {killed / len(judged):.1%}")
 
 
 if __name__ == "__main__":
