@@ -24,6 +24,7 @@ from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.metrics.slices import Slice, ranked_slices
 from services.domain.metrics.subsets import Subset
+from services.domain.statistics.resampling import Sample
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -157,9 +158,10 @@ class MatchState:
         ----------
         tagged : the frames of each tag
         """
-        numbers = [number for curve, number in self._curves.items() if curve[0] == detector]
-        samples = [sample.of(subset.word) for sample in self._index.samples(numbers)]
-        return ranked_slices(samples, self.members(tagged), self._score)
+        samples = [sample.of(subset.word) for sample in self._samples_by_id(detector)]
+        by_id = np.argsort(self._frames.ranks)
+        members = {tag: own[by_id] for tag, own in self.members(tagged).items()}
+        return ranked_slices(samples, members, self._score)
 
     def members(self, tagged: Mapping[Tag, Collection[FrameId]]) -> dict[Tag, BoolArray]:
         """The frames of each tag as (F,) bool, by the frame numbers of a snapshot."""
@@ -167,12 +169,16 @@ class MatchState:
 
     def ap_recovered(self, detector: DetectorId) -> ApRecovered | None:
         """What repairing the shortlisted frames would gain; see `ap_recovered`."""
-        numbers = [number for curve, number in self._curves.items() if curve[0] == detector]
-        ranks = self._frames.ranks
-        # In the order of frame ids, so that draws do not depend on the order of arrival.
-        place = np.argsort(np.argsort(ranks)).astype(np.int32)
-        samples = [sample.renumbered(place) for sample in self._index.samples(numbers)]
-        return ap_recovered(samples, ranks.size)
+        return ap_recovered(self._samples_by_id(detector), self._frames.ranks.size)
+
+    def _samples_by_id(self, detector: DetectorId) -> list[Sample]:
+        """The samples of a detector, with frames numbered in the order of their ids.
+
+        So draws at random do not depend on the order of arrival.
+        """
+        numbers = [self._curves[curve] for curve in self.curves() if curve[0] == detector]
+        place = np.argsort(np.argsort(self._frames.ranks)).astype(np.int32)
+        return [sample.renumbered(place) for sample in self._index.samples(numbers)]
 
     def frame_count(self, detector: DetectorId, subset: Subset) -> int:
         """The number of frames of the subset that have a match."""
