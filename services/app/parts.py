@@ -38,6 +38,8 @@ class App:
     addresses : the served addresses by name, of this process or of the stack that it joined
     traces : exports the spans of this process's services
     settle : does this process's deferred work; returns whether there was any
+    lasts : whether published events outlive this process, or are consumed in it; not so in a broker
+        in memory that was started for a command
     """
 
     settings: Settings
@@ -47,6 +49,7 @@ class App:
     traces: Traces
     settle: Callable[[], Awaitable[bool]]
     _lag: LagReader
+    lasts: bool = True
 
     def review(self, path: str) -> str:
         """The URL of a review page, as far as it is known."""
@@ -81,6 +84,7 @@ class App:
 @asynccontextmanager
 async def joined(settings: Settings) -> AsyncIterator[App]:
     """The parts without services: of a running `gazeloop up`, or started for this context."""
+    beside = bool(settings.kafka) or await asyncio.to_thread(stack.running, settings) is not None
     async with AsyncExitStack() as closing:
         parts = stack.joined(settings)
         addresses = await asyncio.to_thread(parts.__enter__)
@@ -88,7 +92,9 @@ async def joined(settings: Settings) -> AsyncIterator[App]:
         # As in `deployed`: users of a cluster's services may not create its topics.
         to = addresses.applied_to(settings)
         app = await closing.enter_async_context(opened(to, creating=not settings.kafka))
-        yield replace(app, addresses={"review": addresses.review} if addresses.review else {})
+        review = {"review": addresses.review} if addresses.review else {}
+        lasts = beside or not BrokerAddress.of(to).in_memory
+        yield replace(app, addresses=review, lasts=lasts)
 
 
 @asynccontextmanager

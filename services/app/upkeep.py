@@ -25,6 +25,20 @@ _RETENTION_S: Final = 60.0
 _RECORDS_S: Final = 600.0
 
 
+async def finish_pending(app: App) -> None:
+    """Finish changes of category maps and undos, for a process without ingest's background work.
+
+    Raises
+    ------
+    Transient
+        A store or the broker does not answer; ingest goes on.
+    """
+    if app.lasts:
+        stores = app.stores
+        await Rematcher(stores.category_maps, stores.frames, app.outbox).sweep()
+        await undoer_of(stores, app.outbox).sweep()
+
+
 @asynccontextmanager
 async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
     """While it is open, finish changes of category maps and undos that were interrupted or made on

@@ -9,6 +9,7 @@ from services.app.gallery import write_montages
 from services.app.parts import App
 from services.app.reporting import read_reports
 from services.app.undoing.journals import journal_of
+from services.app.upkeep import finish_pending
 from services.cli.account import account
 from services.cli.dead_letter_reading import dead_letter_count
 from services.cli.empty_split import empty_split
@@ -111,6 +112,7 @@ async def publish(
     if dataset.categories is not None:
         view.at("storing what the detector's categories stand for")
         await apply_change(app, dataset.categories, account(), SystemClock().now())
+    await finish_pending(app)
     view.at(f"publishing {dataset.name}")
     view.counted(frames=dataset.frames)
     audit = ImportAudit(dataset.items)

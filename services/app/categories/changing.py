@@ -10,6 +10,8 @@ from services.ground_truth.category_changes import CategoryChange, change_catego
 async def apply_change(app: App, change: CategoryChange, by: str, at: datetime) -> tuple[bool, int]:
     """Store a change; returns whether it was one, and how many predictions are matched again.
 
+    In a broker that ends with this process, nothing is published: the next services do it.
+
     Raises
     ------
     Transient
@@ -17,4 +19,6 @@ async def apply_change(app: App, change: CategoryChange, by: str, at: datetime) 
     """
     stores = app.stores
     changed = await change_categories(change, stores.category_maps, stores.audit, by, at)
+    if not app.lasts:
+        return changed, 0
     return changed, await Rematcher(stores.category_maps, stores.frames, app.outbox).sweep()

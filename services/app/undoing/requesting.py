@@ -1,5 +1,6 @@
 """Request an undo, and do it at once."""
 
+from services.app.parts import App
 from services.app.undoing.undoer import Undoer
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.imports import Undo
@@ -16,17 +17,20 @@ def undoer_of(stores: Stores, outbox: Outbox) -> Undoer:
     return Undoer(stores.imports, stores.frames, publisher)
 
 
-async def undo_now(stores: Stores, outbox: Outbox, undo: Undo) -> int:
+async def undo_now(app: App, undo: Undo) -> int:
     """Note the act, then undo; returns the number of parts that were taken back.
+
+    In a broker that ends with this process, nothing is published: the next services do it.
 
     Raises
     ------
     Transient
         A store or the broker does not answer; ingest goes on.
     """
+    stores = app.stores
     kind = "detector" if "@" in undo.target else "import"
     await stores.audit.append(
         AuditRecord(undo.at, AuditAct.UNDONE, undo.by, f"{kind} {undo.target}")
     )
     await stores.imports.request(undo)
-    return await undoer_of(stores, outbox).sweep()
+    return await undoer_of(stores, app.outbox).sweep() if app.lasts else 0

@@ -59,7 +59,7 @@ async def _undo(context: Context, wanted: Undo, *, dry_run: bool) -> Mapping[Eff
             return None
         counts = await undoer_of(stores, stack.outbox).preview(wanted)
         if not dry_run:
-            await undo_now(stores, stack.outbox, wanted)
+            await undo_now(stack, wanted)
         return counts
 
 
@@ -75,4 +75,4 @@ def _print(counts: Mapping[Effect, int], *, dry_run: bool) -> None:
     if dry_run:
         out.print("Nothing was changed.")
     elif table.row_count:
-        out.print("Published; running services follow, others do once they run.", highlight=False)
+        out.print("Running services follow; others do once they run.", highlight=False)
