@@ -20,10 +20,11 @@ from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.app.erasure.eraser import FrameEraser
 from services.app.erasure.needles import NeedleTraces
 from services.contracts.events import FrameCaptured
-from services.contracts.identity import FrameId
+from services.contracts.identity import FrameId, ImportId
 from services.domain.erasure import erased_name
 from services.domain.ports.erasure import ErasureRequest, FrameTraces
 from services.domain.ports.held_corrections import HeldCorrection, Question
+from services.domain.ports.imports import ImportItem, Part
 from services.ground_truth.drafts import Draft, entry_of, owner_entry
 from services.runtime.stores import frame_traces
 from services.runtime.stores.blobs_fsspec import open_blobs
@@ -32,6 +33,7 @@ from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.frame_traces import ImageTraces
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, connect
@@ -101,6 +103,10 @@ class World:
         owner = owner_entry(frame_id, captured.vehicle_id)
         await ledger.assign([*map(entry_of, drafts), owner])
         await self._fill_annotation(frame_id, listed)
+        imports = MongoImports(database)
+        noted = ImportItem(Part.GROUND_TRUTH, frame_id, 2, None, truth)
+        await imports.note(ImportId("aaa"), [noted])
+        await imports.mark_undone([frame_id], "after an undo")
         await database["older_revisions"].insert_one({"_id": f"predictions {frame_id} d@1\nabc"})
         await database["frames_v1"].insert_one({"_id": frame_id})
         await database["matches_v1"].insert_one({"frame_id": frame_id})
