@@ -117,7 +117,7 @@ def test_an_image_of_two_subsets_is_asked_about(ingest: Gazeloop, data: Path) ->
     [
         ("cvat", "video.xml", 'export the task as "CVAT for images 1.1"'),
         ("label-studio", "json_min.json", "choose JSON in Label Studio, not JSON-MIN"),
-        ("via", "via3.json", "a VIA 3 project: export its annotations as COCO"),
+        ("via", "via3.json", "a VIA 3 project: read its folder with"),
     ],
 )
 def test_another_format_ends_with_one_and_names_the_right_one(

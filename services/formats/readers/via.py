@@ -82,8 +82,8 @@ def read_via(
         raise fields.malformed(f"{annotations}: neither a VIA project nor its annotations")
     if _is_via_3(metadata):
         raise InvalidRecord(
-            f"{annotations} is a VIA 3 project: export its annotations as COCO, or annotate in"
-            " VIA 2",
+            f"{annotations} is a VIA 3 project: read its folder with `gazeloop mine auto` or"
+            " `gazeloop ingest auto`",
             reason="unsupported_format",
         )
     rejected: list[Rejection] = []

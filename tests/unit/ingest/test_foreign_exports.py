@@ -54,7 +54,7 @@ def test_via_3_is_named_with_what_to_export(tmp_path: Path) -> None:
         "metadata": {"1_a": {"vid": "1", "xy": [2, 10, 20, 30, 40]}},
         "view": {"1": {"fid_list": [1]}},
     }
-    with pytest.raises(InvalidRecord, match="VIA 3 project: export its annotations as COCO"):
+    with pytest.raises(InvalidRecord, match="VIA 3 project: read its folder with"):
         read_via(write_json(tmp_path / "via3.json", content), images=None)
 
 
