@@ -195,4 +195,5 @@ def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
         upper = np.asarray(picture).astype(np.int64) >> 8
         return Image.fromarray(upper.astype(np.uint8)).convert("RGB")
-    return picture.convert("RGB")
+    # `convert` copies a picture that is RGB already, which takes as long as decoding a large JPEG.
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
