@@ -66,18 +66,16 @@ class StoredVersions:
                 f" both {old} and {new}",
                 reason="nothing_to_compare",
             )
-        versions = [
+        before, after = [
             Version(
                 name,
-                [match for match in matches if match.frame_id in common],
+                [match for match in found[name] if match.frame_id in common],
                 await self.families_of(name),
             )
-            for name, matches in found.items()
+            for name in (old, new)
         ]
-        comparison = await asyncio.to_thread(
-            compared, versions[0], versions[1], common, self.operating_score
-        )
-        campaign = await self._campaign(old, versions[0].families)
+        comparison = await asyncio.to_thread(compared, before, after, common, self.operating_score)
+        campaign = await self._campaign(old, before.families)
         return ComparisonReport.of(comparison, frames_of, campaign)
 
     async def _common(

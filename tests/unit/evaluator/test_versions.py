@@ -135,6 +135,13 @@ async def test_a_family_costs_what_re_annotating_its_shortlists_took() -> None:
     assert report.sentence == "ods@2 fixes 1 family, breaks 0"
 
 
+async def test_a_version_compared_with_itself_changed_nothing() -> None:
+    world = World()
+    await world.put("f", (GHOST,), None)
+    report = await world.versions().compare(OLD, OLD, "reference")
+    assert (report.frames, report.summary[Change.SAME]) == (1, 1)
+
+
 async def test_a_gate_asks_for_evidence_that_not_more_is_lost() -> None:
     world = World()
     real, box = samples.annotation(), samples.detection()
