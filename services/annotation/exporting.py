@@ -71,6 +71,17 @@ async def chosen_frames(
     return await _frames(stores, list(ids), proposals, tags)
 
 
+async def named_frames(stores: AnnotationStores, frame_ids: Sequence[FrameId]) -> list[ExportFrame]:
+    """These frames without proposals, sorted by id; unknown ones are left out.
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    return await _frames(stores, frame_ids, {})
+
+
 async def shortlist_units(
     stores: AnnotationStores, wanted: NeedleFilter
 ) -> dict[str, list[ExportFrame]]:

@@ -6,8 +6,10 @@ from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.places import error_places
 from services.evaluator.reports.report import Counts, Report
+from services.evaluator.samples.campaigns import SampleCampaigns
 from services.evaluator.versions.reading import StoredVersions
 from services.runtime.clock import SystemClock
+from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores
 
 
@@ -59,4 +61,15 @@ def stored_versions(stores: Stores, operating_score: float) -> StoredVersions:
         stores.needles,
         stores.family_marks.families,
         operating_score,
+    )
+
+
+def sample_campaigns(stores: Stores, settings: Settings) -> SampleCampaigns:
+    """What draws samples of these stores, and estimates from them."""
+    return SampleCampaigns(
+        stores.frames,
+        stores.matches,
+        settings.split_rule,
+        settings.operating_score,
+        settings.count_copies,
     )

@@ -49,6 +49,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "gate_command",
             "End with 0 if a new detector version is good enough, else with 1: for pipelines.",
         ),
+        "sample": (
+            "sample_command",
+            "Estimate AP, precision and recall of the haystack from frames drawn by chance.",
+        ),
         "families": (
             "families_command",
             "Print families of needles, labels to check again, and families that merged or split.",

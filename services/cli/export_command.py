@@ -39,6 +39,7 @@ Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
     epilog=example(
         "export --format cvat --to to-cvat --what shortlisted --images --proposals",
         "export --format coco --to rain --what annotated --tag weather=rain",
+        "export --format coco --to to-annotate --sample june.json --images",
         "export --format parquet --to tables",
         "export --format fiftyone --to to-fiftyone",
     ),
@@ -53,6 +54,17 @@ def export(
     what: Annotated[What, typer.Option("--what", help="Which frames.")] = What.SHORTLISTED,
     needles: NeedleOptions,
     frames: TagOptions,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample",
+            help="The frames that `gazeloop sample draw` printed into this file, instead of"
+            " --what.",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+        ),
+    ] = None,
     images: Images = False,
     proposals: Annotated[
         bool,

@@ -22,6 +22,7 @@ from services.runtime.settings import Settings
 from tests.e2e.command_line import GAZELOOP, ROOT, Done, environment, gazeloop
 from tests.e2e.erasing import Erased, erased, erased_despite_kills
 
+DETECTOR = "survey-detector@1.0"
 DRIVES, FRAMES = 16, 8
 DEADLINE_S = 300
 NUMBERS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
@@ -36,6 +37,9 @@ class Demo:
     held_back: Done
     lists: dict[str, Any]
     """What lists print as JSON."""
+    compared: Done
+    """The detector with itself."""
+    estimated: Done
 
 
 def _interrupted(data: Path, *arguments: str, at: str) -> Done:
@@ -71,9 +75,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         report = gazeloop(data, "report", "--json")
         held_back = gazeloop(data, "shortlists", "held-back", "--most", "3")
         lists = {what: gazeloop(data, what, "list", "--json") for what in ("needles", "shortlists")}
+        compared = gazeloop(data, "compare", DETECTOR, DETECTOR)
+        estimated = _estimated(data)
     assert report.returncode == 0, report.stderr
     listed = {what: orjson.loads(done.stdout) for what, done in lists.items()}
-    return Demo(data, stopped, finished, orjson.loads(report.stdout), held_back, listed)
+    printed = orjson.loads(report.stdout)
+    return Demo(data, stopped, finished, printed, held_back, listed, compared, estimated)
+
+
+def _estimated(data: Path) -> Done:
+    """Figures of the haystack, from frames drawn by chance."""
+    drawn = gazeloop(
+        *(data, "sample", "draw", "--detector", DETECTOR, "--frames", "70", "--campaign", "june")
+    )
+    (data / "june.json").write_text(drawn.stdout)
+    return gazeloop(data, "sample", "estimate", data / "june.json", "--json")
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(demo: Demo) -> None:
@@ -154,6 +170,21 @@ def test_lists_print_json_alone_and_agree(demo: Demo) -> None:
         needle_id: count for needle_id, count in candidates.items() if count
     }
     assert len(listed) == demo.report["counts"]["shortlists"]
+
+
+def test_a_version_compared_with_itself_changed_nothing(demo: Demo) -> None:
+    assert demo.compared.returncode == 0, demo.compared.stderr
+    assert f"{DETECTOR} fixes 0 " in demo.compared.stdout
+    assert "Both versions fail alike" in demo.compared.stdout
+
+
+def test_figures_of_the_haystack_are_estimated_from_drawn_frames(demo: Demo) -> None:
+    assert demo.estimated.returncode == 0, demo.estimated.stderr
+    estimates = orjson.loads(demo.estimated.stdout)
+    # All frames of the demo are annotated, so the naive figure is the true one.
+    low, high = estimates["precision"]["interval"]
+    assert low - 0.1 < estimates["precision"]["naive"] < high + 0.1
+    assert estimates["map"]["naive"] == pytest.approx(demo.report["map"]["H"]["AP"])
 
 
 def test_there_is_a_montage_for_each_shortlist_up_to_the_cap(demo: Demo) -> None:

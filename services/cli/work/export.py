@@ -22,6 +22,7 @@ from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
 from services.cli.tag_options import TagOptions
+from services.cli.work.sample_file import read_sample
 from services.contracts.identity import FrameId
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.ports.audit import AuditAct, AuditRecord
@@ -45,6 +46,7 @@ def export(
     what: What,
     needles: NeedleOptions,
     frames: TagOptions,
+    sample: Path | None,
     images: bool,
     proposals: bool,
 ) -> None:
@@ -58,7 +60,10 @@ def export(
         _refuse_filters(ctx, form)
         _export_fiftyone(context, to)
         return
-    wanted, tags = needles.filter(), frames.tags()
+    tags = frames.tags()
+    if sample is not None and tags:
+        raise typer.BadParameter("a part of a sample is no sample: leave out the tags", ctx)
+    wanted = needles.filter() if sample is None else sorted(read_sample(sample).frames)
 
     async def exported() -> Written:
         return await _export(
@@ -167,7 +172,7 @@ async def _export(
     form: Format,
     to: Path,
     what: What,
-    wanted: NeedleFilter,
+    wanted: NeedleFilter | Sequence[FrameId],
     *,
     tags: frozenset[Tag],
     images: bool,
@@ -177,7 +182,10 @@ async def _export(
     log_to_file(settings, "export")
     async with joined(settings) as stack:
         stores = await open_annotation_stores(stack.stores)
-        frames = await exporting.chosen_frames(stores, what, wanted, tags)
+        if isinstance(wanted, NeedleFilter):
+            frames = await exporting.chosen_frames(stores, what, wanted, tags)
+        else:
+            frames = await exporting.named_frames(stores, wanted)
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
         store = ShownImages.of(stores.blobs, settings) if images else None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameHash, FrameId
-from services.domain.detection.coco import BoolArray, IntArray
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.metrics.ap_recovered import ApRecovered, ap_recovered
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.frame_order import FrameOrder
@@ -166,6 +166,13 @@ class MatchState:
     def members(self, tagged: Mapping[Tag, Collection[FrameId]]) -> dict[Tag, BoolArray]:
         """The frames of each tag as (F,) bool, by the frame numbers of a snapshot."""
         return {tag: self._frames.among(frame_ids) for tag, frame_ids in tagged.items()}
+
+    def by_frame(self, values: Mapping[FrameId, float]) -> FloatArray:
+        """(F,) the values by the frame numbers of a snapshot; 0 of frames without one."""
+        found = np.zeros(len(self._frames))
+        for number, frame_id in enumerate(self._frames.frame_ids()):
+            found[number] = values.get(frame_id, 0.0)
+        return found
 
     def ap_recovered(self, detector: DetectorId) -> ApRecovered | None:
         """What repairing the shortlisted frames would gain; see `ap_recovered`."""

@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 from services.annotation.export_choice import What
-from services.annotation.exporting import chosen_frames, shown_images, training_frames, write_export
+from services.annotation.exporting import (
+    chosen_frames,
+    named_frames,
+    shown_images,
+    training_frames,
+    write_export,
+)
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.cli.work.shortlist_documents import shortlist_documents
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
+from services.contracts.identity import FrameId
 from services.domain.splits import SplitRule
 from services.formats.writers.format_names import Format
 from services.formats.writers.frames import ExportFrame
@@ -53,6 +60,14 @@ async def test_shortlisted_frames_come_with_what_is_proposed_for_them(world: Wor
 
 async def test_needles_are_the_frames_that_they_are_on(world: World) -> None:
     assert ids(await chosen_frames(world.stores, What.NEEDLES, EVERY)) == ["r000", "r001", "r002"]
+
+
+async def test_named_frames_come_without_proposals(world: World) -> None:
+    names = [FrameId(name) for name in ("h001-2", "unknown", "h000-0")]
+    frames = await named_frames(world.stores, names)
+
+    assert ids(frames) == ["h000-0", "h001-2"]
+    assert [frame.proposals for frame in frames] == [(), ()]
 
 
 async def test_accepted_frames_are_those_that_an_annotator_accepted(ana: Browser) -> None:

@@ -68,3 +68,11 @@ def test_images_that_count_for_neither_cannot_be_compared(tmp_path: Path) -> Non
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, InvalidRecord)
     assert "24 images left out (no_ground_truth)" in done.stderr
+
+
+def test_a_file_that_is_no_sample_is_a_wrong_use(tmp_path: Path) -> None:
+    path = tmp_path / "june.json"
+    path.write_text('{"campaign": "june"}')
+    done = CliRunner().invoke(app, ["sample", "estimate", str(path)])
+    assert done.exit_code == 2
+    assert "is not what `gazeloop sample draw`" in " ".join(done.stderr.replace("│", "").split())

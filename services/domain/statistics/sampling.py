@@ -1,0 +1,76 @@
+"""Samples of units with known probabilities, and the weights with which they stand for all units.
+
+A unit is drawn if its permanent random number is below its probability (Poisson sampling with
+permanent random numbers: Ohlsson, in Business Survey Methods, 1995). Draws are independent, the
+order of units does not matter, and a repeated draw is the same draw.
+
+Weights are Hájek's: 1 / probability, scaled to the number of units (Särndal, Swensson and Wretman,
+Model Assisted Survey Sampling, 1992). Their draws for intervals follow the generalised bootstrap
+for Poisson sampling (Beaumont and Patak, International Statistical Review 80, 2012).
+"""
+
+from hashlib import blake2b
+from typing import Final
+
+import numpy as np
+
+from services.domain.detection.coco import FloatArray
+
+_EQUAL_SHARE: Final = 0.5
+"""Share of a draw that ignores sizes, so that no weight exceeds twice that of a uniform draw."""
+_ROUNDS: Final = 30
+_CLOSE: Final = 1e-9
+
+
+def permanent_number(campaign: str, unit: str) -> float:
+    """The unit's number in a campaign, uniform in [0, 1)."""
+    digest = blake2b(f"{campaign}\x00{unit}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) / (1 << 53)
+
+
+def inclusion_probabilities(sizes: FloatArray, expected: float) -> FloatArray:
+    """(N,) probabilities, half of them equal and half proportional to size.
+
+    Parameters
+    ----------
+    sizes : (N,) not negative; best is the standard deviation that one expects of a unit (Neyman,
+        1934)
+    expected : their sum, the expected number of drawn units, above 0
+    """
+    if expected >= sizes.size:
+        return np.ones(sizes.size)
+    total = float(sizes.sum())
+    equal = np.full(sizes.size, 1 / sizes.size)
+    shares = _EQUAL_SHARE * equal + (1 - _EQUAL_SHARE) * sizes / total if total else equal
+    probabilities: FloatArray = np.minimum(1.0, expected * shares)
+    for _ in range(_ROUNDS):
+        uncertain = probabilities < 1
+        missing = expected - float(probabilities.sum())
+        if missing < _CLOSE or not uncertain.any():
+            break
+        # What certain units cannot take is spread over the others.
+        factor = 1 + missing / float(probabilities[uncertain].sum())
+        probabilities[uncertain] = np.minimum(1.0, probabilities[uncertain] * factor)
+    return probabilities
+
+
+def weights_of(probabilities: FloatArray, units: int) -> FloatArray:
+    """(n,) the weights of the drawn units, whose sum is the number of units they stand for."""
+    weights = 1 / probabilities
+    scaled: FloatArray = weights * (units / weights.sum())
+    return scaled
+
+
+def weight_draws(probabilities: FloatArray, units: int, count: int, seed: int) -> FloatArray:
+    """(count, n) weights, as varied as those of other draws of the sample.
+
+    Each unit's noise is enlarged by its leverage, without which small samples look too certain
+    (the HC3 estimator: MacKinnon and White, Journal of Econometrics 29, 1985).
+    """
+    shape = (count, probabilities.size)
+    noise = np.random.default_rng(seed).exponential(1, shape) - 1
+    leverage = (1 / probabilities) / (1 / probabilities).sum()
+    spread = np.sqrt(1 - probabilities) / np.maximum(1 - leverage, _CLOSE)
+    varied = np.maximum(1 + spread * noise, _CLOSE) / probabilities
+    scaled: FloatArray = varied * (units / varied.sum(axis=1, keepdims=True))
+    return scaled

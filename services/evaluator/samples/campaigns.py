@@ -1,0 +1,174 @@
+"""Draws samples of a haystack, and estimates its figures from those that are annotated."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Split
+from services.contracts.identity import DetectorId, FrameId
+from services.contracts.matches import CategoryMatched
+from services.domain.metrics.average_precision import operating_point, twelve
+from services.domain.metrics.match_columns import sound_matches
+from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.sampled_figures import AnnotatedFrames, sampled_figures, size_of
+from services.domain.metrics.subsets import Subset
+from services.domain.ports.frames import FrameRecord, FrameStore
+from services.domain.ports.matches import MatchStore
+from services.domain.splits import SplitRule
+from services.domain.statistics.sampling import inclusion_probabilities, permanent_number
+from services.evaluator.samples.report import DrawnSample, Estimate, SampledReport, lift_of
+
+_LOADED = 500
+"""Frames per query."""
+
+
+@dataclass(frozen=True)
+class SampleCampaigns:
+    """Samples of what is stored."""
+
+    frames: FrameStore
+    matches: MatchStore
+    split_rule: SplitRule
+    operating_score: float
+    count_copies: bool = False
+
+    async def draw(self, campaign: str, detector: DetectorId, expected: int) -> DrawnSample:
+        """Draw haystack frames; the same campaign and frames give the same sample.
+
+        Raises
+        ------
+        InvalidRecord
+            `nothing_to_draw`: the detector has no predictions in the haystack.
+        StoreUnavailable
+            The store does not answer.
+        """
+        sizes = {frame_id: size async for frame_id, size in self._sizes(detector)}
+        if not sizes:
+            detail = f"no haystack frame has predictions of {detector}"
+            raise InvalidRecord(detail, reason="nothing_to_draw")
+        frame_ids = sorted(sizes)
+        probabilities = inclusion_probabilities(
+            np.array([sizes[frame_id] for frame_id in frame_ids]), expected
+        )
+        return DrawnSample(
+            campaign=campaign,
+            detector=detector,
+            haystack=len(frame_ids),
+            expected=expected,
+            frames={
+                frame_id: probability
+                for frame_id, probability in zip(frame_ids, probabilities.tolist(), strict=True)
+                if permanent_number(campaign, frame_id) < probability
+            },
+        )
+
+    async def estimate(self, sample: DrawnSample) -> SampledReport:
+        """Estimate the haystack's figures.
+
+        Raises
+        ------
+        InvalidRecord
+            `few_drawn`: too few drawn frames are annotated.
+        StoreUnavailable
+            A store does not answer.
+        """
+        scanned = self.matches.scan(detector=sample.detector, split=Split.HAYSTACK)
+        matches = sound_matches([match async for match in scanned])
+        matched = {match.frame_id for match in matches}
+        empty = await self._empty([f for f in sample.frames if f not in matched], sample.detector)
+        return await asyncio.to_thread(self._estimated, sample, matches, empty)
+
+    async def _sizes(self, detector: DetectorId) -> AsyncIterator[tuple[FrameId, float]]:
+        async for records in self.frames.predicted(detector):
+            for record in records:
+                made = record.predictions.get(detector)
+                if made is not None and made.complete and self._is_haystack(record):
+                    scores = [detection.score for detection in made.detections]
+                    yield record.frame_id, size_of(scores, self.operating_score)
+
+    def _is_haystack(self, record: FrameRecord) -> bool:
+        captured = record.captured
+        if captured is None or (record.is_copy and not self.count_copies):
+            return False
+        return self.split_rule.split_of(record.frame_id, captured.drive_id) is Split.HAYSTACK
+
+    async def _empty(self, frame_ids: Sequence[FrameId], detector: DetectorId) -> list[FrameId]:
+        """Those of these frames that are annotated, and have no objects and no detections."""
+        found = []
+        for first in range(0, len(frame_ids), _LOADED):
+            records = await self.frames.load(frame_ids[first : first + _LOADED])
+            for frame_id, record in records.items():
+                truth, made = record.ground_truth, record.predictions.get(detector)
+                if truth is not None and truth.complete and made is not None and made.complete:
+                    found.append(frame_id)
+        return found
+
+    def _estimated(
+        self, sample: DrawnSample, matches: Sequence[CategoryMatched], empty: Sequence[FrameId]
+    ) -> SampledReport:
+        state = MatchState(self.operating_score)
+        state.add(matches)
+        annotated = len(sample.frames.keys() & {match.frame_id for match in matches}) + len(empty)
+        found = sampled_figures(_annotated(state, sample, matches, empty), self.operating_score)
+        if found is None:
+            raise InvalidRecord(
+                f"{annotated:,} of {len(sample.frames):,} drawn frames are annotated: too few",
+                reason="few_drawn",
+            )
+        naive = self._naive(state, sample.detector, Subset.H)
+        shortlisted = self._naive(state, sample.detector, Subset.S)["precision"]
+        return SampledReport(
+            campaign=sample.campaign,
+            detector=sample.detector,
+            haystack=sample.haystack,
+            drawn=found.drawn,
+            awaited=len(sample.frames) - annotated,
+            chosen=found.chosen,
+            categories=found.categories,
+            rare_categories=found.rare_categories,
+            map=Estimate.of(found.map, naive["map"]),
+            precision=Estimate.of(found.precision, naive["precision"]),
+            recall=Estimate.of(found.recall, naive["recall"]),
+            lift=Estimate.of(lift_of(found, shortlisted), _lift(shortlisted, naive["precision"])),
+        )
+
+    def _naive(
+        self, state: MatchState, detector: DetectorId, subset: Subset
+    ) -> Mapping[str, float | None]:
+        figures = list(state.of(detector, subset).values())
+        shown = operating_point([part.operating for part in figures], self.operating_score)
+        return {
+            "map": twelve(figures)["AP"],
+            "precision": shown.precision,
+            "recall": shown.recall,
+        }
+
+
+def _lift(shortlisted: float | None, haystack: float | None) -> float | None:
+    if shortlisted is None or haystack is None or haystack >= 1:
+        return None
+    return (1 - shortlisted) / (1 - haystack)
+
+
+def _annotated(
+    state: MatchState,
+    sample: DrawnSample,
+    matches: Sequence[CategoryMatched],
+    empty: Sequence[FrameId],
+) -> AnnotatedFrames:
+    """The annotated frames with the probabilities with which they were drawn.
+
+    Parameters
+    ----------
+    empty : annotated frames without a match; they count as frames, and have nothing else
+    """
+    chosen = {match.frame_id for match in matches if match.shortlisted}
+    probabilities = {**sample.frames, **dict.fromkeys(chosen, 1.0)}
+    return AnnotatedFrames(
+        list(state.snapshot().samples.values()),
+        np.append(state.by_frame(probabilities), [sample.frames[frame] for frame in empty]),
+        sample.haystack,
+    )

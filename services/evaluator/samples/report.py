@@ -1,0 +1,80 @@
+"""The models of `gazeloop sample`."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.contracts.identity import DetectorId, FrameId
+from services.domain.metrics.sampled_figures import SampledFigures
+from services.domain.statistics.resampling import Interval
+from services.evaluator.slices import bounds_of
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DrawnSample(_Part):
+    """A sample of the haystack: what `sample draw` prints and `sample estimate` reads."""
+
+    campaign: str
+    detector: DetectorId
+    haystack: int
+    """The frames that it was drawn from."""
+    expected: int
+    """The expected number of drawn frames; their number varies by about its root."""
+    frames: dict[FrameId, Annotated[float, Field(gt=0, le=1)]]
+    """The drawn frames, with the probability with which each was drawn."""
+
+
+class Estimate(_Part):
+    """A figure of the whole haystack."""
+
+    estimate: float | None
+    interval: tuple[float, float] | None
+    """95%."""
+    naive: float | None
+    """The same figure of all annotated haystack frames, as if none had been chosen."""
+
+    @classmethod
+    def of(cls, found: Interval | None, naive: float | None) -> Self:
+        """The estimate and the naive figure."""
+        value = None if found is None else found.value
+        return cls(estimate=value, interval=bounds_of(found), naive=naive)
+
+
+class SampledReport(_Part):
+    """Estimates from a sample, beside the naive figures."""
+
+    campaign: str
+    detector: DetectorId
+    haystack: int
+    drawn: int
+    """Annotated frames that were drawn, and are on no shortlist."""
+    awaited: int
+    """Drawn frames that have no complete ground truth yet; taken to be like the others."""
+    chosen: int
+    """Annotated frames on shortlists: they stand for themselves."""
+    categories: int
+    """Categories in mAP."""
+    rare_categories: int
+    """Categories with objects on too few annotated frames."""
+    map: Estimate
+    precision: Estimate
+    recall: Estimate
+    lift: Estimate
+    """Share of false positives on shortlisted frames, divided by that in the haystack."""
+
+
+def lift_of(found: SampledFigures, shortlisted_precision: float | None) -> Interval | None:
+    """How much more of what is shown on shortlisted frames is wrong than in the haystack.
+
+    Parameters
+    ----------
+    shortlisted_precision : known without error, because all of these frames are annotated
+    """
+    precision = found.precision
+    if precision is None or shortlisted_precision is None or precision.high >= 1:
+        return None
+    wrong = 1 - shortlisted_precision
+    return Interval(*(wrong / (1 - p) for p in (precision.value, precision.low, precision.high)))

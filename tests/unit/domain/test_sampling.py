@@ -1,0 +1,138 @@
+"""Frames drawn with known probabilities, and what they say of all frames."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from services.domain.detection.coco import FloatArray
+from services.domain.metrics.average_precision import twelve
+from services.domain.metrics.sampled_figures import (
+    AnnotatedFrames,
+    counts_of,
+    mean_ap,
+    sampled_figures,
+    size_of,
+)
+from services.domain.metrics.subsets import Subset
+from services.domain.statistics.resampling import Sample
+from services.domain.statistics.sampling import (
+    inclusion_probabilities,
+    permanent_number,
+    weight_draws,
+    weights_of,
+)
+from tests.unit.domain.test_resampling import ONE, state_of, survey
+
+
+@dataclass(frozen=True)
+class Haystack:
+    samples: list[Sample]
+    frames: int
+    truth: tuple[float, float, float]
+    """MAP, precision and recall of all frames."""
+
+
+@pytest.fixture(scope="module")
+def haystack() -> Haystack:
+    state = state_of(survey(np.random.default_rng(1), 300))
+    samples = list(state.snapshot().samples.values())
+    right, shown, truths = counts_of(samples, 0.5, 300).sum(axis=0)
+    ap = twelve(state.of(ONE, Subset.ALL).values())["AP"]
+    assert ap is not None
+    return Haystack(samples, 300, (ap, right / shown, right / truths))
+
+
+def test_a_units_number_is_its_own_in_each_campaign_and_uniform() -> None:
+    numbers = [permanent_number("june", f"frame-{k}") for k in range(2000)]
+    assert numbers == [permanent_number("june", f"frame-{k}") for k in range(2000)]
+    assert permanent_number("july", "frame-0") != numbers[0]
+    assert permanent_number("a", "bc") != permanent_number("ab", "c")
+    assert 0 <= min(numbers) < max(numbers) < 1
+    counts, _ = np.histogram(numbers, 10, (0, 1))
+    assert np.abs(counts - 200).max() < 60
+
+
+@pytest.mark.parametrize("expected", [1, 30, 99, 100, 500])
+def test_probabilities_sum_to_the_expected_number_and_grow_with_size(expected: int) -> None:
+    sizes = np.random.default_rng(0).pareto(1.0, 100)
+    found = inclusion_probabilities(sizes, expected)
+    assert found.sum() == pytest.approx(min(expected, 100), rel=1e-6)
+    assert ((found > 0) & (found <= 1)).all()
+    assert (np.diff(found[np.argsort(sizes)]) >= -1e-12).all()
+    # No weight exceeds twice that of an equal draw.
+    assert (found >= min(1.0, expected / 200) - 1e-12).all()
+
+
+def test_units_of_no_size_are_drawn_alike() -> None:
+    assert inclusion_probabilities(np.zeros(10), 4) == pytest.approx(0.4)
+
+
+def test_weights_stand_for_all_units() -> None:
+    probabilities = np.array([0.1, 0.5, 0.2])
+    weights = weights_of(probabilities, 30)
+    assert weights.sum() == pytest.approx(30)
+    assert weights * probabilities == pytest.approx((weights * probabilities)[0])
+    draws = weight_draws(probabilities, 30, 50, 1)
+    assert draws.shape == (50, 3)
+    assert (draws > 0).all()
+    assert draws.sum(axis=1) == pytest.approx(30)
+    certain = weight_draws(np.ones(5), 5, 3, 1)
+    assert certain == pytest.approx(1)
+
+
+def test_a_frame_with_unsure_detections_is_larger() -> None:
+    assert size_of([], 0.5) == 0.5
+    assert size_of([0.2], 0.5) == 0.5
+    assert size_of([0.6, 0.5], 0.5) > size_of([0.6], 0.5) > size_of([0.99], 0.5) > 0.5
+
+
+def test_equal_weights_give_the_figures_themselves(haystack: Haystack) -> None:
+    assert mean_ap(haystack.samples, np.ones(300)) == pytest.approx(haystack.truth[0], abs=1e-9)
+    assert mean_ap(haystack.samples, np.full(300, 7.5)) == pytest.approx(haystack.truth[0])
+
+
+def test_estimates_of_chosen_and_drawn_frames_are_of_the_whole_haystack(
+    haystack: Haystack,
+) -> None:
+    """The naive figures of chosen frames are far off; 95% intervals cover what they should."""
+    rng = np.random.default_rng(5)
+    counts = counts_of(haystack.samples, 0.5, 300)
+    chosen = np.argsort(counts[:, 0] - counts[:, 1], kind="stable")[:60]
+    right, shown, _ = counts[chosen].sum(axis=0)
+    assert right / shown < haystack.truth[1] - 0.15
+
+    probability = np.full(300, 60 / 240)
+    probability[chosen] = 1
+    covered, errors = [], []
+    for _ in range(60):
+        known = np.where(rng.random(300) < probability, probability, 0.0)
+        found = sampled_figures(AnnotatedFrames(haystack.samples, known, 300), 0.5)
+        assert found is not None
+        assert (found.chosen, found.categories) == (60, 3)
+        figures = (found.map, found.precision, found.recall)
+        for figure, true in zip(figures, haystack.truth, strict=True):
+            assert figure is not None
+            covered.append(figure.low <= true <= figure.high)
+            errors.append(figure.value - true)
+    assert np.mean(covered) > 0.88
+    assert abs(np.mean(errors)) < 0.01
+
+
+def test_with_few_drawn_frames_there_is_no_estimate(haystack: Haystack) -> None:
+    known: FloatArray = np.zeros(300)
+    known[:29] = 0.1
+    known[30:90] = 1.0
+    assert sampled_figures(AnnotatedFrames(haystack.samples, known, 300), 0.5) is None
+
+
+def test_rare_categories_are_counted_and_left_out_of_map(haystack: Haystack) -> None:
+    known: FloatArray = np.zeros(300)
+    known[:40] = 0.2
+    few = haystack.samples[0].on(np.arange(300) < 3)
+    found = sampled_figures(AnnotatedFrames([few, haystack.samples[1]], known, 300), 0.5)
+    assert found is not None
+    assert (found.categories, found.rare_categories) == (1, int((few.truths > 0).any()))
+    none = sampled_figures(AnnotatedFrames([few], known, 300), 0.5)
+    assert none is not None
+    assert none.map is None

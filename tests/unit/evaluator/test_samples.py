@@ -1,0 +1,125 @@
+"""Samples of stored haystack frames, and estimates from them."""
+
+import pytest
+
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import FrameAnnotated, PredictionsMade, Split
+from services.contracts.identity import DetectorId, FrameId
+from services.domain.splits import SplitRule
+from services.evaluator.samples.campaigns import SampleCampaigns
+from services.evaluator.samples.report import DrawnSample
+from tests import samples
+from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.matches import InMemoryMatchStore
+from tests.unit.domain.oracle import Frame, matched
+
+DETECTOR = DetectorId("ods@1")
+RIGHT = samples.detection()
+WRONG = samples.detection(bbox=(300.0, 300.0, 20.0, 20.0))
+RULE = SplitRule(0.1, by_frame=True)
+
+
+def names(count: int, split: Split = Split.HAYSTACK) -> list[str]:
+    """The first frames of a split."""
+    found: list[str] = []
+    number = 0
+    while len(found) < count:
+        name = f"f{number:04d}"
+        if RULE.split_of(FrameId(name), None) is split:
+            found.append(name)
+        number += 1
+    return found
+
+
+class World:
+    """A haystack in memory: of four frames, one has a false positive; every ninth is empty."""
+
+    def __init__(self) -> None:
+        self.frames, self.matches = InMemoryFrameStore(), InMemoryMatchStore()
+        self.campaigns = SampleCampaigns(self.frames, self.matches, RULE, 0.5)
+
+    async def predict(self, frame_ids: list[str]) -> None:
+        for name in frame_ids:
+            await self.frames.record([samples.frame_captured(name, None), self.made(name)])
+
+    def made(self, name: str) -> PredictionsMade:
+        number = int(name[1:])
+        found = () if number % 9 == 0 else (RIGHT, *[WRONG] * (number % 4 == 0))
+        return samples.predictions_made(*found, frame_id=name)
+
+    async def annotate(self, frame_ids: list[str], shortlisted: frozenset[str]) -> None:
+        found = []
+        for name in frame_ids:
+            truth = self.truth(name)
+            await self.frames.record([truth])
+            frame = Frame(self.made(name), truth)
+            found += matched(frame, shortlisted=name in shortlisted)
+        await self.matches.record(samples.published(found))
+
+    def truth(self, name: str) -> FrameAnnotated:
+        there = () if int(name[1:]) % 9 == 0 else (samples.annotation(),)
+        return samples.frame_annotated(*there, frame_id=name)
+
+
+async def test_a_campaign_draws_the_same_haystack_frames_whenever_it_is_asked() -> None:
+    world = World()
+    haystack, reference = names(200), names(20, Split.REFERENCE)
+    await world.predict([*haystack, *reference])
+
+    june = await world.campaigns.draw("june", DETECTOR, 60)
+    july = await world.campaigns.draw("july", DETECTOR, 60)
+
+    assert june.haystack == 200
+    assert june == await world.campaigns.draw("june", DETECTOR, 60)
+    assert june.frames != july.frames
+    assert set(june.frames) <= set(haystack)
+    assert 35 < len(june.frames) < 85
+    assert sum(june.frames.values()) < 60
+
+
+async def test_a_detector_without_predictions_has_nothing_to_draw() -> None:
+    with pytest.raises(InvalidRecord, match="no haystack frame has predictions of other@1"):
+        await World().campaigns.draw("june", DetectorId("other@1"), 10)
+
+
+async def test_drawn_frames_correct_what_chosen_frames_make_of_the_figures() -> None:
+    world = World()
+    haystack = names(400)
+    await world.predict(haystack)
+    sample = await world.campaigns.draw("may", DETECTOR, 120)
+    wrong = [name for name in haystack if int(name[1:]) % 4 == 0 and int(name[1:]) % 9]
+    chosen = frozenset(wrong[:60])
+    drawn = [str(frame_id) for frame_id in sample.frames]
+    await world.annotate(sorted({*chosen, *drawn[3:]}), chosen)
+
+    report = await world.campaigns.estimate(sample)
+
+    shown = sum(len(world.made(name).detections) for name in haystack)
+    objects = sum(len(world.truth(name).annotations) for name in haystack)
+    precision = report.precision
+    assert precision.estimate == pytest.approx(objects / shown, abs=0.04)
+    assert precision.naive is not None
+    assert precision.naive < objects / shown - 0.05
+    assert precision.interval is not None
+    assert precision.interval[0] < objects / shown < precision.interval[1]
+    assert report.recall.estimate == pytest.approx(1)
+    assert report.chosen == 60
+    assert report.awaited == len({*drawn[:3]} - chosen)
+    assert report.lift.estimate == pytest.approx(0.5 / (1 - precision.estimate))  # type: ignore[operator]  # it is known
+    assert report.lift.naive is not None
+    assert report.lift.naive < report.lift.estimate  # type: ignore[operator]
+
+
+async def test_too_few_annotated_frames_give_no_estimate() -> None:
+    world = World()
+    await world.predict(names(50))
+    sample = await world.campaigns.draw("june", DETECTOR, 20)
+    with pytest.raises(InvalidRecord, match="drawn frames are annotated: too few"):
+        await world.campaigns.estimate(sample)
+
+
+def test_a_sample_is_read_as_it_was_printed() -> None:
+    sample = DrawnSample(
+        campaign="june", detector=DETECTOR, haystack=9, expected=2, frames={FrameId("f"): 0.25}
+    )
+    assert DrawnSample.model_validate_json(sample.model_dump_json(indent=2)) == sample
