@@ -1,7 +1,7 @@
 """The models of `gazeloop compare --json`."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -162,11 +162,7 @@ class ComparisonReport(_Part):
     @classmethod
     def of(cls, found: Comparison, frames_of: Frames, campaign: Campaign | None = None) -> Self:
         """The report of a comparison."""
-        costs = {} if campaign is None else campaign.families
-        families = tuple(
-            FamilyReport.of(change, found.worth[change.group], costs.get(change.group.family or ""))
-            for change in found.failures
-        )
+        families = _families(found, {} if campaign is None else campaign.families)
         overall = ApReport.of(found.ap.overall)
         hours = None if campaign is None else campaign.total.hours
         return cls(
@@ -234,3 +230,10 @@ class ComparisonReport(_Part):
 def _counts(families: Sequence[FamilyReport]) -> dict[Change, int]:
     counts = Counter(family.change for family in families)
     return {change: counts[change] for change in Change}
+
+
+def _families(found: Comparison, costs: Mapping[str, Cost]) -> tuple[FamilyReport, ...]:
+    return tuple(
+        FamilyReport.of(change, found.worth[change.group], costs.get(change.group.family or ""))
+        for change in found.failures
+    )
