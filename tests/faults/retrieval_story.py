@@ -26,7 +26,7 @@ class Story:
     others: list[Event] = field(default_factory=list)
 
 
-async def told(seed: int) -> Story:
+async def drawn_story(seed: int) -> Story:
     """A story of this seed."""
     rng, story = random.Random(seed), Story()
     world = story.world

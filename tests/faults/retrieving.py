@@ -19,12 +19,12 @@ from services.runtime.observability.logs import configure_logs
 from services.runtime.serving import serving, until_signalled
 from services.runtime.settings_reading import load_settings
 from services.runtime.stores.opening import open_stores
-from tests.faults.retrieval_story import told
+from tests.faults.retrieval_story import drawn_story
 
 
 async def main(seed: str) -> None:
     settings, clock = load_settings(metrics_port=0), SystemClock()
-    broker, story = BrokerAddress.of(settings), await told(int(seed))
+    broker, story = BrokerAddress.of(settings), await drawn_story(int(seed))
     identity = await asyncio.to_thread(broker_identity, broker, settings)
     async with open_stores(settings, identity) as stores:
         outbox = KafkaOutbox("retriever", broker, settings, connect=connect_librdkafka)

@@ -29,7 +29,7 @@ from services.runtime.stores.opening import Stores, open_stores
 from tests import samples
 from tests.deadline import until
 from tests.fakes.vectors import InMemoryVectors
-from tests.faults.retrieval_story import SETTINGS, told
+from tests.faults.retrieval_story import SETTINGS, drawn_story
 from tests.faults.victims import Victim
 from tests.reading import events_on, records_on
 
@@ -93,7 +93,7 @@ async def stores(deployment: Deployment) -> AsyncIterator[Stores]:
 async def test_killed_retrievers_that_share_the_work_list_what_one_does_in_the_same_epochs(
     deployment: Deployment, stores: Stores
 ) -> None:
-    story, rng = await told(SEED), random.Random(SEED)
+    story, rng = await drawn_story(SEED), random.Random(SEED)
     outbox = KafkaOutbox("test", deployment.broker, deployment.settings)
     await outbox.publish(story.needles)
     victims = [deployment.start() for _ in range(PROCESSES)]
@@ -173,7 +173,7 @@ async def _replayed(
     recorded: Sequence[Epoch], events: Mapping[Place, Parsed]
 ) -> dict[tuple[NeedleId, int], bytes]:
     """What is listed where a process of its own closes each recorded epoch, from the beginning."""
-    world, vectors = (await told(SEED)).world, CountedVectors()
+    world, vectors = (await drawn_story(SEED)).world, CountedVectors()
     vars(vectors).update(vars(world.vectors))
     world.vectors, before = vectors, dict[str, int]()
     for epoch in recorded:
