@@ -34,19 +34,21 @@ class ShortlistPublication:
         self._clock = clock
 
     async def write(self, shortlists: Sequence[ShortlistPublished]) -> None:
-        """Store these shortlists.
+        """Store these shortlists; a later revision may be there, of an epoch after theirs.
 
         Raises
         ------
         StoreUnavailable
-            Another process has stored another revision, or the store does not answer.
+            Another process has stored this revision otherwise, or the store does not answer.
         """
         if not shortlists:
             return
         await self._store.write_shortlists(shortlists)
         stored = await self._needles.refresh([shortlist.needle_id for shortlist in shortlists])
         for shortlist in shortlists:
-            if stored[shortlist.needle_id].shortlist != shortlist:
+            there = stored[shortlist.needle_id].shortlist
+            is_later = there is not None and there.revision > shortlist.revision
+            if there != shortlist and not is_later:
                 raise StoreUnavailable(
                     f"needle {shortlist.needle_id}: another retriever was faster"
                 )
