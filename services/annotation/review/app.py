@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from services.annotation.review.box_routes import box_routes
 from services.annotation.review.budget_routes import budget_routes
 from services.annotation.review.category_routes import category_routes
 from services.annotation.review.chart_routes import chart_routes
@@ -128,6 +129,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         list_routes,
         needle_routes,
         frame_routes,
+        box_routes,
         chart_routes,
         curve_routes,
         counted_routes,

@@ -53,6 +53,21 @@ class Corrector:
         """
         return await self._publish(truth, truth.annotations, by, "", complete=True)
 
+    async def annotate(
+        self, frame_id: FrameId, annotations: Sequence[Annotation], by: str
+    ) -> int | None:
+        """Publish these annotations as the first revision of a frame without ground truth.
+
+        Otherwise like `publish`.
+        """
+        event = FrameAnnotated(
+            frame_id=frame_id,
+            annotated_by=by,
+            annotation_source=REANNOTATION_SOURCE,
+            annotations=tuple(annotations),
+        )
+        return await self._send(event, before=())
+
     async def _publish(
         self,
         truth: FrameAnnotated,
@@ -70,8 +85,13 @@ class Corrector:
             complete=complete,
             annotations=tuple(annotations),
         )
-        correction_id = next_entry(event, truth.revision).digest
-        correction = Correction(correction_id, event, truth.annotations, act_id=act_id)
+        return await self._send(event, truth.annotations, act_id)
+
+    async def _send(
+        self, event: FrameAnnotated, before: tuple[Annotation, ...], act_id: str = ""
+    ) -> int | None:
+        correction_id = next_entry(event, event.revision - 1).digest
+        correction = Correction(correction_id, event, before, act_id=act_id)
         await self.corrections.keep(correction)
         sent = await self._finish(correction)
         return event.revision if sent else None

@@ -14,7 +14,8 @@ from services.annotation.review.sessions import COOKIE, Session, Sessions, is_sa
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
 MAX_FORM_BYTES = 65_536
-_MAX_FIELDS = 500
+_MAX_FIELDS = 2000
+"""A row of boxes has four."""
 _MOST_DIGITS = 9
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

@@ -22,6 +22,7 @@ PAGES = [
     "/done",
     "/dead-letters",
     "/frames?id=h000-0",
+    "/frames/boxes?id=h000-0",
     "/questions",
     f"/questions/label?name={UNKNOWN}",
 ]
@@ -274,3 +275,32 @@ def test_a_candidate_is_decided_without_any_script(browser: Browser, site: Site)
 
     expect(page.locator("#decided")).to_have_text("1 decided")
     context.close()
+
+
+@one_look
+@wide
+def test_a_box_is_drawn_moved_named_taken_back_and_published(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/frames/boxes?id=h000-1")
+    place = page.locator("svg.editor").bounding_box()
+    assert place is not None
+    scale = place["width"] / 160
+    before = page.locator("svg.editor .truth").count()
+    for end in ((100, 20), (130, 60)):
+        page.mouse.move(place["x"] + end[0] * scale, place["y"] + end[1] * scale)
+        page.mouse.down() if end[0] == 100 else page.mouse.up()
+    expect(page.locator("svg.editor .truth")).to_have_count(before + 1)
+    page.keyboard.type("yield")
+    page.keyboard.press("Enter")
+    box = page.locator("tr.selected input[name^=box-]")
+    expect(box).to_have_value("100.0, 20.0, 30.0, 40.0")
+    page.locator('svg.editor [aria-label^="yield, 100.0"]').focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+Alt+ArrowUp")
+    expect(box).to_have_value("101.0, 20.0, 30.0, 30.0")
+    page.keyboard.press("Control+z")
+    expect(box).to_have_value("101.0, 20.0, 30.0, 40.0")
+    page.get_by_role("button", name="Redo").click()
+    expect(box).to_have_value("101.0, 20.0, 30.0, 30.0")
+    page.get_by_role("button", name="Publish revision 2").click()
+    shown(page, "h1.frame-id")
+    expect(page.locator("table", has_text="101.0, 20.0, 30.0, 30.0")).to_be_visible()

@@ -73,13 +73,13 @@ window.gazeloopZoom = (() => {
       const [one, two] = [...pointers.values()];
       zoom(frame, now / pinched, (one.clientX + two.clientX) / 2, (one.clientY + two.clientY) / 2);
       pinched = now;
-    } else if (event.pointerType === "mouse") pan(frame, before.clientX - event.clientX, before.clientY - event.clientY);
+    } else if (event.pointerType === "mouse" && !before.target.closest("[data-draws]")) pan(frame, before.clientX - event.clientX, before.clientY - event.clientY);
   });
   for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, (event) => pointers.delete(event.pointerId));
   document.addEventListener("dragstart", (event) => { if (event.target.closest("[data-zoom]")) event.preventDefault(); });
   document.addEventListener("dblclick", (event) => {
     const frame = event.target.closest("[data-zoom]");
-    if (frame) zoom(frame, STEP * STEP, event.clientX, event.clientY);
+    if (frame && !event.target.closest("[data-draws]")) zoom(frame, STEP * STEP, event.clientX, event.clientY);
   });
 
   const acts = {

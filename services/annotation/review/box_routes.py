@@ -1,0 +1,135 @@
+"""The page on which the boxes of one frame are drawn, moved, resized and named."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import FormData
+
+from services.annotation.review.box_rows import (
+    MOST_ROWS,
+    BoxRow,
+    annotations_from,
+    rows_from,
+    rows_of,
+)
+from services.annotation.review.context import ReviewContext
+from services.annotation.review.guard import Form, In, whole_number
+from services.annotation.review.rendering import Pages
+from services.annotation.review.sessions import Session
+from services.contracts.errors import InvalidRecord
+from services.contracts.events import Annotation, FrameAnnotated, Image
+from services.contracts.identity import FrameId
+from services.domain.ports.frames import FrameRecord
+
+_OVERTAKEN = (
+    "The frame's ground truth has changed since you loaded the page. Your boxes were not published;"
+    " they are still below."
+)
+_UNCHANGED = "These boxes are the ground truth already. Nothing was published."
+
+
+@dataclass(frozen=True)
+class _BoxForm:
+    """What the form shows.
+
+    Attributes
+    ----------
+    revision : of the ground truth that the rows are a change of
+    refused : why the rows were not published
+    """
+
+    rows: Sequence[BoxRow]
+    revision: int
+    refused: str = ""
+
+
+def box_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of the boxes of a frame."""
+    router = APIRouter()
+
+    async def page(request: Request, session: Session, frame: _Frame, form: _BoxForm) -> Response:
+        return pages.html(
+            request,
+            "boxes.html",
+            session=session,
+            status=HTTPStatus.CONFLICT if form.refused else HTTPStatus.OK,
+            frame=frame,
+            form=form,
+            categories=await context.categories.all(),
+        )
+
+    @router.get("/frames/boxes")
+    async def boxes(request: Request, session: In, id: str = "") -> Response:  # noqa: A002  # the URL's name
+        frame = await _loaded(context, id)
+        rows = rows_of(frame.annotations, frame.record, context.settings.operating_score)
+        return await page(request, session, frame, _BoxForm(rows, frame.revision))
+
+    @router.post("/frames/boxes")
+    async def publish(request: Request, session: In, form: Form) -> Response:
+        frame = await _loaded(context, str(form.get("id", "")))
+        rows = rows_from(form)
+        refused = await _refused(context, session.by, frame, form, rows)
+        if refused:
+            # The form keeps its revision: sending it again overwrites nobody's change.
+            seen = whole_number(form.get("revision")) or 0
+            return await page(request, session, frame, _BoxForm(rows, seen, refused))
+        root = request.scope.get("root_path", "").rstrip("/")
+        address = f"{root}/frames?{urlencode({'id': frame.frame_id})}"
+        return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+
+    return router
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame with a picture, and its latest ground truth."""
+
+    frame_id: FrameId
+    record: FrameRecord
+    image: Image
+    truth: FrameAnnotated | None
+
+    @property
+    def annotations(self) -> Sequence[Annotation]:
+        return self.truth.annotations if self.truth else ()
+
+    @property
+    def revision(self) -> int:
+        """The revision of the ground truth; 0 before the first one."""
+        return self.truth.revision if self.truth else 0
+
+
+async def _loaded(context: ReviewContext, text: str) -> _Frame:
+    frame_id = FrameId(text)
+    record = (await context.frames.load([frame_id])).get(frame_id)
+    if record is None or record.captured is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no picture of this frame.")
+    truth = await context.corrector.ground_truth(record)
+    if truth is not None and len(truth.annotations) > MOST_ROWS:
+        detail = f"More than {MOST_ROWS} boxes do not fit into one form; use an annotation tool."
+        raise HTTPException(HTTPStatus.BAD_REQUEST, detail)
+    return _Frame(frame_id, record, record.captured.image, truth)
+
+
+async def _refused(
+    context: ReviewContext, by: str, frame: _Frame, form: FormData, rows: Sequence[BoxRow]
+) -> str | None:
+    """Publish the rows; why they were refused, or None."""
+    if whole_number(form.get("revision")) != frame.revision:
+        return _OVERTAKEN
+    size = frame.image.width, frame.image.height
+    try:
+        annotations = annotations_from(rows, frame.annotations, size)
+    except InvalidRecord as exc:
+        return f"Not published: {exc}."
+    if frame.truth is None:
+        published = await context.corrector.annotate(frame.frame_id, annotations, by)
+    elif annotations == frame.truth.annotations:
+        return _UNCHANGED
+    else:
+        published = await context.corrector.publish(frame.truth, annotations, by)
+    return None if published else _OVERTAKEN
