@@ -38,6 +38,7 @@ from services.annotation.review.question_routes import question_routes
 from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
 from services.annotation.review.version_routes import version_routes
+from services.annotation.review.work_routes import work_routes
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Transient
 from services.ground_truth.publishing import GroundTruthPublisher
@@ -134,6 +135,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         curve_routes,
         counted_routes,
         version_routes,
+        work_routes,
         budget_routes,
         question_routes,
         category_routes,

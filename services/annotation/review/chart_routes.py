@@ -9,11 +9,11 @@ from services.annotation.review.charts import Chart, Interval, Series, chart
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
+from services.annotation.review.spans import DAYS, span_of
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.figures import Figures
 
 _SUBSETS = ("R", "H", "S", "H-S")
-_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 
 
 def chart_routes(context: ReviewContext, pages: Pages) -> APIRouter:
@@ -22,9 +22,8 @@ def chart_routes(context: ReviewContext, pages: Pages) -> APIRouter:
 
     @router.get("/charts")
     async def charts(request: Request, session: In) -> Response:
-        span = request.query_params.get("span", "month")
-        span = span if span in _DAYS else "month"
-        rows = await context.figures.since(context.clock.now() - timedelta(days=_DAYS[span]))
+        span = span_of(request.query_params)
+        rows = await context.figures.since(context.clock.now() - timedelta(days=DAYS[span]))
         detectors = sorted({row.detector for row in rows})
         wanted = request.query_params.get("detector", "")
         detector = wanted if wanted in detectors else (detectors[-1] if detectors else "")
@@ -36,7 +35,7 @@ def chart_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             charts=_charts(chosen) if chosen else [],
             detectors=detectors,
             detector=detector,
-            spans=list(_DAYS),
+            spans=list(DAYS),
             span=span,
         )
 

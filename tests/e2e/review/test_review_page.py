@@ -16,6 +16,7 @@ PAGES = [
     "/needles",
     "/charts",
     "/charts/curves?score=0.3",
+    "/charts/work",
     "/frames/behind?outcome=wrong&score=0.3&detector=ods@1",
     "/budgets?detector=ods@1&budget=day",
     "/budgets",

@@ -1,0 +1,160 @@
+"""The page of the work: people's verdicts per hour and agreement, and what came of each family."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
+
+from fastapi import APIRouter, Request, Response
+
+from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
+from services.annotation.review.annotator_work import PersonWork, Work, work_of
+from services.annotation.review.context import ReviewContext
+from services.annotation.review.csv_files import csv_table
+from services.annotation.review.guard import In
+from services.annotation.review.rendering import Pages
+from services.annotation.review.spans import DAYS, Span, span_of
+from services.contracts.identity import Category, DetectorId, FamilyId, NeedleId
+
+_PEOPLE = (
+    *("person", "verdicts", "corrections", "undone", "hours", "verdicts_per_hour"),
+    *("compared", "agreement", "agreement_low", "agreement_high"),
+)
+_FAMILIES = (
+    *("family", "detector", "category", "error_type", "shortlists", "listed", "decided"),
+    *("fails_too", "confirmed_in_period", "corrected_in_period", "hours_in_period"),
+)
+
+
+@dataclass(frozen=True)
+class FamilyWork:
+    """What was listed for one family of needles, and what came of it.
+
+    Attributes
+    ----------
+    work : of all time
+    confirmed, corrected, hours : failures confirmed, frames corrected, and people's hours, in the
+        period
+    """
+
+    family: str
+    detector: str
+    category: Category
+    error_type: str
+    work: ReviewWork
+    confirmed: int = 0
+    corrected: int = 0
+    hours: float = 0.0
+
+    @property
+    def confirmed_per_hour(self) -> float | None:
+        """Failures confirmed per hour; None without measured time."""
+        return self.confirmed / self.hours if self.hours else None
+
+
+def work_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of the work."""
+    router = APIRouter()
+
+    @router.get("/charts/work")
+    async def page(request: Request, session: In) -> Response:
+        span = span_of(request.query_params)
+        work = await _work(context, span)
+        return pages.html(
+            request,
+            "work_done.html",
+            session=session,
+            people=list(work.people.values()),
+            families=await _families(context, work),
+            spans=list(DAYS),
+            span=span,
+        )
+
+    @router.get("/charts/people.csv")
+    async def people_csv(request: Request, _: In) -> Response:
+        work = await _work(context, span_of(request.query_params))
+        return csv_table("people", _PEOPLE, map(_person_cells, work.people.values()))
+
+    @router.get("/charts/families.csv")
+    async def families_csv(request: Request, _: In) -> Response:
+        work = await _work(context, span_of(request.query_params))
+        found = await _families(context, work)
+        return csv_table("families", _FAMILIES, map(_family_cells, found))
+
+    return router
+
+
+async def _work(context: ReviewContext, span: Span) -> Work:
+    start = context.clock.now() - timedelta(days=DAYS[span])
+    events = [event async for event in context.reviews.since(start)]
+    return await asyncio.to_thread(work_of, events)
+
+
+async def _families(context: ReviewContext, work: Work) -> list[FamilyWork]:
+    groups = await context.lists.kinds()
+    detectors = sorted({DetectorId(group.detector) for group in groups})
+    maps = await asyncio.gather(*(context.marks.families(name) for name in detectors))
+    families = {needle: family for found in maps for needle, family in found.items()}
+    sums = _by_family(work, families)
+    by_family: defaultdict[str, list[NeedleGroup]] = defaultdict(list)
+    for group in groups:
+        if group.family:
+            by_family[group.family].append(group)
+    found = [_family(name, some, sums[FamilyId(name)]) for name, some in by_family.items()]
+    listed = [family for family in found if family.work.frames]
+    return sorted(listed, key=lambda family: (-family.work.accepted, -family.work.frames))
+
+
+class _Sums(NamedTuple):
+    """What was done for a family in the period."""
+
+    confirmed: int = 0
+    corrected: int = 0
+    time: timedelta = timedelta(0)
+
+
+def _by_family(work: Work, families: Mapping[NeedleId, FamilyId]) -> Mapping[FamilyId, _Sums]:
+    sums: defaultdict[FamilyId, _Sums] = defaultdict(_Sums)
+    for needle in work.time.keys() & families.keys():
+        before, family = sums[families[needle]], families[needle]
+        sums[family] = _Sums(
+            before.confirmed + work.confirmed[needle],
+            before.corrected + work.corrected[needle],
+            before.time + work.time[needle],
+        )
+    return sums
+
+
+def _family(name: str, groups: Sequence[NeedleGroup], sums: _Sums) -> FamilyWork:
+    total = sum((group.work for group in groups), ReviewWork())
+    first = groups[0]
+    return FamilyWork(
+        name,
+        first.detector,
+        first.category,
+        first.error_type.value,
+        total,
+        sums.confirmed,
+        sums.corrected,
+        sums.time / timedelta(hours=1),
+    )
+
+
+def _person_cells(person: PersonWork) -> tuple[object, ...]:
+    low, high = person.agreement_interval or (None, None)
+    return (
+        *(person.by, person.verdicts, person.corrections, person.undone),
+        *(person.time / timedelta(hours=1), person.per_hour),
+        *(person.compared, person.agreement, low, high),
+    )
+
+
+def _family_cells(family: FamilyWork) -> tuple[object, ...]:
+    work = family.work
+    return (
+        *(family.family, family.detector, family.category, family.error_type),
+        *(work.shortlists, work.frames, work.decided, work.accepted),
+        *(family.confirmed, family.corrected, family.hours),
+    )
