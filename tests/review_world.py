@@ -150,7 +150,7 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         yield World(context, stores, outbox, clock, seed.token, replayed, discarded, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches")
         figured = ("figures", "curves")
-        asked = ("held_corrections", "label_answers", "budgets", "review_sessions")
+        asked = ("held_corrections", "label_answers", "budgets", "review_sessions", "saved_views")
         for name in (*done, *figured, *asked, *kept):
             await database[name].delete_many({})
         for name, documents in kept.items():

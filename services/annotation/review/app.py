@@ -38,6 +38,7 @@ from services.annotation.review.question_routes import question_routes
 from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
 from services.annotation.review.version_routes import version_routes
+from services.annotation.review.view_routes import view_routes
 from services.annotation.review.work_routes import work_routes
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Transient
@@ -104,6 +105,7 @@ def review_context(
         budgets=stores.budgets,
         ids=stores.id_search,
         drives=stores.drive_frames,
+        views=stores.saved_views,
         places=stores.frame_places,
         times=stores.frame_times,
         matches=stores.matches,
@@ -128,6 +130,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
     for routes in (
         overview_routes,
         list_routes,
+        view_routes,
         needle_routes,
         frame_routes,
         box_routes,

@@ -15,6 +15,7 @@ from services.annotation.stores.drive_frames import DriveFrames
 from services.annotation.stores.frame_places import FramePlaces
 from services.annotation.stores.frame_times import FrameTimes
 from services.annotation.stores.id_search import IdSearch
+from services.annotation.stores.saved_views import SavedViews
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
 from services.domain.ports.audit import AuditLog
@@ -75,6 +76,7 @@ class ReviewContext:
     budgets: BudgetReports
     ids: IdSearch
     drives: DriveFrames
+    views: SavedViews
     places: FramePlaces
     times: FrameTimes
     matches: MatchStore

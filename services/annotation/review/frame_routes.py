@@ -160,13 +160,15 @@ def _steps(
     ]
     for detector, made in record.predictions.items():
         at = times.get(f"predictions {detector}")
-        text = f"{len(made.detections)} detections of {detector}{_partial(made)}"
+        text = _counted(len(made.detections), "detection", "detections")
+        text += f" of {detector}{_partial(made)}"
         steps.append(Step("Predicted", there=True, text=text, at=at))
     if not record.predictions:
         steps.append(Step("Predicted", there=False, text="no predictions yet"))
     text = "not yet"
     if truth is not None:
-        text = f"revision {truth.revision}, {len(truth.annotations)} objects{_partial(truth)}"
+        objects = _counted(len(truth.annotations), "object", "objects")
+        text = f"revision {truth.revision}, {objects}{_partial(truth)}"
     steps.append(Step("Annotated", truth is not None, text, times.get("ground_truth")))
     embedded = {name: at for name, at in times.items() if name.startswith("embedded ")}
     for name, at in sorted(embedded.items()):

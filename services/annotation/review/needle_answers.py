@@ -46,9 +46,10 @@ class NeedleAnswers:
         view = View.of(request.query_params)
         context, wanted = self._context, view.wanted
         whole = replace(wanted, stage=None)
-        rows, groups = await asyncio.gather(
+        rows, groups, saved = await asyncio.gather(
             context.lists.page(wanted, view.sort, skip=view.skip, limit=PAGE_SIZE),
             context.lists.kinds(),
+            context.views.of(session.by),
         )
         counted, needles = (total(groups, item) for item in (wanted, whole))
         return self._pages.html(
@@ -56,6 +57,7 @@ class NeedleAnswers:
             "needles.html",
             session=session,
             message=message,
+            saved=saved,
             choices=choices(groups),
             stages=list(Stage),
             sorts=list(Sort),

@@ -9,14 +9,17 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from services.annotation.review.context import ReviewContext
+from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import Form, In, whole_number
 from services.annotation.review.questions import (
+    QUESTION_COLUMNS,
     choice_address,
     choice_view,
     label_address,
     label_view,
     latest_answers,
     question_list,
+    question_rows,
     step_of,
 )
 from services.annotation.review.queued_acts import refused_act, taken_act
@@ -44,6 +47,10 @@ def question_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     @router.get("/questions")
     async def questions(request: Request, session: In) -> Response:
         return await answers.listed(request, session)
+
+    @router.get("/questions.csv")
+    async def questions_csv(_: In) -> Response:
+        return csv_table("questions", QUESTION_COLUMNS, await question_rows(context))
 
     @router.get("/questions/label")
     async def label(request: Request, session: In, name: str = "") -> Response:

@@ -158,6 +158,28 @@ async def question_list(context: ReviewContext) -> QuestionList:
     return QuestionList(labels, choices)
 
 
+QUESTION_COLUMNS = ("question", "label_or_frame", "corrections", "annotators", "origin", "since")
+
+
+async def question_rows(context: ReviewContext) -> list[tuple[object, ...]]:
+    """The open questions as the lines of a table, in the order of the page."""
+    found = await question_list(context)
+    labels = [
+        ("unknown label", item.label, item.corrections, None, None, item.since.isoformat())
+        for item in found.labels
+    ]
+    return [
+        *labels,
+        *(
+            (
+                *(item.question.value, item.frame_id, 1, ", ".join(item.annotators)),
+                *(item.origin or None, item.since.isoformat()),
+            )
+            for item in found.choices
+        ),
+    ]
+
+
 async def latest_answers(context: ReviewContext) -> list[LabelAnswer | HeldCorrection]:
     """The latest answers, latest first."""
     answers, chosen = await asyncio.gather(

@@ -20,6 +20,7 @@ from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.annotation.stores.needle_modes import MongoModes
 from services.annotation.stores.open_questions import MongoOpenQuestions
 from services.annotation.stores.reviews_mongo import MongoReviewStore
+from services.annotation.stores.saved_views import MongoSavedViews, SavedViews
 from services.annotation.stores.sessions_mongo import MongoSessionStore
 from services.runtime.stores.indexes import make_indexes
 from services.runtime.stores.opening import Stores
@@ -32,6 +33,7 @@ INDEXED_STORES = (
     MongoCorrectionStore,
     MongoAnnotationTasks,
     MongoOpenQuestions,
+    MongoSavedViews,
 )
 """Annotation's stores that declare indexes."""
 
@@ -51,6 +53,7 @@ class AnnotationStores(Stores):
     questions: OpenQuestions
     id_search: IdSearch
     drive_frames: DriveFrames
+    saved_views: SavedViews
 
     @classmethod
     def of(cls, shared: Stores) -> Self:
@@ -69,6 +72,7 @@ class AnnotationStores(Stores):
             questions=MongoOpenQuestions(database),
             id_search=MongoIdSearch(database),
             drive_frames=MongoDriveFrames(database),
+            saved_views=MongoSavedViews(database),
         )
 
 

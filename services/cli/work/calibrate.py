@@ -34,7 +34,7 @@ def calibrate(
 
 def _written(settings: Settings, frames: list[LabelledFrame], plan: Plan, to: Path) -> Calibrated:
     columns = TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console(), transient=True) as bars:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bars:
         task = bars.add_task("looking", total=looks(frames, plan))
         return write_calibrated(settings, frames, plan, to, lambda count: bars.advance(task, count))
 

@@ -84,11 +84,12 @@ async def _fill(context: Context, *, follow: bool) -> None:
             work = await filler(
                 settings, parts.stores, vectors, outbox=parts.outbox, clock=SystemClock()
             )
-            with console().status(f"filling {work.model_id}") as shown:
+            err = console(stderr=True)
+            with err.status(f"filling {work.model_id}") as shown:
                 lost = await work.recover()
                 if lost:
                     _say_lost(lost)
-                progress = _FillView(work.model_id, console(), shown)
+                progress = _FillView(work.model_id, err, shown)
                 _conclude(work.model_id, await work.fill(progress))
                 if follow:
                     shown.update(f"following, every {FILL_PAUSE_S:g} s; Ctrl-C stops it")
@@ -99,7 +100,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
 
 def _say_lost(frames: int) -> None:
     line = f"embedding {frames:,} frames again whose vectors are lost"
-    console().print(line, highlight=False)
+    console(stderr=True).print(line, highlight=False)
 
 
 class _FillView:

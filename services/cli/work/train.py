@@ -86,7 +86,7 @@ def _trained(
     )
     chosen = examples(frames, course.looked, course.rule)
     torch.set_num_threads(settings.torch_threads)
-    with TrainingView(console(), course, len(chosen)) as view:
+    with TrainingView(console(stderr=True), course, len(chosen)) as view:
         try:
             return train_network(course, chosen, settings, torch.device(where), view)
         except Stopped:

@@ -40,7 +40,7 @@ def whiten(
 
 def _written(settings: Settings, chosen: list[Example], dimensions: int, to: Path) -> Path:
     columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console(), transient=True) as bars:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bars:
         task = bars.add_task("embedding", total=len(chosen))
         return write_whitened(
             settings, chosen, dimensions, to, lambda count: bars.advance(task, count)

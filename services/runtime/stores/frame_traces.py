@@ -71,6 +71,14 @@ def _unlisting(ids: Ids) -> Document:
     return {"$pull": {"moved": {"frame": {"$in": ids}}, "latest.frames": {"$in": ids}}}
 
 
+def _on_map(ids: Ids) -> Document:
+    return {"regions.frame_id": {"$in": ids}}
+
+
+def _not_on_map(ids: Ids) -> Document:
+    return {"$pull": {"regions": {"frame_id": {"$in": ids}}}}
+
+
 def _held_back(ids: Ids) -> Document:
     return {"frames.frame_id": {"$in": ids}}
 
@@ -113,7 +121,10 @@ def of_fp_miner(database: Database) -> list[FrameTraces]:
 
 def of_retriever(database: Database) -> list[FrameTraces]:
     """What the retriever writes besides needles."""
-    return [MongoTraces("budget reports", database, "budgets", _held_back, _not_held_back)]
+    return [
+        MongoTraces("budget reports", database, "budgets", _held_back, _not_held_back),
+        MongoTraces("map of regions", database, "region_map", _on_map, _not_on_map),
+    ]
 
 
 def of_operators(database: Database) -> list[FrameTraces]:
@@ -138,6 +149,7 @@ WITHOUT_FRAMES: Final = frozenset(
             "figures",
             "label_answers",
             "leases",
+            "saved_views",
         ),
         *("migration", "review_keys", "review_sessions", "schemas", "stores", "tokens"),
         "annotation_tool",

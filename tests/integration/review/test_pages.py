@@ -19,6 +19,7 @@ from tests.integration.review.conftest import Browser
 from tests.review_world import (
     REGION,
     STOP,
+    ask,
     dead_letter,
     needle_id_of,
     report_budgets,
@@ -118,6 +119,29 @@ async def test_every_other_list_is_a_csv_file_too(ana: Browser) -> None:
     assert [row["frame_id"] for row in held_back] == ["h000-0"]
     letters = await rows("/dead-letters.csv?state=resolved")
     assert [row["reason"] for row in letters] == ["missing_image"]
+
+
+async def test_filters_are_saved_by_name_for_a_person(ana: Browser, ben: Browser) -> None:
+    page = await ana.post("/needles/views?category=stop+sign&lost=1", {"name": "Signs"})
+    assert "Saved as Signs" in page.text
+    assert '<a href="/review/needles?category=stop+sign" aria-current="true">Signs</a>' in page.text
+    assert "Signs" not in (await ben.get("/needles")).text
+    assert "Name the view first" in (await ana.post("/needles/views", {"name": " "})).text
+
+    await ana.post("/needles/views/delete", {"name": "Signs"})
+
+    assert ">Signs<" not in (await ana.get("/needles")).text
+
+
+async def test_open_questions_are_a_csv_file_too(ana: Browser) -> None:
+    await ask(ana.world.stores)
+
+    rows = [*csv.DictReader((await ana.get("/questions.csv")).text.splitlines())]
+
+    assert [(row["question"], row["label_or_frame"], row["annotators"]) for row in rows] == [
+        ("unknown label", "Stop_sgn", ""),
+        ("annotators_disagree", "h000-2", "Eve, Finn"),
+    ]
 
 
 async def test_a_filter_that_nothing_matches_says_so(ana: Browser) -> None:
