@@ -57,6 +57,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.stores.region_maps import MappedRegion, RegionMap
 from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox
 from tests.samples import frame_matched, published
@@ -149,7 +150,7 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         kept = {name: await database[name].find().to_list() for name in restored}
         yield World(context, stores, outbox, clock, seed.token, replayed, discarded, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches")
-        figured = ("figures", "curves")
+        figured = ("figures", "curves", "region_map")
         asked = ("held_corrections", "label_answers", "budgets", "review_sessions", "saved_views")
         for name in (*done, *figured, *asked, *kept):
             await database[name].delete_many({})
@@ -228,6 +229,28 @@ async def show_curves(stores: Stores) -> dict[Category, int]:
     content = DetectorCurves.of(figures, curves, pool.on(Subset.ALL)).model_dump_json()
     await stores.curves.put(detector, Subset.ALL, content.encode())
     return {category: part.ground_truths for category, part in figures.items()}
+
+
+async def show_map(stores: Stores) -> None:
+    """A map with a region of each of the first needle's candidates."""
+    record = (await stores.needles.load([needle_id_of(0)]))[needle_id_of(0)]
+    assert record.shortlist is not None
+    regions = [
+        MappedRegion(
+            place,
+            place * place / 4,
+            item.region_id,
+            item.frame_id,
+            DetectorId("ods@1"),
+            item.category,
+            item.score,
+            item.bbox,
+            "haystack",
+            "v1",
+        )
+        for place, item in enumerate(record.shortlist.candidates)
+    ]
+    await stores.region_maps.put(RegionMap(ModelId("small"), regions))
 
 
 def version_by(who: str, frame_id: str, *annotations: Annotation) -> FrameAnnotated:

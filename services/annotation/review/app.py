@@ -30,6 +30,7 @@ from services.annotation.review.guard import (
 )
 from services.annotation.review.list_routes import list_routes
 from services.annotation.review.login_routes import login_routes
+from services.annotation.review.map_routes import map_routes
 from services.annotation.review.needle_routes import needle_routes
 from services.annotation.review.overview_routes import overview_routes
 from services.annotation.review.picture_routes import picture_routes
@@ -102,6 +103,7 @@ def review_context(
         figures=stores.figures,
         curves=stores.curves,
         comparisons=stores.comparisons,
+        maps=stores.region_maps,
         budgets=stores.budgets,
         ids=stores.id_search,
         drives=stores.drive_frames,
@@ -139,6 +141,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         counted_routes,
         version_routes,
         work_routes,
+        map_routes,
         budget_routes,
         question_routes,
         category_routes,

@@ -34,6 +34,7 @@ from services.runtime.stores.budget_reports import BudgetReports
 from services.runtime.stores.comparisons import ComparisonStore
 from services.runtime.stores.curves import CurveStore
 from services.runtime.stores.figures import FigureStore
+from services.runtime.stores.region_maps import RegionMaps
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class ReviewContext:
     figures: FigureStore
     curves: CurveStore
     comparisons: ComparisonStore
+    maps: RegionMaps
     budgets: BudgetReports
     ids: IdSearch
     drives: DriveFrames

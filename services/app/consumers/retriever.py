@@ -1,12 +1,13 @@
 """Build the retriever, with the work that it does in the background."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.app.consumers.building import BuiltService, Parts
 from services.app.erasure.needles import NeedleTraces
 from services.app.family_marking import mark_families
+from services.app.region_mapping import draw_region_map
 from services.app.repeating import repeated
 from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.flow import READS
@@ -21,6 +22,7 @@ from services.runtime.stores.frame_traces import of_retriever
 
 _FAMILIES_S = 15.0
 _BUDGETS_S = 15.0
+_MAP_S = 60.0
 
 
 @asynccontextmanager
@@ -46,6 +48,7 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
         with progress_of(progress):
             for name, work, every_s in (
                 ("mark_families", _families_marked(parts), _FAMILIES_S),
+                ("draw_region_map", _region_map_drawn(parts), _MAP_S),
                 ("report_budgets", step.report_budgets, _BUDGETS_S),
                 ("settle_shortlists", step.settle_when_due, parts.settings.epoch_s / 4),
             ):
@@ -99,11 +102,24 @@ def _batched(settings: Settings) -> Settings:
 def _families_marked(parts: Parts) -> WhenChanged[int]:
     stores, vectors = parts.stores, parts.open_vectors()
 
+    async def mark() -> int:
+        return await mark_families(stores, vectors, parts.settings, parts.clock)
+
+    return _when_changed(parts, mark)
+
+
+def _region_map_drawn(parts: Parts) -> WhenChanged[int]:
+    async def draw() -> int:
+        return await draw_region_map(parts.stores, parts.open_vectors())
+
+    return _when_changed(parts, draw)
+
+
+def _when_changed(parts: Parts, work: Callable[[], Awaitable[int]]) -> WhenChanged[int]:
+    stores, vectors = parts.stores, parts.open_vectors()
+
     async def planned() -> Hashable:
         # New embeddings close an epoch; a switch of the live model does not, so compare it too.
         return await epochs_closed(stores.epochs), await live_model(vectors, REGION_VECTORS)
 
-    async def mark() -> int:
-        return await mark_families(stores, vectors, parts.settings, parts.clock)
-
-    return WhenChanged(mark, stores.matches, planned, parts.clock)
+    return WhenChanged(work, stores.matches, planned, parts.clock)

@@ -72,11 +72,7 @@ def _unlisting(ids: Ids) -> Document:
 
 
 def _on_map(ids: Ids) -> Document:
-    return {"regions.frame_id": {"$in": ids}}
-
-
-def _not_on_map(ids: Ids) -> Document:
-    return {"$pull": {"regions": {"frame_id": {"$in": ids}}}}
+    return {"frame_ids": {"$in": ids}}
 
 
 def _held_back(ids: Ids) -> Document:
@@ -123,7 +119,7 @@ def of_retriever(database: Database) -> list[FrameTraces]:
     """What the retriever writes besides needles."""
     return [
         MongoTraces("budget reports", database, "budgets", _held_back, _not_held_back),
-        MongoTraces("map of regions", database, "region_map", _on_map, _not_on_map),
+        MongoTraces("map of regions", database, "region_map", _on_map),
     ]
 
 

@@ -28,6 +28,7 @@ from tests.review_world import (
     review_world,
     seeded,
     show_curves,
+    show_map,
 )
 
 with warnings.catch_warnings():
@@ -105,6 +106,7 @@ def served(seed: Seed) -> Iterator[Site]:
             await ask(world.stores)
             await report_budgets(world.stores)
             await show_curves(world.stores)
+            await show_map(world.stores)
             family = {
                 needle_id_of(0): Mark("family-1", exemplar=True),
                 needle_id_of(2): Mark("family-1"),

@@ -17,6 +17,8 @@ PAGES = [
     "/charts",
     "/charts/curves?score=0.3",
     "/charts/work",
+    "/map",
+    "/map/selection?outline=-1,-1 9,-1 9,9 -1,9",
     "/frames/behind?outcome=wrong&score=0.3&detector=ods@1",
     "/budgets?detector=ods@1&budget=day",
     "/budgets",
@@ -276,6 +278,25 @@ def test_a_candidate_is_decided_without_any_script(browser: Browser, site: Site)
 
     expect(page.locator("#decided")).to_have_text("1 decided")
     context.close()
+
+
+@one_look
+@wide
+def test_circled_points_of_the_map_are_listed(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/map")
+    canvas = page.locator("canvas.region-map")
+    expect(canvas).to_have_attribute("data-drawn", "4")
+    page.get_by_role("button", name="Circle regions").click()
+    place = canvas.bounding_box()
+    assert place is not None
+    corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)]
+    for k, (x, y) in enumerate(corners):
+        page.mouse.move(place["x"] + x * place["width"], place["y"] + y * place["height"])
+        if k == 0:
+            page.mouse.down()
+    page.mouse.up()
+    page.get_by_role("link", name="List the circled regions").click()
+    expect(page.locator(".head")).to_contain_text("4 regions on 4 frames")
 
 
 @one_look

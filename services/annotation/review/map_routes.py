@@ -1,0 +1,73 @@
+"""The map of embeddings: regions whose vectors are near lie near, to be circled and listed."""
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import orjson
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from services.annotation.review.context import ReviewContext
+from services.annotation.review.csv_files import csv_table
+from services.annotation.review.guard import In
+from services.annotation.review.region_selection import COLOURS, circled, columns, outline_of
+from services.annotation.review.rendering import Pages
+from services.runtime.stores.region_maps import MappedRegion
+
+_SHOWN = 120
+_NO_OUTLINE = "This address does not say which part of the map to list."
+_COLUMNS = (
+    *("frame_id", "region_id", "detector", "category", "score", "x", "y", "width", "height"),
+    *("split", "vehicle_id", "needle_id", "error_type", "family"),
+)
+
+
+def map_routes(context: ReviewContext, pages: Pages) -> APIRouter:
+    """Routes of the map."""
+    router = APIRouter()
+
+    async def selection(request: Request) -> Sequence[MappedRegion]:
+        outline = outline_of(request.query_params.get("outline", ""))
+        if outline is None:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, _NO_OUTLINE)
+        drawn = await context.maps.find()
+        return await asyncio.to_thread(circled, drawn.regions if drawn else (), outline)
+
+    @router.get("/map")
+    async def page(request: Request, session: In) -> Response:
+        size = await context.maps.size()
+        return pages.html(request, "map.html", session=session, colours=COLOURS, size=size)
+
+    @router.get("/map/regions")
+    async def regions(_: In) -> Response:
+        drawn = await context.maps.find()
+        content = await asyncio.to_thread(columns, drawn.regions if drawn else ())
+        return Response(orjson.dumps(content), media_type="application/json")
+
+    @router.get("/map/selection")
+    async def listed(request: Request, session: In) -> Response:
+        found = await selection(request)
+        return pages.html(
+            request,
+            "map_selection.html",
+            session=session,
+            regions=found[:_SHOWN],
+            count=len(found),
+            frames=len({region.frame_id for region in found}),
+            needles=sum(bool(region.needle) for region in found),
+            outline=request.query_params["outline"],
+        )
+
+    @router.get("/map/selection.csv")
+    async def listed_csv(request: Request, _: In) -> Response:
+        return csv_table("regions", _COLUMNS, map(_cells, await selection(request)))
+
+    return router
+
+
+def _cells(region: MappedRegion) -> tuple[object, ...]:
+    return (
+        *(region.frame_id, region.region_id, region.detector, region.category, region.score),
+        *region.bbox,
+        *(region.split, region.vehicle, region.needle, region.error_type, region.family),
+    )

@@ -1,0 +1,104 @@
+"""Which regions of the map a person has circled, and how the map is sent to the browser."""
+
+import base64
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.domain.detection.coco import BoolArray
+from services.runtime.stores.region_maps import MappedRegion
+
+_MOST_CORNERS: Final = 400
+_LEAST_CORNERS: Final = 3
+_MOST_VALUES: Final = 12
+"""Values of a text with a colour of their own, the most frequent ones; a legend has no more."""
+_OTHER: Final = "other"
+
+Outline = tuple[tuple[float, float], ...]
+"""The corners of a polygon, in the map's coordinates."""
+
+
+@dataclass(frozen=True)
+class ColourBy:
+    """Something that regions are coloured by."""
+
+    name: str
+    label: str
+    value: Callable[[MappedRegion], str]
+
+
+COLOURS: Final = (
+    ColourBy("category", "category", lambda region: region.category),
+    ColourBy("error", "error type of needles", lambda region: region.error_type),
+    ColourBy("family", "family of needles", lambda region: region.family[:8]),
+    ColourBy("split", "reference and haystack", lambda region: region.split),
+    ColourBy("vehicle", "vehicle", lambda region: region.vehicle),
+    ColourBy("detector", "detector", lambda region: region.detector),
+)
+
+
+def outline_of(text: str) -> Outline | None:
+    """The polygon that an address names, as `x,y x,y …`; None if it is none."""
+    try:
+        corners = tuple((float(x), float(y)) for x, y in (c.split(",") for c in text.split()))
+    except ValueError:
+        return None
+    finite = all(math.isfinite(value) for corner in corners for value in corner)
+    return corners if finite and _LEAST_CORNERS <= len(corners) <= _MOST_CORNERS else None
+
+
+def circled(regions: Sequence[MappedRegion], outline: Outline) -> list[MappedRegion]:
+    """The regions inside a polygon, highest score first.
+
+    References
+    ----------
+    Shimrat, "Algorithm 112: position of point relative to polygon", 1962: a point is inside if a
+    ray from it crosses the outline an odd number of times
+    """
+    places = np.array([(region.x, region.y) for region in regions]).reshape(-1, 2)
+    inside = _inside(places, outline)
+    found = [regions[k] for k in np.flatnonzero(inside).tolist()]
+    return sorted(found, key=lambda region: (-region.score, region.region_id))
+
+
+def _inside(places: NDArray[np.float64], outline: Outline) -> BoolArray:
+    x, y = places[:, 0], places[:, 1]
+    inside = np.zeros(len(places), bool)
+    for (x0, y0), (x1, y1) in zip(outline, outline[1:] + outline[:1], strict=True):
+        spans = (y0 > y) != (y1 > y)
+        if y0 != y1:
+            inside ^= spans & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return inside
+
+
+def columns(regions: Sequence[MappedRegion]) -> dict[str, Any]:
+    """The map as the page's script reads it: columns in base64, little-endian.
+
+    Each colouring has the names of its values and one byte per region, 255 for none.
+    """
+    return {
+        "places": _packed(np.array([(region.x, region.y) for region in regions], "<f4")),
+        "scores": _packed((np.array([region.score for region in regions]) * 255).astype("u1")),
+        "colours": {
+            colour.name: _coded([colour.value(region) for region in regions]) for colour in COLOURS
+        },
+    }
+
+
+def _coded(values: Sequence[str]) -> Mapping[str, Any]:
+    counts = Counter(values)
+    ranked = sorted((name for name in counts if name), key=lambda name: (-counts[name], name))
+    shown = ranked[:_MOST_VALUES]
+    code = {name: number for number, name in enumerate(shown)} | {"": 255}
+    coded = np.array([code.get(value, len(shown)) for value in values], "u1")
+    others = [_OTHER] if len(ranked) > len(shown) else []
+    return {"names": [*shown, *others], "codes": _packed(coded)}
+
+
+def _packed(values: NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()

@@ -1,0 +1,113 @@
+"""Draw the map of regions for the review page, in the retriever's background."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from services.contracts.events import NeedleFound
+from services.contracts.identity import (
+    Category,
+    DetectorId,
+    FamilyId,
+    FrameId,
+    ModelId,
+    NeedleId,
+    RegionId,
+)
+from services.domain.ports.vectors import (
+    REGION_VECTORS,
+    Point,
+    VectorStore,
+    collection_of,
+    live_model,
+)
+from services.domain.statistics.principal_plane import PrincipalPlane
+from services.runtime.stores.opening import Stores
+from services.runtime.stores.region_maps import MappedRegion, RegionMap
+
+MOST_REGIONS: Final = 100_000
+"""Regions on the map. Point ids are hashes, so the first of them are an even sample of all."""
+_AT_ONCE: Final = 2000
+
+
+class _Needle(NamedTuple):
+    needle: NeedleFound
+    family: FamilyId | None
+
+
+async def draw_region_map(stores: Stores, vectors: VectorStore, most: int = MOST_REGIONS) -> int:
+    """Draw the map of the live model's regions again; returns their number.
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    model = await live_model(vectors, REGION_VECTORS)
+    if model is None:
+        return 0
+    points = await _sampled(vectors, model, most)
+    if not points:
+        return 0
+    needles = await _needles(stores)
+    drawn = await asyncio.to_thread(_drawn, model, points, needles)
+    await stores.region_maps.put(drawn)
+    return len(points)
+
+
+async def _sampled(vectors: VectorStore, model: ModelId, most: int) -> list[Point]:
+    points: list[Point] = []
+    async for some in vectors.scan(collection_of(REGION_VECTORS, model), _AT_ONCE):
+        # Annotated objects are no detections.
+        points += [point for point in some if point.payload.get("detector")]
+        if len(points) >= most:
+            break
+    return points[:most]
+
+
+async def _needles(stores: Stores) -> dict[RegionId, _Needle]:
+    found = [
+        record.needle
+        async for record in stores.needles.scan()
+        if record.active and record.needle is not None
+    ]
+    families: dict[NeedleId, FamilyId] = {}
+    for detector in {needle.detector for needle in found}:
+        families |= await stores.family_marks.families(detector)
+    return {needle.region_id: _Needle(needle, families.get(needle.needle_id)) for needle in found}
+
+
+def _drawn(
+    model: ModelId, points: Sequence[Point], needles: Mapping[RegionId, _Needle]
+) -> RegionMap:
+    matrix = np.stack([point.vector for point in points])
+    places = PrincipalPlane.of(matrix).coordinates(matrix).round(4).tolist()
+    return RegionMap(
+        model,
+        [
+            _region(point, x, y, needles.get(RegionId(str(point.payload["region_id"]))))
+            for point, (x, y) in zip(points, places, strict=True)
+        ],
+    )
+
+
+def _region(point: Point, x: float, y: float, known: _Needle | None) -> MappedRegion:
+    payload = point.payload
+    left, top, width, height = (float(payload[name] or 0) for name in ("x", "y", "width", "height"))
+    return MappedRegion(
+        x,
+        y,
+        RegionId(str(payload["region_id"])),
+        FrameId(str(payload["frame_id"])),
+        DetectorId(str(payload["detector"])),
+        Category(str(payload["category"])),
+        float(payload["score"] or 0),
+        (left, top, width, height),
+        str(payload["split"]),
+        str(payload["vehicle_id"] or ""),
+        known.needle.needle_id if known else "",
+        known.needle.error_type.value if known else "",
+        known.family or "" if known else "",
+    )

@@ -1,0 +1,80 @@
+"""The map of embeddings: drawn in the background, shown, circled and listed."""
+
+import base64
+import csv
+from http import HTTPStatus
+
+import numpy as np
+
+from services.app.region_mapping import draw_region_map
+from services.contracts.identity import ModelId, PointId
+from services.domain.ports.family_marks import Mark
+from services.domain.ports.vectors import REGION_VECTORS, Payload, Point, collection_of
+from tests.fakes.vectors import InMemoryVectors
+from tests.integration.review.conftest import Browser
+from tests.review_world import needle_id_of
+
+MODEL = ModelId("m")
+EVERYTHING = "-9,-9 9,-9 9,9 -9,9"
+
+
+async def embedded(ana: Browser, count: int = 6) -> InMemoryVectors:
+    """Vectors of needles' regions, of others, and of an annotated object."""
+    vectors = InMemoryVectors()
+    collection = collection_of(REGION_VECTORS, MODEL)
+    await vectors.ensure(collection, 3, keywords=[], numbers=[])
+    await vectors.alias({REGION_VECTORS: collection})
+    records = await ana.world.stores.needles.load([needle_id_of(0)])
+    needle = records[needle_id_of(0)].needle
+    assert needle is not None
+    points = []
+    for number in range(count):
+        payload: Payload = {
+            "region_id": needle.region_id if number == 0 else f"region-{number}",
+            "frame_id": f"h000-{number}",
+            "detector": "" if number == count - 1 else "ods@1",
+            "category": "stop sign",
+            "score": number / 10,
+            **dict.fromkeys(("x", "y", "width", "height"), 20.0),
+            "split": "haystack",
+            "vehicle_id": "v1",
+        }
+        vector = np.array([1, number, number % 2], np.float32)
+        points.append(Point(PointId(f"{number:032x}"), vector, payload))
+    await vectors.upsert(collection, points)
+    return vectors
+
+
+async def test_circled_regions_are_listed_with_their_needles(ana: Browser) -> None:
+    stores = ana.world.stores
+    assert "No map yet" in (await ana.get("/map")).text
+    await stores.family_marks.show(
+        {needle_id_of(0): Mark("family-1", exemplar=True)}, ana.world.clock.now()
+    )
+
+    assert await draw_region_map(stores, await embedded(ana)) == 5
+
+    assert "5 detected regions by likeness" in (await ana.get("/map")).text
+    sent = (await ana.get("/map/regions")).json()
+    assert len(np.frombuffer(base64.b64decode(sent["places"]), "<f4")) == 10
+    assert sent["colours"]["family"]["names"] == ["family-1"]
+    page = (await ana.get(f"/map/selection?outline={EVERYTHING}")).text
+    assert "5 regions on 5 frames, 1 needle" in page
+    assert f"/needles/{needle_id_of(0)}" in page
+    table = (await ana.get(f"/map/selection.csv?outline={EVERYTHING}")).text
+    rows = [*csv.DictReader(table.splitlines())]
+    assert [row["frame_id"] for row in rows] == [f"h000-{k}" for k in (4, 3, 2, 1, 0)]
+    assert (rows[-1]["error_type"], rows[-1]["family"]) == ("background", "family-1")
+    elsewhere = (await ana.get("/map/selection?outline=8,8 9,8 9,9")).text
+    assert "No regions there" in elsewhere
+    assert (await ana.get("/map/selection")).status_code == HTTPStatus.BAD_REQUEST
+
+
+async def test_a_map_has_only_so_many_regions(ana: Browser) -> None:
+    vectors = await embedded(ana)
+
+    assert await draw_region_map(ana.world.stores, vectors, most=2) == 2
+    assert await draw_region_map(ana.world.stores, InMemoryVectors()) == 0
+    size = await ana.world.stores.region_maps.size()
+    assert size is not None
+    assert size.count == 2
