@@ -181,7 +181,10 @@ async def _serving(
         )
         addresses = {"metrics": f"http://{settings.host}:{health.port}/metrics"}
         if served.names:
-            addresses |= await closing.enter_async_context(pages_served(services, app, clock))
+            # Another process may own an embedded store, so only one that uses it opens it.
+            open_ = vectors if settings.qdrant or "retriever" in services else None
+            searching = replace(app, open_vectors=open_)
+            addresses |= await closing.enter_async_context(pages_served(services, searching, clock))
             served.serve(addresses)
         yield replace(app, addresses=addresses, settle=partial(_settled, built))
 

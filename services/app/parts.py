@@ -9,6 +9,7 @@ import structlog
 
 from services.app.subscriptions import SUBSCRIPTIONS
 from services.app.unreadable_letters import UnreadableReporter, unreadable_reported
+from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import SystemClock
 from services.runtime.embedded import stack
 from services.runtime.kafka.broker import BrokerAddress
@@ -40,6 +41,7 @@ class App:
     settle : does this process's deferred work; returns whether there was any
     lasts : whether published events outlive this process, or are consumed in it; not so in a broker
         in memory that was started for a command
+    open_vectors : opens the vectors once; None if this process has no access to them
     """
 
     settings: Settings
@@ -50,6 +52,7 @@ class App:
     settle: Callable[[], Awaitable[bool]]
     _lag: LagReader
     lasts: bool = True
+    open_vectors: Callable[[], VectorStore] | None = None
 
     def review(self, path: str) -> str:
         """The URL of a review page, as far as it is known."""

@@ -38,11 +38,14 @@ from services.annotation.review.pictures import PictureCache
 from services.annotation.review.question_routes import question_routes
 from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
+from services.annotation.review.similar import SimilarThings
+from services.annotation.review.similar_routes import similar_routes
 from services.annotation.review.version_routes import version_routes
 from services.annotation.review.view_routes import view_routes
 from services.annotation.review.work_routes import work_routes
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Transient
+from services.domain.ports.vectors import VectorStore
 from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
@@ -70,6 +73,7 @@ def review_context(
     *,
     authenticate: Authenticate,
     dead_letters: DeadLetters | None = None,
+    vectors: VectorStore | None = None,
 ) -> ReviewContext:
     """The page's parts, wired to these stores.
 
@@ -77,6 +81,7 @@ def review_context(
     ----------
     authenticate : returns the account of an annotation token
     dead_letters : access to the dead letters; None hides them
+    vectors : to search by; None hides the search for similar regions and frames
     """
     images = ShownImages.of(stores.blobs, settings)
     return ReviewContext(
@@ -116,6 +121,7 @@ def review_context(
         categories=stores.categories,
         category_maps=stores.category_maps,
         audit=stores.audit,
+        similar=SimilarThings(vectors) if vectors else None,
         dead_letters=dead_letters,
     )
 
@@ -142,6 +148,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         version_routes,
         work_routes,
         map_routes,
+        similar_routes,
         budget_routes,
         question_routes,
         category_routes,

@@ -11,6 +11,7 @@ from services.annotation.ports.sessions import SessionStore
 from services.annotation.review.corrections import Corrector
 from services.annotation.review.pictures import PictureCache
 from services.annotation.review.sessions import Authenticate
+from services.annotation.review.similar import SimilarThings
 from services.annotation.stores.drive_frames import DriveFrames
 from services.annotation.stores.frame_places import FramePlaces
 from services.annotation.stores.frame_times import FrameTimes
@@ -87,5 +88,7 @@ class ReviewContext:
     categories: Categories
     category_maps: CategoryMaps
     audit: AuditLog
+    similar: SimilarThings | None = None
+    """None if this process has no vectors."""
     dead_letters: DeadLetters | None = None
     """None if there is no broker to read them from."""

@@ -69,6 +69,7 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             picture=whole(record, truth, detector=None, alt=f"frame {frame_id}"),
             steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),
             tool=context.settings.annotation_tool,
+            searches=context.similar is not None,
             count_copies=context.settings.count_copies,
         )
 

@@ -121,6 +121,7 @@ class NeedleAnswers:
             categories=await context.categories.all(),
             unfiltered=View().wanted,
             tool=context.settings.annotation_tool,
+            searches=context.similar is not None,
         )
 
     async def next_to_review(

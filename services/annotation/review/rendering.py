@@ -27,6 +27,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.globals["zip"] = zip
         self._environment.filters |= {
             "number": number,
             "share": share,

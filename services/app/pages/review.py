@@ -19,6 +19,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.flow import REVIEW
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
+from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
 from services.runtime.http.server import traced
 from services.runtime.http.tokens import Authenticator
@@ -48,13 +49,22 @@ async def build(server: FastAPI | None, app: App, clock: Clock) -> AsyncIterator
     async with AsyncExitStack() as closing:
         closing.push_async_callback(outbox.close)
         stores = await open_annotation_stores(app.stores)
-        await closing.enter_async_context(reviewing(server, stores, outbox, settings, clock))
+        vectors = await asyncio.to_thread(app.open_vectors) if app.open_vectors else None
+        await closing.enter_async_context(
+            reviewing(server, stores, outbox, settings, clock, vectors=vectors)
+        )
         yield server
 
 
 @asynccontextmanager
 async def reviewing(
-    server: FastAPI, stores: AnnotationStores, outbox: KafkaOutbox, settings: Settings, clock: Clock
+    server: FastAPI,
+    stores: AnnotationStores,
+    outbox: KafkaOutbox,
+    settings: Settings,
+    clock: Clock,
+    *,
+    vectors: VectorStore | None = None,
 ) -> AsyncIterator[None]:
     """Mount the page; meanwhile, send corrections that a crash or an outage has delayed, and
     measure the queue of needles that wait for annotators, and delete crops of erased frames.
@@ -70,7 +80,13 @@ async def reviewing(
 
     dead_letters_page = _dead_letter_actions(outbox, settings, clock)
     context = review_context(
-        stores, outbox, settings, clock, authenticate=who, dead_letters=dead_letters_page
+        stores,
+        outbox,
+        settings,
+        clock,
+        authenticate=who,
+        dead_letters=dead_letters_page,
+        vectors=vectors,
     )
     server.mount(REVIEW_PATH, build_review_app(context))
     # Requests without a path come from people; vehicles know their paths.
