@@ -4,9 +4,10 @@
     python -m benchmarks.review --needles 1000 --repeats 10
 
 Chromium is driven by Playwright over loopback, a new session each time, and everything runs on one
-machine. Printed are the median and the 95th percentile in milliseconds: of a page's first paint; of
-the next fifty needles, from the click until they are drawn; and of the next needle, from the key
-until it is drawn. Without a browser nothing is measured.
+machine. Printed are the median and 95th percentile in milliseconds: of a page's first paint; of the
+next fifty needles, from the click until they are drawn; of the next needle, from the key until it
+is drawn; of the map of 100,000 regions, until it is drawn; and of one step of its zoom. Without a
+browser nothing is measured.
 """
 
 import argparse
@@ -60,6 +61,7 @@ from services.runtime.embedded.mongod import Mongod
 from services.runtime.http.tokens import Authenticator, issue
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.stores.region_maps import MappedRegion, RegionMap
 
 _CATEGORIES = ("stop sign", "speed limit", "traffic light", "crossing")
 _DETECTOR = DetectorId("bench@1")
@@ -69,6 +71,7 @@ _PICTURES = 60
 _CANDIDATES = 10
 _BATCH = 500
 _PER_DRIVE = 50
+_REGIONS = 100_000
 _PAINTED = """() => new Promise((done) => new PerformanceObserver((list) => {
     const paint = list.getEntriesByName("first-contentful-paint")[0];
     if (paint) done(paint.startTime);
@@ -81,6 +84,17 @@ _NEXT_PAGE = """() => new Promise((done) => {
     more.click();
 })"""
 
+_MAP_DRAWN = """() => new Promise((done) => {
+    const look = () => document.querySelector("canvas[data-drawn]")
+        ? done(performance.now()) : requestAnimationFrame(look);
+    look();
+})"""
+_MAP_ZOOMED = """() => new Promise((done) => {
+    const canvas = document.querySelector("canvas.region-map");
+    const began = performance.now();
+    canvas.dispatchEvent(new WheelEvent("wheel", {deltaY: -30, cancelable: true}));
+    requestAnimationFrame(() => setTimeout(() => done(performance.now() - began)));
+})"""
 _NEXT_NEEDLE = """() => new Promise((done) => {
     const began = performance.now();
     document.addEventListener("htmx:afterSettle", () => requestAnimationFrame(
@@ -120,6 +134,24 @@ class World:
             await self._stores.needles.record(found)
             lists = [self._shortlist(needle, made, frames) for needle in found]
             await self._stores.needles.write_shortlists(lists)
+        regions = [self._region(made[number % frames]) for number in range(_REGIONS)]
+        await self._stores.region_maps.put(RegionMap(ModelId("bench"), regions))
+
+    def _region(self, made: PredictionsMade) -> MappedRegion:
+        place = self._draw.randrange(len(made.detections))
+        detection = made.detections[place]
+        return MappedRegion(
+            round(self._draw.gauss(0, 1), 4),
+            round(self._draw.gauss(0, 1), 4),
+            made.region_ids()[place],
+            made.frame_id,
+            _DETECTOR,
+            detection.category,
+            detection.score,
+            detection.bbox,
+            "haystack",
+            "v1",
+        )
 
     def _image(self, number: int) -> Image:
         return stored_picture(self._stores, number, _SIZE, _BLOCKS)
@@ -261,6 +293,15 @@ class Visitor:
         """After the one that is open: from the key until it is drawn."""
         return float(self._page.evaluate(_NEXT_NEEDLE))
 
+    def map_drawn(self) -> float:
+        """From the request for the map's page until its points are drawn."""
+        self._page.goto(f"{self._url}/map")
+        return float(self._page.evaluate(_MAP_DRAWN))
+
+    def map_zoomed(self) -> float:
+        """By one step of the wheel, on the map that is open."""
+        return float(self._page.evaluate(_MAP_ZOOMED))
+
     def first_needle(self, view: str) -> str:
         """The path of the first needle of a view."""
         self._page.goto(f"{self._url}/needles{view}")
@@ -313,6 +354,8 @@ def measured(
         ("page 150 of the needles", "/needles?page=150"),
     ):
         yield f"first paint, {name}", measures(lambda visitor, path=path: visitor.first_paint(path))  # type: ignore[misc]  # mypy cannot infer it
+    yield f"map of {_REGIONS:,} regions", measures(Visitor.map_drawn)
+    yield "zoom of the map", several(lambda _: "/map", Visitor.map_zoomed)
     for name, view in (
         ("all", ""),
         ("a category", "?category=stop+sign"),
