@@ -146,18 +146,21 @@
     link.focus();
   };
   const toMap = ([x, y]) => [view.x + ((x / canvas.clientWidth) * 2 - 1) * across(), view.y - ((y / canvas.clientHeight) * 2 - 1) * view.half];
+  const cornerOf = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
   let drag = null;
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     drag = { x: event.clientX, y: event.clientY, circles: circles || event.shiftKey };
-    if (drag.circles) forget();
+    if (drag.circles) { forget(); corners = [cornerOf(event)]; }
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!drag) return;
     if (drag.circles) {
-      const box = canvas.getBoundingClientRect();
-      corners.push([event.clientX - box.left, event.clientY - box.top]);
+      corners.push(cornerOf(event));
       lasso.setAttribute("d", `M${corners.map((corner) => corner.join(" ")).join("L")}Z`);
       return;
     }
