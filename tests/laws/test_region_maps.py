@@ -36,12 +36,16 @@ def region(number: int) -> MappedRegion:
 
 async def test_the_latest_map_is_found_whole(maps: MongoRegionMaps) -> None:
     assert (await maps.find(), await maps.size()) == (None, None)
-
+    digests = set()
     for count in (4100, 3):
         drawn = RegionMap(MODEL, [region(number) for number in range(count)])
         await maps.put(drawn)
         assert await maps.find() == drawn
-        assert await maps.size() == MapSize(MODEL, count)
+        size = await maps.size()
+        assert size is not None
+        assert size == MapSize(MODEL, count, size.digest)
+        digests.add(size.digest)
+    assert len(digests) == 2
 
 
 async def test_erased_frames_are_not_on_the_map(

@@ -39,10 +39,14 @@ def map_routes(context: ReviewContext, pages: Pages) -> APIRouter:
         return pages.html(request, "map.html", session=session, colours=COLOURS, size=size)
 
     @router.get("/map/regions")
-    async def regions(_: In) -> Response:
+    async def regions(request: Request, _: In) -> Response:
+        size = await context.maps.size()
+        headers = {"ETag": f'"{size.digest if size else ""}"', "Cache-Control": "private, no-cache"}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         drawn = await context.maps.find()
         content = await asyncio.to_thread(columns, drawn.regions if drawn else ())
-        return Response(orjson.dumps(content), media_type="application/json")
+        return Response(orjson.dumps(content), media_type="application/json", headers=headers)
 
     @router.get("/map/selection")
     async def listed(request: Request, session: In) -> Response:

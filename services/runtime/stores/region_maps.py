@@ -4,6 +4,7 @@ import asyncio
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final, NamedTuple, Protocol
 
 import orjson
@@ -49,10 +50,11 @@ class RegionMap:
 
 @dataclass(frozen=True)
 class MapSize:
-    """How many regions a map has, and of which model."""
+    """How many regions a map has, of which model, and a digest of its content."""
 
     model: ModelId
     count: int
+    digest: str
 
 
 class RegionMaps(Protocol):
@@ -96,10 +98,13 @@ class MongoRegionMaps:
 
     async def size(self) -> MapSize | None:
         with translated():
-            found = await self._chunks.find({}, {"model": 1, "count": 1}).to_list()
+            fields = dict.fromkeys(("model", "count", "digest"), 1)
+            found = await self._chunks.find({}, fields).sort("_id", 1).to_list()
         if not found:
             return None
-        return MapSize(ModelId(found[0]["model"]), sum(chunk["count"] for chunk in found))
+        count = sum(chunk["count"] for chunk in found)
+        digest = _digest("".join(chunk["digest"] for chunk in found).encode())
+        return MapSize(ModelId(found[0]["model"]), count, digest)
 
     async def find(self) -> RegionMap | None:
         with translated():
@@ -116,12 +121,18 @@ def _documents(drawn: RegionMap) -> list[Document]:
 
 
 def _document(model: ModelId, regions: Sequence[MappedRegion]) -> Document:
+    content = orjson.dumps([list(region) for region in regions])
     return {
         "model": model,
         "count": len(regions),
+        "digest": _digest(content),
         "frame_ids": sorted({region.frame_id for region in regions}),
-        "regions": zlib.compress(orjson.dumps([list(region) for region in regions]), level=1),
+        "regions": zlib.compress(content, level=1),
     }
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 def _regions(chunks: Sequence[Document]) -> list[MappedRegion]:

@@ -55,7 +55,10 @@ async def test_circled_regions_are_listed_with_their_needles(ana: Browser) -> No
     assert await draw_region_map(stores, await embedded(ana)) == 5
 
     assert "5 detected regions by likeness" in (await ana.get("/map")).text
-    sent = (await ana.get("/map/regions")).json()
+    answer = await ana.get("/map/regions")
+    again = await ana.get("/map/regions", **{"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == HTTPStatus.NOT_MODIFIED
+    sent = answer.json()
     assert len(np.frombuffer(base64.b64decode(sent["places"]), "<f4")) == 10
     assert sent["colours"]["family"]["names"] == ["family-1"]
     page = (await ana.get(f"/map/selection?outline={EVERYTHING}")).text
