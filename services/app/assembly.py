@@ -181,8 +181,9 @@ async def _serving(
         )
         addresses = {"metrics": f"http://{settings.host}:{health.port}/metrics"}
         if served.names:
-            # Another process may own an embedded store, so only one that uses it opens it.
-            open_ = vectors if settings.qdrant or "retriever" in services else None
+            # Another process may own an embedded store, and a server's key says who may read it.
+            may_search = "retriever" in services or settings.qdrant_api_key
+            open_ = vectors if may_search else None
             searching = replace(app, open_vectors=open_)
             addresses |= await closing.enter_async_context(pages_served(services, searching, clock))
             served.serve(addresses)

@@ -16,7 +16,7 @@ from services.domain.ports.vectors import Hit
 
 _LONGEST = 200
 _COLUMNS = ("frame_id", "similarity", "category", "score", "x", "y", "width", "height", "split")
-_NO_VECTORS = "This process has no access to the vectors; see GAZELOOP_QDRANT."
+_NO_VECTORS = "This process has no access to the vectors; it needs GAZELOOP_QDRANT_API_KEY."
 _NOT_EMBEDDED = "This has no vector yet: it is not embedded, or is gone."
 
 
