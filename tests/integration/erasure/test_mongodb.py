@@ -20,7 +20,7 @@ from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.app.erasure.eraser import FrameEraser
 from services.app.erasure.needles import NeedleTraces
 from services.contracts.events import FrameCaptured
-from services.contracts.identity import FrameId, ImportId
+from services.contracts.identity import FrameId, ImportId, ModelId, RegionId
 from services.domain.erasure import erased_name
 from services.domain.ports.erasure import ErasureRequest, FrameTraces
 from services.domain.ports.held_corrections import HeldCorrection, Question
@@ -38,6 +38,7 @@ from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, connect
 from services.runtime.stores.needles_mongo import MongoNeedleStore
+from services.runtime.stores.region_maps import MappedRegion, MongoRegionMaps, RegionMap
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.tombstones_mongo import MongoTombstones
 from tests import samples
@@ -147,6 +148,11 @@ def _naming(documents: dict[str, bytes], frame_id: FrameId) -> list[str]:
     ]
 
 
+def mapped(frame_id: FrameId) -> MappedRegion:
+    place = (RegionId("r"), frame_id, samples.DETECTOR, samples.STOP_SIGN)
+    return MappedRegion(0.0, 0.0, *place, 0.5, samples.BOX, "haystack", "v1")
+
+
 async def test_no_document_names_an_erased_frame(database: Database, tmp_path: Path) -> None:
     world = World(database, tmp_path)
     held_back = budget_report("d@1").frames[0]
@@ -154,6 +160,7 @@ async def test_no_document_names_an_erased_frame(database: Database, tmp_path: P
     await MongoBudgetReports(database).show([replace(budget_report("d@1"), frames=both)])
     captured = await world.fill(GONE, KEPT, b"a picture")
     kept = await world.fill(KEPT, GONE, b"another picture")
+    await MongoRegionMaps(database).put(RegionMap(ModelId("m"), [mapped(GONE), mapped(KEPT)]))
     assert len(_naming(await world.documents(), GONE)) > 15
 
     counts = await world.eraser.erase([GONE], REQUEST)
