@@ -95,6 +95,10 @@ class ModeQueue:
         waiting = [item for item in self._candidates.values() if item.context.frame not in listed]
         for _, _, region in sorted(map(self.rank, waiting))[CANDIDATES_MAX:]:
             del self._candidates[region]
+        if len(self._waiting) > 2 * len(self._candidates):
+            # Ranks of candidates that are gone would stay until they are the best.
+            self._waiting = [rank for rank in self._waiting if rank[2] in self._candidates]
+            heapq.heapify(self._waiting)
 
     def reconsider_after(self, releases: int) -> None:
         """Consider all candidates again if frames were released since this was last called.

@@ -1,6 +1,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from services.contracts.identity import (
     DriveId,
     FamilyId,
@@ -10,6 +12,7 @@ from services.contracts.identity import (
     VehicleId,
     family_id,
 )
+from services.domain.shortlists import mode_queue
 from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.budgets import Budgets
 from services.domain.shortlists.near_duplicates import are_near_duplicates
@@ -275,3 +278,14 @@ def test_a_region_counts_as_it_was_offered_last() -> None:
     allocator = allocator_of([group("m", a=3, b=2)])
     allocator.add_candidates(("0",), [candidate(context("a"), 1)])
     assert frames_of(allocator) == {"m": ["b", "a"]}
+
+
+def test_ranks_of_candidates_that_are_gone_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mode_queue, "CANDIDATES_MAX", 5)
+    queue = mode_queue.ModeQueue({}, {})
+    for number in range(100):
+        seen, region = context(f"f{number:02}"), RegionId(f"r{number}")
+        queue.add_candidates([ScoredCandidate(region, seen, 1.0 + number, 0.5, FAMILY)])
+        queue.keep_best(())
+        assert len(queue._waiting) <= 2 * mode_queue.CANDIDATES_MAX
+    assert sorted(queue.candidate_frames()) == [f"f{number}" for number in range(95, 100)]
