@@ -331,7 +331,7 @@ class PublishShortlists:
         assert self._detectors is not None
         assert model is not None
         self._epochs[detector] = (await self._epoch_store.latest())[detector]
-        # Its tables have changes that are not recorded, so they are read anew.
+        # Its tables have changes that are not recorded, so they are read again.
         stages = await self._read_again(self._epochs[detector], model)
         if stages is None:
             stages = await self._loader.read(detector, model, limits, self._detectors[detector])

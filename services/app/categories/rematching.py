@@ -19,7 +19,7 @@ class Rematcher:
 
     To every service this is a repeated delivery: fp_miner matches it by the map that is stored now,
     behind the frame's other events, and the embedder announces its regions again, which has the
-    retriever rank them anew. How far it is stands in the store, so whoever sweeps next goes on.
+    retriever rank them again. How far it is stands in the store, so whoever sweeps next goes on.
     """
 
     maps: CategoryMaps

@@ -61,7 +61,7 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
 
 
 class RecordedState:
-    """What the retriever records of detectors, and failure models: all of it is read anew."""
+    """What the retriever records of detectors, and failure models: all of it is read again."""
 
     name = "what the retriever has recorded"
 
