@@ -56,7 +56,7 @@ class Erased:
 
 
 @asynccontextmanager
-async def _stack(data: Path) -> AsyncIterator[App]:
+async def stack(data: Path) -> AsyncIterator[App]:
     ports = {"http_port": 0, "metrics_port": 0}
     async with running(
         load_settings(data=data, embedder="gazeloop-small", **ports), SERVICES
@@ -66,7 +66,7 @@ async def _stack(data: Path) -> AsyncIterator[App]:
 
 async def erased(data: Path) -> Erased:
     """Erase the frame of a needle that has a shortlist, by HTTP; then send its events again."""
-    async with _stack(data) as app:
+    async with stack(data) as app:
         await app.caught_up()
         frame_id = await _frame_with_a_shortlist(app)
         before = await traces_of(app, frame_id)
@@ -115,7 +115,7 @@ class ErasedByForce:
 
 async def erased_despite_kills(data: Path) -> ErasedByForce:
     """Erase a drive by a command that is killed at several moments, beside running services."""
-    async with _stack(data) as app:
+    async with stack(data) as app:
         await app.caught_up()
         frame = await _frame_with_a_shortlist(app)
         captured = (await app.stores.frames.load([frame]))[frame].captured

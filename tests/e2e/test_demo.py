@@ -21,6 +21,7 @@ from services.runtime.embedded.stack import EmbeddedStack
 from services.runtime.settings import Settings
 from tests.e2e.command_line import GAZELOOP, ROOT, Done, environment, gazeloop
 from tests.e2e.erasing import Erased, erased, erased_despite_kills
+from tests.e2e.undoing import Content, undone_despite_a_kill
 
 DETECTOR = "survey-detector@1.0"
 DRIVES, FRAMES = 16, 8
@@ -254,6 +255,16 @@ def test_an_erasure_that_is_killed_again_and_again_leaves_no_trace(
     privacy = (ROOT / "docs" / "privacy.md").read_text()
     assert done.topics
     assert all(f"`{topic}`" in privacy for topic in done.topics)
+
+
+def test_an_undo_that_is_killed_takes_everything_back(erasure: tuple[Path, Erased]) -> None:
+    data, _ = erasure
+
+    done = asyncio.run(undone_despite_a_kill(data))
+
+    assert min(done.before.needles, done.before.annotated, done.before.predicted) > 0
+    assert done.exit_code == -signal.SIGKILL
+    assert done.after == Content(needles=0, annotated=0, predicted=0)
 
 
 def test_no_process_is_left_behind(demo: Demo) -> None:
