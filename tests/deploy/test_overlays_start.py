@@ -21,6 +21,7 @@ from services.app.assembly import deployed
 from services.app.parts import App
 from services.cli.serve_command import Service
 from services.contracts.flow import USES_IMAGES
+from services.embedder.models.exporting import exported
 from services.runtime.clock import SystemClock
 from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
@@ -31,6 +32,8 @@ from tests.deploy.checking import ROOT, check, documents, tool
 from tests.unit.ingest.datasets import jpeg
 
 OVERLAYS = ("dev", "prod", "gpu", "compose")
+NETWORK_IN_IMAGE = "/opt/gazeloop/network.zip"
+"""As the Dockerfile's stage `network` exports it."""
 Environment = dict[str, str]
 
 pytestmark = pytest.mark.usefixtures("own_logs")
@@ -70,6 +73,10 @@ class Parts:
             "metrics_port": 0,
             "blobs": f"{self.bucket}{blobs.path}" if blobs.scheme == "s3" else in_folder,
         }
+        if asked.embedder == NETWORK_IN_IMAGE:
+            network = self.folder / "network.zip"
+            network.write_bytes(exported(Settings(embedder="squeezenet1_0")).content())
+            embedded["embedder"] = str(network)
         off = {"kafka_tls": False, "kafka_ca": None, "kafka_user": ""}
         off |= {"mongodb_tls": False, "mongodb_ca": None, "mongodb_user": "", "qdrant_ca": None}
         return asked.model_copy(update=embedded | off)
