@@ -115,7 +115,11 @@ class Deployment(NamedTuple):
 
 @pytest.fixture(scope="module")
 def deployment(
-    mongodb: str, qdrant: str, compose: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    mongodb: str,
+    qdrant: str,
+    compose: dict[str, Any],
+    network: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("deployment")
     (folder / "blobs").mkdir()  # the volume
@@ -141,6 +145,7 @@ def deployment(
                 "GAZELOOP_MONGODB": mongodb,
                 "GAZELOOP_QDRANT": qdrant,
                 "GAZELOOP_BLOBS": (folder / "blobs").as_uri(),
+                "GAZELOOP_EMBEDDER": str(network),
             },
             folder,
         )

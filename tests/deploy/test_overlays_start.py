@@ -21,7 +21,6 @@ from services.app.assembly import deployed
 from services.app.parts import App
 from services.cli.serve_command import Service
 from services.contracts.flow import USES_IMAGES
-from services.embedder.models.exporting import exported
 from services.runtime.clock import SystemClock
 from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
@@ -33,7 +32,7 @@ from tests.unit.ingest.datasets import jpeg
 
 OVERLAYS = ("dev", "prod", "gpu", "compose")
 NETWORK_IN_IMAGE = "/opt/gazeloop/network.zip"
-"""As the Dockerfile's stage `network` exports it."""
+"""Where compose.yaml finds it."""
 Environment = dict[str, str]
 
 pytestmark = pytest.mark.usefixtures("own_logs")
@@ -53,6 +52,7 @@ class Parts:
     mongodb: str
     bucket: str
     folder: Path
+    network: Path
 
     def settings(self, service: str, given: Environment, patch: pytest.MonkeyPatch) -> Settings:
         """What the service reads from its environment, on these parts."""
@@ -74,17 +74,17 @@ class Parts:
             "blobs": f"{self.bucket}{blobs.path}" if blobs.scheme == "s3" else in_folder,
         }
         if asked.embedder == NETWORK_IN_IMAGE:
-            network = self.folder / "network.zip"
-            network.write_bytes(exported(Settings(embedder="squeezenet1_0")).content())
-            embedded["embedder"] = str(network)
+            embedded["embedder"] = str(self.network)
         off = {"kafka_tls": False, "kafka_ca": None, "kafka_user": ""}
         off |= {"mongodb_tls": False, "mongodb_ca": None, "mongodb_user": "", "qdrant_ca": None}
         return asked.model_copy(update=embedded | off)
 
 
 @pytest.fixture
-def parts(kafka: BrokerAddress, mongodb_url: str, s3_bucket: str, tmp_path: Path) -> Parts:
-    return Parts(kafka, mongodb_url, s3_bucket, tmp_path)
+def parts(
+    kafka: BrokerAddress, mongodb_url: str, s3_bucket: str, tmp_path: Path, network: Path
+) -> Parts:
+    return Parts(kafka, mongodb_url, s3_bucket, tmp_path, network)
 
 
 def of_kubernetes(overlay: str) -> dict[str, Environment]:
