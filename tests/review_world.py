@@ -146,7 +146,7 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
             stores, outbox, seed.settings, clock, authenticate=who, dead_letters=letters
         )
         database = connect(seed.settings.mongodb, seed.settings.mongodb_database)
-        restored = ("needles", "tokens", "frames", "pictures")
+        restored = ("needles", "tokens", "frames", "predictions", "pictures")
         kept = {name: await database[name].find().to_list() for name in restored}
         yield World(context, stores, outbox, clock, seed.token, replayed, discarded, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches")
