@@ -1,7 +1,7 @@
 """The tables of an export: frames, detections, needles, shortlists, verdicts and figures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -126,7 +126,7 @@ async def write_tables(
     """
     written = dict.fromkeys((table.name for table in TABLES), 0)
     with ExitStack() as closing:
-        writers = await asyncio.to_thread(_opened, form, folder, closing)
+        writers = await asyncio.to_thread(opened_tables, TABLES, form, folder, closing)
         for table, pages in _sources(stores):
             async for page in pages:
                 await asyncio.to_thread(writers[table.name].write, page)
@@ -136,11 +136,26 @@ async def write_tables(
 
 
 @as_the_user_writes()
-def _opened(form: TableFormat, folder: Path, closing: ExitStack) -> dict[str, TableWriter]:
+def opened_tables(
+    tables: Iterable[Table], form: TableFormat, folder: Path, closing: ExitStack
+) -> dict[str, TableWriter]:
+    """New files for these tables, by name, which `closing` completes.
+
+    Parameters
+    ----------
+    folder : made if there is none
+
+    Raises
+    ------
+    InvalidRecord
+        `folder_in_use`: the folder is not empty.
+    MissingPart
+        The format needs a package that is not installed.
+    """
     require_empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return {
-        table.name: closing.enter_context(table_writer(table, form, folder)) for table in TABLES
+        table.name: closing.enter_context(table_writer(table, form, folder)) for table in tables
     }
 
 

@@ -7,14 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from services.annotation.exporting import require_empty
-from services.annotation.tables import FRAMES, frame_row
+from services.annotation.tables import FRAMES, frame_row, opened_tables
 from services.app.retention.cold_frames import all_cold
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.retention import RetentionStore
 from services.domain.splits import SplitRule
-from services.formats.writers.tables import Row, Table, TableFormat, TableWriter, table_writer
-from services.runtime.embedded.private_folder import as_the_user_writes
+from services.formats.writers.tables import Row, Table, TableFormat
 
 _PAGE: Final = 500
 PREDICTIONS: Final = Table(
@@ -50,9 +48,10 @@ async def archive_cold_frames(
     StoreUnavailable
         A store does not answer.
     """
-    written = {FRAMES.name: 0, PREDICTIONS.name: 0}
+    tables = (FRAMES, PREDICTIONS)
+    written = dict.fromkeys((table.name for table in tables), 0)
     with ExitStack() as closing:
-        writers = await asyncio.to_thread(_opened, form, folder, closing)
+        writers = await asyncio.to_thread(opened_tables, tables, form, folder, closing)
         async for frame_ids in all_cold(store, rule, before, _PAGE):
             records = await frames.load(frame_ids)
             captured = [r for r in records.values() if r.captured is not None]
@@ -65,16 +64,6 @@ async def archive_cold_frames(
                 written[name] += len(some)
     await store.note_archived(before)
     return written
-
-
-@as_the_user_writes()
-def _opened(form: TableFormat, folder: Path, closing: ExitStack) -> dict[str, TableWriter]:
-    require_empty(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return {
-        table.name: closing.enter_context(table_writer(table, form, folder))
-        for table in (FRAMES, PREDICTIONS)
-    }
 
 
 def prediction_rows(record: FrameRecord) -> list[Row]:
