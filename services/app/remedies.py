@@ -111,7 +111,7 @@ def explained(error: BaseException, log: Path | None = None) -> str:
 
 
 def _foreign(cause: BaseException, message: str, log: Path | None) -> tuple[str, str]:
-    """The line and the remedy of an error that is not ours."""
+    """The line and the remedy of an error of a library or of the system."""
     if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
         return (
             f"{message}: another process listens there",

@@ -263,7 +263,7 @@ class PublishShortlists:
         if self._detectors is not None and model is not None and model == self._allocated_for:
             await self._follow(model)
             if _detectors_of(records) - self._detectors.keys():
-                # No epoch of theirs says what other processes were told of so far.
+                # No epoch of theirs says what other processes have consumed so far.
                 self._forget_caches()
         frames = 0 if model is None else await self._size.haystack_frames(model)
         limits = limits_of(frames, self._settings)

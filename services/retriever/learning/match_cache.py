@@ -80,7 +80,7 @@ class MatchCache:
         return [match_ for match_ in matches if self._record(match_)]
 
     async def follow(self, frames: Collection[FrameId]) -> None:
-        """Read the matches again of frames that another process was told of."""
+        """Read again the matches of frames that another process has consumed."""
         if frames:
             self.note(await self._store.load(frames))
 
