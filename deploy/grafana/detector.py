@@ -259,7 +259,7 @@ DETECTOR = Board(
                     "mAP on reference frames, compared with the version before",
                     "The paired difference on the frames that both versions processed, with its 95%"
                     " interval. No training set contains reference frames.",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(
                             "max by (detector, other, bound)"
@@ -280,7 +280,7 @@ DETECTOR = Board(
                     "mAP of slices",
                     "Frames with one tag or two, those where the detector is worst compared with"
                     " all other frames.",
-                    "percentunit",
+                    PRECISION,
                     (
                         Query(
                             "max by (detector, slice)"

@@ -57,6 +57,15 @@ def test_every_panel_explains_itself_and_has_a_unit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_average_precision_has_three_decimals_as_on_the_page_and_in_reports(path: Path) -> None:
+    for panel in panels(path):
+        queries = " ".join(target["expr"] for target in panel["targets"])
+        if re.search(r"gazeloop_(\w+_)?map(_\w+)?\b|gazeloop_error_cost", queries):
+            defaults = panel["fieldConfig"]["defaults"]
+            assert (defaults["unit"], defaults.get("decimals")) == ("none", 3), panel["title"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_series_of_a_panel_has_a_name_of_its_own(path: Path) -> None:
     for panel in panels(path):
         names = [target["legendFormat"] for target in panel["targets"]]
