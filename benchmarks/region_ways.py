@@ -10,7 +10,7 @@ are of a frame with twenty boxes, without its decoding. Vectors are kept in buil
 
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from benchmarks.retrieval_data import DataSet, embedded, survey, trapedesveh
 from benchmarks.retrieval_quality import shares
 from benchmarks.retrieval_rankings import LEARNT, Ranking, contrast, similarity
-from services.embedder.embedder import Boxes
+from services.embedder.embedder import Embedder
 from services.embedder.models.forward_choice import forward_of
 from services.embedder.models.map_embedder import RegionEncoder
 from services.embedder.models.network import Head, Network, load_network
@@ -43,7 +43,7 @@ _ROUNDS = 3
 _FINER = 11
 """SqueezeNet's layers in front of its last pooling: a map of eight pixels a cell, not sixteen."""
 _CELLS = (3, 7)
-_DATA = {"squeezenet1_0": trapedesveh, "gazeloop-small": survey}
+DATA = {"squeezenet1_0": trapedesveh, "gazeloop-small": survey}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,27 @@ def _ways(name: str) -> Iterator[Way]:
         yield Way(RegionEncoder.ROI, 384, _FINER)
 
 
-def _frame_ms(embedder: TorchEmbedder, images: Sequence[Image.Image], boxes: Boxes) -> float:
+def measured(data: DataSet, embedder: Embedder, seeds: range) -> list[str]:
+    """The cells of a row: yield and same mode by each ranking, and core-milliseconds a frame."""
+    vectors = embedded(data.name, data.looked, embedder)
+    worth = _worth(replace(data, vectors={"crop": vectors}), seeds)
+    cells = [f"{wrong:.3f} / {alike:.3f}" for wrong, alike in worth]
+    return [*cells, f"{_frame_ms(data, embedder):.0f}"]
+
+
+def table_of(title: str) -> Table:
+    """The table to which `measured` gives a row's cells, behind its name."""
+    table = Table(title=f"{title}: yield / same mode")
+    for heading in ("regions", *_RANKINGS, "core-ms a frame"):
+        table.add_column(heading, justify="left" if heading == "regions" else "right")
+    return table
+
+
+def _frame_ms(data: DataSet, embedder: Embedder) -> float:
+    images = [Image.open(picture.path).convert("RGB") for picture in data.looked[:_FRAMES]]
+    random = np.random.default_rng(0)
+    corners, sides = random.uniform(0, 400, (_BOXES, 2)), random.uniform(20, 200, (_BOXES, 2))
+    boxes = np.concatenate([corners, sides], axis=1)
     embedder.embed(images[:2], [boxes] * 2)
     taken = []
     for _ in range(_ROUNDS):
@@ -124,23 +144,12 @@ def _frame_ms(embedder: TorchEmbedder, images: Sequence[Image.Image], boxes: Box
     return 1000 * min(taken) / len(images)
 
 
-def _rows(name: str, data: DataSet, seeds: range) -> Iterator[list[str]]:
+def _embedders(name: str) -> Iterator[tuple[str, Embedder]]:
     settings = Settings(embedder=name)
     network = load_network(settings)
-    images = [Image.open(picture.path).convert("RGB") for picture in data.looked[:_FRAMES]]
-    random = np.random.default_rng(0)
-    boxes = np.concatenate(
-        [random.uniform(0, 400, (_BOXES, 2)), random.uniform(20, 200, (_BOXES, 2))], axis=1
-    )
     for way in _ways(name):
         looking = way.of(network)
-        embedder = TorchEmbedder(looking, way.encoder, forward_of(looking, settings))
-        vectors = embedded(data.name, data.looked, embedder)
-        cells = [
-            f"{wrong:.3f} / {alike:.3f}"
-            for wrong, alike in _worth(replace(data, vectors={"crop": vectors}), seeds)
-        ]
-        yield [way.title, *cells, f"{_frame_ms(embedder, images, boxes):.0f}"]
+        yield way.title, TorchEmbedder(looking, way.encoder, forward_of(looking, settings))
 
 
 def _worth(data: DataSet, seeds: range) -> Iterator[tuple[float, float]]:
@@ -158,12 +167,10 @@ def main() -> None:
     configure_logs(level="WARNING")
     out = Console(width=max(Console().width, 150))
     for name in options.backbones:
-        data = _DATA[name]()
-        table = Table(title=f"{name}, {data.name}: yield / same mode")
-        for heading in ("way", *_RANKINGS, "core-ms a frame"):
-            table.add_column(heading, justify="left" if heading == "way" else "right")
-        for row in _rows(name, data, range(options.seeds)):
-            table.add_row(*row)
+        data = DATA[name]()
+        table = table_of(f"{name}, {data.name}")
+        for title, embedder in _embedders(name):
+            table.add_row(title, *measured(data, embedder, range(options.seeds)))
         out.print(table)
 
 

@@ -26,7 +26,7 @@ from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import Shown, region_features
 from services.domain.shortlists.scored_candidates import CaptureContext
-from services.embedder.embedder import Boxes
+from services.embedder.embedder import Boxes, Embedder
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 from services.survey.generate import generate_survey
@@ -296,7 +296,7 @@ def _looked(picture: Picture) -> Looked:
     )
 
 
-def embedded(name: str, looked: Sequence[Looked], embedder: TorchEmbedder) -> Vectors:
+def embedded(name: str, looked: Sequence[Looked], embedder: Embedder) -> Vectors:
     """(N, D), embedded once per model and data set, then read from the build folder."""
     key = sha256(f"{name} {embedder.model_id} {EMBEDDED_SCORE}".encode()).hexdigest()[:16]
     cached = CACHE / f"{name}-{key}.npy"
