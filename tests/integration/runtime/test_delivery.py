@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain, count, repeat
 
 import pytest
+from confluent_kafka import Producer
 
 from services.contracts import identity
 from services.contracts.codec import encode
@@ -25,6 +26,7 @@ from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.lag import LagReader
 from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.topic_reading import values
 from services.runtime.settings import Settings
 from services.runtime.step import Step
 from tests import samples
@@ -144,6 +146,19 @@ async def test_all_that_was_published_is_processed_and_committed(bench: Bench) -
         await until(lambda: lag.caught_up({service.group: service.topics}))
     assert bench.seen() == ids(before) | ids(after)
     assert service.unhealthy() is None
+
+
+async def test_what_clients_compressed_is_read(bench: Bench) -> None:
+    frames = bench.frames(160)
+    for codec, number in zip(("gzip", "snappy", "lz4", "zstd"), count(step=40), strict=False):
+        client = Producer({**bench.broker.librdkafka_options, "compression.type": codec})
+        for frame in frames[number : number + 40]:
+            client.produce(FRAMES.name, key=frame.key(), value=encode(frame))
+        assert client.flush(30) == 0
+
+    await bench.service().start()
+    await until(lambda: bench.seen() == ids(frames))
+    assert {encode(frame) for frame in frames} <= set(values(bench.broker, SETTINGS, FRAMES))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
