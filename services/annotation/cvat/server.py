@@ -82,6 +82,11 @@ class CvatServer:
                 found[task.name] = task
         return found
 
+    def images_by_task(self) -> dict[int, set[str]]:
+        """The file names of the images of each of Gazeloop's tasks, of incomplete ones too."""
+        tasks = self._client.tasks.list(search=PREFIX.strip())
+        return {task.id: self.images(task) for task in tasks if task.name.startswith(PREFIX)}
+
     def images(self, task: Task) -> set[str]:
         """The file names of a task's images."""
         return {Path(frame.name).name for frame in task.get_frames_info()}

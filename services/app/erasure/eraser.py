@@ -1,20 +1,75 @@
 """Erases frames: notes it, erases every trace in reach, and asks the services for the others."""
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
 from services.contracts.events import FrameErased
 from services.contracts.identity import FrameId
-from services.domain.ports.erasure import ErasureRequest, FrameTraces, Tombstone, TombstoneStore
+from services.domain.ports.audit import AuditAct, AuditLog, AuditRecord
+from services.domain.ports.erasure import (
+    RETENTION,
+    ErasureRequest,
+    FrameTraces,
+    OutsideCopies,
+    OutsideCopy,
+    Tombstone,
+    TombstoneStore,
+)
+from services.runtime.clock import Clock
 from services.runtime.observability import metrics
 from services.runtime.step import Outbox
 
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an erasure erases, by kind, and the copies that are for people to delete."""
+
+    counts: Mapping[str, int]
+    copies: Sequence[OutsideCopy]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Copies that an erasure cannot delete, and the audit log, which names them for good."""
+
+    places: Sequence[OutsideCopies]
+    audit: AuditLog
+    clock: Clock
+    _noted: set[OutsideCopy] = field(default_factory=set)
+
+    async def of(self, frame_ids: Collection[FrameId]) -> list[OutsideCopy]:
+        """The copies of these frames.
+
+        Raises
+        ------
+        Transient
+            A part of Gazeloop itself does not answer.
+        """
+        return [copy for place in self.places for copy in await place.of(frame_ids)]
+
+    async def note(self, found: Sequence[Tombstone]) -> list[OutsideCopy]:
+        """Find and record the copies of frames that people had erased.
+
+        Before the traces are gone by which copies are found: a killed erasure repeats the record.
+        """
+        frame_ids = [item.frame_id for item in found if item.requested_by != RETENTION]
+        copies = await self.of(frame_ids) if frame_ids else []
+        for copy in dict.fromkeys(copies):
+            if copy in self._noted:
+                continue
+            self._noted.add(copy)
+            details = {"what": ", ".join(copy.ids), "remedy": copy.remedy}
+            by = found[0].requested_by
+            record = AuditRecord(self.clock.now(), AuditAct.COPY_LEFT, by, copy.where, details)
+            await self.audit.append(record)
+        return copies
 
 
 @dataclass(frozen=True)
@@ -32,47 +87,49 @@ class FrameEraser:
     tombstones: TombstoneStore
     traces: Sequence[FrameTraces]
     outbox: Outbox
+    outside: Outside
 
-    async def preview(self, frame_ids: Collection[FrameId]) -> Mapping[str, int]:
-        """How many records of each kind would be erased.
+    async def preview(self, frame_ids: Collection[FrameId]) -> Outcome:
+        """How many records of each kind would be erased, and what would stay.
 
         Raises
         ------
         Transient
             A store or the broker does not answer.
         """
-        counts: Counter[str] = Counter()
-        for some in _batches(frame_ids):
-            for traces in self.traces:
-                counts[traces.name] += await traces.count(some)
-        return counts
+        copies = [copy for some in _batches(frame_ids) for copy in await self.outside.of(some)]
+        return Outcome(await self._counts(frame_ids), merged(copies))
 
-    async def erase(
-        self, frame_ids: Collection[FrameId], request: ErasureRequest
-    ) -> Mapping[str, int]:
-        """Erase these frames; returns how many records of each kind there were.
+    async def erase(self, frame_ids: Collection[FrameId], request: ErasureRequest) -> Outcome:
+        """Erase these frames; the outcome names copies of interrupted erasures' frames too.
 
         Raises
         ------
         Transient
             A store or the broker does not answer; `sweep` goes on later.
         """
-        counts = await self.preview(frame_ids)
+        counts = await self._counts(frame_ids)
         for some in _batches(frame_ids):
             await self.tombstones.add(some, request)
-        await self.sweep()
+        return Outcome(counts, await self.sweep())
+
+    async def sweep(self) -> Sequence[OutsideCopy]:
+        """Erase what interrupted calls have left; returns what stays outside."""
+        copies: list[OutsideCopy] = []
+        while found := await self.tombstones.unswept(_AT_ONCE):
+            copies += await self._sweep(found)
+        return merged(copies)
+
+    async def _counts(self, frame_ids: Collection[FrameId]) -> Mapping[str, int]:
+        counts: Counter[str] = Counter()
+        for some in _batches(frame_ids):
+            for traces in self.traces:
+                counts[traces.name] += await traces.count(some)
         return counts
 
-    async def sweep(self) -> int:
-        """Erase what interrupted calls have left; returns the number of frames."""
-        swept = 0
-        while found := await self.tombstones.unswept(_AT_ONCE):
-            await self._sweep(found)
-            swept += len(found)
-        return swept
-
-    async def _sweep(self, found: Sequence[Tombstone]) -> None:
+    async def _sweep(self, found: Sequence[Tombstone]) -> Sequence[OutsideCopy]:
         frame_ids = [tombstone.frame_id for tombstone in found]
+        copies = await self.outside.note(found)
         for traces in self.traces:
             await traces.erase(frame_ids)
         await self.outbox.publish(
@@ -84,6 +141,15 @@ class FrameEraser:
         await self.tombstones.note_swept(frame_ids)
         metrics.FRAMES_ERASED.inc(len(found))
         log.info("frames_erased", frames=len(found))
+        return copies
+
+
+def merged(copies: Iterable[OutsideCopy]) -> Sequence[OutsideCopy]:
+    """The copies with the same place and remedy as one."""
+    ids: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for copy in copies:
+        ids[copy.where, copy.remedy].update(dict.fromkeys(copy.ids))
+    return [OutsideCopy(where, tuple(named), remedy) for (where, remedy), named in ids.items()]
 
 
 def _batches(frame_ids: Collection[FrameId]) -> Iterator[list[FrameId]]:

@@ -6,22 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import structlog
 
 from services.annotation.exporting import MANIFEST
 from services.contracts.bounds import FIRST_TIME
 from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditLog
+from services.domain.ports.erasure import OutsideCopy
 from services.formats.writers.formats import IMAGES
-
-log = structlog.get_logger(__name__)
 
 
 class ExportTraces:
     """Frames in the manifests of exports that the audit log names and this machine has.
 
-    A frame's entry, image and files of its own are deleted. A file that has all frames of an export
-    still names it: the export is named in a warning, to be written again.
+    A frame's entry, image and files of its own are deleted. Files that have all frames of an export
+    still name it: `ExportCopies` finds them.
     """
 
     name = "frames in exports on this machine"
@@ -30,22 +28,43 @@ class ExportTraces:
         self._audit = audit
 
     async def count(self, frame_ids: Collection[FrameId]) -> int:
-        folders = await self._folders()
+        folders = await _exported(self._audit)
         return await asyncio.to_thread(
             lambda: sum(len(_naming(_manifest(folder), frame_ids)) for folder in folders)
         )
 
     async def erase(self, frame_ids: Collection[FrameId]) -> None:
-        for folder in await self._folders():
+        for folder in await _exported(self._audit):
             await asyncio.to_thread(_without, folder, frame_ids)
 
-    async def _folders(self) -> list[Path]:
-        exported = {
-            record.on
-            async for record in self._audit.since(FIRST_TIME)
-            if record.act is AuditAct.EXPORTED
-        }
-        return [Path(folder) for folder in sorted(exported)]
+
+class ExportCopies:
+    """Exports elsewhere, and files of exports on this machine that have all frames of an export."""
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+
+    async def of(self, frame_ids: Collection[FrameId]) -> list[OutsideCopy]:
+        folders = await _exported(self._audit)
+        elsewhere = tuple(str(folder) for folder in folders if not _manifest(folder))
+        files = await asyncio.to_thread(
+            lambda: tuple(file for folder in folders for file in _whole_files(folder, frame_ids))
+        )
+        found = []
+        if files:
+            remedy = "write these exports again to new folders, and delete the old ones"
+            found.append(OutsideCopy("files of exports", files, remedy))
+        if elsewhere:
+            remedy = "may have the frames: look there, and delete them"
+            found.append(OutsideCopy("exports without a manifest here", elsewhere, remedy))
+        return found
+
+
+async def _exported(audit: AuditLog) -> list[Path]:
+    exported = {
+        record.on async for record in audit.since(FIRST_TIME) if record.act is AuditAct.EXPORTED
+    }
+    return [Path(folder) for folder in sorted(exported)]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -68,9 +87,7 @@ def _without(folder: Path, frame_ids: Collection[FrameId]) -> None:
     names = _naming(manifest, frame_ids)
     if not names:
         return
-    stems = {Path(name).stem for name in names}
-    files = manifest.get("files", {})
-    own = {path for path in files if Path(path).stem in stems}
+    files, own = manifest.get("files", {}), _own_files(manifest, names)
     images = {f"{place}/{name}" for place in IMAGES.values() for name in names}
     for path in (*own, *images):
         target = (folder / path).resolve()
@@ -85,4 +102,26 @@ def _without(folder: Path, frame_ids: Collection[FrameId]) -> None:
     draft = folder / f"{MANIFEST}.new"
     draft.write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
     draft.replace(folder / MANIFEST)
-    log.warning("export_names_erased_frames", folder=str(folder), frames=len(names))
+
+
+def _own_files(manifest: Mapping[str, Any], names: Collection[str]) -> set[str]:
+    """The files that are about these images alone, as each label file of YOLO is."""
+    stems = {Path(name).stem for name in names}
+    return {path for path in manifest.get("files", {}) if Path(path).stem in stems}
+
+
+def _whole_files(folder: Path, frame_ids: Collection[FrameId]) -> list[str]:
+    """The files of an export that name the frames among others."""
+    manifest = _manifest(folder)
+    names = _naming(manifest, frame_ids)
+    if not names:
+        return []
+    own = _own_files(manifest, names)
+    marks = [Path(name).stem.encode() for name in names]
+    marks += [orjson.dumps(frame_id)[1:-1] for frame_id in frame_ids]
+    others = [folder / path for path in manifest["files"] if path not in own]
+    return [str(path) for path in others if path.is_file() and _has_any(path.read_bytes(), marks)]
+
+
+def _has_any(content: bytes, marks: Collection[bytes]) -> bool:
+    return any(mark in content for mark in marks)

@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from services.app.erasure.eraser import FrameEraser
+from services.app.erasure.eraser import FrameEraser, Outcome
 from services.app.erasure.places import CONFIRMING, alone, requester
 from services.app.parts import App, joined
 from services.contracts.identity import DriveId, FrameId, VehicleId
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.erasure import ErasureRequest
-from services.ingest.api.erasures import Erase, EraseFrames, ErasureAnswer
+from services.ingest.api.erasures import Erase, EraseFrames, ErasureAnswer, StayingCopy
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.embedded import stack
 from services.runtime.settings import Settings
@@ -60,7 +60,7 @@ class Erasure:
 
     async def erase(
         self, choice: FrameChoice, frame_ids: Sequence[FrameId], by: str, reason: str, at: datetime
-    ) -> Mapping[str, int]:
+    ) -> Outcome:
         """Note the act, then erase; see `FrameEraser.erase`.
 
         Raises
@@ -107,11 +107,18 @@ def erasing_for_operators(app: App, clock: Clock) -> EraseFrames:
         frame_ids = await choice.among(stores.frame_ids)
         eraser = requester(stores, app.outbox, app.settings, clock)
         if wanted.dry_run:
-            counts = await eraser.preview(frame_ids)
-            return ErasureAnswer(frames=len(frame_ids), counts=dict(counts), awaited={})
+            return _answer(len(frame_ids), await eraser.preview(frame_ids), {})
         erasure = Erasure(app, eraser, CONFIRMING)
-        counts = await erasure.erase(choice, frame_ids, operator, wanted.reason, clock.now())
-        awaited = await stores.tombstones.awaited()
-        return ErasureAnswer(frames=len(frame_ids), counts=dict(counts), awaited=dict(awaited))
+        done = await erasure.erase(choice, frame_ids, operator, wanted.reason, clock.now())
+        return _answer(len(frame_ids), done, await stores.tombstones.awaited())
 
     return erase
+
+
+def _answer(frames: int, outcome: Outcome, awaited: Mapping[str, int]) -> ErasureAnswer:
+    return ErasureAnswer(
+        frames=frames,
+        counts=dict(outcome.counts),
+        awaited=dict(awaited),
+        copies=tuple(StayingCopy(**asdict(copy)) for copy in outcome.copies),
+    )

@@ -6,13 +6,14 @@ from typing import Final
 from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.annotation.stores.frame_traces import of_annotation
 from services.app.erasure.dead_letters import DeadLetterTraces
-from services.app.erasure.eraser import FrameEraser
-from services.app.erasure.exports import ExportTraces
+from services.app.erasure.eraser import FrameEraser, Outside
+from services.app.erasure.exports import ExportCopies, ExportTraces
 from services.app.erasure.montages import MontageTraces
 from services.app.erasure.needles import NeedleTraces
+from services.app.erasure.outside import CvatCopies, LabelStudioCopies, TopicCopies
 from services.app.erasure.tool_tasks import ToolTaskTraces
 from services.app.erasure.vectors import VectorTraces
-from services.domain.ports.erasure import FrameTraces
+from services.domain.ports.erasure import FrameTraces, OutsideCopies
 from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
 from services.runtime.kafka.broker import BrokerAddress
@@ -31,7 +32,7 @@ def requester(
 ) -> FrameEraser:
     """Erases frames beside running services, which erase vectors, needles and what they hold."""
     traces = [*_of_people(stores, outbox, settings, clock), *_of_frames(stores)]
-    return FrameEraser(stores.tombstones, traces, outbox)
+    return FrameEraser(stores.tombstones, traces, outbox, _outside(stores, settings, clock))
 
 
 def alone(
@@ -45,7 +46,7 @@ def alone(
         VectorTraces(vectors),
         *_of_frames(stores),
     ]
-    return FrameEraser(stores.tombstones, traces, outbox)
+    return FrameEraser(stores.tombstones, traces, outbox, _outside(stores, settings, clock))
 
 
 def _of_people(
@@ -61,6 +62,16 @@ def _of_people(
         *of_annotation(stores.database),
         *frame_traces.of_operators(stores.database),
     ]
+
+
+def _outside(stores: Stores, settings: Settings, clock: Clock) -> Outside:
+    places: list[OutsideCopies] = [
+        LabelStudioCopies(MongoAnnotationTasks(stores.database), settings),
+        CvatCopies(settings),
+        ExportCopies(stores.audit),
+        TopicCopies(settings),
+    ]
+    return Outside(places, stores.audit, clock)
 
 
 def _of_frames(stores: Stores) -> list[FrameTraces]:

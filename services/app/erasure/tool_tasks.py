@@ -2,21 +2,14 @@
 
 from collections.abc import Collection
 
-import structlog
-
 from services.annotation.label_studio.client import opened
 from services.annotation.ports.annotation_tasks import AnnotationTasks
 from services.contracts.identity import FrameId
 from services.runtime.settings import Settings
 
-log = structlog.get_logger(__name__)
-
 
 class ToolTaskTraces:
-    """The tasks in Label Studio, which show the frame's image.
-
-    Where the settings do not name it, tasks stay there, and are named in a warning.
-    """
+    """The tasks in Label Studio, which show the frame's image, if the settings name it."""
 
     name = "tasks in Label Studio"
 
@@ -28,11 +21,8 @@ class ToolTaskTraces:
         return len(await self._numbers(frame_ids))
 
     async def erase(self, frame_ids: Collection[FrameId]) -> None:
-        numbers = await self._numbers(frame_ids)
+        numbers = await self._numbers(frame_ids) if self._settings.label_studio_url else []
         if not numbers:
-            return
-        if not self._settings.label_studio_url:
-            log.warning("tasks_stay_in_label_studio", tasks=numbers)
             return
         async with opened(self._settings) as tool:
             for number in numbers:

@@ -11,7 +11,7 @@ from services.app.erasure.places import CONFIRMING
 from services.app.retention.cold_frames import Cutoff, cold
 from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditLog, AuditRecord
-from services.domain.ports.erasure import ErasureRequest
+from services.domain.ports.erasure import RETENTION, ErasureRequest
 from services.domain.ports.retention import RetentionStore
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
@@ -19,8 +19,6 @@ from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-BY: Final = "retention"
-"""Who erases, in tombstones and in the audit log."""
 _PAUSE_S: Final = 3600.0
 """From the last frame to the first again: every pass reads all frames."""
 
@@ -97,9 +95,9 @@ class RetentionSweeper:
     async def _erase(self, frame_ids: Collection[FrameId], reason: str) -> None:
         now = self._clock.now()
         details: dict[str, str | int] = {"frames": len(frame_ids), "reason": reason}
-        record = AuditRecord(now, AuditAct.ERASED, BY, "unlisted frames", details)
+        record = AuditRecord(now, AuditAct.ERASED, RETENTION, "unlisted frames", details)
         await self._audit.append(record)
-        await self._eraser().erase(frame_ids, ErasureRequest(BY, reason, now, CONFIRMING))
+        await self._eraser().erase(frame_ids, ErasureRequest(RETENTION, reason, now, CONFIRMING))
         metrics.RETENTION_DELETED.labels("unlisted_frames").inc(len(frame_ids))
 
     def _before(self, days: float) -> datetime:

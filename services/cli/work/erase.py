@@ -1,24 +1,24 @@
 """Do what `gazeloop erase` is asked for."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import typer
 from rich.table import Table
 
+from services.app.erasure.eraser import Outcome
 from services.app.erasure.opening import Erasure, FrameChoice, opened_erasure
 from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.identity import DriveId, FrameId, VehicleId
-from services.contracts.topics import TOPICS
-from services.domain.ports.erasure import TombstoneStore
+from services.domain.ports.erasure import OutsideCopy, TombstoneStore
 from services.runtime.clock import SystemClock
-from services.runtime.settings import Settings
 
 _POLL_S = 0.5
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _Erased:
     """What was found, and the services that have not confirmed yet."""
 
     frames: int
-    counts: Mapping[str, int]
+    outcome: Outcome
     awaited: Mapping[str, int]
 
 
@@ -51,7 +51,7 @@ def erase(
         lambda: _erase(context, choice, reason, dry_run=dry_run, wait_s=wait_s),
         interrupted="Run the same command again to finish.",
     )
-    _print(done, context.settings(), dry_run=dry_run)
+    _print(done, dry_run=dry_run)
 
 
 async def _erase(
@@ -65,8 +65,8 @@ async def _erase(
         if dry_run:
             return _Erased(len(frame_ids), await opened.eraser.preview(frame_ids), {})
         now = SystemClock().now()
-        counts = await opened.erase(choice, frame_ids, account(), reason, now)
-        return _Erased(len(frame_ids), counts, await _confirmed(opened, wait_s))
+        outcome = await opened.erase(choice, frame_ids, account(), reason, now)
+        return _Erased(len(frame_ids), outcome, await _confirmed(opened, wait_s))
 
 
 async def _confirmed(opened: Erasure, wait_s: float) -> Mapping[str, int]:
@@ -81,14 +81,15 @@ async def _confirmed(opened: Erasure, wait_s: float) -> Mapping[str, int]:
         await asyncio.sleep(_POLL_S)
 
 
-def _print(done: _Erased, settings: Settings, *, dry_run: bool) -> None:
+def _print(done: _Erased, *, dry_run: bool) -> None:
     out = console()
     table = Table(box=None, header_style="dim")
     table.add_column("what")
     table.add_column("would be deleted" if dry_run else "deleted", justify="right")
-    for name, count in done.counts.items():
+    for name, count in done.outcome.counts.items():
         table.add_row(name, f"{count:,}")
     out.print(table)
+    _print_copies(done.outcome.copies)
     if dry_run:
         out.print(f"{done.frames:,} frames; nothing was deleted.", highlight=False)
         return
@@ -99,14 +100,15 @@ def _print(done: _Erased, settings: Settings, *, dry_run: bool) -> None:
             " it does once it runs.",
             highlight=False,
         )
-    _print_retention(settings)
 
 
-def _print_retention(settings: Settings) -> None:
-    kept = sorted({settings.retention_days_of(topic.name) for topic in TOPICS})
-    days = " to ".join(f"{number:g}" for number in kept[:1] + kept[1:][-1:])
-    console().print(
-        f"[dim]Kafka's topics keep their records of them for {days} days at most"
-        " (docs/privacy.md).[/]",
-        highlight=False,
-    )
+def _print_copies(copies: Sequence[OutsideCopy]) -> None:
+    if not copies:
+        return
+    out = console()
+    out.print("[yellow]What stays, for you to delete (docs/privacy.md):[/]")
+    for copy in copies:
+        named = "; ".join(copy.ids[:_NAMED])
+        more = f" and {len(copy.ids) - _NAMED:,} more: `gazeloop audit`" * (len(copy.ids) > _NAMED)
+        line = f"  {copy.where}: {named}{more}; {copy.remedy}"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)

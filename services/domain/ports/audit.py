@@ -11,6 +11,8 @@ class AuditAct(StrEnum):
     """What somebody did."""
 
     ERASED = "erased"
+    COPY_LEFT = "copy_left"
+    """An erasure found a copy that it cannot delete; a person is to."""
     EXPORTED = "exported"
     UNDONE = "undone"
     CATEGORIES = "categories_mapped"

@@ -1,12 +1,15 @@
-"""Erasure: tombstones of erased frames, and the places that hold something about frames."""
+"""Erasure: tombstones of erased frames, places that hold something of them, and copies outside."""
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from services.contracts.identity import FrameHash, FrameId
+
+RETENTION: Final = "retention"
+"""Who erases frames that are too old, in tombstones and in the audit log."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,36 @@ class TombstoneStore(Protocol):
 
     async def awaited(self) -> Mapping[str, int]:
         """For each service that has frames to confirm, their number."""
+        ...
+
+
+@dataclass(frozen=True)
+class OutsideCopy:
+    """What may still show or name erased frames, and that Gazeloop cannot delete.
+
+    Attributes
+    ----------
+    where : the system that has it, in words
+    ids : what to look for there: tasks, files, offsets
+    remedy : what a person can do about it
+    """
+
+    where: str
+    ids: tuple[str, ...]
+    remedy: str
+
+
+class OutsideCopies(Protocol):
+    """Finds copies of frames in one system outside."""
+
+    async def of(self, frame_ids: Collection[FrameId]) -> Sequence[OutsideCopy]:
+        """The copies of these frames; a system that does not answer is named as one.
+
+        Raises
+        ------
+        Transient
+            A part of Gazeloop itself does not answer.
+        """
         ...
 
 

@@ -42,14 +42,23 @@ class Erase(BaseModel):
         return self
 
 
+class StayingCopy(BaseModel):
+    """A copy that Gazeloop cannot delete, and what a person can do about it."""
+
+    where: str
+    ids: tuple[str, ...]
+    remedy: str
+
+
 class ErasureAnswer(BaseModel):
-    """What was erased, and which services have yet to erase what they hold."""
+    """What was erased, what stays, and which services have yet to erase what they hold."""
 
     frames: int
     counts: dict[str, int]
     """Records by kind."""
     awaited: dict[str, int]
     """For each service, the number of frames that it has not confirmed."""
+    copies: tuple[StayingCopy, ...]
 
 
 EraseFrames = Callable[[Erase, str], Awaitable[ErasureAnswer]]

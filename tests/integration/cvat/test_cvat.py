@@ -8,8 +8,10 @@ import pytest
 
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.app.cvat_tasks import Pushed, pull_jobs, push_tasks
+from services.app.erasure.outside import CvatCopies
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.events import FrameAnnotated, FrameCaptured
+from services.contracts.identity import FrameId
 from services.contracts.matches import categories_of
 from services.ground_truth.drafts import entry_of
 from services.runtime.kafka.broker import BrokerAddress
@@ -234,3 +236,22 @@ async def test_finished_jobs_are_fetched_again_and_again_until_it_is_told_to_end
     with Victim(command, log, environment) as puller:
         await until(lambda: log.read_text().count("cvat_pulled") > 1, deadline_s=120)
         assert puller.terminate() == 0
+
+
+async def test_an_erasure_names_the_tasks_that_show_a_frame_or_that_nobody_looked_at(
+    cvat: Cvat, world: World
+) -> None:
+    await push(cvat, world)
+    copies = CvatCopies(settings(cvat, world))
+    shown, another = FrameId("h001-2"), FrameId("elsewhere")
+    tasks = [str(task.id) for task in cvat.tasks.values() if "h001-2.png" in task.names]
+
+    (found,) = await copies.of([shown])
+    assert found.ids == tuple(sorted(tasks))
+    assert cvat.url in found.remedy
+    assert await copies.of([another]) == []
+    cvat.broken_after = 0
+    (unseen,) = await copies.of([shown])
+    assert unseen.ids == ("h001-2",)
+    assert "not looked at: CVAT" in unseen.remedy
+    assert await CvatCopies(world.context.settings).of([shown]) == []

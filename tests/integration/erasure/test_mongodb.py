@@ -17,7 +17,7 @@ from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.annotation.stores.corrections import MongoCorrectionStore
 from services.annotation.stores.frame_traces import of_annotation
 from services.annotation.stores.reviews_mongo import MongoReviewStore
-from services.app.erasure.eraser import FrameEraser
+from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.needles import NeedleTraces
 from services.contracts.events import FrameCaptured
 from services.contracts.identity import FrameId, ImportId, ModelId, RegionId
@@ -42,6 +42,8 @@ from services.runtime.stores.region_maps import MappedRegion, MongoRegionMaps, R
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.tombstones_mongo import MongoTombstones
 from tests import samples
+from tests.fakes.audit import InMemoryAuditLog
+from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox
 from tests.laws.test_metadata_stores import budget_report
 
@@ -75,7 +77,8 @@ class World:
             *frame_traces.of_embedder(database),
             *frame_traces.of_fp_miner(database),
         ]
-        self.eraser = FrameEraser(MongoTombstones(database), traces, self.outbox)
+        outside = Outside([], InMemoryAuditLog(), FakeClock())
+        self.eraser = FrameEraser(MongoTombstones(database), traces, self.outbox, outside)
 
     def captured(self, frame_id: FrameId, picture: bytes) -> FrameCaptured:
         frame = samples.frame_captured(frame_id)
@@ -163,7 +166,7 @@ async def test_no_document_names_an_erased_frame(database: Database, tmp_path: P
     await MongoRegionMaps(database).put(RegionMap(ModelId("m"), [mapped(GONE), mapped(KEPT)]))
     assert len(_naming(await world.documents(), GONE)) > 15
 
-    counts = await world.eraser.erase([GONE], REQUEST)
+    counts = (await world.eraser.erase([GONE], REQUEST)).counts
 
     assert _naming(await world.documents(), GONE) == []
     assert min(counts.values()) > 0, counts
@@ -182,7 +185,7 @@ async def test_an_erasure_twice_is_an_erasure_once(database: Database, tmp_path:
     await world.fill(GONE, KEPT, b"a picture")
     await world.eraser.erase([GONE], REQUEST)
     before = await world.documents()
-    assert set((await world.eraser.erase([GONE], REQUEST)).values()) == {0}
+    assert set((await world.eraser.erase([GONE], REQUEST)).counts.values()) == {0}
     assert await world.documents() == before
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from kafka import KafkaProducer
 
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import MATCHES, TOPICS, Topic
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.kept_records import KeptRecords, kept_records
 from services.runtime.kafka.topic_admin import alter_topics, create_topics
 from services.runtime.settings import Settings
 from tests.deadline import until
@@ -75,3 +77,16 @@ async def test_a_topic_that_an_older_version_compacted_is_retained_by_time(
 
 def test_in_memory_topics_are_there_once_asked_about(memory_broker: BrokerAddress) -> None:
     assert create_topics(memory_broker, SETTINGS).differences == ()
+
+
+def test_the_records_of_topics_are_known_by_offset_and_by_how_long_they_are_kept(
+    bare: BrokerAddress,
+) -> None:
+    settings = SETTINGS.model_copy(update={"topic_retention_days_of": "gaze.needles=2"})
+    create_topics(bare, SETTINGS)
+    alter_topics(bare, settings)
+    with KafkaProducer(**bare.client_options) as producer:
+        for _ in range(3):
+            producer.send("gaze.needles", b"a needle", partition=1).get()
+
+    assert kept_records(bare, SETTINGS) == [KeptRecords("gaze.needles", {1: 3}, 172_800_000)]

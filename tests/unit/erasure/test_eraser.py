@@ -8,24 +8,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.app.erasure.eraser import FrameEraser
+from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.needles import NeedleTraces
 from services.app.erasure.vectors import VectorTraces
 from services.contracts.events import FrameErased, ShortlistPublished
 from services.contracts.identity import FrameId, PointId, frame_hash
 from services.domain.erasure import erased_name, frames_of
-from services.domain.ports.erasure import ErasureRequest, FrameTraces
+from services.domain.ports.erasure import RETENTION, ErasureRequest, FrameTraces, OutsideCopy
 from services.domain.ports.vectors import Point, Where
 from tests import samples
+from tests.fakes.audit import InMemoryAuditLog
+from tests.fakes.clock import FakeClock
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.tombstones import InMemoryTombstones
-from tests.fakes.traces import InMemoryTraces
+from tests.fakes.traces import InMemoryCopies, InMemoryTraces
 from tests.fakes.vectors import InMemoryVectors
 
 GONE, KEPT = FrameId("gone"), FrameId("kept")
 REQUEST = ErasureRequest("ada", "request 17", datetime(2026, 5, 4, tzinfo=UTC))
 COLLECTION = "frames-m"
+COPY = OutsideCopy("tasks elsewhere", ("1",), "delete them")
 
 
 class KilledError(Exception):
@@ -76,6 +79,8 @@ class World:
     frames: InMemoryTraces = field(
         default_factory=lambda: InMemoryTraces("frames", [GONE, KEPT, GONE])
     )
+    copies: InMemoryCopies = field(default_factory=lambda: InMemoryCopies([KEPT, GONE]))
+    audit: InMemoryAuditLog = field(default_factory=InMemoryAuditLog)
 
     async def fill(self) -> None:
         own, other = samples.needle_found(GONE), samples.needle_found(KEPT)
@@ -99,7 +104,8 @@ class World:
             VectorTraces(fused(self.vectors)),
             fused(self.frames),
         ]
-        return FrameEraser(fused(self.tombstones), traces, outbox)
+        outside = Outside([self.copies], fused(self.audit), FakeClock())
+        return FrameEraser(fused(self.tombstones), traces, outbox, outside)
 
     async def left(self) -> dict[str, object]:
         """What is stored, and what readers who have read everything hold in the end."""
@@ -114,6 +120,7 @@ class World:
             "needles": [record async for record in self.needles.scan()],
             "shortlists": shortlists,
             "tombstones": self.tombstones.held,
+            "copies": {record.details["what"] for record in self.audit.records},
             "erased": {e.frame_hash for e in self.outbox.published if isinstance(e, FrameErased)},
         }
 
@@ -158,7 +165,7 @@ async def test_the_next_sweep_finishes_what_nobody_asks_for_again() -> None:
     await world.fill()
     with pytest.raises(KilledError):
         await world.eraser(Fuse(12, after=False)).erase([GONE], REQUEST)
-    assert await world.eraser().sweep() == 1
+    assert await world.eraser().sweep() == [COPY]
     assert await world.left() == await (await _erased())[0].left()
 
 
@@ -184,8 +191,13 @@ async def test_a_preview_counts_and_erases_nothing() -> None:
     world = World()
     await world.fill()
     before = await world.left()
-    counts = await world.eraser().preview([GONE])
-    assert counts == {"needles, and shortlists with the frame": 2, "vectors": 1, "frames": 2}
+    outcome = await world.eraser().preview([GONE])
+    assert outcome.copies == [COPY]
+    assert outcome.counts == {
+        "needles, and shortlists with the frame": 2,
+        "vectors": 1,
+        "frames": 2,
+    }
     assert await world.left() == before
 
 
@@ -195,3 +207,17 @@ async def test_the_event_goes_to_the_frames_partition_and_holds_its_hash_only() 
     assert event.partitioned_by() == samples.frame_captured(GONE).partitioned_by()
     assert event.frame_hash == frame_hash(GONE)
     assert GONE not in event.model_dump_json()
+
+
+async def test_copies_outside_are_named_once_and_those_of_old_frames_are_not_looked_for() -> None:
+    world = World()
+    await world.fill()
+    outcome = await world.eraser().erase([GONE], REQUEST)
+    assert outcome.copies == [COPY]
+    assert [(record.by, record.on) for record in world.audit.records] == [("ada", COPY.where)]
+
+    aged = World()
+    await aged.fill()
+    by_age = ErasureRequest(RETENTION, "unlisted for 30 days", REQUEST.requested_at)
+    assert (await aged.eraser().erase([GONE], by_age)).copies == []
+    assert aged.audit.records == []

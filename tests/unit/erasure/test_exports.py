@@ -4,7 +4,7 @@ from pathlib import Path
 
 import orjson
 
-from services.app.erasure.exports import ExportTraces
+from services.app.erasure.exports import ExportCopies, ExportTraces
 from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.formats.writers.frames import stem_of
@@ -24,6 +24,7 @@ def _export(folder: Path) -> None:
     manifest = {
         "files": {
             "data.yaml": "0",
+            "all.json": "0",
             f"../{stems[GONE]}.txt": "0",
             **{f"labels/{stem}.txt": "0" for stem in stems.values()},
         },
@@ -32,11 +33,11 @@ def _export(folder: Path) -> None:
     (folder / "manifest.json").write_bytes(orjson.dumps(manifest))
 
 
-async def _traces(*folders: Path) -> ExportTraces:
+async def _parts(*folders: Path) -> tuple[ExportTraces, ExportCopies]:
     log = InMemoryAuditLog()
     for folder in folders:
         await log.append(AuditRecord(CAPTURED_AT, AuditAct.EXPORTED, "root", str(folder)))
-    return ExportTraces(log)
+    return ExportTraces(log), ExportCopies(log)
 
 
 async def test_an_erased_frame_leaves_the_exports_and_no_other_does(tmp_path: Path) -> None:
@@ -46,8 +47,12 @@ async def test_an_erased_frame_leaves_the_exports_and_no_other_does(tmp_path: Pa
     (other / "manifest.json").write_text("[]")
     outside = tmp_path / f"{stem_of(GONE)}.txt"
     outside.write_text("not of the export")
-    traces = await _traces(folder, other, tmp_path / "gone")
+    (folder / "all.json").write_text(stem_of(GONE))
+    traces, copies = await _parts(folder, other, tmp_path / "gone")
     assert await traces.count([GONE]) == 1
+    whole, elsewhere = await copies.of([GONE])
+    assert whole.ids == (str(folder / "all.json"),)
+    assert elsewhere.ids == (str(tmp_path / "gone"), str(other))
 
     await traces.erase([GONE])
     assert outside.exists()
@@ -55,7 +60,7 @@ async def test_an_erased_frame_leaves_the_exports_and_no_other_does(tmp_path: Pa
     assert await traces.count([GONE]) == 0
     assert await traces.count([KEPT]) == 1
     kept, manifest = stem_of(KEPT), orjson.loads((folder / "manifest.json").read_bytes())
-    assert set(manifest["files"]) == {"data.yaml", f"labels/{kept}.txt"}
+    assert set(manifest["files"]) == {"data.yaml", "all.json", f"labels/{kept}.txt"}
     left = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert left == {"manifest.json", f"{kept}.jpg", f"{kept}.txt"}
+    assert left == {"manifest.json", "all.json", f"{kept}.jpg", f"{kept}.txt"}
     await traces.erase([GONE])

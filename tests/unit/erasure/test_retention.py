@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from services.app.erasure.eraser import FrameEraser
+from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.retention.archiving import archive_cold_frames
-from services.app.retention.sweeper import BY, RetentionSweeper
+from services.app.retention.sweeper import RetentionSweeper
 from services.contracts.identity import DriveId, FrameId, frame_hash
 from services.domain.ports.audit import AuditAct
+from services.domain.ports.erasure import RETENTION
 from services.domain.ports.retention import OldFrame
 from services.formats.writers.tables import TableFormat
 from services.runtime.settings import Settings
@@ -71,7 +72,8 @@ class World:
         self.tombstones = InMemoryTombstones()
         self.audit = InMemoryAuditLog()
         self.clock = FakeClock()
-        eraser = FrameEraser(self.tombstones, [self.traces], InMemoryOutbox())
+        outside = Outside([], InMemoryAuditLog(), FakeClock())
+        eraser = FrameEraser(self.tombstones, [self.traces], InMemoryOutbox(), outside)
         self.settings = Settings(**settings)  # type: ignore[arg-type]  # pydantic checks
         self.sweeper = RetentionSweeper(
             self.records, lambda: eraser, self.audit, self.settings, self.clock
@@ -98,9 +100,9 @@ async def test_unlisted_haystack_frames_are_erased_for_good() -> None:
     assert world.traces.held == [NAMES[1], *NAMES[3:]]
     assert await world.tombstones.erased(NAMES) == {NAMES[0], NAMES[2]}
     request = world.tombstones.held[frame_hash(NAMES[0])].request
-    assert (request.requested_by, request.reason) == (BY, "unlisted for 90 days")
+    assert (request.requested_by, request.reason) == (RETENTION, "unlisted for 90 days")
     (record,) = world.audit.records
-    assert (record.act, record.by, record.details["frames"]) == (AuditAct.ERASED, BY, 2)
+    assert (record.act, record.by, record.details["frames"]) == (AuditAct.ERASED, RETENTION, 2)
 
 
 async def test_frames_of_the_reference_are_kept() -> None:

@@ -67,7 +67,7 @@ class Web:
 
     async def _erase(self, wanted: Erase, operator: str) -> ErasureAnswer:
         self.erased.append((wanted, operator))
-        return ErasureAnswer(frames=1, counts={"frames": 1}, awaited={})
+        return ErasureAnswer(frames=1, counts={"frames": 1}, awaited={}, copies=())
 
     async def token(self, scope: str) -> str:
         token, record = issue(scope, self.clock.now())
