@@ -5,7 +5,8 @@ set -euo pipefail
 folder=${1:-"$(dirname "$0")/secrets"}
 umask 077
 mkdir -p "$folder/webhooks"
-for name in mongodb_root_password mongodb_password qdrant_api_key grafana_password label_studio_webhook_secret; do
+users=(ingest embedder fp-miner retriever evaluator review webhooks label-studio bridge operator)
+for name in mongodb_root_password "${users[@]/#/mongodb_password_}" qdrant_api_key grafana_password label_studio_webhook_secret; do
   [ -s "$folder/$name" ] || head -c 24 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' > "$folder/$name"
 done
 # Label Studio's own, from its account page: empty until you write it there.

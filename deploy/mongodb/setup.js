@@ -1,4 +1,4 @@
-// Once, and again without harm: the replica set, and one user per service, each with what it needs.
+// Once, and again without harm: the replica set, and one user per service, each with a password of its own.
 const fs = require("fs");
 const secret = (name) => fs.readFileSync(`/run/secrets/${name}`, "utf8").trim();
 const database = process.env.GAZELOOP_MONGODB_DATABASE || "gazeloop";
@@ -13,12 +13,19 @@ try {
 while (!db.hello().isWritablePrimary) sleep(200);
 
 const admin = db.getSiblingDB("admin");
-const roles = [{ role: "readWrite", db: database }];
-// The operator is who runs commands: the service `cli` of compose.yaml.
+// What services do: they read and write documents, and make their collections and indexes. They drop and rename
+// nothing, and see no other database.
+const actions = ["find", "insert", "update", "remove", "createCollection", "createIndex", "listCollections", "listIndexes", "collStats", "dbStats"];
+const privileges = [{ resource: { db: database, collection: "" }, actions }];
+if (admin.getRole("gazeloop-service")) admin.updateRole("gazeloop-service", { privileges, roles: [] });
+else admin.createRole({ role: "gazeloop-service", privileges, roles: [] });
+
+// The operator is who runs commands, as the service `cli` of compose.yaml: also `migrate` and `backup restore`.
 for (const service of ["ingest", "embedder", "fp-miner", "retriever", "evaluator", "review", "webhooks", "label-studio", "bridge", "operator"]) {
   const user = `gazeloop-${service}`;
-  const pwd = secret("mongodb_password");
-  if (admin.getUser(user)) admin.updateUser(user, { pwd, roles });
-  else admin.createUser({ user, pwd, roles });
+  const pwd = secret(`mongodb_password_${service}`);
+  const role = service === "operator" ? { role: "readWrite", db: database } : { role: "gazeloop-service", db: "admin" };
+  if (admin.getUser(user)) admin.updateUser(user, { pwd, roles: [role] });
+  else admin.createUser({ user, pwd, roles: [role] });
 }
 print("MongoDB is set up");

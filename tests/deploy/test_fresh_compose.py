@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import structlog
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 from typer.testing import CliRunner
 
 from services.annotation.stores.opening import open_annotation_stores
@@ -55,9 +56,18 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def users() -> list[str]:
     """Those that the setup script makes."""
-    script = (DEPLOY / "mongodb" / "setup.js").read_text()
-    (names,) = re.findall(r"for \(const service of (\[.*\])\)", script)
-    return [f"gazeloop-{name}" for name in json.loads(names)]
+    return [f"gazeloop-{name}" for name in listed(r"for \(const service of (\[.*\])\)")]
+
+
+def listed(pattern: str) -> list[str]:
+    """A list in the setup script."""
+    (found,) = re.findall(pattern, (DEPLOY / "mongodb" / "setup.js").read_text())
+    names: list[str] = json.loads(found)
+    return names
+
+
+def password_of(user: str) -> str:
+    return f"of-{user}"
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +101,14 @@ def _set_up(port: int) -> None:
         first.admin.command("createUser", "root", pwd=PASSWORD, roles=roles)
     signed_in: dict[str, Any] = {"username": "root", "password": PASSWORD}
     with Client("127.0.0.1", port, directConnection=True, **signed_in) as owner:
+        resource = {"db": "gazeloop", "collection": ""}
+        allowed = [{"resource": resource, "actions": listed(r"const actions = (\[.*\]);")}]
+        owner.admin.command("createRole", "gazeloop-service", privileges=allowed, roles=[])
         for user in users():
-            roles = [{"role": "readWrite", "db": "gazeloop"}]
-            owner.admin.command("createUser", user, pwd=PASSWORD, roles=roles)
+            operates = user == "gazeloop-operator"
+            role = ("readWrite", "gazeloop") if operates else ("gazeloop-service", "admin")
+            roles = [dict(zip(("role", "db"), role, strict=True))]
+            owner.admin.command("createUser", user, pwd=password_of(user), roles=roles)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +149,7 @@ def deployment(
             {
                 "mongodb": mongodb,
                 "mongodb_user": "gazeloop-ingest",
-                "mongodb_password": PASSWORD,
+                "mongodb_password": password_of("gazeloop-ingest"),
                 "data": folder / "data",
             }
         )
@@ -173,7 +188,10 @@ def container(
         monkeypatch.setenv(variable, value)
     secrets = tmp_path / "secrets"
     secrets.mkdir()
-    values = {"mongodb_password": PASSWORD, "qdrant_api_key": KEY}
+    values = {
+        f"mongodb_password_{user.removeprefix('gazeloop-')}": password_of(user) for user in users()
+    }
+    values["qdrant_api_key"] = KEY
     for secret in described["secrets"]:
         (secrets / secret["target"]).write_text(values.get(secret["source"], ""))
     monkeypatch.setenv("GAZELOOP_SECRETS_DIR", str(secrets))
@@ -227,14 +245,29 @@ def test_an_operators_command_needs_no_room_for_parts_that_run_elsewhere(
     assert code == 0, output
 
 
-def test_what_a_container_keeps_in_tmp_fits_into_it(compose: dict[str, Any]) -> None:
-    for name, described in compose.items():
-        if not described["image"].startswith("gazeloop:"):
-            continue
-        (mount,) = described["tmpfs"]
-        (size,) = re.findall(r"^/tmp:size=(\d+)m,", mount)
-        cache = int(described["environment"]["GAZELOOP_REVIEW_CACHE_BYTES"])
-        assert int(size) << 20 >= 4 * cache, name
+def test_the_pages_cache_counts_toward_no_containers_memory(compose: dict[str, Any]) -> None:
+    review = compose["review"]
+    mounted = {mount["target"]: mount["type"] for mount in review["volumes"]}
+    assert mounted[review["environment"]["GAZELOOP_DATA"]] == "volume"
+    made = re.findall(r"install -d -o 10001 -g 10001 (.*)", (DEPLOY / "Dockerfile").read_text())
+    assert review["environment"]["GAZELOOP_DATA"] in made[0].split()
+
+
+def test_a_services_user_cannot_drop_what_is_stored_or_become_another(mongodb: str) -> None:
+    user = "gazeloop-embedder"
+    with Client(mongodb, username=user, password=password_of(user)) as client:
+        client.gazeloop.tokens.insert_one({"_id": "mine"})
+        client.gazeloop.tokens.delete_one({"_id": "mine"})
+        for command in ({"drop": "tokens"}, {"dropDatabase": 1}):
+            with pytest.raises(OperationFailure, match="not authorized"):
+                client.gazeloop.command(command)
+        with pytest.raises(OperationFailure, match="not authorized"):
+            client.admin.command("updateUser", "gazeloop-review", pwd="another")
+    with (
+        Client(mongodb, username="gazeloop-review", password=password_of(user)) as client,
+        pytest.raises(OperationFailure, match="Authentication failed"),
+    ):
+        client.gazeloop.tokens.find_one()
 
 
 def test_commands_have_a_container_with_all_that_they_may_need(compose: dict[str, Any]) -> None:
