@@ -68,19 +68,6 @@ def allocate(
     verdicts : on all tasks so far
     previous : the shortlists of the epoch before
     """
-    allocator = allocator_of(candidates, needles, verdicts, previous, limits)
-    allocator.allocate(limits)
-    return allocator.shortlists()
-
-
-def allocator_of(
-    candidates: Mapping[Key, Iterable[ScoredCandidate]],
-    needles: Mapping[Key, ModeNeedles],
-    verdicts: Iterable[Verdict],
-    previous: Iterable[ListedFrame],
-    limits: Limits,
-) -> "BudgetAllocator":
-    """An allocator in the state that these arguments of `allocate` describe."""
     allocator = BudgetAllocator(limits)
     for key, mode_needles in needles.items():
         for needle, family in mode_needles.items():
@@ -91,10 +78,11 @@ def allocator_of(
             allocator.keep(listed)
     for key, mode_candidates in candidates.items():
         allocator.add_candidates(key, mode_candidates)
-    return allocator
+    allocator.allocate(limits)
+    return allocator.shortlists()
 
 
-def yields_of(verdicts: Iterable[Verdict]) -> dict[FamilyId, float]:
+def _yields_of(verdicts: Iterable[Verdict]) -> dict[FamilyId, float]:
     """The yield of each family that was judged."""
     judged: Counter[FamilyId] = Counter()
     confirmed: Counter[FamilyId] = Counter()
@@ -138,8 +126,6 @@ class BudgetAllocator:
         """How often room was made, in every mode, for candidates that may have had none."""
         self._grown: set[Key] = set()
         """Modes with new candidates since the last allocation."""
-        self.used_up: set[Key] = set()
-        """Modes whose shortlists had room in the last allocation, and no candidate for it."""
 
     @classmethod
     def restored(
@@ -181,7 +167,7 @@ class BudgetAllocator:
 
     def judge(self, verdicts: Iterable[Verdict]) -> None:
         """Replace the yields of families by those of these verdicts."""
-        yields = yields_of(verdicts)
+        yields = _yields_of(verdicts)
         if yields != self._yields:
             self._yields.clear()
             self._yields.update(yields)
@@ -266,7 +252,6 @@ class BudgetAllocator:
         if _without_haystack_budget(limits) != _without_haystack_budget(self._limits):
             self._releases += 1
         self._limits = limits
-        self.used_up = set()
         assignments = []
         keys = sorted(
             key
@@ -284,8 +269,6 @@ class BudgetAllocator:
             queue.reconsider_after(self._releases)
             next_candidate = queue.next_candidate(self._assigned, limits)
             if next_candidate is None:
-                if queue.needles.any_waiting():
-                    self.used_up.add(keys[number])
                 continue
             candidate, needle = next_candidate
             negated_worth = queue.rank(candidate)[0]

@@ -30,12 +30,6 @@ Yields = Mapping[FamilyId, float]
 """By family, see `optimistic_yield`; a family without verdicts counts as 1."""
 
 
-def rank_of(candidate: ScoredCandidate, yields: Yields) -> Rank:
-    """Sorts the candidate of most worth first; of equals, by frame and region."""
-    worth = candidate.worth * yields.get(candidate.family, 1.0)
-    return -round(worth, WORTH_DECIMALS), candidate.context.frame, candidate.region
-
-
 class ModeQueue:
     """The needles of one mode, and its candidates, the best first.
 
@@ -123,8 +117,9 @@ class ModeQueue:
         self._releases = _STALE
 
     def rank(self, candidate: ScoredCandidate) -> Rank:
-        """See `rank_of`."""
-        return rank_of(candidate, self._yields)
+        """Sorts the candidate of most worth first; of equals, by frame and region."""
+        worth = candidate.worth * self._yields.get(candidate.family, 1.0)
+        return -round(worth, WORTH_DECIMALS), candidate.context.frame, candidate.region
 
     def next_candidate(
         self, assigned: AssignedFrames, limits: Limits
