@@ -15,7 +15,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-embed bench-review mutants lock platforms docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-growth bench-embed bench-review mutants lock platforms docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -105,6 +105,9 @@ bench-embed: setup .venv/dev.stamp ## images per second from JPEG to vector, bes
 
 bench-pipeline: setup ## what a frame costs each stage, and how soon it is done with
 	@$(BIN)/python -m benchmarks.pipeline
+
+bench-growth: setup ## whether a frame costs more as data grows: 100,000 frames (an hour; goes on where it stopped)
+	@$(BIN)/python -m benchmarks.growth --folder .bench/growth
 
 bench-review: setup ## how soon the review page is there with ten thousand needles, in a real browser
 	@$(BIN)/python -m benchmarks.review

@@ -39,7 +39,7 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings
 
-_WITHOUT_VECTORS = ("fp_miner", "evaluator")
+WITHOUT_VECTORS = ("fp_miner", "evaluator")
 """Services that can run apart: Qdrant Edge belongs to one process."""
 _BATCH = 64
 _LOOK_EVERY = 4
@@ -58,7 +58,7 @@ def _drawn(app: App, numbers: Sequence[int]) -> tuple[list[Event], float]:
     return events, time.thread_time() - started
 
 
-def _ended_by_signal() -> asyncio.Event:
+def ended_by_signal() -> asyncio.Event:
     """Set by the first Ctrl-C; the second ends the process as usual."""
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
 
@@ -70,7 +70,7 @@ def _ended_by_signal() -> asyncio.Event:
     return ending
 
 
-async def _done_or_ended(work: Awaitable[None], ending: asyncio.Event) -> bool:
+async def done_or_ended(work: Awaitable[None], ending: asyncio.Event) -> bool:
     """Whether the work was done before it was told to end."""
     doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(ending.wait())
     await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -84,31 +84,31 @@ async def _done_or_ended(work: Awaitable[None], ending: asyncio.Event) -> bool:
 
 
 async def publish(
-    app: App, frames: int, rate: float, windows: Windows, ending: asyncio.Event
+    app: App, frames: range, rate: float, windows: Windows, ending: asyncio.Event
 ) -> int:
-    """Publish all, not faster than `rate` frames a second, and not far ahead of the services.
+    """Publish these, not faster than `rate` frames a second, and not far ahead of the services.
 
     Returns
     -------
-    How many were published until it was told to end.
+    The number of the first that was not published: the range's end unless it was told to end.
     """
     started = time.monotonic()
     # At a given rate, not in bursts: what is published at once waits for itself.
     size = max(1, round(rate * _TICK_S)) if rate else _BATCH
-    for first in range(0, frames, size):
+    for done in range(0, len(frames), size):
         if ending.is_set():
-            return first
-        numbers = range(first, min(first + size, frames))
+            return frames.start + done
+        numbers = frames[done : done + size]
         events, took_s = await asyncio.to_thread(_drawn, app, numbers)
         await app.outbox.publish(events)
         if rate:
-            ahead = (first + len(numbers)) / rate - (time.monotonic() - started)
+            ahead = (done + len(numbers)) / rate - (time.monotonic() - started)
             await asyncio.sleep(max(0.0, ahead))
-        elif first % (_BATCH * _LOOK_EVERY) == 0:
+        elif done % (_BATCH * _LOOK_EVERY) == 0:
             while not ending.is_set() and sum((await app.lag()).values()) > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
                 await asyncio.sleep(0.1)
-        windows.note(first + len(numbers), took_s)
-    return frames
+        windows.note(done + len(numbers), took_s)
+    return frames.stop
 
 
 class _Waiting:
@@ -129,7 +129,7 @@ async def measured(options: argparse.Namespace) -> dict[str, object]:
     given = {} if options.embedder == PRECOMPUTED else {"embedder": options.embedder}
     if not given:
         precomputed_embeddings()
-    apart = _WITHOUT_VECTORS if options.apart else ()
+    apart = WITHOUT_VECTORS if options.apart else ()
     here = [name for name in CONSUMERS if name not in apart]
     clock = StageClock()
     with tempfile.TemporaryDirectory() as name:
@@ -141,9 +141,9 @@ async def measured(options: argparse.Namespace) -> dict[str, object]:
             processes = Processes(others)
             meter = Meter(folder, clock, processes)
             windows = Windows(options.window, folder, processes)
-            ending = _ended_by_signal()
-            published = await publish(app, options.frames, options.rate, windows, ending)
-            done = await _done_or_ended(app.caught_up(_Waiting().look), ending)
+            ending = ended_by_signal()
+            published = await publish(app, range(options.frames), options.rate, windows, ending)
+            done = await done_or_ended(app.caught_up(_Waiting().look), ending)
             figures = await asyncio.to_thread(meter.read, published, app.settings)
             freshness = await asyncio.to_thread(pair_ages, BrokerAddress.of(app.settings))
             exported = {f"p{of * 100:g}_s": _ages(processes, of) for of in (0.5, 0.99)}

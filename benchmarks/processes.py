@@ -50,6 +50,11 @@ class Processes:
             if sample.name == "gazeloop_events_consumed_total"
         )
 
+    def most(self, name: str) -> float:
+        """The largest value of a gauge that services export; 0 if none does."""
+        samples = (sample for family in self._exported() for sample in family.samples)
+        return max((sample.value for sample in samples if sample.name == name), default=0.0)
+
     def quantile(
         self, name: str, labels: Sequence[str], quantile: float
     ) -> dict[str, float | None]:

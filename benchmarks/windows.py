@@ -15,6 +15,8 @@ class Windows:
 
     def __init__(self, size: int, folder: Path, processes: Processes) -> None:
         self.lines: list[dict[str, float]] = []
+        self.drawn_s = 0.0
+        """CPU seconds for drawing all frames so far."""
         self._size = size
         self._folder = folder
         self._processes = processes
@@ -31,6 +33,7 @@ class Windows:
             each: where it takes longer, the machine was slower
         """
         self._drawing_s += drawing_s
+        self.drawn_s += drawing_s
         fresh = frames - self._frames
         if fresh < self._size:
             return
