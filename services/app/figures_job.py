@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Final
 
+from services.annotation.stores.opening import AnnotationStores
 from services.app.figures_noted import note_curves, note_figures
+from services.app.repair_gains_noted import note_repair_gains
 from services.app.repeating import kept_up, repeated
 from services.app.reporting import stored_versions
 from services.app.versions_noted import note_comparisons
@@ -24,11 +25,71 @@ from services.runtime.stores.opening import Stores
 JOB: Final = "figures"
 _EVERY_S: Final = 15.0
 """Interval of recomputing figures from all records; longer if that takes long."""
-_SLICES_EVERY_S: Final = 60.0
-_SLICES_SHARE: Final = 0.02
 _COMPARE_EVERY_S: Final = 60.0
 _COMPARE_SHARE: Final = 0.02
-"""Pace of comparing versions, which reads the matches of both on reference frames."""
+"""Pace of comparing slices and versions, and of what reviewed frames gain."""
+_NOTHING_COUNTED: Final = Counts(frames=0, predictions=0, ground_truth=0)
+
+
+class _Figures:
+    """Computes and stores what one process shows for all replicas."""
+
+    def __init__(self, stores: Stores, settings: Settings, clock: Clock) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._reports = Reports(
+            *(stores.matches, stores.needles, settings.operating_score, clock),
+            most_frames=settings.figures_frames,
+        )
+        self._versions = stored_versions(stores, settings.operating_score)
+        self._reviews = AnnotationStores.of(stores).reviews
+        self._detectors: set[DetectorId] = set()
+        self._reading = asyncio.Lock()
+        """Reports are read and extended by one task at a time."""
+        self._current = WhenChanged(self._computed, stores.matches, self.closed, clock)
+
+    async def closed(self) -> Hashable:
+        """The number of each detector's last epoch."""
+        return await epochs_closed(self._stores.epochs)
+
+    async def known(self) -> Hashable:
+        """The same, and how many detectors have a report."""
+        return await self.closed(), len(self._detectors)
+
+    async def reviewed(self) -> Hashable:
+        """The same, and the latest act of review."""
+        return await self.known(), tuple(await self._reviews.recent(1))
+
+    async def take_in(self) -> None:
+        """Read changed matches."""
+        async with self._reading:
+            await self._reports.take_in()
+
+    async def note(self) -> None:
+        """Store figures when they change, so that the page can draw them over time."""
+        await note_figures(self._stores, await self._current(), self._clock)
+
+    async def compare_versions(self) -> None:
+        """Compare consecutive versions of detectors."""
+        await note_comparisons(self._stores.comparisons, self._versions, sorted(self._detectors))
+
+    async def compare_slices(self) -> None:
+        """Compare the frames of each tag with all others."""
+        async with self._reading:
+            show_slices({name: await self._reports.slices(name) for name in self._detectors})
+
+    async def repair_gains(self) -> None:
+        """Store what repairing reviewed frames gains."""
+        async with self._reading:
+            await note_repair_gains(self._stores, self._reports, sorted(self._detectors))
+
+    async def _computed(self) -> list[Report]:
+        async with self._reading:
+            found = await self._reports.now(_NOTHING_COUNTED)
+            names = [report.detector for report in found]
+            self._detectors.update(names)
+            await note_curves(self._stores.curves, self._reports, names)
+        return found
 
 
 @asynccontextmanager
@@ -37,72 +98,31 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
 
     They need the matches of all categories, so one process does this for all replicas.
     """
-    nothing_counted = Counts(frames=0, predictions=0, ground_truth=0)
-    most = settings.figures_frames
-    reports = Reports(
-        stores.matches, stores.needles, settings.operating_score, clock, most_frames=most
-    )
-    closed = partial(epochs_closed, stores.epochs)
-    copies = settings.count_copies
+    figures = _Figures(stores, settings, clock)
     costs = StoredErrorCosts(
-        stores.frames, stores.matches, clock, count_copies=copies, most_frames=most
+        *(stores.frames, stores.matches, clock),
+        count_copies=settings.count_copies,
+        most_frames=settings.figures_frames,
     )
-    versions = stored_versions(stores, settings.operating_score)
-    detectors: set[DetectorId] = set()
-    reading = asyncio.Lock()
-    """Reports are read and extended by one task at a time."""
-
-    async def read_reports() -> None:
-        async with reading:
-            await reports.take_in()
-
-    async def computed() -> list[Report]:
-        async with reading:
-            found = await reports.now(nothing_counted)
-            detectors.update(report.detector for report in found)
-            await note_curves(stores.curves, reports, [report.detector for report in found])
-        return found
-
-    async def compare_slices() -> None:
-        async with reading:
-            show_slices({detector: await reports.slices(detector) for detector in detectors})
-
-    current_reports = WhenChanged(computed, stores.matches, closed, clock)
-
-    async def note() -> None:
-        """Store figures when they change, so that the page can draw them over time."""
-        await note_figures(stores, await current_reports(), clock)
-
-    async def compare() -> None:
-        await note_comparisons(stores.comparisons, versions, sorted(detectors))
-
-    async def compared_of() -> Hashable:
-        return await closed(), len(detectors)
-
-    slicing = WhenChanged(compare_slices, stores.matches, compared_of, clock)
-    comparing = WhenChanged(compare, stores.matches, compared_of, clock)
-    show = WhenChanged(costs.show, stores.matches, closed, clock)
+    show = WhenChanged(costs.show, stores.matches, figures.closed, clock)
     async with AsyncExitStack() as closing:
         closing.callback(metrics.ERROR_COST.clear)  # last: another process shows it then
         for name, take_in, show_ in (
-            ("note_figures", read_reports, note),
+            ("note_figures", figures.take_in, figures.note),
             ("error_costs", costs.take_in, show),
         ):
             await closing.enter_async_context(
                 kept_up(name, take_in, show_, clock, every_s=_EVERY_S)
             )
-        await closing.enter_async_context(
-            repeated(
-                *("compare_versions", comparing, clock),
-                every_s=_COMPARE_EVERY_S,
-                share=_COMPARE_SHARE,
+        for name, work, changed in (
+            ("compare_versions", figures.compare_versions, figures.known),
+            ("compare_slices", figures.compare_slices, figures.known),
+            ("repair_gains", figures.repair_gains, figures.reviewed),
+        ):
+            when_changed = WhenChanged(work, stores.matches, changed, clock)
+            await closing.enter_async_context(
+                repeated(name, when_changed, clock, every_s=_COMPARE_EVERY_S, share=_COMPARE_SHARE)
             )
-        )
-        await closing.enter_async_context(
-            repeated(
-                *("compare_slices", slicing, clock), every_s=_SLICES_EVERY_S, share=_SLICES_SHARE
-            )
-        )
         # Another process shows these from now on.
         for gauge in (
             metrics.ERROR_COST,

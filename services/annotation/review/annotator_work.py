@@ -74,6 +74,15 @@ class Work:
     corrected: Mapping[NeedleId, int]
 
 
+def time_by_needle(events: Iterable[ReviewEvent]) -> dict[NeedleId, timedelta]:
+    """What all people spent on each needle; see `work_of`."""
+    known = list(events)
+    spent: defaultdict[NeedleId, timedelta] = defaultdict(timedelta)
+    for event, time in zip(known, _times(known), strict=True):
+        spent[event.needle_id] += time or timedelta(0)
+    return dict(spent)
+
+
 def work_of(events: Iterable[ReviewEvent]) -> Work:
     """The work behind these events of any needles.
 
@@ -88,18 +97,16 @@ def work_of(events: Iterable[ReviewEvent]) -> Work:
     times = _times(known)
     by_needle: defaultdict[NeedleId, list[ReviewEvent]] = defaultdict(list)
     by_person: defaultdict[str, list[tuple[ReviewEvent, timedelta | None]]] = defaultdict(list)
-    spent: defaultdict[NeedleId, timedelta] = defaultdict(timedelta)
     for event, time in zip(known, times, strict=True):
         by_needle[event.needle_id].append(event)
         by_person[event.by].append((event, time))
-        spent[event.needle_id] += time or timedelta(0)
     reviews = {needle: review_of(_ordered(some)) for needle, some in by_needle.items()}
     compared, agreed = _agreements(reviews.values())
     people = {
         name: _person(name, acts, compared[name], agreed[name])
         for name, acts in sorted(by_person.items())
     }
-    return Work(people, spent, _confirmed(reviews), _corrected(reviews))
+    return Work(people, time_by_needle(known), _confirmed(reviews), _corrected(reviews))
 
 
 def _times(events: Iterable[ReviewEvent]) -> list[timedelta | None]:

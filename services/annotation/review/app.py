@@ -108,6 +108,7 @@ def review_context(
         figures=stores.figures,
         curves=stores.curves,
         comparisons=stores.comparisons,
+        repair_gains=stores.repair_gains,
         maps=stores.region_maps,
         budgets=stores.budgets,
         ids=stores.id_search,

@@ -36,6 +36,7 @@ from services.runtime.stores.comparisons import ComparisonStore
 from services.runtime.stores.curves import CurveStore
 from services.runtime.stores.figures import FigureStore
 from services.runtime.stores.region_maps import RegionMaps
+from services.runtime.stores.repair_gains import RepairGains
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class ReviewContext:
     figures: FigureStore
     curves: CurveStore
     comparisons: ComparisonStore
+    repair_gains: RepairGains
     maps: RegionMaps
     budgets: BudgetReports
     ids: IdSearch

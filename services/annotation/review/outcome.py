@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.annotation.ports.needle_lists import ReviewWork
+from services.annotation.review.annotator_work import time_by_needle
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.listing import View, work
+from services.annotation.review.spans import EVER
+from services.contracts.identity import DetectorId
+from services.domain.metrics.ap_recovered import RepairGain
 from services.runtime.stores.figures import Figures
+from services.runtime.stores.repair_gains import ALL_FAMILIES
 
 _SINCE = timedelta(days=30)
 
@@ -29,11 +34,13 @@ class DetectorChange:
     Attributes
     ----------
     since : when the first of them was recorded
+    gain : what repairing the reviewed frames gains; None before it is computed
     """
 
     detector: str
     since: datetime
     changes: Sequence[Change]
+    gain: RepairGain | None = None
 
 
 @dataclass(frozen=True)
@@ -45,11 +52,13 @@ class Outcome:
     work : the review work of the view
     elsewhere : number of shortlists to review outside the view
     corrections : revisions of ground truth that this page has published
+    hours : of people's work on all shortlists
     """
 
     work: ReviewWork
     elsewhere: int
     corrections: int
+    hours: float
     detectors: Sequence[DetectorChange]
 
 
@@ -61,17 +70,30 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
     StoreUnavailable
         The store does not answer.
     """
-    groups, rows, corrections = await asyncio.gather(
+    groups, rows, corrections, gains, spent = await asyncio.gather(
         context.lists.kinds(),
         context.figures.since(context.clock.now() - _SINCE),
         context.corrector.corrections.count_published(),
+        context.repair_gains.all(),
+        _hours(context),
     )
     own = work(groups, view.wanted)
     every = sum((group.work for group in groups), ReviewWork())
     wanted = view.wanted.detector
     detectors = sorted({row.detector for row in rows if wanted in (None, row.detector)})
-    changes = [_change([row for row in rows if row.detector == name]) for name in detectors]
-    return Outcome(own, every.to_review - own.to_review, corrections, changes)
+    changes = [
+        replace(
+            _change([row for row in rows if row.detector == name]),
+            gain=gains.get(DetectorId(name), {}).get(ALL_FAMILIES),
+        )
+        for name in detectors
+    ]
+    return Outcome(own, every.to_review - own.to_review, corrections, spent, changes)
+
+
+async def _hours(context: ReviewContext) -> float:
+    spent = time_by_needle([event async for event in context.reviews.since(EVER)])
+    return sum(spent.values(), timedelta(0)) / timedelta(hours=1)
 
 
 def _change(rows: Sequence[Figures]) -> DetectorChange:

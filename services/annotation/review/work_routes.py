@@ -3,20 +3,21 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
 
 from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
-from services.annotation.review.annotator_work import PersonWork, Work, work_of
+from services.annotation.review.annotator_work import PersonWork, Work, time_by_needle, work_of
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
-from services.annotation.review.spans import DAYS, Span, span_of
+from services.annotation.review.spans import DAYS, EVER, Span, span_of
 from services.contracts.identity import Category, DetectorId, FamilyId, NeedleId
+from services.domain.metrics.ap_recovered import RepairGain
 
 _PEOPLE = (
     *("person", "verdicts", "corrections", "undone", "hours", "verdicts_per_hour"),
@@ -25,6 +26,7 @@ _PEOPLE = (
 _FAMILIES = (
     *("family", "detector", "category", "error_type", "shortlists", "listed", "decided"),
     *("fails_too", "confirmed_in_period", "corrected_in_period", "hours_in_period"),
+    *("reviewed_with_truth", "ap_recovered", "map_recovered", "hours", "map_recovered_per_hour"),
 )
 
 
@@ -37,6 +39,8 @@ class FamilyWork:
     work : of all time
     confirmed, corrected, hours : failures confirmed, frames corrected, and people's hours, in the
         period
+    gain : what repairing the reviewed frames gains, of all time; None before it is computed
+    all_hours : people's hours of all time
     """
 
     family: str
@@ -47,6 +51,13 @@ class FamilyWork:
     confirmed: int = 0
     corrected: int = 0
     hours: float = 0.0
+    gain: RepairGain | None = None
+    all_hours: float = 0.0
+
+    @property
+    def map_per_hour(self) -> float | None:
+        """The gain in mAP per hour; None without measured time."""
+        return self.gain.map / self.all_hours if self.gain and self.all_hours else None
 
     @property
     def confirmed_per_hour(self) -> float | None:
@@ -61,12 +72,12 @@ def work_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     @router.get("/charts/work")
     async def page(request: Request, session: In) -> Response:
         span = span_of(request.query_params)
-        work = await _work(context, span)
+        work = await _worked(context, span)
         return pages.html(
             request,
             "work_done.html",
             session=session,
-            people=list(work.people.values()),
+            people=list(work.period.people.values()),
             families=await _families(context, work),
             spans=list(DAYS),
             span=span,
@@ -74,26 +85,37 @@ def work_routes(context: ReviewContext, pages: Pages) -> APIRouter:
 
     @router.get("/charts/people.csv")
     async def people_csv(request: Request, _: In) -> Response:
-        work = await _work(context, span_of(request.query_params))
-        return csv_table("people", _PEOPLE, map(_person_cells, work.people.values()))
+        work = await _worked(context, span_of(request.query_params))
+        return csv_table("people", _PEOPLE, map(_person_cells, work.period.people.values()))
 
     @router.get("/charts/families.csv")
     async def families_csv(request: Request, _: In) -> Response:
-        work = await _work(context, span_of(request.query_params))
+        work = await _worked(context, span_of(request.query_params))
         found = await _families(context, work)
         return csv_table("families", _FAMILIES, map(_family_cells, found))
 
     return router
 
 
-async def _work(context: ReviewContext, span: Span) -> Work:
+class _Worked(NamedTuple):
+    """The work of a period, and by needle what people spent on it ever."""
+
+    period: Work
+    time: Mapping[NeedleId, timedelta]
+
+
+async def _worked(context: ReviewContext, span: Span) -> _Worked:
     start = context.clock.now() - timedelta(days=DAYS[span])
-    events = [event async for event in context.reviews.since(start)]
-    return await asyncio.to_thread(work_of, events)
+    events = [event async for event in context.reviews.since(EVER)]
+    period = [event for event in events if event.at >= start]
+    return _Worked(
+        await asyncio.to_thread(work_of, period), await asyncio.to_thread(time_by_needle, events)
+    )
 
 
-async def _families(context: ReviewContext, work: Work) -> list[FamilyWork]:
-    groups = await context.lists.kinds()
+async def _families(context: ReviewContext, work: _Worked) -> list[FamilyWork]:
+    groups, stored = await asyncio.gather(context.lists.kinds(), context.repair_gains.all())
+    gains = {family: gain for own in stored.values() for family, gain in own.items()}
     detectors = sorted({DetectorId(group.detector) for group in groups})
     maps = await asyncio.gather(*(context.marks.families(name) for name in detectors))
     families = {needle: family for found in maps for needle, family in found.items()}
@@ -102,7 +124,10 @@ async def _families(context: ReviewContext, work: Work) -> list[FamilyWork]:
     for group in groups:
         if group.family:
             by_family[group.family].append(group)
-    found = [_family(name, some, sums[FamilyId(name)]) for name, some in by_family.items()]
+    found = [
+        replace(_family(name, some, sums[FamilyId(name)]), gain=gains.get(name))
+        for name, some in by_family.items()
+    ]
     listed = [family for family in found if family.work.frames]
     return sorted(listed, key=lambda family: (-family.work.accepted, -family.work.frames))
 
@@ -113,16 +138,19 @@ class _Sums(NamedTuple):
     confirmed: int = 0
     corrected: int = 0
     time: timedelta = timedelta(0)
+    time_ever: timedelta = timedelta(0)
 
 
-def _by_family(work: Work, families: Mapping[NeedleId, FamilyId]) -> Mapping[FamilyId, _Sums]:
+def _by_family(work: _Worked, families: Mapping[NeedleId, FamilyId]) -> Mapping[FamilyId, _Sums]:
     sums: defaultdict[FamilyId, _Sums] = defaultdict(_Sums)
+    period = work.period
     for needle in work.time.keys() & families.keys():
         before, family = sums[families[needle]], families[needle]
         sums[family] = _Sums(
-            before.confirmed + work.confirmed[needle],
-            before.corrected + work.corrected[needle],
-            before.time + work.time[needle],
+            before.confirmed + period.confirmed.get(needle, 0),
+            before.corrected + period.corrected.get(needle, 0),
+            before.time + period.time.get(needle, timedelta(0)),
+            before.time_ever + work.time[needle],
         )
     return sums
 
@@ -139,6 +167,7 @@ def _family(name: str, groups: Sequence[NeedleGroup], sums: _Sums) -> FamilyWork
         sums.confirmed,
         sums.corrected,
         sums.time / timedelta(hours=1),
+        all_hours=sums.time_ever / timedelta(hours=1),
     )
 
 
@@ -152,9 +181,11 @@ def _person_cells(person: PersonWork) -> tuple[object, ...]:
 
 
 def _family_cells(family: FamilyWork) -> tuple[object, ...]:
-    work = family.work
+    work, gain = family.work, family.gain
     return (
         *(family.family, family.detector, family.category, family.error_type),
         *(work.shortlists, work.frames, work.decided, work.accepted),
         *(family.confirmed, family.corrected, family.hours),
+        *((gain.frames, gain.ap, gain.map) if gain else (None, None, None)),
+        *(family.all_hours, family.map_per_hour),
     )

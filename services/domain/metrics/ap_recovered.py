@@ -4,12 +4,14 @@ False positives are those at IoU .5, whatever their score; mAP is over all IoU t
 frames are compared with as many random frames, and with as many frames of the highest scores.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from services.contracts.identity import Category
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.metrics.subsets import SHORTLISTED, Subset
 from services.domain.statistics.resampling import Interval, Sample, difference, mean_ap
@@ -70,6 +72,54 @@ def ap_recovered(samples: Sequence[Sample], frames: int) -> ApRecovered | None:
         random=float(np.mean([recovered(numbers) for numbers in drawn])),
         highest=recovered(pool[surest]),
     )
+
+
+@dataclass(frozen=True)
+class RepairGain:
+    """AP recovered by repairing some haystack frames.
+
+    Attributes
+    ----------
+    frames : those with ground truth
+    ap : the mean over the repaired categories
+    map : the mean over all categories
+    """
+
+    frames: int
+    ap: float
+    map: float
+
+
+def repair_gains(
+    samples: Mapping[Category, Sample],
+    repaired: Mapping[str, tuple[Category | None, BoolArray]],
+) -> dict[str, RepairGain]:
+    """What repairing each of these sets of frames gains; none without ground truth on a frame.
+
+    Parameters
+    ----------
+    samples : over all parts
+    repaired : by name, the category whose false positives are repaired, None for every one, and
+        the frames, (F,) bool
+    """
+    haystack = {name: sample.of(Subset.H.word) for name, sample in samples.items()}
+    found = {}
+    before: dict[Category, float] = {}
+    for key, (category, frames) in repaired.items():
+        for name, sample in haystack.items():
+            if name not in before:
+                before[name] = mean_ap([sample], frames.size)
+        defined = [name for name, ap in before.items() if not math.isnan(ap)]
+        chosen = [name for name in defined if category in (None, name)]
+        seen = np.zeros(frames.size, np.bool_)
+        for sample in haystack.values():
+            seen[sample.match_frame] = True
+        count = int((seen & frames).sum())
+        if count and chosen:
+            after = (mean_ap(_repaired([haystack[name]], frames), frames.size) for name in chosen)
+            gained = sum(ap - before[name] for name, ap in zip(chosen, after, strict=True))
+            found[key] = RepairGain(count, gained / len(chosen), gained / len(defined))
+    return found
 
 
 def _repaired(samples: Sequence[Sample], frames: BoolArray) -> list[Sample]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameHash, FrameId
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.metrics.ap_recovered import ApRecovered, ap_recovered
+from services.domain.metrics.ap_recovered import ApRecovered, RepairGain, ap_recovered, repair_gains
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.frame_order import FrameOrder
 from services.domain.metrics.index_layout import EARLIEST, View, microseconds
@@ -177,6 +177,22 @@ class MatchState:
     def ap_recovered(self, detector: DetectorId) -> ApRecovered | None:
         """What repairing the shortlisted frames would gain; see `ap_recovered`."""
         return ap_recovered(self._samples_by_id(detector), self._frames.ranks.size)
+
+    def repair_gains(
+        self,
+        detector: DetectorId,
+        repaired: Mapping[str, tuple[Category | None, Collection[FrameId]]],
+    ) -> dict[str, RepairGain]:
+        """What repairing each of these sets of frames would gain; see `repair_gains`."""
+        curves = [curve for curve in self.curves() if curve[0] == detector]
+        samples = self._index.samples([self._curves[curve] for curve in curves])
+        return repair_gains(
+            {category: sample for (_, category), sample in zip(curves, samples, strict=True)},
+            {
+                name: (category, self._frames.among(frame_ids))
+                for name, (category, frame_ids) in repaired.items()
+            },
+        )
 
     def _samples_by_id(self, detector: DetectorId) -> list[Sample]:
         """The samples of a detector, with frames numbered in the order of their ids.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from services.contracts.events import FALSE_POSITIVES, ErrorType
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched
+from services.domain.metrics.ap_recovered import RepairGain
 from services.domain.metrics.confusion import ConfusionPool
 from services.domain.metrics.lift import LiftPool, Stratum
 from services.domain.metrics.match_columns import sound_matches
@@ -176,6 +177,14 @@ class Reports:
         """What repairing the shortlisted frames would gain, on all that `now` has read."""
         found = await asyncio.to_thread(self._held.state.ap_recovered, detector)
         return None if found is None else RecoveredReport.of(found)
+
+    async def repair_gains(
+        self,
+        detector: DetectorId,
+        repaired: Mapping[str, tuple[Category | None, Collection[FrameId]]],
+    ) -> dict[str, RepairGain]:
+        """What repairing each of these sets of frames gains, on all that `now` has read."""
+        return await asyncio.to_thread(self._held.state.repair_gains, detector, repaired)
 
     async def curves(self, detector: DetectorId, subset: Subset) -> DetectorCurves:
         """A detector's curves on a subset, on all that `now` has read. One call at a time.

@@ -145,6 +145,7 @@ WITHOUT_FRAMES: Final = frozenset(
             "figures",
             "label_answers",
             "leases",
+            "repair_gains",
             "saved_views",
         ),
         *("migration", "review_keys", "review_sessions", "schemas", "stores", "tokens"),

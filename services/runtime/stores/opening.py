@@ -48,6 +48,7 @@ from services.runtime.stores.mongo import Database, connected
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.openings_mongo import MongoOpenings
 from services.runtime.stores.region_maps import MongoRegionMaps, RegionMaps
+from services.runtime.stores.repair_gains import MongoRepairGains, RepairGains
 from services.runtime.stores.schema_stamp import stamp_schema
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.store_version import require_version
@@ -84,6 +85,7 @@ class Stores:
     figures: FigureStore
     curves: CurveStore
     comparisons: ComparisonStore
+    repair_gains: RepairGains
     region_maps: RegionMaps
     embeddings: Embeddings
     held: HeldCorrections
@@ -135,6 +137,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             figures=MongoFigureStore(database),
             curves=MongoCurveStore(database),
             comparisons=MongoComparisonStore(database),
+            repair_gains=MongoRepairGains(database),
             region_maps=MongoRegionMaps(database),
             embeddings=MongoEmbeddings(database),
             held=MongoHeldCorrections(database),

@@ -1,9 +1,12 @@
 """What repairing listed frames gains, where the right answer is known."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade, Split
 from services.contracts.identity import Category, DetectorId, FrameId
+from services.contracts.matches import CategoryMatched
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -26,9 +29,13 @@ def frame(name: str, right: float, wrong: float | None = None) -> oracle.Frame:
     )
 
 
+def matched(*frames: oracle.Frame) -> list[CategoryMatched]:
+    return [match for item in frames for match in oracle.matched(item)]
+
+
 def haystack_ap(*frames: oracle.Frame) -> float:
     state = MatchState(0.5)
-    state.add([match for item in frames for match in oracle.matched(item)])
+    state.add(matched(*frames))
     value = twelve(state.of(DETECTOR, Subset.H).values())["AP"]
     assert value is not None
     return value
@@ -91,6 +98,29 @@ def test_without_shortlisted_frames_nothing_is_recovered() -> None:
 
     assert state.ap_recovered(DETECTOR) is None
     assert MatchState(0.5).ap_recovered(DETECTOR) is None
+
+
+def test_a_familys_gain_is_that_of_its_category_on_its_reviewed_frames() -> None:
+    listed = [frame(f"s{i}", 0.6, 0.9 - i / 100) for i in range(3)]
+    rest = [frame(f"r{i}", 0.7 + i / 100, 0.75) for i in range(12)]
+    lights = [replace(match, category=Category("light")) for match in matched(*listed, *rest)]
+    reviewed = frozenset({FrameId("s0"), FrameId("s1"), FrameId("unknown")})
+    state = MatchState(0.5)
+    state.add([*matched(*listed, *rest), *lights])
+    state.add(oracle.matched(frame("q", 0.1, 0.99), split=Split.REFERENCE))
+
+    found = state.repair_gains(
+        DETECTOR,
+        {"family": (SIGN, reviewed), "all": (None, reviewed), "lost": (SIGN, {FrameId("gone")})},
+    )
+
+    repaired = [frame("s0", 0.6), frame("s1", 0.6), listed[2]]
+    expected = haystack_ap(*repaired, *rest) - haystack_ap(*listed, *rest)
+    assert found.keys() == {"family", "all"}
+    assert (found["family"].frames, found["all"].frames) == (2, 2)
+    assert found["family"].ap == pytest.approx(expected, abs=1e-9)
+    assert found["family"].map == pytest.approx(expected / 2, abs=1e-9)
+    assert found["all"].map == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_order_in_which_frames_arrive_changes_nothing() -> None:

@@ -1,0 +1,58 @@
+"""The frames that people have reviewed, by needle."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.annotation.ports.reviews import Act, ReviewEvent
+from services.annotation.review.decisions import review_of
+from services.annotation.review.spans import EVER
+from services.annotation.stores.opening import AnnotationStores
+from services.contracts.events import NeedleFound
+from services.contracts.identity import FrameId, NeedleId
+from services.domain.ports.needles import NeedleRecord
+
+_LOADED: Final = 500
+"""Needles per query."""
+
+
+@dataclass(frozen=True)
+class ReviewedNeedle:
+    """A needle, and the frames of its shortlist that people decided or corrected."""
+
+    needle: NeedleFound
+    frames: frozenset[FrameId]
+
+
+async def reviewed_needles(stores: AnnotationStores) -> list[ReviewedNeedle]:
+    """The active needles with reviewed frames; misses have none, because they name no detection.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    events: defaultdict[NeedleId, list[ReviewEvent]] = defaultdict(list)
+    async for event in stores.reviews.since(EVER):
+        events[event.needle_id].append(event)
+    ids, found = sorted(events), list[ReviewedNeedle]()
+    for first in range(0, len(ids), _LOADED):
+        records = await stores.needles.load(ids[first : first + _LOADED])
+        for needle_id, record in records.items():
+            frames = _frames(record, events[needle_id])
+            if record.active and record.needle is not None and not record.is_miss and frames:
+                found.append(ReviewedNeedle(record.needle, frames))
+    return found
+
+
+def _frames(record: NeedleRecord, events: Sequence[ReviewEvent]) -> frozenset[FrameId]:
+    review = review_of(sorted(events, key=lambda event: event.version))
+    decided = {
+        region
+        for region, decision in review.decisions.items()
+        if decision.act in (Act.ACCEPT, Act.REJECT)
+    }
+    listed = record.shortlist.candidates if record.shortlist else ()
+    corrected = {event.frame_id for event in review.corrections if event.frame_id is not None}
+    return frozenset(corrected | {item.frame_id for item in listed if item.region_id in decided})
