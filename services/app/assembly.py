@@ -184,7 +184,7 @@ async def _serving(
             # Another process may own an embedded store, and a server's key says who may read it.
             may_search = "retriever" in services or settings.qdrant_api_key
             open_ = vectors if may_search else None
-            searching = replace(app, open_vectors=open_)
+            searching = replace(app, open_vectors=open_, embeds="embedder" in services)
             addresses |= await closing.enter_async_context(pages_served(services, searching, clock))
             served.serve(addresses)
         yield replace(app, addresses=addresses, settle=partial(_settled, built))

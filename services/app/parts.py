@@ -42,6 +42,7 @@ class App:
     lasts : whether published events outlive this process, or are consumed in it; not so in a broker
         in memory that was started for a command
     open_vectors : opens the vectors once; None if this process has no access to them
+    embeds : whether this process runs the embedder, and so has its libraries
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class App:
     _lag: LagReader
     lasts: bool = True
     open_vectors: Callable[[], VectorStore] | None = None
+    embeds: bool = False
 
     def review(self, path: str) -> str:
         """The URL of a review page, as far as it is known."""

@@ -96,12 +96,25 @@ async def search_text(
     """
     alias = REGION_VECTORS if query.regions else FRAME_VECTORS
     await _check_model(alias, embedder, vectors)
-    vector = _of_regions(query.vector, embedder) if query.regions else query.vector
-    if vector.shape != (embedder.frame_dimension,) and not query.regions:
+    vector = text_vector(query.vector, embedder, regions=query.regions)
+    return await _nearest(collection_of(alias, embedder.model_id), vector, query, vectors, frames)
+
+
+def text_vector(vector: Vector, embedder: Embedder, *, regions: bool) -> Vector:
+    """A text's vector in the space of frames or of regions.
+
+    Raises
+    ------
+    InvalidSettings
+        It is not of that space.
+    """
+    if regions:
+        return _of_regions(vector, embedder)
+    if vector.shape != (embedder.frame_dimension,):
         raise InvalidSettings(
             f"the text's vector has {len(vector)} numbers, a frame's {embedder.frame_dimension}"
         )
-    return await _nearest(collection_of(alias, embedder.model_id), vector, query, vectors, frames)
+    return vector
 
 
 def _of_regions(vector: Vector, embedder: Embedder) -> Vector:
@@ -135,7 +148,7 @@ async def search(
     """
     alias = FRAME_VECTORS if query.box is None else REGION_VECTORS
     await _check_model(alias, embedder, vectors)
-    vector = await asyncio.to_thread(_vector, query, embedder, limits)
+    vector = await asyncio.to_thread(image_vector, query.content, query.box, embedder, limits)
     return await _nearest(collection_of(alias, embedder.model_id), vector, query, vectors, frames)
 
 
@@ -169,17 +182,27 @@ async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> 
         )
 
 
-def _vector(query: SearchQuery, embedder: Embedder, limits: ImageLimits) -> Vector:
-    """The query's vector, from an image decoded at the size that the embedder uses."""
-    seen = decode_scaled(query.content, limits, embedder.decoded_side)
-    if query.box is not None and not _meets(query.box, seen.width, seen.height):
+def image_vector(
+    content: bytes, box: Box | None, embedder: Embedder, limits: ImageLimits
+) -> Vector:
+    """The vector of an image, or of a region of it, decoded at the size that the embedder uses.
+
+    Raises
+    ------
+    InvalidImage
+        The image is unreadable.
+    InvalidRecord
+        The region lies outside the image.
+    """
+    seen = decode_scaled(content, limits, embedder.decoded_side)
+    if box is not None and not _meets(box, seen.width, seen.height):
         raise InvalidRecord(
             f"the box lies outside the image, which is {seen.width} by {seen.height} pixels"
         )
     whole = (seen.width, seen.height)
-    boxes = scaled_boxes([query.box] if query.box else [], seen.picture.size, whole)
+    boxes = scaled_boxes([box] if box else [], seen.picture.size, whole)
     (vectors,) = embedder.embed([seen.picture], [boxes])
-    return vectors.frame if query.box is None else np.asarray(vectors.regions[0])
+    return vectors.frame if box is None else np.asarray(vectors.regions[0])
 
 
 def _meets(box: Box, width: int, height: int) -> bool:

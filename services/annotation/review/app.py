@@ -45,7 +45,6 @@ from services.annotation.review.view_routes import view_routes
 from services.annotation.review.work_routes import work_routes
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Transient
-from services.domain.ports.vectors import VectorStore
 from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
@@ -73,7 +72,7 @@ def review_context(
     *,
     authenticate: Authenticate,
     dead_letters: DeadLetters | None = None,
-    vectors: VectorStore | None = None,
+    similar: SimilarThings | None = None,
 ) -> ReviewContext:
     """The page's parts, wired to these stores.
 
@@ -81,7 +80,7 @@ def review_context(
     ----------
     authenticate : returns the account of an annotation token
     dead_letters : access to the dead letters; None hides them
-    vectors : to search by; None hides the search for similar regions and frames
+    similar : searches vectors; None hides the search for similar regions and frames
     """
     images = ShownImages.of(stores.blobs, settings)
     return ReviewContext(
@@ -122,7 +121,7 @@ def review_context(
         categories=stores.categories,
         category_maps=stores.category_maps,
         audit=stores.audit,
-        similar=SimilarThings(vectors) if vectors else None,
+        similar=similar,
         dead_letters=dead_letters,
     )
 

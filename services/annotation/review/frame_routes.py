@@ -70,6 +70,7 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),
             tool=context.settings.annotation_tool,
             searches=context.similar is not None,
+            crops=context.similar is not None and context.similar.embedder is not None,
             count_copies=context.settings.count_copies,
         )
 

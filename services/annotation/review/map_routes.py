@@ -36,7 +36,15 @@ def map_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     @router.get("/map")
     async def page(request: Request, session: In) -> Response:
         size = await context.maps.size()
-        return pages.html(request, "map.html", session=session, colours=COLOURS, size=size)
+        embedder = context.similar.embedder if context.similar else None
+        return pages.html(
+            request,
+            "map.html",
+            session=session,
+            colours=COLOURS,
+            size=size,
+            reads_text=embedder is not None and embedder.reads_text,
+        )
 
     @router.get("/map/regions")
     async def regions(request: Request, _: In) -> Response:

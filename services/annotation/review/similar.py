@@ -1,14 +1,23 @@
-"""Regions and frames that look like one, by their stored vectors."""
+"""Regions and frames that look like one, or like a part of an image, or that a text describes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
-from services.contracts.identity import FrameId, PointId, RegionId, frame_point_id, region_point_id
+from services.contracts.identity import (
+    Box,
+    FrameId,
+    ModelId,
+    PointId,
+    RegionId,
+    frame_point_id,
+    region_point_id,
+)
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
     Hit,
+    Vector,
     VectorStore,
     Where,
     collection_of,
@@ -18,11 +27,44 @@ from services.domain.ports.vectors import (
 MOST_HITS: Final = 60
 
 
+class Query(NamedTuple):
+    """A vector to search by, and the model whose vectors it may be compared with."""
+
+    model: ModelId
+    vector: Vector
+
+
+class QueryEmbedder(Protocol):
+    """Makes vectors of what a person searches by.
+
+    Its methods raise Invalid or Fatal with the reason where this cannot be embedded here.
+    """
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether texts can be searched by."""
+        ...
+
+    async def of_box(self, content: bytes, box: Box) -> Query:
+        """The query of a part of an image file."""
+        ...
+
+    async def of_text(self, text: str, *, regions: bool) -> Query:
+        """The query of a text, for regions or for frames."""
+        ...
+
+
 @dataclass(frozen=True)
 class SimilarThings:
-    """Searches the live model's vectors; needs neither images nor an embedder."""
+    """Searches the live model's vectors.
+
+    Attributes
+    ----------
+    embedder : for parts of images and texts; None if this process has none
+    """
 
     vectors: VectorStore
+    embedder: QueryEmbedder | None = None
 
     async def of_region(self, region: RegionId, split: str) -> Sequence[Hit] | None:
         """The most similar detected regions, best first; None if it has no vector yet.
@@ -51,6 +93,15 @@ class SimilarThings:
             return None
         collection = collection_of(FRAME_VECTORS, model)
         return await self._near(collection, frame_point_id(model, frame_id), split)
+
+    async def of_query(self, query: Query, alias: str, split: str) -> Sequence[Hit] | None:
+        """What is nearest to a query; None if the live model is another than the query's."""
+        if await live_model(self.vectors, alias) != query.model:
+            return None
+        where = Where(equals={"split": split} if split else {})
+        collection = collection_of(alias, query.model)
+        hits = await self.vectors.nearest(collection, query.vector, where, MOST_HITS)
+        return [hit for hit in hits if alias == FRAME_VECTORS or hit.payload.get("detector")]
 
     async def _near(self, collection: str, point: PointId, split: str) -> Sequence[Hit] | None:
         known = await self.vectors.load(collection, [point])

@@ -1,5 +1,7 @@
-"""The page of what looks like a region or a frame."""
+"""The page of what looks like a region, a frame or a part of it, or is described by a text."""
 
+import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -10,28 +12,57 @@ from services.annotation.review.context import ReviewContext
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
+from services.annotation.review.similar import QueryEmbedder, SimilarThings
+from services.contracts.errors import Fatal, Invalid
 from services.contracts.events import Split
-from services.contracts.identity import FrameId, RegionId
-from services.domain.ports.vectors import Hit
+from services.contracts.identity import Box, FrameId, RegionId
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Hit
+from services.domain.redaction import HiddenImage
 
 _LONGEST = 200
+_SIDES = 4
 _COLUMNS = ("frame_id", "similarity", "category", "score", "x", "y", "width", "height", "split")
 _NO_VECTORS = "This process has no access to the vectors; it needs GAZELOOP_QDRANT_API_KEY."
+_NO_EMBEDDER = (
+    "This process cannot embed images or texts. Set GAZELOOP_EMBEDDER to a network that OpenVINO"
+    " reads: an ONNX file, or one that `gazeloop models export` wrote."
+)
 _NOT_EMBEDDED = "This has no vector yet: it is not embedded, or is gone."
+_OTHER_MODEL = "The stored vectors are of another model than this process's embedder."
 
 
 @dataclass(frozen=True)
 class SimilarView:
-    """What the page shows similar things of; one of `region` and `frame` is empty."""
+    """What the page shows similar things of: a text, a region, a frame, or a part of the frame.
 
+    Attributes
+    ----------
+    frames : for a text, whether frames are searched and not regions
+    """
+
+    text: str
     region: RegionId
     frame: FrameId
+    box: Box | None
     split: str
+    frames: bool
+
+    @property
+    def of_regions(self) -> bool:
+        """Whether regions are searched."""
+        return not self.frames if self.text else bool(self.region or self.box)
 
     @property
     def query(self) -> dict[str, str]:
         """The parts of the URL that name it."""
-        parts = {"region": self.region, "frame": self.frame, "split": self.split}
+        parts = {**self.fields, "split": self.split, "of": "frames" if self.frames else ""}
+        return {name: str(value) for name, value in parts.items() if value}
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The parts that a person does not choose on the page."""
+        box = ",".join(f"{side:g}" for side in self.box) if self.box else ""
+        parts = {"text": self.text, "region": self.region, "frame": self.frame, "box": box}
         return {name: str(value) for name, value in parts.items() if value}
 
 
@@ -42,12 +73,14 @@ def similar_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     async def found(view: SimilarView) -> Sequence[Hit]:
         if context.similar is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, _NO_VECTORS)
-        if view.region:
-            hits = await context.similar.of_region(view.region, view.split)
-        else:
-            hits = await context.similar.of_frame(view.frame, view.split)
+        try:
+            hits = await _hits(context, context.similar, view)
+        except (Invalid, Fatal) as exc:  # of the embedder: the text has no tower, the box no part
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"This cannot be searched: {exc}.") from exc
         if hits is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, _NOT_EMBEDDED)
+            by_query = view.text or view.box
+            detail = _OTHER_MODEL if by_query else _NOT_EMBEDDED
+            raise HTTPException(HTTPStatus.NOT_FOUND, detail)
         return hits
 
     @router.get("/similar")
@@ -64,12 +97,67 @@ def similar_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     return router
 
 
+async def _hits(
+    context: ReviewContext, similar: SimilarThings, view: SimilarView
+) -> Sequence[Hit] | None:
+    if view.text:
+        query = await _embedder(similar).of_text(view.text, regions=view.of_regions)
+        alias = REGION_VECTORS if view.of_regions else FRAME_VECTORS
+        return await similar.of_query(query, alias, view.split)
+    if view.region:
+        return await similar.of_region(view.region, view.split)
+    if view.box is not None:
+        content = await _content(context, view.frame)
+        query = await _embedder(similar).of_box(content, view.box)
+        return await similar.of_query(query, REGION_VECTORS, view.split)
+    return await similar.of_frame(view.frame, view.split)
+
+
+def _embedder(similar: SimilarThings) -> QueryEmbedder:
+    if similar.embedder is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, _NO_EMBEDDER)
+    return similar.embedder
+
+
+async def _content(context: ReviewContext, frame_id: FrameId) -> bytes:
+    """The frame's image file, as people may see it."""
+    record = (await context.frames.load([frame_id])).get(frame_id)
+    if record is None or record.captured is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no image of frame {frame_id}.")
+    try:
+        return await asyncio.to_thread(context.images.content, context.images.of_frame(record))
+    except HiddenImage as exc:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "This image is not redacted yet.") from exc
+
+
 def _view(request: Request) -> SimilarView:
     given = {
-        name: request.query_params.get(name, "")[:_LONGEST] for name in ("region", "frame", "split")
+        name: request.query_params.get(name, "").strip()[:_LONGEST]
+        for name in ("text", "region", "frame", "box", "split", "of")
     }
     split = given["split"] if given["split"] in {*Split} else ""
-    return SimilarView(RegionId(given["region"]), FrameId(given["frame"]), split)
+    return SimilarView(
+        given["text"],
+        RegionId(given["region"]),
+        FrameId(given["frame"]),
+        _box(given["box"]),
+        split,
+        given["of"] == "frames",
+    )
+
+
+def _box(text: str) -> Box | None:
+    if not text:
+        return None
+    try:
+        x, y, width, height = map(float, text.split(","))
+    except ValueError:
+        width, height, x, y = (math.nan,) * _SIDES
+    if not (all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0):
+        raise HTTPException(
+            HTTPStatus.BAD_REQUEST, "A region is x, y, width and height in pixels, with commas."
+        )
+    return x, y, width, height
 
 
 def _cells(hit: Hit) -> list[object]:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
@@ -11,6 +13,7 @@ from services.annotation.ports.needle_lists import Queue
 from services.annotation.review.app import build_review_app, review_context
 from services.annotation.review.context import DeadLetters
 from services.annotation.review.sessions import Account
+from services.annotation.review.similar import QueryEmbedder, SimilarThings
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.app.bridge_source import replaying_outbox
 from services.app.parts import REVIEW_PATH, App
@@ -19,7 +22,6 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.flow import REVIEW
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
-from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
 from services.runtime.http.server import traced
 from services.runtime.http.tokens import Authenticator
@@ -32,6 +34,9 @@ from services.runtime.settings import Settings
 _RESUME_S = 15.0
 _QUEUE_S = 10.0
 _UNSHOWN_S = 15.0
+_FILES: Final = (".onnx", ".zip")
+"""Networks that OpenVINO reads."""
+_EMBEDDING: Final = "services.app.query_embedding"
 
 
 @asynccontextmanager
@@ -51,7 +56,10 @@ async def build(server: FastAPI | None, app: App, clock: Clock) -> AsyncIterator
         stores = await open_annotation_stores(app.stores)
         vectors = await asyncio.to_thread(app.open_vectors) if app.open_vectors else None
         await closing.enter_async_context(
-            reviewing(server, stores, outbox, settings, clock, vectors=vectors)
+            reviewing(
+                *(server, stores, outbox, settings, clock),
+                similar=SimilarThings(vectors, _embedder(app)) if vectors else None,
+            )
         )
         yield server
 
@@ -64,7 +72,7 @@ async def reviewing(
     settings: Settings,
     clock: Clock,
     *,
-    vectors: VectorStore | None = None,
+    similar: SimilarThings | None = None,
 ) -> AsyncIterator[None]:
     """Mount the page; meanwhile, send corrections that a crash or an outage has delayed, and
     measure the queue of needles that wait for annotators, and delete crops of erased frames.
@@ -86,7 +94,7 @@ async def reviewing(
         clock,
         authenticate=who,
         dead_letters=dead_letters_page,
-        vectors=vectors,
+        similar=similar,
     )
     server.mount(REVIEW_PATH, build_review_app(context))
     # Requests without a path come from people; vehicles know their paths.
@@ -102,6 +110,15 @@ async def reviewing(
     resuming = repeated("resume_corrections", context.corrector.resume, clock, every_s=_RESUME_S)
     async with resuming, dropping, repeated("note_queue", queue, clock, every_s=_QUEUE_S):
         yield
+
+
+def _embedder(app: App) -> QueryEmbedder | None:
+    """What embeds queries: the embedder that runs here, or a network that needs no torch."""
+    if not (app.embeds or app.settings.embedder.endswith(_FILES)):
+        return None
+    # Only now: a review page that embeds nothing loads none of the embedder's libraries.
+    made: QueryEmbedder = import_module(_EMBEDDING).SettingsEmbedder(app.settings)
+    return made
 
 
 def note_queue(queue: Queue) -> None:

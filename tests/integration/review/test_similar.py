@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from services.annotation.review.similar import SimilarThings
-from services.contracts.identity import FrameId, ModelId, RegionId, frame_point_id, region_point_id
+from services.annotation.review.similar import Query, SimilarThings
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import (
+    Box,
+    FrameId,
+    ModelId,
+    RegionId,
+    frame_point_id,
+    region_point_id,
+)
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from tests.fakes.vectors import InMemoryVectors
 from tests.integration.review.conftest import Browser, served
@@ -44,6 +52,24 @@ async def vectors() -> InMemoryVectors:
     return made
 
 
+class Slanted:
+    """Embeds a box as the direction of its corner, and a text as that of its length."""
+
+    reads_text = True
+
+    def __init__(self, model: ModelId = MODEL) -> None:
+        self._model = model
+
+    async def of_box(self, content: bytes, box: Box) -> Query:
+        assert content[1:4] == b"PNG", "the frame's own image"
+        if box[0] > 100:
+            raise InvalidRecord("the box lies outside the image")
+        return Query(self._model, np.array([box[0], box[1]], np.float32))
+
+    async def of_text(self, text: str, *, regions: bool) -> Query:
+        return Query(self._model, np.array([regions, len(text)], np.float32))
+
+
 @pytest.fixture
 def app(world: World, vectors: InMemoryVectors) -> FastAPI:
     return served(replace(world, context=replace(world.context, similar=SimilarThings(vectors))))
@@ -73,6 +99,63 @@ async def test_what_has_no_vector_has_nothing_similar(ana: Browser) -> None:
         answer = await ana.get(f"/similar?{query}")
         assert answer.status_code == HTTPStatus.NOT_FOUND
         assert "has no vector yet" in answer.text
+
+
+async def searching(world: World, vectors: InMemoryVectors, embedder: Slanted) -> Browser:
+    similar = SimilarThings(vectors, embedder)
+    browser = Browser(
+        world, served(replace(world, context=replace(world.context, similar=similar)))
+    )
+    await browser.log_in("Ana")
+    return browser
+
+
+async def test_regions_like_any_part_of_a_frame_are_found(
+    world: World, vectors: InMemoryVectors
+) -> None:
+    ana = await searching(world, vectors, Slanted())
+
+    assert await frames(ana, "frame=h001-0&box=10,0,5,5") == ["h000-0", "h000-1", "h000-2"]
+    assert await frames(ana, "frame=h001-0&box=1,9,5,5&split=haystack") == ["h000-1", "h000-0"]
+    page = (await ana.get("/similar?frame=h001-0&box=10,0,5,5")).text
+    assert 'name="box" value="10,0,5,5"' in page
+    assert "data-crop" in (await ana.get("/frames?id=h001-0")).text
+    for query, why in (
+        ("frame=h001-0&box=10,0,5", "with commas"),
+        ("frame=h001-0&box=10,0,-5,nan", "with commas"),
+        ("frame=h001-0&box=101,0,5,5", "lies outside the image"),
+        ("frame=unknown&box=10,0,5,5", "no image of frame unknown"),
+    ):
+        assert why in (await ana.get(f"/similar?{query}")).text
+    await ana.client.aclose()
+
+
+async def test_regions_and_frames_are_found_by_words(
+    world: World, vectors: InMemoryVectors
+) -> None:
+    ana = await searching(world, vectors, Slanted())
+
+    assert await frames(ana, "text=a") == ["h000-2", "h000-1", "h000-0"]
+    assert (await frames(ana, "text=a&of=frames"))[0] == "h000-3"
+    page = (await ana.get("/similar?text=a+<b>&of=frames")).text
+    assert "Frames like “a &lt;b&gt;”" in page
+    assert "Find by words" in (await ana.get("/map")).text
+    await ana.client.aclose()
+
+
+async def test_another_models_query_finds_nothing(world: World, vectors: InMemoryVectors) -> None:
+    ana = await searching(world, vectors, Slanted(ModelId("other")))
+
+    answer = await ana.get("/similar?text=sign")
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+    assert "of another model" in answer.text
+    await ana.client.aclose()
+
+
+async def test_without_an_embedder_only_what_has_a_vector_is_searched_by(ana: Browser) -> None:
+    assert "cannot embed" in (await ana.get("/similar?text=sign")).text
+    assert "data-crop" not in (await ana.get("/frames?id=h000-1")).text
+    assert "Find by words" not in (await ana.get("/map")).text
 
 
 async def test_a_page_without_vectors_offers_no_search(world: World) -> None:
