@@ -366,6 +366,7 @@ OPENED = {
     "object-store-private": {("gazeloop-ingest", "10.0.0.0/8", 443)},
     "ipv6": {("gazeloop-review", "::/0", 443), ("gazeloop-webhooks", "::/0", 443)},
     "label-studio-in-cluster": {("gazeloop-label-studio", "label-studio", 8080)},
+    "bridge-kafka": {("gazeloop-bridge", "10.0.0.0/8", 9093)},
 }
 """A flow or two of those that each component opens: from, to, port."""
 
