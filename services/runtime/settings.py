@@ -249,6 +249,11 @@ class Settings(BaseSettings):
     worth_cache_bytes: Count = Field(
         268_435_456, description="Size per detector of what haystack frames are worth, in bytes."
     )
+    miss_table_bytes: Count = Field(
+        536_870_912,
+        description="Size per detector of what `missed-objects` knows of frames, in bytes; beyond"
+        " it the frames captured first are not scored again.",
+    )
     shortlist_size: Count = Field(10, description="Maximum number of frames per shortlist.")
     shortlist_per_drive: Count = Field(
         3, description="Maximum number of frames of one drive per shortlist."

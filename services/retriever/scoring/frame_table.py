@@ -1,8 +1,6 @@
-"""What a detector's detections on each frame add up to.
+"""What a detector's detections on each frame add up to."""
 
-It is held in memory: 1.7 kB of a frame with 20 detections in eight categories.
-"""
-
+import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +29,11 @@ class _Sums(NamedTuple):
 
 
 _NOTHING = _Sums()
+_ROW_BYTES = 500
+_CATEGORY_BYTES = 150
+"""1.7 kB of a frame with 20 detections in eight categories, measured with tracemalloc."""
+_Captured = tuple[float, FrameId]
+"""When a frame was captured; of equal times, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,33 @@ class _Row:
     is_listable: bool
     categories: Mapping[Category, _Sums]
 
+    @property
+    def captured(self) -> _Captured:
+        return self.context.second, self.context.frame
+
+    @property
+    def nbytes(self) -> int:
+        return _ROW_BYTES + _CATEGORY_BYTES * len(self.categories)
+
 
 class FrameTable:
-    """The frames that a detector has predicted, and what their detections add up to."""
+    """The frames that a detector has predicted, and what their detections add up to.
+
+    Beyond `miss_table_bytes`, the frames that were captured first are dropped. What is left then
+    depends on the frames alone, in any order: after a restart, and in any process, it is the same.
+    """
 
     def __init__(self, detector: DetectorId, settings: Settings) -> None:
         self._detector = detector
         self._settings = settings
         self._rows: dict[FrameId, _Row] = {}
-        self._drives: defaultdict[DriveId, list[tuple[float, FrameId]]] = defaultdict(list)
+        self._drives: defaultdict[DriveId, list[_Captured]] = defaultdict(list)
         """Of each drive, its frames in the order of time."""
+        self._oldest: list[_Captured] = []
+        """A heap of all frames."""
+        self._dropped: _Captured | None = None
+        """The last frame that was dropped; those captured before it are not taken in again."""
+        self._nbytes = 0
         self.categories: set[Category] = set()
         """Every category that the detector reported."""
 
@@ -82,15 +102,34 @@ class FrameTable:
     def put(self, facts: Iterable[FrameFacts]) -> None:
         """Take in these frames, or what is known of them now."""
         for item in facts:
-            frame, drive = item.context.frame, item.context.drive
-            categories = self._sums(item)
             is_listable = item.split(
                 self._settings.split_rule
             ) is Split.HAYSTACK and item.is_listable(count_copies=self._settings.count_copies)
-            if drive is not None and frame not in self._rows:
-                insort(self._drives[drive], (item.context.second, frame))
-            self._rows[frame] = _Row(item.context, is_listable, categories)
-            self.categories.update(categories)
+            row = _Row(item.context, is_listable, self._sums(item))
+            self.categories.update(row.categories)
+            if self._dropped is None or row.captured > self._dropped:
+                self._put(row)
+        while self._nbytes > self._settings.miss_table_bytes:
+            self._drop_oldest()
+
+    def _put(self, row: _Row) -> None:
+        frame, drive = row.context.frame, row.context.drive
+        before = self._rows.get(frame)
+        if before is None:
+            heapq.heappush(self._oldest, row.captured)
+            if drive is not None:
+                insort(self._drives[drive], row.captured)
+        self._nbytes += row.nbytes - (before.nbytes if before is not None else 0)
+        self._rows[frame] = row
+
+    def _drop_oldest(self) -> None:
+        self._dropped = heapq.heappop(self._oldest)
+        row = self._rows.pop(self._dropped[1])
+        self._nbytes -= row.nbytes
+        if (drive := row.context.drive) is not None:
+            self._drives[drive].remove(self._dropped)
+            if not self._drives[drive]:
+                del self._drives[drive]
 
     def is_listable(self, frame: FrameId) -> bool:
         """Whether a shortlist may hold the frame: it is haystack, and not reannotated."""

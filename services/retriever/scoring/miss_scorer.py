@@ -117,7 +117,9 @@ class MissScorer:
             await self._load()
         self.table.put(frames.values())
         modes = {of: modes for of, modes in queries.modes().items() if modes}
-        is_labelled = any(not self.table.is_listable(frame) for frame in frames)
+        is_labelled = any(
+            not self.table.is_listable(frame) for frame in frames if frame in self.table
+        )
         is_new = (is_labelled or not frames) and await self._refit(refresh=not frames)
         replaces = is_new or any(queries.joined().values())
         places = self.table.frames() if replaces else self.table.around(frames)

@@ -152,6 +152,15 @@ async def test_a_process_that_starts_again_lists_the_same() -> None:
     assert world.listed() == {"first", "second"}
 
 
+async def test_frames_beyond_the_bytes_of_the_table_are_not_listed() -> None:
+    world = MissWorld(miss_table_bytes=17 * 650)
+    events = await world.reference()
+    for name in ("a-dropped", "z-kept"):  # captured at the same time, so the id decides
+        events += await world.frame(name, UNSURE)
+    await world.run(events)
+    assert world.listed() == {"z-kept"}
+
+
 async def test_a_needle_waits_for_its_objects_vector() -> None:
     world = MissWorld()
     events = [*await world.reference(), *await world.frame("hay", UNSURE)]

@@ -1,0 +1,62 @@
+"""The table of frames for `missed-objects`: the newest ones that fit into its bytes."""
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from services.contracts.identity import FrameId
+from services.domain.ports.frames import FrameRecord
+from services.retriever.logic import FrameFacts
+from services.retriever.scoring.frame_table import FrameTable
+from services.runtime.settings import Settings
+from tests import samples
+
+DETECTOR = samples.predictions_made().detector_id
+NAMES = "abcdefghij"
+SIZES = [0, 3, 1, 2, 0, 1, 4, 1, 2, 1]
+"""Categories on each frame."""
+
+
+def facts(number: int, drive: str | None = "d1") -> FrameFacts:
+    """A frame that was captured at this second."""
+    name = NAMES[number]
+    captured = samples.frame_captured(name, drive)
+    at = captured.captured_at + timedelta(seconds=number)
+    found = [samples.detection(f"c{place}") for place in range(SIZES[number])]
+    made = samples.predictions_made(*found, frame_id=name)
+    captured = captured.model_copy(update={"captured_at": at})
+    known = FrameFacts.of(FrameRecord(FrameId(name), captured, None, {DETECTOR: made}))
+    assert known is not None
+    return known
+
+
+def table(most: int) -> FrameTable:
+    return FrameTable(DETECTOR, Settings(miss_table_bytes=most))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_newest_frames_that_fit_are_kept_in_any_order_of_arrival(seed: int) -> None:
+    draw = random.Random(seed)
+    numbers = [*range(10), *range(10)]
+    draw.shuffle(numbers)
+    # h, i and j take 2,100 bytes. g does not fit beside them; the smaller e would, and is older.
+    known = table(2_600)
+    for number in numbers:
+        known.put([facts(number)])
+    assert known.frames() == set("hij")
+
+
+def test_neighbours_along_a_drive_are_those_that_are_left() -> None:
+    known = table(1_700)
+    known.put(facts(number) for number in range(10))
+    assert known.frames() == {"i", "j"}
+    assert known.around([FrameId("j"), FrameId("a")]) == {"i", "j"}
+
+
+def test_frames_without_a_drive_are_dropped_too() -> None:
+    known = table(1)
+    known.put([facts(0, None), facts(1, None)])
+    assert known.frames() == set()
+    known.put([facts(2, None)])
+    assert known.frames() == set()
