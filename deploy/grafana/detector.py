@@ -114,6 +114,25 @@ DETECTOR = Board(
                     ),
                 ),
                 Chart(
+                    18,
+                    "The whole haystack, estimated",
+                    "Estimated from frames drawn by chance (GAZELOOP_SAMPLED_SHARE), with 95%"
+                    " intervals. Most annotated frames were chosen because they are hard.",
+                    "percentunit",
+                    tuple(
+                        Query(
+                            "max by (detector, bound) (gazeloop_haystack_estimate"
+                            f'{{{CHOSEN}, figure="{figure}"}})',
+                            f"{{{{detector}}}} {title} {{{{bound}}}}",
+                        )
+                        for figure, title in (
+                            ("map", "mAP"),
+                            ("precision", "precision"),
+                            ("recall", "recall"),
+                        )
+                    ),
+                ),
+                Chart(
                     6,
                     "Mean IoU",
                     "Mean IoU of the true positives at the operating score: how accurate the"

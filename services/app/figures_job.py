@@ -85,7 +85,10 @@ class _Figures:
 
     async def _computed(self) -> list[Report]:
         async with self._reading:
-            found = await self._reports.now(_NOTHING_COUNTED)
+            found = [
+                report.with_sampled(await self._reports.sampled(report.detector))
+                for report in await self._reports.now(_NOTHING_COUNTED)
+            ]
             names = [report.detector for report in found]
             self._detectors.update(names)
             await note_curves(self._stores.curves, self._reports, names)
@@ -126,6 +129,7 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
         # Another process shows these from now on.
         for gauge in (
             metrics.ERROR_COST,
+            metrics.HAYSTACK_ESTIMATE,
             metrics.VERSION_FAMILIES,
             metrics.VERSION_MAP_DIFFERENCE,
             *SLICE_GAUGES,

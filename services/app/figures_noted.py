@@ -6,9 +6,10 @@ from services.annotation.stores.opening import AnnotationStores
 from services.contracts.identity import DetectorId
 from services.domain.metrics.subsets import Subset
 from services.domain.ports.needles import ReviewProgress
-from services.evaluator.live.gauges import show_calibration, show_lift
+from services.evaluator.live.gauges import show_calibration, show_lift, show_sampled
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Report
+from services.evaluator.samples.report import FIGURES, SampledReport
 from services.runtime.clock import Clock
 from services.runtime.stores.curves import CurveStore
 from services.runtime.stores.figures import Figures
@@ -26,6 +27,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
     kinds = await AnnotationStores.of(stores).needle_lists.kinds()
     for report in reports:
         show_lift(report.detector, report.shortlist)
+        show_sampled(report.detector, report.sampled)
         show_calibration(report.detector, report.calibration_by_category)
         own = [kind for kind in kinds if kind.detector == report.detector]
         await stores.figures.add(
@@ -39,7 +41,8 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 lowest_yield=report.shortlist.lowest_yield,
                 highest_yield=report.shortlist.highest_yield,
                 gain=report.shortlist.gain,
-                intervals=report.shortlist.intervals,
+                intervals=report.shortlist.intervals | _sampled_intervals(report.sampled),
+                sampled=_sampled(report.sampled),
                 queue={
                     progress.value: sum(
                         kind.work.shortlists for kind in own if kind.progress is progress
@@ -48,6 +51,16 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 },
             )
         )
+
+
+def _sampled(report: SampledReport | None) -> dict[str, float | None]:
+    """The estimates by name; none without a report."""
+    return {name: getattr(report, name).estimate for name in FIGURES if report is not None}
+
+
+def _sampled_intervals(report: SampledReport | None) -> dict[str, tuple[float, float]]:
+    intervals = {name: getattr(report, name).interval for name in FIGURES if report is not None}
+    return {f"sampled_{name}": of for name, of in intervals.items() if of is not None}
 
 
 async def note_curves(store: CurveStore, reports: Reports, detectors: Sequence[DetectorId]) -> None:

@@ -37,7 +37,9 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
         report.with_curves(
             await reports.curves(report.detector, Subset.ALL),
             await reports.slices(report.detector),
-        ).with_recovered(await reports.ap_recovered(report.detector))
+        )
+        .with_recovered(await reports.ap_recovered(report.detector))
+        .with_sampled(await reports.sampled(report.detector))
         for report in await reports.now(counts)
     ]
     # Read after the reports, because a frame is stored before its matches. An unreadable frame

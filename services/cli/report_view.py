@@ -10,6 +10,7 @@ from rich.text import Text
 from services.domain.metrics.subsets import Subset
 from services.evaluator.curves import Point
 from services.evaluator.reports.report import Report
+from services.evaluator.samples.report import FIGURES, Estimate
 
 _MEANINGS = {
     Subset.ALL: "every frame",
@@ -51,6 +52,7 @@ def rendered(report: Report) -> RenderableType:
         ),
         *_costs(report),
         *_titled("Mean average precision, by COCO's rules", _precision(report), _order(report)),
+        *_sampled(report),
         *_titled(
             f"All frames at IoU .5 and score {report.operating.score:g} or more",
             _operating(report),
@@ -152,6 +154,28 @@ def _precision(report: Report) -> RenderableType:
         legend.add_row(name, Text(meaning, style="dim"))
     legend.show_header = False
     return _Fitting(wide, Group(narrow, legend))
+
+
+def _sampled(report: Report) -> Iterator[RenderableType]:
+    """The haystack's figures estimated from drawn frames, beside those of all annotated frames."""
+    found = report.sampled
+    if found is None:
+        return
+    table = _table("", "estimate", "95% interval", "annotated frames")
+    for name in FIGURES:
+        part: Estimate = getattr(found, name)
+        between = _between(part.interval, "{:.3f}".format)
+        title = "mAP" if name == "map" else name
+        table.add_row(title, _number(part.estimate), between, _number(part.naive))
+    yield from _titled(
+        f"The whole haystack, estimated from {found.drawn:,} frames drawn by chance",
+        table,
+        Text(
+            f"of about {found.haystack:,} frames; {found.chosen:,} chosen ones stand for"
+            f" themselves, {found.awaited:,} drawn ones are not annotated yet",
+            style="dim",
+        ),
+    )
 
 
 def _order(report: Report) -> RenderableType:

@@ -404,6 +404,10 @@ class ShortlistPublished(Event):
     epoch: Annotated[int, Field(ge=0, le=MAX_EXACT)] | None = None
     """The allocator's epoch that published this revision."""
 
+    def chosen_frames(self) -> set[FrameId]:
+        """The frames that it retrieves, which are S; those drawn by chance are not."""
+        return {item.frame_id for item in self.candidates if item.sampling is None}
+
     def source(self) -> tuple[object, ...]:
         return (self.needle_id, self.revision)
 

@@ -18,6 +18,7 @@ from services.retriever.allocation.sources import Sources
 from services.retriever.changelog import Changelog
 from services.retriever.learning.fitted_models import FittedModels
 from services.retriever.learning.learner import Learner
+from services.retriever.logic import FrameFacts
 from services.retriever.scoring.candidate_source import CandidateSource
 from services.retriever.scoring.miss_scorer import MissScorer, NoFailureModels
 from services.retriever.scoring.scorer import Scorer
@@ -125,8 +126,24 @@ class StagesLoader:
             known |= {record.needle_id for record in records if detector_of(record) == detector}
             found = await self._sources.needles.load(known)
             needles = [found[needle_id] for needle_id in sorted(found)]
+        await self._load_drawn(stages, detector, earlier)
         await stages.allocator.load(needles)
         return stages
+
+    async def _load_drawn(
+        self, stages: DetectorStages, detector: DetectorId, earlier: DetectorStages | None
+    ) -> None:
+        """Draw among all frames, or take over what was drawn."""
+        settings = self._sources.settings
+        if not settings.sampled_share:
+            return
+        drawn = stages.allocator.drawn
+        if earlier is not None:
+            drawn.take_over(earlier.allocator.drawn)
+            return
+        async for records in self._frames.predicted(detector):
+            facts = map(FrameFacts.of, records)
+            drawn.note({of.context.frame: of for of in facts if of is not None})
 
     def _stages(
         self,
@@ -159,6 +176,9 @@ def _made_by(model: ModelId, settings: Settings) -> str:
         "shortlist_strategy",
         "count_copies",
     }
+    if settings.sampled_share:
+        # Only then, so that what was recorded before there was this setting is read.
+        named |= {"sampled_share", "shortlist_budget"}
     facts = settings.model_dump(mode="json", include=named)
     return orjson.dumps(
         [model, repr(settings.split_rule), facts], option=orjson.OPT_SORT_KEYS

@@ -266,6 +266,11 @@ class Settings(BaseSettings):
         0.15,
         description="Share of haystack frames that may be listed; at least one shortlist's size.",
     )
+    sampled_share: Annotated[float, Field(ge=0, le=0.9)] = Field(
+        0,
+        description="Share of that budget for frames drawn by chance, from which figures of the"
+        " whole haystack are estimated; needs GAZELOOP_EVENT_VERSION=2.",
+    )
     shortlist_early: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="Share of the budget that is listed while the haystack still grows fast."
     )
@@ -512,6 +517,14 @@ class Settings(BaseSettings):
         if strategy == "missed-objects" and info.data.get("mine_misses") is False:
             raise ValueError("missed-objects needs GAZELOOP_MINE_MISSES=true")
         return strategy
+
+    @field_validator("sampled_share")
+    @classmethod
+    def _draws_can_be_written(cls, share: float, info: ValidationInfo) -> float:
+        """Refuse draws where version 1 is written, which would drop their probabilities."""
+        if share and info.data.get("event_version") == 1:
+            raise ValueError("drawn frames need GAZELOOP_EVENT_VERSION=2")
+        return share
 
     @field_validator("redact_detector")
     @classmethod

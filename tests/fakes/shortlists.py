@@ -21,9 +21,9 @@ class InMemoryShortlistStore:
         for shortlist in shortlists:
             stored = self._latest.get(shortlist.needle_id)
             if stored is None or shortlist.revision > stored.revision:
-                before = _frames(stored) if stored else set()
+                before = stored.chosen_frames() if stored else set()
                 self._latest[shortlist.needle_id] = shortlist
-                moving = dict.fromkeys(before ^ _frames(shortlist), shortlist.revision)
+                moving = dict.fromkeys(before ^ shortlist.chosen_frames(), shortlist.revision)
                 self._moved[shortlist.needle_id].update(moving)
                 now = self._clock.now()
                 self._listed_at |= {(shortlist.needle_id, frame_id): now for frame_id in moving}
@@ -46,7 +46,7 @@ class InMemoryShortlistStore:
             detector = latest.needle.detector
             for frame_id in self._moved[needle_id].keys() & set(frame_ids):
                 versions[frame_id, detector] += self._moved[needle_id][frame_id]
-            for frame_id in _frames(latest):
+            for frame_id in latest.chosen_frames():
                 pair, listed_at = (frame_id, detector), self._listed_at[needle_id, frame_id]
                 members.add(pair)
                 since[pair] = min(listed_at, since.get(pair, listed_at))
@@ -54,7 +54,3 @@ class InMemoryShortlistStore:
             pair: Membership(pair in members, version, since.get(pair))
             for pair, version in versions.items()
         }
-
-
-def _frames(shortlist: ShortlistPublished) -> set[FrameId]:
-    return {candidate.frame_id for candidate in shortlist.candidates}

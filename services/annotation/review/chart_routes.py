@@ -13,6 +13,7 @@ from services.annotation.review.spans import DAYS, span_of
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.figures import Figures
 
+_ESTIMATED = {"map": "mAP", "precision": "precision", "recall": "recall"}
 _SUBSETS = ("R", "H", "S", "H-S")
 
 
@@ -54,6 +55,7 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
             [series(_subset_name(subset), _map_of(subset)) for subset in _SUBSETS],
             from_zero=False,
         ),
+        *_haystack(rows),
         chart(
             "Shortlist yield",
             "Share of shortlisted regions that are false positives, compared with draws of"
@@ -89,6 +91,31 @@ def _charts(rows: Sequence[Figures]) -> list[Chart]:
             digits=0,
             from_zero=True,
         ),
+    ]
+
+
+def _haystack(rows: Sequence[Figures]) -> list[Chart]:
+    """The chart of figures that are estimated from drawn frames; none where there are none."""
+    if not any(row.sampled for row in rows):
+        return []
+    estimates = [
+        Series(
+            f"{title}, estimated",
+            [(row.at, row.sampled.get(name)) for row in rows],
+            [_interval(row, f"sampled_{name}") for row in rows],
+        )
+        for name, title in _ESTIMATED.items()
+    ]
+    naive = Series("mAP of annotated frames", [(row.at, row.map.get("H")) for row in rows])
+    return [
+        chart(
+            "The whole haystack",
+            "Estimated from frames that were drawn by chance, with 95% confidence intervals. Most"
+            " annotated frames were chosen because they are hard, so figures of all of them are"
+            " too low.",
+            [*estimates, naive],
+            from_zero=False,
+        )
     ]
 
 

@@ -15,7 +15,7 @@ from services.cli.logs import log_to_file
 from services.cli.work.sample_file import read_sample
 from services.contracts.identity import DetectorId
 from services.evaluator.samples.campaigns import SampleCampaigns
-from services.evaluator.samples.report import Estimate, SampledReport
+from services.evaluator.samples.report import FIGURES, Estimate, SampledReport
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def _print(report: SampledReport) -> None:
     table = Table(box=None)
     for heading in ("", "estimate", "95% interval", "naive"):
         table.add_column(heading, justify="right" if heading else "left")
-    for name in ("map", "precision", "recall", "lift"):
+    for name in FIGURES:
         part: Estimate = getattr(report, name)
         bounds = (
             "" if part.interval is None else f"{part.interval[0]:.3f} to {part.interval[1]:.3f}"

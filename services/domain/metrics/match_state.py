@@ -20,6 +20,7 @@ from services.domain.metrics.kept_figures import EVER, KeptFigures, Window
 from services.domain.metrics.match_columns import Counted, NamedColumns
 from services.domain.metrics.match_index import MatchIndex
 from services.domain.metrics.match_snapshot import Curve, MatchSnapshot
+from services.domain.metrics.sampled_figures import AnnotatedFrames
 from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.metrics.slices import Slice, ranked_slices
@@ -173,6 +174,22 @@ class MatchState:
         for number, frame_id in enumerate(self._frames.frame_ids()):
             found[number] = values.get(frame_id, 0.0)
         return found
+
+    def annotated(self, detector: DetectorId, drawn: Mapping[FrameId, float]) -> AnnotatedFrames:
+        """The annotated haystack frames of a detector, for estimates from those that were drawn.
+
+        Parameters
+        ----------
+        drawn : the probabilities of drawn frames; those in S count as chosen
+        """
+        samples = [sample.of(Subset.H.word) for sample in self._samples_by_id(detector)]
+        by_id = np.argsort(self._frames.ranks)
+        is_annotated, is_chosen = np.zeros((2, by_id.size), np.bool_)
+        for sample in samples:
+            is_annotated[sample.match_frame] = True
+            is_chosen[sample.of(Subset.S.word).match_frame] = True
+        probability = self.by_frame(drawn)[by_id] * is_annotated
+        return AnnotatedFrames(samples, np.where(is_chosen, 1.0, probability), haystack=None)
 
     def ap_recovered(self, detector: DetectorId) -> ApRecovered | None:
         """What repairing the shortlisted frames would gain; see `ap_recovered`."""

@@ -35,12 +35,12 @@ class AnnotatedFrames:
     ----------
     samples : one per category, on F numbered frames
     probability : (F,) 1 of a chosen frame, less of one that was drawn, 0 of one that does not count
-    haystack : the number of all frames
+    haystack : the number of all frames; None where the drawn frames say how many there are
     """
 
     samples: Sequence[Sample]
     probability: FloatArray
-    haystack: int
+    haystack: int | None
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,11 @@ def sampled_figures(found: AnnotatedFrames, operating_score: float) -> SampledFi
     )
 
 
-def _weights(probability: FloatArray, drawn: BoolArray, haystack: int) -> FloatArray:
+def _weights(probability: FloatArray, drawn: BoolArray, haystack: int | None) -> FloatArray:
     """(1 + draws, F) the frames' weights, and draws of them."""
-    others = max(haystack - int((~drawn).sum()), int(drawn.sum()))
+    others = None
+    if haystack is not None:
+        others = max(haystack - int((~drawn).sum()), int(drawn.sum()))
     weights = np.ones((1 + _DRAWS, probability.size))
     weights[0, drawn] = weights_of(probability[drawn], others)
     weights[1:, drawn] = weight_draws(probability[drawn], others, _DRAWS, _SEED)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from services.contracts.events import Sampling
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
 from services.domain.shortlists.budgets import Budget, BudgetedTask, Budgets, day_of
 
@@ -100,10 +101,11 @@ class HeldBack:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A candidate on a needle's shortlist."""
+    """A candidate on a needle's shortlist; `sampling` says how it was drawn, if it was."""
 
     needle: NeedleId
     candidate: ScoredCandidate
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ A unit is drawn if its permanent random number is below its probability (Poisson
 permanent random numbers: Ohlsson, in Business Survey Methods, 1995). Draws are independent, the
 order of units does not matter, and a repeated draw is the same draw.
 
-Weights are Hájek's: 1 / probability, scaled to the number of units (Särndal, Swensson and Wretman,
-Model Assisted Survey Sampling, 1992). Their draws for intervals follow the generalised bootstrap
-for Poisson sampling (Beaumont and Patak, International Statistical Review 80, 2012).
+Weights are Hájek's: 1 / probability, scaled to the number of units where that is known (Särndal,
+Swensson and Wretman, Model Assisted Survey Sampling, 1992). Their draws for intervals follow the
+generalised bootstrap for Poisson sampling (Beaumont and Patak, International Statistical Review 80,
+2012).
 """
 
 from hashlib import blake2b
@@ -54,14 +55,18 @@ def inclusion_probabilities(sizes: FloatArray, expected: float) -> FloatArray:
     return probabilities
 
 
-def weights_of(probabilities: FloatArray, units: int) -> FloatArray:
-    """(n,) the weights of the drawn units, whose sum is the number of units they stand for."""
-    weights = 1 / probabilities
-    scaled: FloatArray = weights * (units / weights.sum())
-    return scaled
+def weights_of(probabilities: FloatArray, units: int | None) -> FloatArray:
+    """(n,) the weights of the drawn units.
+
+    Parameters
+    ----------
+    units : the number of units they stand for, which is the weights' sum; None where it is not
+        known, and the expected value of the sum
+    """
+    return _scaled(1 / probabilities, units)
 
 
-def weight_draws(probabilities: FloatArray, units: int, count: int, seed: int) -> FloatArray:
+def weight_draws(probabilities: FloatArray, units: int | None, count: int, seed: int) -> FloatArray:
     """(count, n) weights, as varied as those of other draws of the sample.
 
     Each unit's noise is enlarged by its leverage, without which small samples look too certain
@@ -72,5 +77,11 @@ def weight_draws(probabilities: FloatArray, units: int, count: int, seed: int) -
     leverage = (1 / probabilities) / (1 / probabilities).sum()
     spread = np.sqrt(1 - probabilities) / np.maximum(1 - leverage, _CLOSE)
     varied = np.maximum(1 + spread * noise, _CLOSE) / probabilities
-    scaled: FloatArray = varied * (units / varied.sum(axis=1, keepdims=True))
+    return _scaled(varied, units)
+
+
+def _scaled(weights: FloatArray, units: int | None) -> FloatArray:
+    if units is None:
+        return weights
+    scaled: FloatArray = weights * (units / weights.sum(axis=-1, keepdims=True))
     return scaled

@@ -10,6 +10,7 @@ from services.domain.metrics.error_costs import ErrorCosts
 from services.domain.metrics.subsets import Subset
 from services.evaluator.live.logic import Confidence, Evaluation, order_holds
 from services.evaluator.reports.report import CalibrationReport, ShortlistReport
+from services.evaluator.samples.report import FIGURES, Estimate, SampledReport
 from services.evaluator.slices import SliceReport
 from services.evaluator.versions.report import ComparisonReport
 from services.runtime.observability import metrics
@@ -121,6 +122,18 @@ def show_lift(detector: DetectorId, report: ShortlistReport) -> None:
             _set(gauge, value, name, *labels, bound)
     for verdict in ("confirmed", "rejected"):
         _set(metrics.SHORTLIST_VERDICTS, values[verdict], name, verdict)
+
+
+def show_sampled(detector: DetectorId, report: SampledReport | None) -> None:
+    """Show the figures of the haystack that are estimated from drawn frames."""
+    name = metrics.DETECTORS(detector)
+    for figure in FIGURES:
+        estimate: Estimate | None = getattr(report, figure, None)
+        value = None if estimate is None else estimate.estimate
+        low, high = (None if estimate is None else estimate.interval) or (None, None)
+        values = {"value": value, "low": low, "high": high}
+        for bound, shown in values.items():
+            _set(metrics.HAYSTACK_ESTIMATE, shown, name, figure, bound)
 
 
 def show_error_costs(detector: DetectorId, costs: ErrorCosts) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.contracts.events import FALSE_POSITIVES, ErrorType
+from services.contracts.events import FALSE_POSITIVES, ErrorType, Sampling
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.domain.metrics.ap_recovered import RepairGain
@@ -30,6 +30,8 @@ from services.evaluator.reports.report import (
     Report,
     ShortlistReport,
 )
+from services.evaluator.samples.estimating import estimated_live
+from services.evaluator.samples.report import SampledReport
 from services.evaluator.slices import SliceReport
 from services.runtime.clock import Clock
 from services.runtime.revised_frames import RevisedFrames
@@ -57,6 +59,7 @@ class _Tally:
     shortlists: int = 0
     listed: dict[RegionId, Stratum] = field(default_factory=dict)
     predictions: dict[RegionId, _Prediction] = field(default_factory=dict)
+    drawn: dict[FrameId, Sampling] = field(default_factory=dict)
 
     def needle(self, record: NeedleRecord) -> None:
         if not record.active or record.needle is None:
@@ -65,11 +68,15 @@ class _Tally:
         if record.shortlist is None or not record.shortlist.candidates:
             return
         self.shortlists += 1
+        candidates = record.shortlist.candidates
+        self.drawn |= {item.frame_id: item.sampling for item in candidates if item.sampling}
         if record.is_miss:
             return  # its candidates are places to look at, not false positives
         mode = FailureMode.of(record.needle.error_type, record.needle.true_category)
         learnt = record.shortlist.provenance.method == Method.LOGISTIC
-        for candidate in record.shortlist.candidates:
+        for candidate in candidates:
+            if candidate.sampling is not None:
+                continue
             self.listed[candidate.region_id] = Stratum.at(
                 candidate.category, candidate.drive_id, candidate.captured_at
             )
@@ -132,6 +139,7 @@ class Reports:
         self._revised = RevisedFrames(matches, clock)
         self._held = _Held(operating_score)
         self._sample = FrameSample(most_frames)
+        self._drawn: dict[DetectorId, Mapping[FrameId, Sampling]] = {}
 
     async def take_in(self) -> None:
         """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
@@ -161,6 +169,7 @@ class Reports:
             if record.needle is not None:
                 tallies[record.needle.detector].needle(record)
         await self.take_in()
+        self._drawn = {detector: tally.drawn for detector, tally in tallies.items()}
         return [
             await asyncio.to_thread(self._report, detector, tallies[detector], counts)
             for detector in sorted({*tallies, *self._held.pools})
@@ -185,6 +194,23 @@ class Reports:
     ) -> dict[str, RepairGain]:
         """What repairing each of these sets of frames gains, on all that `now` has read."""
         return await asyncio.to_thread(self._held.state.repair_gains, detector, repaired)
+
+    async def sampled(self, detector: DetectorId) -> SampledReport | None:
+        """Estimates for the whole haystack from drawn frames, on all that `now` has read.
+
+        None where reports are about a sample of the frames already.
+        """
+        drawn = self._drawn.get(detector, {})
+        if not drawn or self._sample.halvings:
+            return None
+        return await asyncio.to_thread(
+            estimated_live,
+            self._held.state,
+            detector,
+            {frame: sampling.probability for frame, sampling in drawn.items()},
+            min(sampling.campaign for sampling in drawn.values()),
+            self._score,
+        )
 
     async def curves(self, detector: DetectorId, subset: Subset) -> DetectorCurves:
         """A detector's curves on a subset, on all that `now` has read. One call at a time.

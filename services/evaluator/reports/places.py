@@ -33,7 +33,9 @@ async def error_places(needles: NeedleStore, frames: FrameStore) -> dict[Detecto
         found[needle.detector].append((needle.category, needle.frame_id))
         if record.shortlist is not None:
             listed[needle.detector] += [
-                (item.category, item.frame_id) for item in record.shortlist.candidates
+                (item.category, item.frame_id)
+                for item in record.shortlist.candidates
+                if item.sampling is None
             ]
     of_all = {frame for errors in (*found.values(), *listed.values()) for _, frame in errors}
     positions: dict[FrameId, Position] = {}

@@ -14,6 +14,7 @@ from services.domain.metrics.subsets import Subset
 from services.domain.mining.map_objects import MapObject
 from services.domain.statistics.calibration import calibration
 from services.evaluator.curves import DetectorCurves
+from services.evaluator.samples.report import SampledReport
 from services.evaluator.slices import SliceReport
 
 _MOST_PLACES: Final = 10
@@ -218,6 +219,9 @@ class Report(_Part):
     calibration: CalibrationReport
     calibration_by_category: dict[Category, CalibrationReport]
     """Of the categories with judged regions."""
+    sampled: SampledReport | None = None
+    """Estimates from the frames of shortlists that were drawn; None unless requested, or with too
+    few of them annotated."""
     curves: DetectorCurves | None = None
     """On all frames; None unless requested."""
     slices: tuple[SliceReport, ...] = ()
@@ -230,6 +234,10 @@ class Report(_Part):
     def with_recovered(self, recovered: RecoveredReport | None) -> Self:
         """A copy of the report with AP recovered."""
         return self.model_copy(update={"ap_recovered": recovered})
+
+    def with_sampled(self, sampled: SampledReport | None) -> Self:
+        """A copy of the report with estimates from drawn frames."""
+        return self.model_copy(update={"sampled": sampled})
 
     def with_places(self, places: PlacesReport | None) -> Self:
         """A copy of the report with the places of errors."""

@@ -1,7 +1,7 @@
 """Draws samples of a haystack, and estimates its figures from those that are annotated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +10,15 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.contracts.identity import DetectorId, FrameId
 from services.contracts.matches import CategoryMatched
-from services.domain.metrics.average_precision import operating_point, twelve
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.sampled_figures import AnnotatedFrames, sampled_figures, size_of
-from services.domain.metrics.subsets import Subset
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.splits import SplitRule
 from services.domain.statistics.sampling import inclusion_probabilities, permanent_number
-from services.evaluator.samples.report import DrawnSample, Estimate, SampledReport, lift_of
+from services.evaluator.samples.estimating import SampledFrom, report_of
+from services.evaluator.samples.report import DrawnSample, SampledReport
 
 _LOADED = 500
 """Frames per query."""
@@ -118,39 +117,9 @@ class SampleCampaigns:
                 f"{annotated:,} of {len(sample.frames):,} drawn frames are annotated: too few",
                 reason="few_drawn",
             )
-        naive = self._naive(state, sample.detector, Subset.H)
-        shortlisted = self._naive(state, sample.detector, Subset.S)["precision"]
-        return SampledReport(
-            campaign=sample.campaign,
-            detector=sample.detector,
-            haystack=sample.haystack,
-            drawn=found.drawn,
-            awaited=len(sample.frames) - annotated,
-            chosen=found.chosen,
-            categories=found.categories,
-            rare_categories=found.rare_categories,
-            map=Estimate.of(found.map, naive["map"]),
-            precision=Estimate.of(found.precision, naive["precision"]),
-            recall=Estimate.of(found.recall, naive["recall"]),
-            lift=Estimate.of(lift_of(found, shortlisted), _lift(shortlisted, naive["precision"])),
-        )
-
-    def _naive(
-        self, state: MatchState, detector: DetectorId, subset: Subset
-    ) -> Mapping[str, float | None]:
-        figures = list(state.of(detector, subset).values())
-        shown = operating_point([part.operating for part in figures], self.operating_score)
-        return {
-            "map": twelve(figures)["AP"],
-            "precision": shown.precision,
-            "recall": shown.recall,
-        }
-
-
-def _lift(shortlisted: float | None, haystack: float | None) -> float | None:
-    if shortlisted is None or haystack is None or haystack >= 1:
-        return None
-    return (1 - shortlisted) / (1 - haystack)
+        awaited = len(sample.frames) - annotated
+        source = SampledFrom(sample.campaign, sample.detector, sample.haystack, awaited)
+        return report_of(state, found, source, self.operating_score)
 
 
 def _annotated(

@@ -1,6 +1,6 @@
 """The models of `gazeloop sample`."""
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,6 +8,9 @@ from services.contracts.identity import DetectorId, FrameId
 from services.domain.metrics.sampled_figures import SampledFigures
 from services.domain.statistics.resampling import Interval
 from services.evaluator.slices import bounds_of
+
+FIGURES: Final = ("map", "precision", "recall", "lift")
+"""The estimates of a report, by name."""
 
 
 class _Part(BaseModel):
@@ -49,6 +52,7 @@ class SampledReport(_Part):
     campaign: str
     detector: DetectorId
     haystack: int
+    """The frames that the figures are of; of drawn frames of shortlists, their estimated number."""
     drawn: int
     """Annotated frames that were drawn, and are on no shortlist."""
     awaited: int

@@ -15,11 +15,14 @@ _HELD_BACK_MAX = 1000
 
 
 def limits_of(haystack_frames: int, settings: Settings) -> Limits:
-    """The limits of shortlists for a haystack of `haystack_frames` frames."""
+    """The limits of shortlists for a haystack of `haystack_frames` frames.
+
+    Frames that are drawn by chance have a share of the budget to themselves, so that which frames
+    are chosen does not depend on them.
+    """
+    haystack = haystack_budget(haystack_frames, settings.shortlist_budget, settings.shortlist_size)
     budgets = Budgets(
-        haystack=haystack_budget(
-            haystack_frames, settings.shortlist_budget, settings.shortlist_size
-        ),
+        haystack=haystack - int(haystack * settings.sampled_share),
         day=settings.budget_per_day,
         vehicle=settings.budget_per_vehicle,
         family=settings.budget_per_family,

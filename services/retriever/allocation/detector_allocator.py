@@ -15,7 +15,15 @@ import numpy as np
 
 from services.contracts.codec import decode, encode
 from services.contracts.events import ErrorType, ShortlistPublished
-from services.contracts.identity import DetectorId, FamilyId, FrameId, ModelId, NeedleId, RegionId
+from services.contracts.identity import (
+    Category,
+    DetectorId,
+    FamilyId,
+    FrameId,
+    ModelId,
+    NeedleId,
+    RegionId,
+)
 from services.contracts.topics import REANNOTATION_TOPIC
 from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
@@ -32,6 +40,7 @@ from services.domain.shortlists.scored_candidates import (
 from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.budgets import budget_report
+from services.retriever.allocation.drawn_frames import DrawnFrames
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
 from services.retriever.allocation.sources import Sources
 from services.retriever.changelog import Changelog, Kind
@@ -81,6 +90,7 @@ class DetectorAllocator:
         )
         self._allocator = BudgetAllocator(limits, self._tables)
         self._revisions = ShortlistRevisions(sources, model)
+        self.drawn = DrawnFrames(detector, sources.settings, changelog)
         self._fits = changelog.table(FITTED_TO)
         self._corrected = changelog.table(CORRECTED)
         self._of_another_model = changelog.table(OF_ANOTHER_MODEL)
@@ -93,6 +103,7 @@ class DetectorAllocator:
         needles = await self.needles.restore()
         if needles is not None:
             self._allocator = BudgetAllocator.restored(self._limits, self._tables, needles)
+            self.drawn.restore()
         return needles is not None
 
     @property
@@ -123,11 +134,12 @@ class DetectorAllocator:
         frames : the current facts of frames that were embedded or annotated again
         """
         self._limits = limits
-        self._lost |= self._release_gone(frames)
+        self._lost |= self._release_gone(frames) | self.drawn.note(frames)
         for record in records:
             if not record.active:
                 self.needles.remove(record.needle_id)
                 self._allocator.remove_needle(record.needle_id)
+                self.drawn.release_needle(record.needle_id)
         waited = self.needles.waiting_for(frames)
         found = await self._sources.needles.load(waited)
         await self._admit(
@@ -186,13 +198,17 @@ class DetectorAllocator:
         limits = replace(self._limits, budgets=budgets)
         modes = None if epoch.settled else self._modes_fitted_well()
         assignments = await self._assigned(limits, modes)
-        changed = {*self._lost, *(assignment.needle for assignment in assignments)}
+        for assignment in assignments:
+            # A frame that is chosen counts as chosen, also if it was drawn before.
+            self._lost |= self.drawn.release(assignment.candidate.context.frame)
+        drawn = await self._place_drawn() if epoch.settled else []
+        changed = {*self._lost, *(assignment.needle for assignment in [*assignments, *drawn])}
         self._lost = set()
         self.needles.close_epoch()
         shortlists = await self._revisions.next(
             {needle for needle in changed if needle in self.needles},
-            assignments,
-            self._allocator.owner,
+            [*assignments, *drawn],
+            self._owner,
             lambda needle: self._fits[logic.key_of(*self.needles.mode_of(needle))].method,
             epoch.number,
         )
@@ -205,6 +221,45 @@ class DetectorAllocator:
         held = await asyncio.to_thread(self._allocator.held_back, self._limits)
         budgets = self._limits.budgets
         return budget_report(self._detector, budgets, self._allocator.spent(), held)
+
+    def _owner(self, frame: FrameId) -> NeedleId | None:
+        """The needle whose shortlist has the frame, chosen or drawn."""
+        return self._allocator.owner(frame) or self.drawn.needle(frame)
+
+    async def _place_drawn(self) -> list[Assignment]:
+        """Put drawn frames on shortlists that have chosen ones, of their category where there are.
+
+        No limit applies to them: a frame that were left out would not be drawn as probably as its
+        candidate says.
+        """
+        waiting = [
+            (frame, row)
+            for frame, row in self.drawn.waiting()
+            if self._allocator.owner(frame) is None
+        ]
+        if not waiting:
+            return []
+        by_category: defaultdict[Category, list[NeedleId]] = defaultdict(list)
+        for needle in self._allocator.shortlists():
+            (_, category), _ = of = self.needles.mode_of(needle)
+            if logic.key_of(*of) in self._fits:
+                by_category[category].append(needle)
+        needles = [needle for of_category in by_category.values() for needle in of_category]
+        if not needles:
+            return []
+        facts = await self._sources.frames.load({frame for frame, _ in waiting})
+        placed = []
+        for frame, row in waiting:
+            seen = facts.get(frame)
+            if seen is None or row.region not in seen.regions:
+                self.drawn.remove(frame)
+            elif row.asked or seen.is_listable(count_copies=self._sources.settings.count_copies):
+                _, category = seen.regions[row.region].detector_category
+                needle = self.drawn.place(frame, by_category.get(category) or needles)
+                family = self.needles.family(needle, None)
+                candidate = ScoredCandidate(row.region, seen.context, 0.0, 0.0, family)
+                placed.append(Assignment(needle, candidate, self.drawn.sampling(frame)))
+        return placed
 
     def _modes_fitted_well(self) -> set[Key]:
         """The modes whose model has enough examples for frames to be listed early."""
@@ -252,6 +307,7 @@ class DetectorAllocator:
             self._allocator.add_needle(key, needle, family)
             if has_moved:
                 # The frames that it had in another mode are free.
+                self.drawn.release_needle(needle)
                 self._lost.add(needle)
 
     async def _keep(self, records: Iterable[NeedleRecord]) -> None:
@@ -272,6 +328,9 @@ class DetectorAllocator:
             stays = frame is not None and (frame.reannotated or region in frame.regions)
             if frame is None or not stays or self._has_moved(record):
                 self._lost.add(needle_id)
+                continue
+            if candidate.sampling is not None:
+                self.drawn.keep_listed(candidate, needle_id)
                 continue
             family, corrected = families[region], frame.reannotated
             self._allocator.keep(

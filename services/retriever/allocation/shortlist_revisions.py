@@ -87,13 +87,15 @@ class ShortlistRevisions:
         for assignment, similarity in zip(assignments, similarities, strict=True):
             candidate = assignment.candidate
             frame = candidate.context.frame
-            fresh[assignment.needle][frame] = logic.candidate(
+            made = logic.candidate(
                 candidate.region,
                 facts[frame],
                 similarity,
                 candidate.evidence,
                 self._settings.blob_url,
             )
+            drawn = {"sampling": assignment.sampling}
+            fresh[assignment.needle][frame] = made.model_copy(update=drawn)
         return fresh
 
     async def _similarities(

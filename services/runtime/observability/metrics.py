@@ -455,6 +455,12 @@ SHORTLIST_GAIN = Gauge(
     "Normalised yield, (yield - random) / (1 - random): 0 equals the random draw, 1 is perfect.",
     ["detector", "bound"],
 )
+HAYSTACK_ESTIMATE = Gauge(
+    "gazeloop_haystack_estimate",
+    "Figure of the whole haystack, estimated from frames drawn by chance: map, precision, recall or"
+    " lift; bound: value, low or high (95%).",
+    ["detector", "figure", "bound"],
+)
 SHORTLIST_VERDICTS = Gauge(
     "gazeloop_shortlist_verdicts",
     "Shortlisted regions with ground truth, by verdict: confirmed or rejected.",

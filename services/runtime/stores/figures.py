@@ -31,6 +31,8 @@ class Figures:
     gain: float | None = None
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """95% confidence intervals of yields, lift and gain, by their names in the report."""
+    sampled: Mapping[str, float | None] = field(default_factory=dict)
+    """Figures of the haystack estimated from drawn frames; their intervals are `sampled_…`."""
 
 
 class FigureStore(Protocol):

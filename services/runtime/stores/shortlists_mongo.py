@@ -33,7 +33,7 @@ class MongoShortlistStore:
     async def record(self, shortlists: Sequence[ShortlistPublished]) -> None:
         updates = []
         for shortlist in shortlists:
-            frames = sorted({candidate.frame_id for candidate in shortlist.candidates})
+            frames = sorted(shortlist.chosen_frames())
             latest = {"revision": shortlist.revision, "frames": frames}
             assignments = {
                 "latest": newest("latest", shortlist.revision, latest),

@@ -3,15 +3,29 @@
 import pytest
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import FrameAnnotated, PredictionsMade, Split
+from services.contracts.events import (
+    FrameAnnotated,
+    PredictionsMade,
+    Sampling,
+    ShortlistPublished,
+    Split,
+)
 from services.contracts.identity import DetectorId, FrameId
 from services.domain.splits import SplitRule
+from services.domain.statistics.sampling import permanent_number
+from services.evaluator.live.gauges import show_sampled
+from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.report import Counts
 from services.evaluator.samples.campaigns import SampleCampaigns
 from services.evaluator.samples.report import DrawnSample
+from services.runtime.observability import metrics
 from tests import samples
+from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
+from tests.fakes.needles import InMemoryNeedleStore
 from tests.unit.domain.oracle import Frame, matched
+from tests.unit.evaluator.test_confidence import read
 
 DETECTOR = DetectorId("ods@1")
 RIGHT = samples.detection()
@@ -116,6 +130,67 @@ async def test_too_few_annotated_frames_give_no_estimate() -> None:
     sample = await world.campaigns.draw("june", DETECTOR, 20)
     with pytest.raises(InvalidRecord, match="drawn frames are annotated: too few"):
         await world.campaigns.estimate(sample)
+
+
+def needle_with(drawn: dict[str, float]) -> ShortlistPublished:
+    """A shortlist that has these frames because they were drawn."""
+    candidates = [
+        samples.candidate(name).model_copy(
+            update={"sampling": Sampling(campaign="shortlists-0", probability=probability)}
+        )
+        for name, probability in drawn.items()
+    ]
+    shortlist = samples.shortlist_published(samples.needle_found("needle"))
+    return shortlist.model_copy(update={"candidates": tuple(candidates)})
+
+
+async def test_a_report_estimates_the_haystack_from_the_drawn_frames_of_shortlists() -> None:
+    world, needles = World(), InMemoryNeedleStore()
+    haystack = [name for name in names(450) if int(name[1:]) % 9]
+    chosen = frozenset([name for name in haystack if int(name[1:]) % 4 == 0][:60])
+    drawn = {
+        name: 0.3 for name in haystack if name not in chosen and permanent_number("c", name) < 0.3
+    }
+    awaited = sorted(drawn)[:5]
+    await world.annotate(sorted(chosen | drawn.keys() - set(awaited)), chosen)
+    shortlist = needle_with(drawn)
+    await needles.record([shortlist.needle])
+    await needles.write_shortlists([shortlist])
+    reports = Reports(world.matches, needles, 0.5, FakeClock())
+    (report,) = await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
+
+    found = await reports.sampled(report.detector)
+
+    shown = sum(len(world.made(name).detections) for name in haystack)
+    assert found is not None
+    assert (found.chosen, found.awaited, found.drawn) == (60, 5, len(drawn) - 5)
+    assert found.haystack == pytest.approx(len(haystack), rel=0.15)
+    precision = found.precision
+    assert precision.naive is not None
+    assert precision.naive < len(haystack) / shown - 0.05
+    assert precision.estimate == pytest.approx(len(haystack) / shown, abs=0.04)
+    assert precision.interval is not None
+    assert precision.interval[0] < len(haystack) / shown < precision.interval[1]
+    assert report.shortlist.regions == 0
+    assert report.with_sampled(found).sampled == found
+    show_sampled(report.detector, found)
+    shown_as = {"detector": report.detector, "figure": "precision", "bound": "low"}
+    assert read(metrics.HAYSTACK_ESTIMATE, **shown_as) == precision.interval[0]
+    show_sampled(report.detector, None)
+    assert read(metrics.HAYSTACK_ESTIMATE, **shown_as) is None
+
+
+async def test_a_report_without_enough_annotated_draws_estimates_nothing() -> None:
+    world, needles = World(), InMemoryNeedleStore()
+    shortlist = needle_with(dict.fromkeys(names(20), 0.2))
+    await needles.record([shortlist.needle])
+    await needles.write_shortlists([shortlist])
+    reports = Reports(world.matches, needles, 0.5, FakeClock())
+    await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
+    assert await reports.sampled(DETECTOR) is None
+    await world.annotate(names(20), frozenset())
+    await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
+    assert await reports.sampled(DETECTOR) is None
 
 
 def test_a_sample_is_read_as_it_was_printed() -> None:
