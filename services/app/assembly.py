@@ -2,12 +2,14 @@
 
 import asyncio
 import math
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import structlog
 from tenacity import (
@@ -31,6 +33,8 @@ from services.runtime.embedded import stack
 from services.runtime.embedded.room import room_kept
 from services.runtime.embedded.stack import Addresses, EmbeddedStack
 from services.runtime.embedded.watching import held_to
+from services.runtime.http.server import serving_http
+from services.runtime.http.vector_server import vector_server
 from services.runtime.observability import metrics
 from services.runtime.serving import serving
 from services.runtime.settings import Settings
@@ -41,6 +45,8 @@ from services.runtime.stores.vectors_open import open_vector_store
 log = structlog.get_logger(__name__)
 
 _START_POLL_S = 1.0
+_LOOPBACK: Final = "127.0.0.1"
+_KEY_BYTES: Final = 32
 
 
 def wanted_services(settings: Settings) -> tuple[str, ...]:
@@ -79,8 +85,20 @@ async def running(
         fill_settings = addresses.applied_to(fill_settings) if fill_settings else None
         starting = _serving(addresses.applied_to(settings), services, fill_settings=fill_settings)
         app = await closing.enter_async_context(starting)
-        await asyncio.to_thread(embedded.serves, app.addresses.get("review", ""))
+        served = {"review": app.addresses.get("review", "")}
+        if app.open_vectors is not None and not settings.qdrant:
+            served |= await closing.enter_async_context(_vectors_served(app.open_vectors))
+        await asyncio.to_thread(partial(embedded.serves, **served))
         yield app
+
+
+@asynccontextmanager
+async def _vectors_served(open_vectors: Callable[[], VectorStore]) -> AsyncIterator[dict[str, str]]:
+    """Let other processes read the vectors, which have one owner; yields address and key."""
+    key = secrets.token_hex(_KEY_BYTES)
+    server = vector_server(open_vectors, key)
+    async with serving_http(server, _LOOPBACK, 0, drain_s=0) as port:
+        yield {"vectors": f"http://{_LOOPBACK}:{port}", "vectors_key": key}
 
 
 def _watch_space(folder: Path) -> None:
@@ -187,7 +205,9 @@ async def _serving(
             searching = replace(app, open_vectors=open_, embeds="embedder" in services)
             addresses |= await closing.enter_async_context(pages_served(services, searching, clock))
             served.serve(addresses)
-        yield replace(app, addresses=addresses, settle=partial(_settled, built))
+        owned = vectors if "embedder" in services else None
+        settle = partial(_settled, built)
+        yield replace(app, addresses=addresses, settle=settle, open_vectors=owned)
 
 
 async def _settled(services: Sequence[BuiltService]) -> bool:

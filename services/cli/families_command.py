@@ -26,6 +26,5 @@ def families(
     """Print families of needles, labels to check again, and families that merged or split.
 
     A family is resolved when annotators have answered and several drives brought no new member; a
-    new member reopens it. Only one process can open an embedded Qdrant: stop `gazeloop up` first,
-    or use a Qdrant server.
+    new member reopens it. While `gazeloop up` runs on the data folder, it is asked for the vectors.
     """

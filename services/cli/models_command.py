@@ -55,8 +55,8 @@ def compare(
 ) -> None:
     """Compare models on past verdicts: which model's vectors rank the failures first.
 
-    Uses the regions of corrected haystack frames. All intervals are 95% confidence intervals. Only
-    one process can open an embedded Qdrant: stop `gazeloop up` first, or use a Qdrant server.
+    Uses the regions of corrected haystack frames. All intervals are 95% confidence intervals. While
+    `gazeloop up` runs on the data folder, it is asked for the vectors.
     """
 
 

@@ -60,6 +60,6 @@ def search(
 ) -> None:
     """Find frames similar to an image, to a region of it, or to a text, and draw them.
 
-    Searches the vectors that the embedder has written. Only one process can open an embedded
-    Qdrant: stop `gazeloop up` first, or use a Qdrant server.
+    Searches the vectors that the embedder has written. While `gazeloop up` runs on the data folder,
+    it is asked for them.
     """

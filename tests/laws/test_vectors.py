@@ -20,7 +20,7 @@ import pytest
 import qdrant_client.common.client_exceptions
 import qdrant_client.http.exceptions
 import qdrant_edge
-from httpx import Headers
+from httpx import ASGITransport, AsyncClient, Headers
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
@@ -37,6 +37,7 @@ from services.domain.ports.vectors import (
     collection_of,
     models_of,
 )
+from services.runtime.http.vector_server import vector_server
 from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
 from services.runtime.stores.vectors_client import ClientVectorStore, Layout, translate
@@ -44,6 +45,7 @@ from services.runtime.stores.vectors_edge import EdgeVectorStore
 from services.runtime.stores.vectors_edge_copy import copy_edge
 from services.runtime.stores.vectors_edge_names import EdgeNames
 from services.runtime.stores.vectors_open import open_vector_store
+from services.runtime.stores.vectors_served import ServedVectors
 from tests.fakes.vectors import InMemoryVectors
 
 pytestmark = [
@@ -54,7 +56,10 @@ pytestmark = [
 
 
 @pytest.fixture(
-    params=["in_memory", "edge", "edge_int8", "client_in_memory", "client_int8", "client_on_disk"]
+    params=[
+        *("in_memory", "edge", "edge_int8", "client_in_memory", "client_int8", "client_on_disk"),
+        "served",
+    ]
 )
 async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[VectorStore]:
     store: VectorStore
@@ -65,6 +70,8 @@ async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             store = EdgeVectorStore.open(tmp_path)
         case "edge_int8":
             store = EdgeVectorStore.open(tmp_path, Quantization.INT8)
+        case "served":
+            store = written_by_its_owner(EdgeVectorStore.open(tmp_path))
         case "client_in_memory":
             store = ClientVectorStore(AsyncQdrantClient(":memory:"))
         case "client_int8":
@@ -74,6 +81,39 @@ async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await store.ensure("signs", 3, keywords=["category", "split"], numbers=["score"])
     yield store
     await store.close()
+
+
+def written_by_its_owner(owner: VectorStore) -> VectorStore:
+    """What the owner writes and another process reads."""
+    transport = ASGITransport(app=vector_server(lambda: owner, "key"))
+    headers = {"Authorization": "Bearer key"}
+    client = AsyncClient(transport=transport, base_url="http://stack", headers=headers)
+
+    class Both(ServedVectors):
+        ensure, alias = owner.ensure, owner.alias
+        upsert, delete = owner.upsert, owner.delete
+
+        async def close(self) -> None:
+            await super().close()
+            await owner.close()
+
+    return Both(client)
+
+
+async def test_another_process_reads_with_the_key_only_and_writes_nothing() -> None:
+    server = vector_server(InMemoryVectors, "key")
+    for header in ("Bearer other", ""):
+        transport = ASGITransport(app=server)
+        headers = {"Authorization": header}
+        client = AsyncClient(transport=transport, base_url="http://stack", headers=headers)
+        stranger = ServedVectors(client)
+        with pytest.raises(StoreUnavailable, match="wrong key"):
+            await stranger.aliases()
+        with pytest.raises(StoreUnavailable, match="wrong key"):
+            [_ async for _ in stranger.scan("signs", 5)]
+        with pytest.raises(InvalidSettings, match="only read"):
+            await stranger.upsert("signs", [])
+        await stranger.close()
 
 
 def point_id(number: int) -> PointId:

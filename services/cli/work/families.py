@@ -7,13 +7,13 @@ import typer
 from rich.table import Table
 
 from services.app.parts import joined
+from services.app.read_vectors import open_vectors_to_read
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.domain.mining.families import Family
 from services.domain.mining.family_changes import FamilyChange
 from services.retriever.overview import Overview, read_overview
-from services.runtime.stores.vectors_open import open_vector_store
 
 _CHANGES = 20
 
@@ -42,7 +42,7 @@ def families(ctx: typer.Context, *, most: int, as_json: bool) -> None:
 async def _read(context: Context) -> tuple[Overview, list[tuple[datetime, FamilyChange]]]:
     settings = context.stored()
     log_to_file(settings, "families")
-    vectors = open_vector_store(settings)
+    vectors = open_vectors_to_read(settings)
     try:
         async with joined(settings) as app:
             stores = app.stores

@@ -11,6 +11,7 @@ from services.app.filling import FILL_PAUSE_S, filler, following
 from services.app.models import Model, Models, read_models
 from services.app.models import use as make_live
 from services.app.parts import joined
+from services.app.read_vectors import open_vectors_to_read
 from services.app.repeating import Ticker
 from services.cli import models_view
 from services.cli.console import console
@@ -133,7 +134,7 @@ def _conclude(model: str, filled: Filled) -> None:
 async def _compare(context: Context, names: Sequence[str]) -> Comparison:
     settings = context.stored()
     log_to_file(settings, "models")
-    vectors = open_vector_store(settings)
+    vectors = open_vectors_to_read(settings)
     try:
         async with joined(settings) as parts:
             stores = parts.stores

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from services.app import searching
 from services.app.parts import joined
+from services.app.read_vectors import open_vectors_to_read
 from services.app.searching import Found, SearchQuery, TextQuery
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
@@ -21,7 +22,6 @@ from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
-from services.runtime.stores.vectors_open import open_vector_store
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ async def _found(context: Context, query: _Query, target: Path) -> list[Found]:
     limits = ImageLimits.of(settings)
     asked = _asked(query, settings, limits)
     embedder = embedder_of(settings)
-    vectors = open_vector_store(settings)
+    vectors = open_vectors_to_read(settings)
     try:
         async with joined(settings) as app:
             frames = app.stores.frames

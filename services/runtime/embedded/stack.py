@@ -46,6 +46,9 @@ class Addresses(BaseModel):
     pid: int
     review: str = ""
     """URL of the review page; empty if none is served."""
+    vectors: str = ""
+    """URL at which other processes read the folder's vectors; empty if they cannot."""
+    vectors_key: str = ""
 
     @property
     def broker(self) -> BrokerAddress:
@@ -109,9 +112,10 @@ class EmbeddedStack:
         for part in self._parts:
             part.check()
 
-    def serves(self, review: str) -> None:
-        """Publish the review page's URL to processes that join."""
-        _write(self._folder, self._addresses.model_copy(update={"review": review}))
+    def serves(self, **addresses: str) -> None:
+        """Publish addresses that this process serves to processes that join."""
+        self._addresses = self._addresses.model_copy(update=addresses)
+        _write(self._folder, self._addresses)
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()

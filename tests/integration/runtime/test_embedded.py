@@ -107,7 +107,7 @@ async def test_parts_die_with_their_owner_and_their_data_are_there_again(tmp_pat
     stack = EmbeddedStack(settings)
     with stack as again:
         assert again.kafka == addresses.kafka
-        stack.serves("http://127.0.0.1:8000/review")
+        stack.serves(review="http://127.0.0.1:8000/review")
         with joined(settings) as same:
             assert same.review == "http://127.0.0.1:8000/review"
         assert frames_on(again.broker) == {"before-the-kill"}

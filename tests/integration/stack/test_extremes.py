@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from services.app.assembly import running
 from services.app.parts import App
+from services.app.read_vectors import open_vectors_to_read
 from services.app.reporting import read_reports
 from services.app.unreadable_letters import REASON, UnreadableReporter
 from services.cli.dead_letter_reading import dead_letter_count
@@ -32,6 +33,7 @@ from services.contracts.flow import CONSUMERS, READS, REVIEW, group_of
 from services.contracts.identity import LetterId
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import BY_NAME, DEAD_LETTERS, TOPICS
+from services.domain.ports.vectors import REGION_VECTORS
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.delivery import OutgoingRecord
@@ -197,6 +199,9 @@ async def test_extremes_of_every_field_end_no_service_now_or_later(
         await app.outbox.publish_records(records)
         await _caught_up(app, exits)
         await app.settle()
+        read_elsewhere = open_vectors_to_read(settings_)
+        assert REGION_VECTORS in await read_elsewhere.aliases()
+        await read_elsewhere.close()
         spoiled = await _store_what_was_valid_once(app.settings)
         assert await dead_letter_count(app) > 0
     monkeypatch.setattr(UNREADABLE, "_seen", set())

@@ -1,0 +1,22 @@
+"""Opens the vectors for commands that only read them."""
+
+from services.domain.ports.vectors import VectorStore
+from services.runtime.embedded import stack
+from services.runtime.settings import Settings
+from services.runtime.stores.timed import TimedVectors
+from services.runtime.stores.vectors_open import open_vector_store
+from services.runtime.stores.vectors_served import ServedVectors
+
+
+def open_vectors_to_read(settings: Settings) -> VectorStore:
+    """The vector store in the settings; that of a running stack is read over HTTP.
+
+    Raises
+    ------
+    MissingPart, InvalidSettings
+        As from `open_vector_store`.
+    """
+    there = None if settings.qdrant else stack.running(settings)
+    if there is not None and there.vectors:
+        return TimedVectors(ServedVectors.at(there.vectors, there.vectors_key))
+    return open_vector_store(settings)

@@ -1,0 +1,90 @@
+"""Answers what other processes of this machine ask of an embedded stack's vectors."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from hmac import compare_digest
+from http import HTTPStatus
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+
+from services.contracts.errors import GazeloopError, StoreUnavailable
+from services.contracts.identity import PointId
+from services.domain.ports.vectors import VectorStore, Where
+from services.runtime.stores.vectors_served import packed, unpacked
+
+_Asked = Mapping[str, Any]
+
+
+def vector_server(open_vectors: Callable[[], VectorStore], key: str) -> FastAPI:
+    """The application that answers `ServedVectors`.
+
+    Parameters
+    ----------
+    open_vectors : opens the vectors, once
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    expected = f"Bearer {key}".encode()
+
+    @app.post("/{operation}")
+    async def answer(operation: str, request: Request) -> Response:
+        given = request.headers.get("Authorization", "").encode()
+        if not compare_digest(given, expected):
+            return Response("wrong key", HTTPStatus.UNAUTHORIZED)
+        try:
+            asked = orjson.loads(await request.body())
+            if operation == "scan":
+                return StreamingResponse(_lines(open_vectors(), asked))
+            return Response(orjson.dumps(await _ANSWERS[operation](open_vectors(), asked)))
+        except StoreUnavailable as exc:
+            return Response(str(exc), HTTPStatus.SERVICE_UNAVAILABLE)
+        except GazeloopError as exc:
+            return Response(str(exc), HTTPStatus.CONFLICT)
+
+    return app
+
+
+async def _collections(vectors: VectorStore, _: _Asked) -> list[str]:
+    return await vectors.collections()
+
+
+async def _aliases(vectors: VectorStore, _: _Asked) -> dict[str, str]:
+    return await vectors.aliases()
+
+
+async def _dimension(vectors: VectorStore, asked: _Asked) -> int | None:
+    return await vectors.dimension(asked["collection"])
+
+
+async def _load(vectors: VectorStore, asked: _Asked) -> dict[PointId, str]:
+    found = await vectors.load(asked["collection"], asked["point_ids"])
+    return {point_id: packed(vector) for point_id, vector in found.items()}
+
+
+async def _nearest(vectors: VectorStore, asked: _Asked) -> list[list[tuple[object, ...]]]:
+    rows = np.stack([unpacked(text) for text in asked["vectors"]])
+    where = Where(**asked["where"])
+    found = await vectors.nearest_batch(asked["collection"], rows, where, asked["limit"])
+    return [[(hit.point_id, hit.similarity, hit.payload) for hit in hits] for hits in found]
+
+
+async def _count(vectors: VectorStore, asked: _Asked) -> int:
+    return await vectors.count(asked["collection"], Where(**asked["where"]))
+
+
+_ANSWERS: Final[Mapping[str, Callable[[VectorStore, _Asked], Awaitable[object]]]] = {
+    "collections": _collections,
+    "aliases": _aliases,
+    "dimension": _dimension,
+    "load": _load,
+    "nearest": _nearest,
+    "count": _count,
+}
+
+
+async def _lines(vectors: VectorStore, asked: _Asked) -> AsyncIterator[bytes]:
+    async for points in vectors.scan(asked["collection"], asked["at_once"]):
+        rows = [(point.point_id, packed(point.vector), point.payload) for point in points]
+        yield orjson.dumps(rows) + b"\n"
