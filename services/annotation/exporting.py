@@ -71,15 +71,19 @@ async def chosen_frames(
     return await _frames(stores, list(ids), proposals, tags)
 
 
-async def named_frames(stores: AnnotationStores, frame_ids: Sequence[FrameId]) -> list[ExportFrame]:
-    """These frames without proposals, sorted by id; unknown ones are left out.
+async def named_frames(
+    stores: AnnotationStores,
+    proposals: Mapping[FrameId, Mapping[RegionId, Proposal]],
+    tags: frozenset[Tag] = frozenset(),
+) -> list[ExportFrame]:
+    """These frames with these proposals, sorted by id; unknown ones are left out.
 
     Raises
     ------
     StoreUnavailable
         A store does not answer.
     """
-    return await _frames(stores, frame_ids, {})
+    return await _frames(stores, sorted(proposals), proposals, tags)
 
 
 async def shortlist_units(

@@ -52,7 +52,8 @@ async def draw_region_map(stores: Stores, vectors: VectorStore, most: int = MOST
     if not points:
         return 0
     needles = await _needles(stores)
-    drawn = await asyncio.to_thread(_drawn, model, points, needles)
+    tags = await _tags(stores, points)
+    drawn = await asyncio.to_thread(_drawn, model, points, needles, tags)
     await stores.region_maps.put(drawn)
     return len(points)
 
@@ -65,6 +66,17 @@ async def _sampled(vectors: VectorStore, model: ModelId, most: int) -> list[Poin
         if len(points) >= most:
             break
     return points[:most]
+
+
+async def _tags(stores: Stores, points: Sequence[Point]) -> dict[FrameId, str]:
+    """The tags of the points' frames, `key=value` by line; the map has the vehicle anyway."""
+    found = await stores.frame_tags.of(
+        {FrameId(str(point.payload["frame_id"])) for point in points}
+    )
+    return {
+        frame_id: "\n".join(f"{key}={tags[key]}" for key in sorted(tags) if key != "vehicle")
+        for frame_id, tags in found.items()
+    }
 
 
 async def _needles(stores: Stores) -> dict[RegionId, _Needle]:
@@ -80,20 +92,26 @@ async def _needles(stores: Stores) -> dict[RegionId, _Needle]:
 
 
 def _drawn(
-    model: ModelId, points: Sequence[Point], needles: Mapping[RegionId, _Needle]
+    model: ModelId,
+    points: Sequence[Point],
+    needles: Mapping[RegionId, _Needle],
+    tags: Mapping[FrameId, str],
 ) -> RegionMap:
     matrix = np.stack([point.vector for point in points])
     places = PrincipalPlane.of(matrix).coordinates(matrix).round(4).tolist()
     return RegionMap(
         model,
         [
-            _region(point, x, y, needles.get(RegionId(str(point.payload["region_id"]))))
+            _region(
+                *(point, x, y, needles.get(RegionId(str(point.payload["region_id"])))),
+                tags.get(FrameId(str(point.payload["frame_id"])), ""),
+            )
             for point, (x, y) in zip(points, places, strict=True)
         ],
     )
 
 
-def _region(point: Point, x: float, y: float, known: _Needle | None) -> MappedRegion:
+def _region(point: Point, x: float, y: float, known: _Needle | None, tags: str) -> MappedRegion:
     payload = point.payload
     left, top, width, height = (float(payload[name] or 0) for name in ("x", "y", "width", "height"))
     return MappedRegion(
@@ -110,4 +128,5 @@ def _region(point: Point, x: float, y: float, known: _Needle | None) -> MappedRe
         known.needle.needle_id if known else "",
         known.needle.error_type.value if known else "",
         known.family or "" if known else "",
+        tags,
     )

@@ -40,6 +40,7 @@ Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
         "export --format cvat --to to-cvat --what shortlisted --images --proposals",
         "export --format coco --to rain --what annotated --tag weather=rain",
         "export --format coco --to to-annotate --sample june.json --images",
+        "export --format label-studio --to circled --listed regions.csv --images --proposals",
         "export --format parquet --to tables",
         "export --format fiftyone --to to-fiftyone",
     ),
@@ -60,6 +61,17 @@ def export(
             "--sample",
             help="The frames that `gazeloop sample draw` printed into this file, instead of"
             " --what.",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+        ),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--listed",
+            help="The frames of a CSV file that the review page wrote, such as that of circled"
+            " regions, instead of --what; its regions are the proposals.",
             exists=True,
             dir_okay=False,
             metavar="FILE",

@@ -15,10 +15,11 @@ from services.contracts.identity import FrameId
 from services.domain.ports.family_marks import Mark
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.family_marks import MongoFamilyMarks
+from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.mongo import Database
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from tests.samples import CAPTURED_AT as NOW
-from tests.samples import needle_found, needle_retracted, shortlist_published
+from tests.samples import frame_captured, needle_found, needle_retracted, shortlist_published
 
 SCORES = {"a": 0.9, "b": 0.5, "c": 0.7, "d": 0.5}
 
@@ -61,6 +62,9 @@ async def stored(empty_database: Database) -> Stored:
     await lists.prepare()
     needles = MongoNeedleStore(empty_database)
     await needles.record([*NEEDLES.values()])
+    rain = {"weather": "rain"}
+    frames = [frame_captured(name).model_copy(update={"tags": rain}) for name in "a"]
+    await MongoFrameStore(empty_database).record([*frames, *map(frame_captured, "bcd")])
     gone = needle_found("gone")
     await needles.record([gone, needle_retracted(gone, 2)])
     reviews, marks = MongoReviewStore(empty_database), MongoFamilyMarks(empty_database)
@@ -103,6 +107,9 @@ async def test_a_needles_place_has_its_neighbours(stored: Stored, sort: Sort) ->
         (NeedleFilter(detector="ods@2"), 0),
         (NeedleFilter(drive="d2"), 0),
         (NeedleFilter(family="none"), 0),
+        (NeedleFilter(tag="vehicle=v1"), 4),
+        (NeedleFilter(tag="weather=rain", category="stop sign"), 1),
+        (NeedleFilter(tag="weather"), 0),
     ],
 )
 async def test_filters_select(stored: Stored, wanted: NeedleFilter, expected: int) -> None:

@@ -37,7 +37,12 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class NeedleFilter:
-    """Selects needles; None in a field matches any."""
+    """Selects needles; None in a field matches any.
+
+    Attributes
+    ----------
+    tag : of the needle's frame, its own or a derived one, as `key=value`
+    """
 
     category: str | None = None
     error_type: ErrorType | None = None
@@ -46,3 +51,4 @@ class NeedleFilter:
     drive: str | None = None
     stage: Stage | None = None
     family: str | None = None
+    tag: str | None = None

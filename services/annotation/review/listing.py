@@ -42,7 +42,7 @@ class View:
         """The view that a URL's parameters name; unknown values are ignored and named."""
         texts = {
             name: value[:_LONGEST]
-            for name in ("category", "true_category", "detector", "drive", "family")
+            for name in ("category", "true_category", "detector", "drive", "family", "tag")
             if (value := params.get(name, "").strip())
         }
         stage = params.get("stage")
@@ -121,13 +121,13 @@ def choices(groups: Sequence[NeedleGroup]) -> dict[str, list[Choice]]:
 
 
 def work(groups: Sequence[NeedleGroup], wanted: NeedleFilter) -> ReviewWork:
-    """The review work of the needles that a filter selects, whatever their stage and drive."""
+    """The review work of the needles that a filter selects, whatever their stage, drive and tag."""
     return sum((group.work for group in _chosen(groups, wanted)), ReviewWork())
 
 
 def total(groups: Sequence[NeedleGroup], wanted: NeedleFilter) -> int | None:
     """The number of needles that a filter selects; None if the group counts cannot answer it."""
-    if wanted.drive:
+    if wanted.drive or wanted.tag:
         return None
     return sum(_count(group, wanted.stage) for group in _chosen(groups, wanted))
 

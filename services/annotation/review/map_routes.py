@@ -18,7 +18,7 @@ _SHOWN = 120
 _NO_OUTLINE = "This address does not say which part of the map to list."
 _COLUMNS = (
     *("frame_id", "region_id", "detector", "category", "score", "x", "y", "width", "height"),
-    *("split", "vehicle_id", "needle_id", "error_type", "family"),
+    *("split", "vehicle_id", "needle_id", "error_type", "family", "tags"),
 )
 
 
@@ -82,4 +82,5 @@ def _cells(region: MappedRegion) -> tuple[object, ...]:
         *(region.frame_id, region.region_id, region.detector, region.category, region.score),
         *region.bbox,
         *(region.split, region.vehicle, region.needle, region.error_type, region.family),
+        region.tags.replace("\n", ";"),
     )

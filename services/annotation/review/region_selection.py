@@ -17,6 +17,8 @@ _MOST_CORNERS: Final = 400
 _LEAST_CORNERS: Final = 3
 _MOST_VALUES: Final = 12
 """Values of a text with a colour of their own, the most frequent ones; a legend has no more."""
+_MOST_KEYS: Final = 8
+"""Keys of tags that regions can be coloured by: each costs 100 kB for 100,000 regions."""
 _OTHER: Final = "other"
 
 Outline = tuple[tuple[float, float], ...]
@@ -79,15 +81,33 @@ def _inside(places: NDArray[np.float64], outline: Outline) -> BoolArray:
 def columns(regions: Sequence[MappedRegion]) -> dict[str, Any]:
     """The map as the page's script reads it: columns in base64, little-endian.
 
-    Each colouring has the names of its values and one byte per region, 255 for none.
+    Each colouring has the names of its values and one byte per region, 255 for none. Those by tags
+    have the name `tag:` and the key.
     """
+    tags = _tagged(regions)
     return {
         "places": _packed(np.array([(region.x, region.y) for region in regions], "<f4")),
         "scores": _packed((np.array([region.score for region in regions]) * 255).astype("u1")),
         "colours": {
             colour.name: _coded([colour.value(region) for region in regions]) for colour in COLOURS
-        },
+        }
+        | {f"tag:{key}": _coded([own.get(key, "") for own in tags]) for key in _keys(tags)},
     }
+
+
+def _tagged(regions: Sequence[MappedRegion]) -> list[Mapping[str, str]]:
+    """Each region's tags by key; regions of one frame share them."""
+    texts = {region.tags for region in regions}
+    by_text = {text: dict(line.split("=", 1) for line in text.splitlines()) for text in texts}
+    return [by_text[region.tags] for region in regions]
+
+
+def _keys(tags: Sequence[Mapping[str, str]]) -> list[str]:
+    """The keys with several values, those of the most regions first."""
+    counts = Counter(key for own in tags for key in own)
+    values = {key: {own[key] for own in tags if key in own} for key in counts}
+    several = [key for key in counts if len(values[key]) > 1]
+    return sorted(several, key=lambda key: (-counts[key], key))[:_MOST_KEYS]
 
 
 def _coded(values: Sequence[str]) -> Mapping[str, Any]:

@@ -21,7 +21,10 @@ from services.domain.redaction import HiddenImage
 
 _LONGEST = 200
 _SIDES = 4
-_COLUMNS = ("frame_id", "similarity", "category", "score", "x", "y", "width", "height", "split")
+_COLUMNS = (
+    *("frame_id", "similarity", "region_id", "category", "score", "x", "y", "width", "height"),
+    "split",
+)
 _NO_VECTORS = "This process has no access to the vectors; it needs GAZELOOP_QDRANT_API_KEY."
 _NO_EMBEDDER = (
     "This process cannot embed images or texts. Set GAZELOOP_EMBEDDER to a network that OpenVINO"

@@ -18,6 +18,7 @@ from services.annotation.ports.reviews import Projection
 from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import FrameId, NeedleId
 from services.domain.ports.needles import ReviewProgress
+from services.runtime.stores.frame_tags import MongoFrameTags
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.needles_mongo import REVIEW_WORK, WORK_COUNTS
 from services.runtime.stores.unreadable import readable
@@ -49,6 +50,7 @@ class MongoNeedleLists:
 
     def __init__(self, database: Database) -> None:
         self._needles = database["needles"]
+        self._tags = MongoFrameTags(database)
 
     async def prepare(self) -> None:
         """Create the indexes, unless they are there."""
@@ -79,7 +81,7 @@ class MongoNeedleLists:
     ) -> list[NeedleRow]:
         field, direction = _ORDERS[sort]
         order = [(field, direction), ("_id", direction)]
-        where = _where(wanted)
+        where = await self._selected(wanted)
         if after is not None:
             where = {"$or": _beyond(where, sort, after, ahead=False)}
         with translated():
@@ -96,8 +98,9 @@ class MongoNeedleLists:
         return [replace(row, relatives=sizes.get(row.family or "", 1) - 1) for row in rows]
 
     async def count(self, wanted: NeedleFilter) -> int:
+        where = await self._selected(wanted)
         with translated():
-            return await self._needles.count_documents(_where(wanted))
+            return await self._needles.count_documents(where)
 
     async def kinds(self) -> list[NeedleGroup]:
         group: Document = {field.rpartition(".")[2]: f"${field}" for field in (*_FACTS, "work")}
@@ -127,7 +130,7 @@ class MongoNeedleLists:
 
     async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> ListPosition:
         field, direction = _ORDERS[sort]
-        where = _where(wanted)
+        where = await self._selected(wanted)
         before = _beyond(where, sort, row, ahead=True)
         after = _beyond(where, sort, row, ahead=False)
         with translated():
@@ -152,6 +155,18 @@ class MongoNeedleLists:
         with translated():
             found = await self._needles.find(where, _ROW).limit(limit).to_list()
         return readable("needles", found, _row)
+
+    async def _selected(self, wanted: NeedleFilter) -> Document:
+        """The condition of a filter. Frames have their tags, so those of the needles are read."""
+        where = _where(wanted)
+        if wanted.tag is None:
+            return where
+        with translated():
+            found = await self._needles.distinct("frame_id", where)
+        key, _, value = wanted.tag.partition("=")
+        tags = await self._tags.of(found)
+        having = [frame_id for frame_id, own in tags.items() if own.get(key) == value]
+        return {**where, "frame_id": {"$in": having}}
 
     async def _family_sizes(self, families: Collection[str]) -> dict[str, int]:
         """The number of active needles of each of these families."""

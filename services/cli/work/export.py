@@ -16,12 +16,14 @@ from services.annotation.ports.needle_filters import NeedleFilter
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.annotation.tables import write_tables
 from services.app.parts import joined
+from services.app.read_vectors import open_vectors_to_read
 from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
 from services.cli.tag_options import TagOptions
+from services.cli.work.listed_file import Listed, read_listed
 from services.cli.work.sample_file import read_sample
 from services.contracts.identity import FrameId
 from services.domain.metrics.slice_pairs import Tag
@@ -33,7 +35,6 @@ from services.formats.writers.tables import TableFormat
 from services.runtime.clock import SystemClock
 from services.runtime.shown_images import ShownImages
 from services.runtime.stores.opening import Stores
-from services.runtime.stores.vectors_open import open_vector_store
 
 
 def export(
@@ -47,6 +48,7 @@ def export(
     needles: NeedleOptions,
     frames: TagOptions,
     sample: Path | None,
+    listed: Path | None,
     images: bool,
     proposals: bool,
 ) -> None:
@@ -63,7 +65,13 @@ def export(
     tags = frames.tags()
     if sample is not None and tags:
         raise typer.BadParameter("a part of a sample is no sample: leave out the tags", ctx)
-    wanted = needles.filter() if sample is None else sorted(read_sample(sample).frames)
+    if sample is not None and listed is not None:
+        raise typer.BadParameter("give either --sample or --listed", ctx)
+    wanted: NeedleFilter | Listed = needles.filter()
+    if sample is not None:
+        wanted = {frame_id: {} for frame_id in read_sample(sample).frames}
+    if listed is not None:
+        wanted = read_listed(listed)
 
     async def exported() -> Written:
         return await _export(
@@ -153,7 +161,7 @@ def _export_fiftyone(context: Context, to: Path) -> None:
 async def _fiftyone(context: Context, to: Path) -> FiftyOneCounts:
     settings = context.stored()
     log_to_file(settings, "export")
-    vectors = open_vector_store(settings)
+    vectors = open_vectors_to_read(settings)
     try:
         async with joined(settings) as stack:
             with console(stderr=True).status("reading") as status:
@@ -172,7 +180,7 @@ async def _export(
     form: Format,
     to: Path,
     what: What,
-    wanted: NeedleFilter | Sequence[FrameId],
+    wanted: NeedleFilter | Listed,
     *,
     tags: frozenset[Tag],
     images: bool,
@@ -185,7 +193,7 @@ async def _export(
         if isinstance(wanted, NeedleFilter):
             frames = await exporting.chosen_frames(stores, what, wanted, tags)
         else:
-            frames = await exporting.named_frames(stores, wanted)
+            frames = await exporting.named_frames(stores, wanted, tags)
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
         store = ShownImages.of(stores.blobs, settings) if images else None

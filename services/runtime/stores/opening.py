@@ -37,6 +37,7 @@ from services.runtime.stores.failure_models_mongo import MongoFailureModelStore
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
 from services.runtime.stores.frame_ids import MongoFrameIds
+from services.runtime.stores.frame_tags import MongoFrameTags
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.imports_mongo import MongoImports
@@ -82,6 +83,7 @@ class Stores:
     family_marks: FamilyMarks
     budgets: BudgetReports
     frame_ids: MongoFrameIds
+    frame_tags: MongoFrameTags
     figures: FigureStore
     curves: CurveStore
     comparisons: ComparisonStore
@@ -134,6 +136,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             family_marks=MongoFamilyMarks(database),
             budgets=MongoBudgetReports(database),
             frame_ids=MongoFrameIds(database),
+            frame_tags=MongoFrameTags(database),
             figures=MongoFigureStore(database),
             curves=MongoCurveStore(database),
             comparisons=MongoComparisonStore(database),

@@ -23,6 +23,7 @@ class MappedRegion(NamedTuple):
     ----------
     bbox : x, y, width, height, in pixels of the frame
     needle, error_type, family : of an active needle, else empty
+    tags : of its frame, `key=value` by line
     """
 
     x: float
@@ -38,6 +39,7 @@ class MappedRegion(NamedTuple):
     needle: str = ""
     error_type: str = ""
     family: str = ""
+    tags: str = ""
 
 
 @dataclass(frozen=True)

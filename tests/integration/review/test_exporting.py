@@ -64,7 +64,7 @@ async def test_needles_are_the_frames_that_they_are_on(world: World) -> None:
 
 async def test_named_frames_come_without_proposals(world: World) -> None:
     names = [FrameId(name) for name in ("h001-2", "unknown", "h000-0")]
-    frames = await named_frames(world.stores, names)
+    frames = await named_frames(world.stores, {name: {} for name in names})
 
     assert ids(frames) == ["h000-0", "h001-2"]
     assert [frame.proposals for frame in frames] == [(), ()]

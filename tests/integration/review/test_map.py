@@ -3,10 +3,13 @@
 import base64
 import csv
 from http import HTTPStatus
+from pathlib import Path
 
 import numpy as np
 
+from services.annotation.exporting import named_frames
 from services.app.region_mapping import draw_region_map
+from services.cli.work.listed_file import read_listed
 from services.contracts.identity import ModelId, PointId
 from services.domain.ports.family_marks import Mark
 from services.domain.ports.vectors import REGION_VECTORS, Payload, Point, collection_of
@@ -45,7 +48,7 @@ async def embedded(ana: Browser, count: int = 6) -> InMemoryVectors:
     return vectors
 
 
-async def test_circled_regions_are_listed_with_their_needles(ana: Browser) -> None:
+async def test_circled_regions_are_listed_with_their_needles(ana: Browser, tmp_path: Path) -> None:
     stores = ana.world.stores
     assert "No map yet" in (await ana.get("/map")).text
     await stores.family_marks.show(
@@ -68,6 +71,13 @@ async def test_circled_regions_are_listed_with_their_needles(ana: Browser) -> No
     rows = [*csv.DictReader(table.splitlines())]
     assert [row["frame_id"] for row in rows] == [f"h000-{k}" for k in (4, 3, 2, 1, 0)]
     assert (rows[-1]["error_type"], rows[-1]["family"]) == ("background", "family-1")
+    assert "daylight=" in rows[-1]["tags"]
+    path = tmp_path / "regions.csv"
+    path.write_text(table)
+    frames = await named_frames(stores, read_listed(path))
+    assert [frame.frame_id for frame in frames] == [f"h000-{k}" for k in range(4)]
+    (proposal,) = frames[0].proposals
+    assert (proposal.category, proposal.needle_id) == ("stop sign", needle_id_of(0))
     elsewhere = (await ana.get("/map/selection?outline=8,8 9,8 9,9")).text
     assert "No regions there" in elsewhere
     assert (await ana.get("/map/selection")).status_code == HTTPStatus.BAD_REQUEST

@@ -21,6 +21,12 @@
   const places = new Float32Array(bytes(data.places).buffer);
   const scores = bytes(data.scores);
   const count = places.length / 2;
+  for (const name of Object.keys(data.colours).filter((name) => name.startsWith("tag:"))) {
+    const option = document.createElement("option");
+    option.value = name;
+    option.textContent = `tag ${name.slice(4)}`;
+    form.elements.colour.append(option);
+  }
 
   const shader = (kind, source) => {
     const made = gl.createShader(kind);

@@ -12,7 +12,9 @@ from services.runtime.stores.region_maps import MappedRegion
 BOX = (1.0, 2.0, 3.0, 4.0)
 
 
-def region(x: float, y: float, category: str = "a", score: float = 0.5) -> MappedRegion:
+def region(
+    x: float, y: float, category: str = "a", score: float = 0.5, tags: str = ""
+) -> MappedRegion:
     return MappedRegion(
         x,
         y,
@@ -24,6 +26,7 @@ def region(x: float, y: float, category: str = "a", score: float = 0.5) -> Mappe
         BOX,
         "haystack",
         "v1",
+        tags=tags,
     )
 
 
@@ -57,3 +60,13 @@ def test_columns_name_the_most_frequent_values_and_hold_a_place_for_each_region(
     assert [*base64.b64decode(category["codes"])][:15] == [*range(12), 12, 12, 0]
     assert found["colours"]["error"]["names"] == []
     assert set(base64.b64decode(found["colours"]["error"]["codes"])) == {255}
+
+
+def test_regions_are_coloured_by_the_tags_of_their_frames_that_differ() -> None:
+    tags = ["camera=a\nweather=rain", "camera=a\nweather=a=b", "camera=a", "camera=a", ""]
+
+    colours = columns([region(k, 0, tags=text) for k, text in enumerate(tags)])["colours"]
+
+    assert [name for name in colours if name.startswith("tag:")] == ["tag:weather"]
+    assert colours["tag:weather"]["names"] == ["a=b", "rain"]
+    assert [*base64.b64decode(colours["tag:weather"]["codes"])] == [1, 0, 255, 255, 255]

@@ -1,0 +1,64 @@
+"""Read a list of frames or regions that the review page wrote as CSV."""
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from services.contracts.identity import Category, FrameId, NeedleId, RegionId
+from services.formats.writers.frames import Proposal
+
+Listed = dict[FrameId, dict[RegionId, Proposal]]
+_SIDES = ("x", "y", "width", "height")
+
+
+def read_listed(path: Path) -> Listed:
+    """The frames of a list, with the detected regions that it names.
+
+    Raises
+    ------
+    typer.BadParameter
+        The file is no such list.
+    """
+    found: Listed = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            if "frame_id" not in (rows.fieldnames or ()):
+                _refuse(f"{path} has no column frame_id")
+            for row in rows:
+                # The page puts an apostrophe before what a spreadsheet would compute.
+                frame = found.setdefault(FrameId(row["frame_id"].removeprefix("'")), {})
+                if (proposal := _proposal(row)) is not None:
+                    frame[proposal.region_id] = proposal
+    except (UnicodeDecodeError, csv.Error) as exc:
+        _refuse(f"{path} is no CSV file: {exc}")
+    return found
+
+
+def _proposal(row: Mapping[str, str | None]) -> Proposal | None:
+    """The row's region; None if it names none."""
+    given = {name: (row.get(name) or "").removeprefix("'") for name in ("region_id", "category")}
+    if not all(given.values()):
+        return None
+    try:
+        x, y, width, height, score = (float(row.get(name) or "") for name in (*_SIDES, "score"))
+    except ValueError:
+        x = y = width = height = score = math.nan
+    if not all(map(math.isfinite, (x, y, width, height, score))) or min(width, height) <= 0:
+        _refuse(f"region {given['region_id']} has no score or no box")
+    needle = row.get("needle_id") or None
+    return Proposal(
+        RegionId(given["region_id"]),
+        Category(given["category"]),
+        score,
+        (x, y, width, height),
+        NeedleId(needle) if needle else None,
+    )
+
+
+def _refuse(detail: str) -> NoReturn:
+    raise typer.BadParameter(detail, param_hint="--listed")

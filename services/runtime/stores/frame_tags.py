@@ -1,0 +1,50 @@
+"""The tags of frames, their own and derived ones, without anything else of the frames."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+from services.contracts.codec import decode
+from services.contracts.events import FrameCaptured
+from services.contracts.identity import FrameId
+from services.contracts.topics import FRAMES
+from services.domain.derived_tags import tags_of
+from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.unreadable import readable
+
+_LOADED: Final = 5000
+"""Frames per query."""
+
+
+class MongoFrameTags:
+    """Reads the collection `frames`."""
+
+    def __init__(self, database: Database) -> None:
+        self._frames = database["frames"]
+
+    async def of(self, frame_ids: Collection[FrameId]) -> dict[FrameId, Mapping[str, str]]:
+        """The tags of those of these frames that are captured.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        tags: dict[FrameId, Mapping[str, str]] = {}
+        for some in _chunks(sorted(frame_ids)):
+            where: Document = {"_id": {"$in": some}, "captured": {"$exists": True}}
+            with translated():
+                found = await self._frames.find(where, {"captured": 1}).to_list()
+            captures = readable("frames", found, _captured)
+            tags |= {captured.frame_id: tags_of(captured) for captured in captures}
+        return tags
+
+
+def _captured(document: Document) -> FrameCaptured:
+    event = decode(FRAMES.name, document["captured"])
+    assert isinstance(event, FrameCaptured)
+    return event
+
+
+def _chunks(frame_ids: Sequence[FrameId]) -> Iterator[Sequence[FrameId]]:
+    for first in range(0, len(frame_ids), _LOADED):
+        yield frame_ids[first : first + _LOADED]
