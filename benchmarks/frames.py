@@ -3,19 +3,20 @@
 import hashlib
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from PIL import Image as Picture
 
-from benchmarks.pictures import stored_picture
-from services.app.parts import App
+from benchmarks.pictures import drawn_picture
 from services.contracts.events import (
     Annotation,
     Detection,
     Event,
     FrameAnnotated,
     FrameCaptured,
+    Image,
     PredictionsMade,
 )
 from services.contracts.identity import DriveId, FrameId, ModelId, VehicleId
@@ -24,10 +25,31 @@ from services.embedder.models.torch_embedder import TorchEmbedder
 
 PRECOMPUTED = "precomputed"
 _DIMENSION = 256
-_CATEGORIES = ("stop sign", "speed limit", "traffic light", "crossing")
 _PER_DRIVE = 30
 _START = datetime(2026, 5, 4, tzinfo=UTC)
-_SIZE, _BLOCKS = (160, 120), (8, 6)
+PICTURE_SIZE = (160, 120)
+_BLOCKS = (8, 6)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What the frames of a stream contain.
+
+    Attributes
+    ----------
+    detections : of each frame, a third of which is wrong
+    annotated_every : one in so many frames is annotated
+    """
+
+    categories: tuple[str, ...]
+    detections: int
+    annotated_every: int
+
+
+ANNOTATED = Stream(("stop sign", "speed limit", "traffic light", "crossing"), 3, 1)
+"""All frames are annotated, as in an import."""
+FLEET = Stream(tuple(f"category {number}" for number in range(30)), 8, 50)
+"""Few frames are annotated, as in what vehicles send."""
 
 
 class Precomputed:
@@ -56,14 +78,19 @@ def precomputed_embeddings() -> None:
     TorchEmbedder.of = classmethod(lambda *_: Precomputed())  # type: ignore[assignment,method-assign]
 
 
-def facts(app: App, number: int) -> list[Event]:
-    """What is known of one frame: a third of the detections is wrong."""
+def picture(number: int) -> bytes:
+    """The JPEG of a frame."""
+    return drawn_picture(number, PICTURE_SIZE, _BLOCKS)
+
+
+def facts(number: int, image: Image, stream: Stream = ANNOTATED) -> list[Event]:
+    """What is known of one frame."""
     draw = random.Random(number)  # noqa: S311  # a benchmark's frames
     frame_id = FrameId(f"bench-{number:08d}")
-    image = stored_picture(app.stores, number, _SIZE, _BLOCKS)
-    boxes = [(draw.uniform(0, 100), draw.uniform(0, 60), 40.0, 40.0) for _ in range(3)]
-    named = [draw.choice(_CATEGORIES) for _ in boxes]
-    return [
+    count = stream.detections
+    boxes = [(draw.uniform(0, 100), draw.uniform(0, 60), 40.0, 40.0) for _ in range(count)]
+    named = [draw.choice(stream.categories) for _ in boxes]
+    found: list[Event] = [
         FrameCaptured(
             frame_id=frame_id,
             vehicle_id=VehicleId(f"v{number % 5}"),
@@ -80,11 +107,12 @@ def facts(app: App, number: int) -> list[Event]:
                 for name, box in zip(named, boxes, strict=True)
             ),
         ),
-        FrameAnnotated(
-            frame_id=frame_id,
-            annotations=tuple(
-                Annotation(category=name, bbox=box)
-                for name, box in zip(named[:2], boxes[:2], strict=True)
-            ),
-        ),
     ]
+    if number % stream.annotated_every == 0:
+        right = count - count // 3
+        annotations = tuple(
+            Annotation(category=name, bbox=box)
+            for name, box in zip(named[:right], boxes[:right], strict=True)
+        )
+        found.append(FrameAnnotated(frame_id=frame_id, annotations=annotations))
+    return found

@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.apart import running_apart
-from benchmarks.frames import precomputed_embeddings
+from benchmarks.frames import ANNOTATED, precomputed_embeddings
 from benchmarks.metering import sizes
-from benchmarks.pipeline import WITHOUT_VECTORS, done_or_ended, ended_by_signal, publish
+from benchmarks.pipeline import WITHOUT_VECTORS, Publisher, done_or_ended, ended_by_signal
 from benchmarks.processes import Processes
 from benchmarks.windows import Windows
 from services.app.assembly import running
@@ -72,7 +72,7 @@ async def step(folder: Path, numbers: range) -> Line:
         windows = Windows(max(1, len(numbers) // _STEPS), stores, processes)
         cpu_s, began = processes.cpu_s(), time.monotonic()
         ending = ended_by_signal()
-        published = await publish(app, numbers, 0.0, windows, ending)
+        published = await Publisher(app, ANNOTATED, ending).publish(numbers, note=windows.note)
         await done_or_ended(app.caught_up(), ending)
         took_s, drawn_s = time.monotonic() - began, windows.drawn_s
         cpu_s = processes.cpu_s() - cpu_s - drawn_s
@@ -80,9 +80,9 @@ async def step(folder: Path, numbers: range) -> Line:
             processes.megabytes(),
             processes.most("gazeloop_evaluator_rebuild_seconds"),
         )
-    count = max(1, published - numbers.start)
+    count = max(1, published)
     return {
-        "frames": published,
+        "frames": numbers.start + published,
         "started_s": round(started_s, 1),
         "rebuild_s": rebuild_s,
         "frames_per_s": round(count / took_s, 1),

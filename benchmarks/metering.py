@@ -1,6 +1,7 @@
 """What a run of the pipeline costs: CPU by stage, events, and bytes."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ from pymongo import MongoClient
 from benchmarks.processes import Processes
 from benchmarks.stage_cpu import StageClock
 from services.runtime.settings import Settings
+
+DRAWING, STORING, SENDING, WATCHING = "drawing", "image storage", "publishing", "watching"
+"""The benchmark's own stages: it draws frames, stores their images, publishes them, and watches."""
+_HARNESS = (DRAWING, STORING, SENDING, WATCHING)
 
 
 class Meter:
@@ -21,6 +26,7 @@ class Meter:
         self._kept = sizes(folder)
         self._cpu = self._cpu_by_stage()
         self._written = processes.written_bytes()
+        self._consumed = processes.consumed()
         self._started = time.monotonic()
 
     def read(self, frames: int, settings: Settings) -> dict[str, object]:
@@ -28,7 +34,10 @@ class Meter:
         took = time.monotonic() - self._started
         cpu = self._cpu_by_stage()
         spent = {name: cpu[name] - self._cpu.get(name, 0.0) for name in sorted(cpu)}
-        written, events = self._processes.written_bytes(), self._processes.consumed()
+        harness = {name: spent.pop(name, 0.0) for name in _HARNESS}
+        written, consumed = self._processes.written_bytes(), self._processes.consumed()
+        taken = {name: consumed[name] - self._consumed.get(name, 0.0) for name in sorted(consumed)}
+        events = sum(taken.values())
         flush_mongodb(settings)
         kept = sizes(self._folder)
         return {
@@ -36,10 +45,12 @@ class Meter:
             "frames_per_s": round(frames / took, 1),
             "events_per_s": round(events / took, 1),
             "events_per_frame": round(events / frames, 1),
-            "cpu_s_per_frame": round(sum(spent.values()) / frames, 4),
-            "cpu_ms_per_frame_by_stage": {
-                name: round(value * 1000 / frames, 2) for name, value in spent.items()
+            "events_per_frame_by_topic": {
+                name: round(number / frames, 2) for name, number in taken.items()
             },
+            "cpu_ms_per_frame": round(sum(spent.values()) * 1000 / frames, 2),
+            "cpu_ms_per_frame_by_stage": _ms_per_frame(spent, frames),
+            "cpu_ms_per_frame_of_harness": _ms_per_frame(harness, frames),
             "written_bytes_per_frame": {
                 name: round((number - self._written[name]) / frames)
                 for name, number in written.items()
@@ -55,6 +66,10 @@ class Meter:
         services = dict(self._clock.spent_s)
         rest = time.process_time() - sum(services.values())
         return services | self._processes.cpu_s_of_others() | {"rest": rest}
+
+
+def _ms_per_frame(spent_s: Mapping[str, float], frames: int) -> dict[str, float]:
+    return {name: round(value * 1000 / frames, 2) for name, value in spent_s.items()}
 
 
 def sizes(folder: Path, *, but: str = "") -> dict[str, int]:

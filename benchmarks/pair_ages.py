@@ -21,25 +21,34 @@ from services.contracts.topics import (
 from services.runtime.kafka.broker import BrokerAddress
 
 
-def pair_ages(broker: BrokerAddress) -> dict[str, dict[str, float]]:
+def pair_ages(broker: BrokerAddress, since: float) -> dict[str, dict[str, float]]:
     """Quantiles in seconds of each pair of stages. Read one after the other: memory is for ids.
 
     A needle may have its first shortlist much later, when something like it comes: this counts too.
+
+    Parameters
+    ----------
+    since : seconds since 1970; frames that were published before do not count
     """
+    frames = {key: at for key, at in _times(broker, FRAMES) if at >= since}
     needles: dict[str, tuple[FrameId, float]] = {}
     for event, at in _events(broker, NEEDLES):
-        if isinstance(event, NeedleFound):
+        if isinstance(event, NeedleFound) and event.frame_id in frames:
             needles.setdefault(event.needle_id, (event.frame_id, at))
     shortlists: dict[str, float] = {}
     for event, at in _events(broker, REANNOTATION_TOPIC):
-        if isinstance(event, ShortlistPublished) and event.candidates:
+        if (
+            isinstance(event, ShortlistPublished)
+            and event.candidates
+            and event.needle_id in needles
+        ):
             shortlists.setdefault(event.needle_id, at)
     of_needles = {frame_id for frame_id, _ in needles.values()}
     truths = {key: at for key, at in _times(broker, GROUND_TRUTH) if key in of_needles}
-    frames = dict(_times(broker, FRAMES))
     first: dict[str, float] = {}
     for key, at in _times(broker, EMBEDDED):
-        first.setdefault(key, at)
+        if key in frames:
+            first.setdefault(key, at)
     return {
         "frame_to_embedded": _quantiles([at - frames[key] for key, at in first.items()]),
         "ground_truth_to_needle": _quantiles([at - truths[key] for key, at in needles.values()]),

@@ -10,10 +10,8 @@ from services.contracts.events import Image
 from services.runtime.stores.opening import Stores
 
 
-def stored_picture(
-    stores: Stores, number: int, size: tuple[int, int], blocks: tuple[int, int]
-) -> Image:
-    """A JPEG of its own for every number, in the blob store.
+def drawn_picture(number: int, size: tuple[int, int], blocks: tuple[int, int]) -> bytes:
+    """A JPEG of its own for every number.
 
     Parameters
     ----------
@@ -24,7 +22,11 @@ def stored_picture(
     colours = np.random.default_rng(number).integers(0, 256, (down, across, 3), dtype=np.uint8)
     file = io.BytesIO()
     Picture.fromarray(colours).resize(size, Picture.Resampling.BILINEAR).save(file, "JPEG")
-    content = file.getvalue()
+    return file.getvalue()
+
+
+def stored_picture(stores: Stores, content: bytes, size: tuple[int, int]) -> Image:
+    """The picture in the blob store."""
     return Image(
         sha256=hashlib.sha256(content).hexdigest(),
         uri=stores.blobs.put(content),

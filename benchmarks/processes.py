@@ -41,14 +41,14 @@ class Processes:
         """What each has given the disk to write."""
         return {name: _written_bytes(pid) for name, pid in self._all().items()}
 
-    def consumed(self) -> float:
-        """Events that all services have taken."""
-        return sum(
-            sample.value
+    def consumed(self) -> dict[str, float]:
+        """Events that services have taken, by service and topic."""
+        return {
+            f"{sample.labels['service']} {sample.labels['topic']}": sample.value
             for family in self._exported()
             for sample in family.samples
             if sample.name == "gazeloop_events_consumed_total"
-        )
+        }
 
     def most(self, name: str) -> float:
         """The largest value of a gauge that services export; 0 if none does."""

@@ -29,7 +29,7 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, StorageState, ViewportSize, sync_playwright
 
-from benchmarks.pictures import stored_picture
+from benchmarks.pictures import drawn_picture, stored_picture
 from services.annotation.review.app import build_review_app, review_context
 from services.annotation.review.sessions import Account
 from services.annotation.stores.opening import open_annotation_stores
@@ -154,7 +154,7 @@ class World:
         )
 
     def _image(self, number: int) -> Image:
-        return stored_picture(self._stores, number, _SIZE, _BLOCKS)
+        return stored_picture(self._stores, drawn_picture(number, _SIZE, _BLOCKS), _SIZE)
 
     def _box(self) -> Box:
         return (self._draw.uniform(0, 1200), self._draw.uniform(0, 640), 60.0, 60.0)

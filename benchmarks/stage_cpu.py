@@ -1,21 +1,33 @@
 """CPU seconds by service, of services that share a process, a loop and threads.
 
 Every callback of the loop and every job of a thread pool is timed by its thread's own clock, and
-counts for the service in whose context it was made. What belongs to none (the loop itself, and
-kafka-python's threads) is what is left of the process's time.
+counts for the service in whose context it was made, or for the part of the benchmark. What belongs
+to none (the loop itself, and the threads of Kafka's clients and Qdrant) is what is left of the
+process's time.
 """
 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from services.runtime.kafka.consumer import ConsumingService
 
-_stage: ContextVar[str] = ContextVar("stage", default="publishing")
+_stage: ContextVar[str] = ContextVar("stage", default="other")
+
+
+@contextmanager
+def counted_as(stage: str) -> Iterator[None]:
+    """What this task does inside counts for this stage, with what it starts."""
+    token = _stage.set(stage)
+    try:
+        yield
+    finally:
+        _stage.reset(token)
 
 
 class StageClock:
@@ -65,10 +77,7 @@ class StageClock:
         start = ConsumingService.start
 
         async def named(service: ConsumingService) -> None:
-            token = _stage.set(service.name)
-            try:
+            with counted_as(service.name):
                 await start(service)  # all tasks that it makes are in this context
-            finally:
-                _stage.reset(token)
 
         ConsumingService.start = named  # type: ignore[method-assign,assignment]

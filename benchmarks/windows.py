@@ -21,7 +21,7 @@ class Windows:
         self._folder = folder
         self._processes = processes
         self._frames, self._at, self._cpu = 0, time.monotonic(), processes.cpu_s()
-        self._consumed = processes.consumed()
+        self._consumed = self._events()
         self._drawing_s = 0.0
 
     def note(self, frames: int, drawing_s: float) -> None:
@@ -38,7 +38,7 @@ class Windows:
         if fresh < self._size:
             return
         processes = self._processes
-        now, cpu, events = time.monotonic(), processes.cpu_s(), processes.consumed()
+        now, cpu, events = time.monotonic(), processes.cpu_s(), self._events()
         line = {
             "frames": frames,
             "frames_per_s": round(fresh / (now - self._at), 1),
@@ -55,6 +55,9 @@ class Windows:
         self.lines.append(line)
         self._frames, self._at, self._cpu, self._consumed = frames, now, cpu, events
         self._drawing_s = 0.0
+
+    def _events(self) -> float:
+        return sum(self._processes.consumed().values())
 
 
 def tell(**line: float) -> None:
