@@ -48,6 +48,7 @@ from services.app.assembly import running
 from services.app.parts import App
 from services.contracts.events import Event, Image
 from services.contracts.flow import CONSUMERS
+from services.runtime.garbage import spare_long_lived_objects
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings
@@ -202,6 +203,7 @@ async def measured(options: argparse.Namespace) -> dict[str, object]:
             with counted_as(WATCHING):
                 ending = ended_by_signal()
                 publisher = Publisher(app, stream, ending)
+                spare_long_lived_objects()  # as `gazeloop up` does
                 numbers = range(options.warm + options.frames)
                 await publisher.publish(numbers[: options.warm])
                 await done_or_ended(app.caught_up(), ending)

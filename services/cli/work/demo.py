@@ -19,6 +19,7 @@ from services.cli.work.serve import print_addresses
 from services.contracts.flow import SERVICES
 from services.formats.items import Dataset, Detector
 from services.formats.readers.coco import read_coco
+from services.runtime.garbage import spare_long_lived_objects
 from services.runtime.serving import until_signalled
 from services.survey import detector
 from services.survey.generate import generate_survey
@@ -52,6 +53,7 @@ async def _demo(
         view.at("starting the broker, the stores and the services")
         async with running(settings, SERVICES) as stack:
             warn_of_memory_broker(view.console, stack.settings)
+            spare_long_lived_objects()
             mined = await mine(stack, dataset, view, plan)
             view.close()
             concluded(out, mined, plan)

@@ -17,6 +17,7 @@ from services.cli.outcome import concluded
 from services.cli.progress import ProgressView
 from services.cli.work.opening import Opener, coco_opener, via_opener, voc_opener
 from services.cli.work.opening_layouts import layout_opener, unpacked
+from services.runtime.garbage import spare_long_lived_objects
 
 _RESUME = "Nothing is lost: run the same command to continue."
 
@@ -120,6 +121,7 @@ async def _mine_alone(
         view.at("starting the broker, the stores and the services")
         async with running(settings) as stack:
             warn_of_memory_broker(view.console, stack.settings)
+            spare_long_lived_objects()
             mined = await mine(stack, dataset, view, plan, accept_partial=accept_partial)
             view.at("done")
     concluded(out, mined, plan)

@@ -14,6 +14,7 @@ from services.cli.global_options import pairs
 from services.cli.logs import log_to_file
 from services.cli.memory_warning import warn_of_memory_broker
 from services.cli.serve_command import Service
+from services.runtime.garbage import spare_long_lived_objects
 from services.runtime.observability.logs import configure_logs
 from services.runtime.serving import until_signalled
 
@@ -40,6 +41,7 @@ async def _up(context: Context, fill: Mapping[str, str]) -> None:
     async with running(settings, wanted_services(settings), fill_settings=fill_settings) as app:
         warn_of_memory_broker(out, app.settings)
         print_addresses(out, app)
+        spare_long_lived_objects()
         await until_signalled()
         out.print("stopping", highlight=False)
 
@@ -48,6 +50,7 @@ async def _run_service(context: Context, service: Service) -> None:
     settings = context.settings()
     configure_logs(level=settings.log_level)
     async with deployed(settings, service):
+        spare_long_lived_objects()
         await until_signalled()
 
 
