@@ -1,8 +1,10 @@
 """Vectors that an embedding model computes from the stored images."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Sequence
 from itertools import pairwise
+from typing import Final
 
 from services.contracts.errors import Invalid
 from services.contracts.identity import ModelId
@@ -14,6 +16,9 @@ from services.embedder.vector_source import EmbeddedPass
 from services.runtime.images import Decoded, ImageLimits, decode_scaled
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
+
+_DECODERS: Final = os.cpu_count() or 1
+"""Threads that decode the pictures of a pass."""
 
 
 class PictureVectors:
@@ -67,8 +72,15 @@ class PictureVectors:
     async def _decode(self, tasks: Sequence[EmbeddingTask]) -> list[Decoded | Invalid]:
         if not tasks:
             return []
+        # A thread's job for each picture would take as long as decoding a small one.
+        size = -(-len(tasks) // _DECODERS)
+        parts = [tasks[first : first + size] for first in range(0, len(tasks), size)]
         with metrics.DECODE_SECONDS.time():
-            return await asyncio.gather(*(asyncio.to_thread(self._picture, t) for t in tasks))
+            found = await asyncio.gather(*(asyncio.to_thread(self._pictures, p) for p in parts))
+        return [picture for part in found for picture in part]
+
+    def _pictures(self, tasks: Sequence[EmbeddingTask]) -> list[Decoded | Invalid]:
+        return [self._picture(task) for task in tasks]
 
     def _picture(self, task: EmbeddingTask) -> Decoded | Invalid:
         try:

@@ -91,11 +91,10 @@ class EmbedFrames:
         """
         await self._prepare()
         tasks = await self._tasks(frame_ids)
-        pending = [task for task in tasks if not task.stored]
-        broken = await self._embed(pending)
-        done = [task.embedded for task in tasks if task.captured.frame_id not in broken]
-        await self._outbox.publish(done)
-        self._count([task for task in pending if task.embedded in done], len(done))
+        await self._outbox.publish([task.embedded for task in tasks if task.stored])
+        broken = await self._embed([task for task in tasks if not task.stored])
+        done = [task for task in tasks if task.captured.frame_id not in broken]
+        self._count([task for task in done if not task.stored], len(done))
         if broken:
             # All others are done, so only these fail when the runner retries each event alone.
             raise next(iter(broken.values()))
@@ -190,26 +189,30 @@ class EmbedFrames:
         }
 
     async def _embed(self, tasks: Sequence[EmbeddingTask]) -> dict[FrameId, Invalid]:
-        """Embed and store pass by pass.
+        """Embed pass by pass; store and publish.
 
         Returns
         -------
         The errors of frames that could not be embedded; all others are done.
         """
         broken: dict[FrameId, Invalid] = {}
+        pending: list[tuple[EmbeddingTask, FrameVectors]] = []
         async with aclosing(self._source.passes(tasks)) as passes:
             async for done in passes:
-                if done.tasks:
-                    await self._store(done.tasks, done.vectors)
                 broken |= done.broken
                 report_progress()
+                # Several passes are stored at once: a write syncs files, however few its points.
+                pending += zip(done.tasks, done.vectors, strict=True)
+                if sum(1 + len(task.missing) for task, _ in pending) >= _POINTS_AT_ONCE:
+                    await self._store(pending)
+                    pending = []
+        if pending:
+            await self._store(pending)
         return broken
 
-    async def _store(
-        self, tasks: Sequence[EmbeddingTask], embedded: Sequence[FrameVectors]
-    ) -> None:
+    async def _store(self, both: Sequence[tuple[EmbeddingTask, FrameVectors]]) -> None:
+        """Store these vectors, and publish that they are stored."""
         rule = self._settings.split_rule
-        both = list(zip(tasks, embedded, strict=True))
         regions = await asyncio.to_thread(self._region_points, both)
         frames = [logic.frame_point(task, vectors.frame, rule) for task, vectors in both]
         # In parts, because the client needs 30 bytes per number of a vector while it sends.
@@ -217,10 +220,12 @@ class EmbedFrames:
             await self._vectors.upsert(self._in_regions, regions[start : start + _POINTS_AT_ONCE])
             report_progress()
         await self._vectors.upsert(self._in_frames, frames)
-        for task in tasks:
+        for task, _ in both:
             if task.revised:
                 await self._drop_stale(task)
-        await self._embeddings.record([task.embedded for task in tasks])
+        embedded = [task.embedded for task, _ in both]
+        await self._embeddings.record(embedded)
+        await self._outbox.publish(embedded)
 
     def _region_points(self, both: Sequence[tuple[EmbeddingTask, FrameVectors]]) -> list[Point]:
         rule = self._settings.split_rule

@@ -197,7 +197,8 @@ class EdgeVectorStore:
     def _upsert(self, collection: str, points: Sequence[Point]) -> None:
         shard, writing = self._existing(collection)
         rows = [
-            edge.Point(point.point_id, np.asarray(point.vector, np.float32), dict(point.payload))  # type: ignore[arg-type]  # takes arrays too
+            # A list, because the engine takes an array apart by single numbers, twice as slowly.
+            edge.Point(point.point_id, point.vector.tolist(), dict(point.payload))
             for point in points
         ]
         with writing, _translated(f"writing to {collection}"), writing_to(self._folder):
