@@ -7,7 +7,7 @@ from typing import NamedTuple
 from services.contracts.errors import Fatal
 from services.contracts.events import Event, FrameEmbedded, NeedleFound, NeedleRetracted, Split
 from services.contracts.identity import FrameId
-from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
+from services.contracts.matches import CategoryMatched, FrameMatched
 from services.domain.ports.needles import NeedleStore
 from services.domain.splits import SplitRule
 from services.retriever import logic
@@ -25,7 +25,7 @@ class _Batch(NamedTuple):
 
     needles: list[NeedleFound | NeedleRetracted]
     embedded: list[FrameEmbedded]
-    matched: list[CategoryMatched]
+    matched: list[FrameMatched]
 
 
 def _sorted(events: Sequence[Event]) -> _Batch:
@@ -44,7 +44,7 @@ def _sorted(events: Sequence[Event]) -> _Batch:
             case FrameEmbedded():
                 batch.embedded.append(event)
             case FrameMatched():
-                batch.matched.extend(categories_of([event]))
+                batch.matched.append(event)
             case _:
                 raise Fatal(f"retriever does not consume {type(event).__name__}")
     return batch

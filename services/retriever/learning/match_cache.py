@@ -7,7 +7,7 @@ from cachetools import LRUCache
 
 from services.contracts.events import Split
 from services.contracts.identity import FrameId
-from services.contracts.matches import CategoryMatched
+from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
 from services.domain.ports.matches import MatchStore
 from services.retriever import logic
 from services.retriever.caches import FrameCache, keep
@@ -72,17 +72,21 @@ class MatchCache:
         self._is_complete = False
         """Whether the store was read, so that only dropped categories are incomplete."""
 
-    def note(self, matches: Iterable[CategoryMatched]) -> list[CategoryMatched]:
+    def note(self, matches: Iterable[FrameMatched]) -> list[CategoryMatched]:
         """Record these matches; returns those that may change the examples.
 
         A repeated match is among them, because a process that has just started knows of none.
         """
-        return [match_ for match_ in matches if self._record(match_)]
+        # Most matches label nothing, and taking one apart costs as much as decoding it.
+        verdicts = self._verdicts
+        labels = [one for one in matches if _is_label(one) or one.frame_id in verdicts]
+        return [match_ for match_ in categories_of(labels) if self._record(match_)]
 
     async def follow(self, frames: Collection[FrameId]) -> None:
         """Read again the matches of frames that another process has consumed."""
         if frames:
-            self.note(await self._store.load(frames))
+            for match_ in await self._store.load(frames):
+                self._record(match_)
 
     def forget_all(self) -> None:
         """Drop everything, so that it is read again."""
@@ -130,7 +134,7 @@ class MatchCache:
                 yield match
 
     def _record(self, match: CategoryMatched) -> bool:
-        is_label = match.split is Split.REFERENCE or match.reannotated
+        is_label = _is_label(match)
         if not is_label and match.frame_id not in self._verdicts:
             return False
         if match.reannotated and match.split is Split.HAYSTACK:
@@ -148,3 +152,7 @@ class MatchCache:
             labelled.remove(match.frame_id)
         self._keep(detector_category, labelled)
         return True
+
+
+def _is_label(match: FrameMatched | CategoryMatched) -> bool:
+    return match.split is Split.REFERENCE or match.reannotated

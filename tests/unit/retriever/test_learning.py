@@ -188,7 +188,7 @@ async def test_the_match_cache_says_the_same_whatever_its_bound(most_bytes: int)
             labelled = await cache.of((samples.DETECTOR, category))
             verdicts = ["judged"] if category == samples.STOP_SIGN else []
             assert sorted(item.frame_id for item in labelled) == [*frames, *verdicts]
-            cache.note(categories_of(matches))
+            cache.note(matches)
 
 
 async def test_a_verdict_that_is_undone_labels_nothing() -> None:
@@ -198,5 +198,5 @@ async def test_a_verdict_that_is_undone_labels_nothing() -> None:
     cache = MatchCache(world.matches, FrameCache(world.frames, 10**6), 10**6)
     assert len(await cache.of(DETECTOR_CATEGORY)) == 1
     undone = samples.revised(verdict, 3).model_copy(update={"reannotated": False})
-    assert len(cache.note(categories_of([undone]))) == 1
+    assert len(cache.note([undone])) == 1
     assert await cache.of(DETECTOR_CATEGORY) == []
