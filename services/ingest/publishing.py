@@ -42,6 +42,8 @@ from services.runtime.step import Outbox
 
 log = structlog.get_logger(__name__)
 
+_MOST_FRAMES = 128
+"""Frames that are opened before they are published: the services work on them meanwhile."""
 _FILE = "import"
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 """Maximum bytes of images in memory; a batch ends when it reaches them."""
@@ -98,7 +100,8 @@ async def publish_dataset(
     bounded = (within_limit(i, most, way) if isinstance(i, FrameItem) else i for i in items)
     accepted = source is Source.IMPORT and accept_partial
     found = _all_opened(bounded, limits, source)
-    batches = _batches(map(as_complete, found) if accepted else found, settings.batch_size)
+    size = min(settings.batch_size, _MOST_FRAMES)
+    batches = _batches(map(as_complete, found) if accepted else found, size)
     while opened := await asyncio.to_thread(next, batches, None):
         if throttle:
             await throttle()

@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         " of version 0.1 is left.",
     )
     topic_replication: Count = Field(1, description="Number of replicas of new topics.")
-    batch_size: Count = Field(128, description="Maximum number of events per batch.")
+    batch_size: Count = Field(512, description="Maximum number of events per batch.")
     batch_bytes: Count = Field(
         16_777_216,
         description="Maximum bytes per batch.",
