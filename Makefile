@@ -15,7 +15,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-growth bench-embed bench-review mutants lock platforms docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-growth bench-embed bench-review bench-loop mutants lock platforms docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -111,6 +111,12 @@ bench-growth: setup ## whether a frame costs more as data grows: 100,000 frames 
 
 bench-review: setup ## how soon the review page is there with ten thousand needles, in a real browser
 	@$(BIN)/python -m benchmarks.review
+
+# LOOP="--coco gt.json --images DIR" takes another data set; without --quick, ten seeds of all strategies take hours.
+LOOP ?= --coco ../shared/data/traffic_lights_999/annotations.json --images ../shared/data/traffic_lights_999/images --quick
+
+bench-loop: setup ## whether a detector retrained on shortlists gets better, beside other ways to choose (about 15 minutes)
+	@$(BIN)/python -m benchmarks.closed_loop $(LOOP)
 
 .mutants/stamp: requirements/mutants.txt
 	@test -x .mutants/bin/python || $(PYTHON) -m venv .mutants

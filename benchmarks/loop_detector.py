@@ -1,0 +1,407 @@
+"""A small one-stage detector on a SqueezeNet trunk: what the closed loop trains, again and again.
+
+As CenterNet, it predicts per cell and category whether an object's centre is there, and the
+distances to the object's four edges. The trunk has the embedder's ImageNet weights. It is frozen by
+default, and its feature maps are computed once per data set: then a training takes seconds. The
+head has no spatial kernels, so that it can be trained on some of the cells.
+
+References
+----------
+Zhou, Wang and Krähenbühl (2019), Objects as Points; Tian et al. (2019), FCOS
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import batched_nms
+
+from benchmarks.loop_frames import LoopSet
+from services.contracts.events import Detection
+from services.contracts.identity import Category
+from services.domain.detection.coco import FloatArray, IntArray
+from services.embedder.models.weights import read_weights
+
+SIDE: Final = 320
+"""Pixels of the square that every image is resized to."""
+WEIGHTS: Final = (
+    Path(__file__).parents[1] / "services/embedder/models/weights/squeezenet1_0.safetensors"
+)
+_FINE, _COARSE = 10, 12
+"""The trunk's layers with strides 8 and 16, of 512 channels each."""
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet, as torchvision normalises."""
+_STRIDE: Final = 8
+_OFFSET: Final = 9.0
+"""Where the first cell of stride 8 is centred, in pixels: the trunk's convolutions do not pad."""
+_SPREAD: Final = 0.15
+"""Standard deviation of an object's heat, as a share of its side."""
+_CENTRE: Final = 0.3
+"""Cells with more heat learn the object's edges."""
+_NEAR: Final = 0.1
+"""Cells with more heat are trained on in every batch."""
+_LEAST_SCALE: Final = 1e-6
+"""Of a component, where a data set has fewer than there are."""
+_MOST_FOUND: Final = 40
+_LEAST_SCORE: Final = 0.03
+_OVERLAP: Final = 0.5
+
+
+class Trunk(nn.Module):
+    """SqueezeNet 1.0 up to its last fire module; returns stride 8 and 16 joined on stride 8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        features = torchvision.models.squeezenet1_0().features
+        state = read_weights(WEIGHTS, "")
+        own = {
+            name.removeprefix("features."): value
+            for name, value in state.items()
+            if name.startswith("features.")
+        }
+        features.load_state_dict(own)
+        self.layers = features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1024, side, side) float32 of (B, 3, SIDE, SIDE) float32."""
+        fine = self.layers[: _FINE + 1](images)
+        coarse = self.layers[_FINE + 1 : _COARSE + 1](fine)
+        size = fine.shape[-2:]
+        spread = functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+        return torch.cat([fine, spread], dim=1)
+
+
+def pixels(path: Path) -> Tensor:
+    """(3, SIDE, SIDE) float32, normalised."""
+    image = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    values = (np.asarray(image, np.float32) / 255 - _MEAN) / _DEVIATION
+    return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """The frozen trunk's features of all frames of a data set.
+
+    Attributes
+    ----------
+    cells : (F, side * side, D) float16, on disk
+    vectors : (F, D) float32, unit length, of whole frames
+    side : cells per row and column
+    """
+
+    cells: np.ndarray
+    vectors: np.ndarray
+    side: int
+
+
+def feature_maps(data: LoopSet, folder: Path, dimensions: int = 64) -> FeatureMaps:
+    """Compute the features of a data set, or open those that were computed before.
+
+    Parameters
+    ----------
+    folder : of the cache
+    dimensions : principal components that are kept of either stride
+    """
+    names = "".join(frame.frame_id for frame in data.frames)
+    key = hashlib.sha256(f"{names} {SIDE} {dimensions}".encode()).hexdigest()[:16]
+    path = folder / f"{data.name}-{key}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft.npy")
+        _write_maps(data, draft, dimensions)
+        draft.replace(path)
+    cells = np.load(path, mmap_mode="r")
+    pooled = np.stack([np.asarray(some, np.float32).mean(axis=0) for some in cells])
+    pooled -= pooled.mean(axis=0)
+    vectors = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    return FeatureMaps(cells, vectors, round(cells.shape[1] ** 0.5))
+
+
+@torch.inference_mode()
+def _write_maps(data: LoopSet, path: Path, dimensions: int) -> None:
+    trunk = Trunk().eval()
+    some = np.random.default_rng(0).permutation(len(data.frames))[:100]
+    sample = torch.stack([_flat(trunk, data.path(int(frame)))[::7] for frame in some]).flatten(0, 1)
+    projection = _Components.of(sample, dimensions)
+    first = projection(_flat(trunk, data.path(0)))
+    cells = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float16, shape=(len(data.frames), *first.shape)
+    )
+    for frame in range(len(data.frames)):
+        cells[frame] = projection(_flat(trunk, data.path(frame))).numpy()
+    cells.flush()
+
+
+def _flat(trunk: Trunk, path: Path) -> Tensor:
+    """(side * side, 1024), cells row by row."""
+    maps: Tensor = trunk(pixels(path)[None])
+    return maps[0].flatten(1).T
+
+
+@dataclass(frozen=True)
+class _Components:
+    """Principal components of either stride, scaled to unit variance in the first of each."""
+
+    means: tuple[Tensor, Tensor]
+    bases: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, sample: Tensor, dimensions: int) -> "_Components":
+        means, bases = [], []
+        for part in sample.chunk(2, dim=1):
+            mean = part.mean(dim=0)
+            values, vectors = torch.linalg.eigh(torch.cov((part - mean).T))
+            deviation = values.flip(0)[:dimensions].clamp(min=0).sqrt()
+            means.append(mean)
+            # Between raw and whitened: raw lets few components dominate, whitened lifts noise.
+            scale = (deviation * deviation[0]).sqrt().clamp(min=_LEAST_SCALE)
+            bases.append(vectors.flip(1)[:, :dimensions] / scale)
+        return cls((means[0], means[1]), (bases[0], bases[1]))
+
+    def __call__(self, cells: Tensor) -> Tensor:
+        parts = zip(cells.chunk(2, dim=1), self.means, self.bases, strict=True)
+        return torch.cat([(part - mean) @ basis for part, mean, basis in parts], dim=1) * 2
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how the head is trained: as long, however many frames there are.
+
+    Attributes
+    ----------
+    steps : number of batches
+    batch : frames per batch
+    rate : highest learning rate, which falls to zero as a cosine
+    clear : share of the cells far from any object that a batch trains on
+    hidden : width of the head's two layers
+    dropout : share of the hidden units that a batch leaves out
+    seed : of the initial weights, which are the same in every round, and of the order
+    """
+
+    steps: int = 800
+    batch: int = 16
+    rate: float = 3e-3
+    clear: float = 0.05
+    hidden: int = 96
+    dropout: float = 0.0
+    seed: int = 0
+
+    def described(self) -> str:
+        """What outcomes depend on, without the seed."""
+        return f"steps {self.steps} batch {self.batch} rate {self.rate:g} dropout {self.dropout:g}"
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the head is to say of the cells of some frames.
+
+    Attributes
+    ----------
+    heat : (F, cells, C) float32, 1 at the cell that is nearest to an object's centre
+    edges : (F, cells, 4) float32, log distances to left, top, right, bottom, in strides
+    weight : (F, cells) float32, the heat of cells that learn edges, else 0
+    """
+
+    heat: Tensor
+    edges: Tensor
+    weight: Tensor
+
+    def of(self, frames: IntArray) -> "Targets":
+        """Those of some frames."""
+        return Targets(self.heat[frames], self.edges[frames], self.weight[frames])
+
+
+def image_sizes(data: LoopSet) -> list[tuple[int, int]]:
+    """Width and height of every frame's image."""
+    return [_image_size(data.path(frame)) for frame in range(len(data.frames))]
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def targets(data: LoopSet, side: int) -> Targets:
+    """The targets of all frames."""
+    shape = (len(data.frames), side * side)
+    heat = np.zeros((*shape, len(data.categories)), np.float32)
+    edges = np.zeros((*shape, 4), np.float32)
+    weight = np.zeros(shape, np.float32)
+    centres = _OFFSET + _STRIDE * np.arange(side, dtype=np.float32)
+    x, y = (axis.ravel() for axis in np.meshgrid(centres, centres))
+    for place in range(len(data.frames)):
+        for category, box in _boxes(data, place):
+            left, top, width, height = box
+            dx, dy = (x - left - width / 2), (y - top - height / 2)
+            spread = max(_SPREAD * width, 4.0), max(_SPREAD * height, 4.0)
+            own = np.exp(-((dx / spread[0]) ** 2 + (dy / spread[1]) ** 2) / 2)
+            own /= own.max()
+            heat[place, :, category] = np.maximum(heat[place, :, category], own)
+            sides = np.stack([x - left, y - top, left + width - x, top + height - y], axis=1)
+            learns = (own > np.maximum(_CENTRE, weight[place])) & (sides.min(axis=1) > -_STRIDE / 2)
+            edges[place, learns] = np.log(np.maximum(sides[learns], 1.0) / _STRIDE)
+            weight[place, learns] = own[learns]
+    return Targets(*(torch.from_numpy(part) for part in (heat, edges, weight)))
+
+
+def _boxes(data: LoopSet, place: int) -> list[tuple[int, FloatArray]]:
+    """Categories and boxes (x, y, width, height) of a frame, in the trunk's pixels."""
+    frame = data.frames[place]
+    width, height = _image_size(data.path(place))
+    scale = np.array([SIDE / width, SIDE / height] * 2)
+    return [
+        (data.categories.index(part.value.category), np.array(part.value.bbox) * scale)
+        for part in frame.annotations or ()
+        if not part.value.crowd
+    ]
+
+
+class Head(nn.Module):
+    """Two hidden layers on every cell, then the heat of each category, and four edges."""
+
+    def __init__(self, dimensions: int, categories: int, how: Training) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(
+            nn.Linear(dimensions, how.hidden),
+            nn.ReLU(),
+            nn.Dropout(how.dropout),
+            nn.Linear(how.hidden, how.hidden),
+            nn.ReLU(),
+            nn.Dropout(how.dropout),
+        )
+        self.heat = nn.Linear(how.hidden, categories)
+        self.edges = nn.Linear(how.hidden, 4)
+        nn.init.constant_(self.heat.bias, -4.0)  # centres are rare
+        nn.init.constant_(self.edges.bias, 1.0)
+
+    def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (..., C) and edges (..., 4) of (..., D)."""
+        hidden = self.hidden(cells)
+        return self.heat(hidden), self.edges(hidden)
+
+
+def _loss(head: Head, cells: Tensor, truth: Targets, scale: Tensor) -> Tensor:
+    """CenterNet's focal loss and the edges' L1, per object.
+
+    Parameters
+    ----------
+    cells : (N, D); `truth` has the same cells
+    scale : (N,), how many cells each stands for
+    """
+    logits, edges = head(cells)
+    chance = logits.sigmoid()
+    centre = truth.heat > 0.999  # noqa: PLR2004  # the nearest cell's heat is 1 up to rounding
+    hit = -((1 - chance) ** 2) * functional.logsigmoid(logits)
+    clear = -((1 - truth.heat) ** 4) * chance**2 * functional.logsigmoid(-logits)
+    objects = centre.sum().clamp(min=1)
+    heat = (torch.where(centre, hit, clear) * scale[:, None]).sum() / objects
+    gap = (edges - truth.edges).abs().mean(dim=1)
+    loss: Tensor = heat + (gap * truth.weight).sum() / truth.weight.sum().clamp(min=1)
+    return loss
+
+
+def train_head(maps: FeatureMaps, truth: Targets, frames: IntArray, how: Training) -> Head:
+    """Train a head on some frames, from the weights that the seed gives."""
+    torch.manual_seed(how.seed)
+    rng = np.random.default_rng(how.seed)
+    cells = torch.from_numpy(np.ascontiguousarray(maps.cells[frames])).flatten(0, 1)
+    own = truth.of(frames)
+    near = [np.flatnonzero(some) for some in (own.heat.amax(dim=2) > _NEAR).numpy()]
+    heat, edges, weight = (part.flatten(0, 1) for part in (own.heat, own.edges, own.weight))
+    head = Head(maps.cells.shape[2], heat.shape[1], how)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=how.rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, how.steps)
+    per_frame = truth.heat.shape[1]
+    drawn = round(how.clear * per_frame)
+    for batch in _batches(len(frames), how, rng):
+        close = np.concatenate([near[frame] + frame * per_frame for frame in batch])
+        clear = (rng.integers(per_frame, size=(drawn, 1)) + batch * per_frame).ravel()
+        clear = np.setdiff1d(clear, close)
+        taken = np.concatenate([close, clear])
+        scale = np.repeat([1.0, 1 / how.clear], [len(close), len(clear)]).astype(np.float32)
+        some = Targets(heat[taken], edges[taken], weight[taken])
+        loss = _loss(head, cells[taken].float(), some, torch.from_numpy(scale))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        optimiser.step()
+        schedule.step()
+    return head.eval()
+
+
+def _batches(frames: int, how: Training, rng: np.random.Generator) -> Iterator[IntArray]:
+    """(batch,) places of frames; all frames take turns, in a new order each time."""
+    waiting = np.empty(0, np.int64)
+    for _ in range(how.steps):
+        while len(waiting) < how.batch:
+            waiting = np.concatenate([waiting, rng.permutation(frames)])
+        yield waiting[: how.batch]
+        waiting = waiting[how.batch :]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a detector finds on one frame, best first.
+
+    Attributes
+    ----------
+    boxes : (n, 4) float64 [x, y, width, height] in pixels of the image
+    category, score, cell : (n,), places of categories, scores, and the cells they were found at
+    """
+
+    boxes: FloatArray
+    category: IntArray
+    score: FloatArray
+    cell: IntArray
+
+    def detections(self, categories: Sequence[Category]) -> list[Detection]:
+        """As in the detector's event."""
+        rows = zip(self.category.tolist(), self.score.tolist(), self.boxes.tolist(), strict=True)
+        return [
+            Detection(category=categories[category], score=score, bbox=tuple(box))
+            for category, score, box in rows
+        ]
+
+
+@torch.inference_mode()
+def detect(head: Head, maps: FeatureMaps, frame: int, size: tuple[int, int]) -> Found:
+    """Detect on one frame.
+
+    Parameters
+    ----------
+    size : width and height of its image
+    """
+    logits, edges = head(torch.from_numpy(np.asarray(maps.cells[frame], np.float32)))
+    return decoded(logits.sigmoid(), edges, maps.side, size)
+
+
+def decoded(heat: Tensor, edges: Tensor, side: int, size: tuple[int, int]) -> Found:
+    """The boxes at the peaks of the heat, without those that overlap a better one.
+
+    Parameters
+    ----------
+    heat, edges : (cells, C) and (cells, 4)
+    """
+    grid = heat.T.reshape(1, -1, side, side)
+    peak = (functional.max_pool2d(grid, 3, 1, 1) == grid)[0].flatten(1).T
+    scores, order = (heat * peak).flatten().topk(_MOST_FOUND)
+    order = order[scores > _LEAST_SCORE]
+    scores = scores[scores > _LEAST_SCORE]
+    cell, category = order // heat.shape[1], order % heat.shape[1]
+    x = _OFFSET + _STRIDE * (cell % side)
+    y = _OFFSET + _STRIDE * (cell // side)
+    reach = edges[cell].clamp(max=4.0).exp() * _STRIDE
+    corners = torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], 1)
+    corners = corners.clamp(0, SIDE)
+    kept = batched_nms(corners, scores, category, _OVERLAP)
+    kept = kept[((corners[kept, 2:] - corners[kept, :2]) > 1).all(dim=1)]
+    boxes = corners[kept].double().numpy() * np.array([size[0] / SIDE, size[1] / SIDE] * 2)
+    boxes[:, 2:] -= boxes[:, :2]
+    return Found(boxes, category[kept].numpy(), scores[kept].double().numpy(), cell[kept].numpy())
