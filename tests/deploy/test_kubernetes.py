@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from services.app.doctor.bounds import BOUNDS, settings_of
 from services.app.topic_access import OPERATOR, SCALER, Grant, grants_of, user_of
 from services.cli.serve_command import Service
 from services.contracts.flow import CONSUMERS, READS, USES_IMAGES, WRITES, group_of
@@ -344,6 +345,27 @@ def test_replicas_follow_the_lag_of_what_a_service_reads(overlay: str) -> None:
         partitions = min(topics[topic.name]["spec"]["partitions"] for topic in read)
         assert spec["minReplicaCount"] <= spec["maxReplicaCount"] <= partitions
     assert not scaled
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_ingest_follows_its_load(overlay: str) -> None:
+    scaler = resources(overlay, "HorizontalPodAutoscaler")["gazeloop-ingest"]["spec"]
+    assert scaler["scaleTargetRef"]["name"] == "gazeloop-ingest"
+    assert scaler["minReplicas"] <= scaler["maxReplicas"]
+    ingest = resources(overlay, "Deployment")["gazeloop-ingest"]["spec"]
+    # A share is one of what is requested; a number of replicas here would undo the scaler's.
+    assert "cpu" in ingest["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assert "replicas" not in ingest
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_retriever_has_room_for_its_caches(overlay: str) -> None:
+    pod = resources(overlay, "Deployment")["gazeloop-retriever"]["spec"]["template"]["spec"]
+    settings = Settings()
+    caches = [item for item in BOUNDS if item.part == "retriever"]
+    held = [value for item in caches for value in settings_of(item, settings).items()]
+    needed = sum(int(str(value)) for name, value in held if name.endswith("_bytes"))
+    assert needed < int(pod["containers"][0]["resources"]["limits"]["memory"][:-2]) << 30
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
