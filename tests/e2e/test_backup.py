@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.app.assembly import running
-from services.app.backup.folder import BackupFolder
 from services.app.backup.making import back_up
+from services.app.backup.places import open_backups
 from services.app.backup.restoring import restoring
 from services.app.parts import App
 from services.app.reporting import read_reports
@@ -69,7 +69,7 @@ async def _reports(app: App) -> list[object]:
 def test_services_go_on_from_the_cut_and_the_report_is_the_same(tmp_path: Path) -> None:
     items = _survey(tmp_path / "survey")
     here, there = (_settings(tmp_path / name, tmp_path / "blobs") for name in ("here", "there"))
-    folder = BackupFolder(tmp_path / "backups")
+    folder = open_backups(str(tmp_path / "backups"))
     half = len(items) // 2
 
     async def backed_up() -> list[object]:
