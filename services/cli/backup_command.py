@@ -1,6 +1,5 @@
 """`gazeloop backup`: back up the stores, the images and the services' offsets."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from services.cli.examples import example
 from services.cli.lazy import done_by
 
 _Folder = Annotated[
-    Path, typer.Argument(metavar="TO", help="Folder of the backups.", show_default=False)
+    str, typer.Argument(metavar="TO", help="Folder or bucket of the backups.", show_default=False)
 ]
 
 

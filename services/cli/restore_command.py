@@ -1,6 +1,5 @@
 """`gazeloop restore`: restore a backup."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +15,8 @@ app = typer.Typer()
 def restore(
     ctx: typer.Context,
     source: Annotated[
-        Path, typer.Argument(metavar="FROM", help="Folder of the backups.", show_default=False)
+        str,
+        typer.Argument(metavar="FROM", help="Folder or bucket of the backups.", show_default=False),
     ],
     *,
     name: Annotated[

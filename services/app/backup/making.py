@@ -10,7 +10,7 @@ import structlog
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 import services
-from services.app.backup.folder import IMAGES, BackupFolder, UnfinishedBackup
+from services.app.backup.backups import IMAGES, Backups, UnfinishedBackup
 from services.app.backup.manifest import Cut, KeptFile, KeptVectors, Manifest, settings_kept
 from services.app.parts import App
 from services.app.subscriptions import all_subscriptions
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 OnStage = Callable[[str], None]
 
 
-async def back_up(app: App, folder: BackupFolder, clock: Clock, on_stage: OnStage) -> Manifest:
+async def back_up(app: App, folder: Backups, clock: Clock, on_stage: OnStage) -> Manifest:
     """Write a backup of everything but the broker; services may run meanwhile.
 
     Stores are read in the reverse of the order in which services write them, after the offsets:
@@ -100,7 +100,7 @@ class _Making:
     """Reads the stores into a backup, and notes what it wrote."""
 
     def __init__(
-        self, app: App, folder: BackupFolder, unfinished: UnfinishedBackup, on_stage: OnStage
+        self, app: App, folder: Backups, unfinished: UnfinishedBackup, on_stage: OnStage
     ) -> None:
         self._app = app
         self._folder = folder

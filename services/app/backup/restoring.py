@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from services.app.backup.folder import BackupFolder
+from services.app.backup.backups import Backups
 from services.app.backup.manifest import Manifest, indexed_fields
 from services.app.erasure.places import alone
 from services.app.parts import App, joined
@@ -88,7 +88,7 @@ class Restoring:
     vectors: VectorStore
 
     async def restore(
-        self, folder: BackupFolder, manifest: Manifest, clock: Clock, on_stage: OnStage
+        self, folder: Backups, manifest: Manifest, clock: Clock, on_stage: OnStage
     ) -> Restored:
         """Restore a backup; after an interruption, the same call goes on.
 
@@ -153,7 +153,7 @@ class Restoring:
         set_offsets(broker, settings, manifest.cut.partitions())
         return True
 
-    async def _put_images(self, folder: BackupFolder, manifest: Manifest) -> None:
+    async def _put_images(self, folder: Backups, manifest: Manifest) -> None:
         blobs = self.app.stores.blobs
         held = set(await asyncio.to_thread(lambda: list(blobs.uris())))
         missing = [uri for uri in folder.image_uris(manifest) if uri not in held]
@@ -163,7 +163,7 @@ class Restoring:
                 *(asyncio.to_thread(_copy, folder.images, blobs, uri) for uri in some)
             )
 
-    async def _put_vectors(self, folder: BackupFolder, manifest: Manifest) -> None:
+    async def _put_vectors(self, folder: Backups, manifest: Manifest) -> None:
         for name, kept in manifest.vectors.items():
             keywords, numbers = indexed_fields(name)
             await self.vectors.ensure(name, kept.dimension, keywords=keywords, numbers=numbers)
@@ -171,13 +171,13 @@ class Restoring:
         if manifest.aliases:
             await self.vectors.alias(manifest.aliases)
 
-    def _put_embedders(self, folder: BackupFolder, manifest: Manifest) -> None:
+    def _put_embedders(self, folder: Backups, manifest: Manifest) -> None:
         if EMBEDDERS_FILE in manifest.files:
             content = folder.file(manifest, EMBEDDERS_FILE).read_bytes()
             (self.app.settings.data / EMBEDDERS_FILE).write_bytes(content)
 
     async def _erase_again(
-        self, folder: BackupFolder, manifest: Manifest, clock: Clock, *, goes_on: bool
+        self, folder: Backups, manifest: Manifest, clock: Clock, *, goes_on: bool
     ) -> int:
         """Erase what was erased after the backup; returns the number of frames."""
         stores = self.app.stores

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from services.app.backup.folder import BackupFolder
+from services.app.backup.backups import Backups
 from services.app.backup.manifest import Manifest
 from services.contracts.errors import MissingImage
 
@@ -18,7 +18,7 @@ class Verified:
     damaged: list[str]
 
 
-async def verify(folder: BackupFolder, name: str = "") -> Verified:
+async def verify(folder: Backups, name: str = "") -> Verified:
     """Read all of a backup; of the newest one by default.
 
     Raises
@@ -39,7 +39,7 @@ async def verify(folder: BackupFolder, name: str = "") -> Verified:
     return Verified(manifest, damaged)
 
 
-def _is_sound(folder: BackupFolder, uri: str) -> bool:
+def _is_sound(folder: Backups, uri: str) -> bool:
     try:
         folder.images.get(uri)
     except MissingImage:

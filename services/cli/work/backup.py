@@ -1,13 +1,12 @@
 """What `gazeloop backup` does."""
 
-from pathlib import Path
-
 import typer
 from rich.table import Table
 
-from services.app.backup.folder import BackupFolder
+from services.app.backup.backups import Backups
 from services.app.backup.making import back_up
 from services.app.backup.manifest import Manifest
+from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify as verified
 from services.app.parts import joined
 from services.cli.console import console
@@ -19,10 +18,10 @@ from services.runtime.clock import SystemClock
 _NAMED = 3
 
 
-def create(ctx: typer.Context, to: Path, *, keep: int) -> None:
+def create(ctx: typer.Context, to: str, *, keep: int) -> None:
     """Run `gazeloop backup create`."""
     context = shared(ctx)
-    folder = BackupFolder(to)
+    folder = open_backups(to)
     manifest = run(
         lambda: _create(context, folder),
         interrupted="No backup was made; run it again: images that were copied are not copied"
@@ -47,17 +46,17 @@ def create(ctx: typer.Context, to: Path, *, keep: int) -> None:
         out.print(f"kept the newest {keep}; deleted {gone:,} images of older ones", highlight=False)
 
 
-async def _create(context: Context, folder: BackupFolder) -> Manifest:
+async def _create(context: Context, folder: Backups) -> Manifest:
     settings = context.stored()
     log_to_file(settings, "backup")
     async with joined(settings) as app:
         return await back_up(app, folder, SystemClock(), _show)
 
 
-def list_backups(ctx: typer.Context, to: Path) -> None:
+def list_backups(ctx: typer.Context, to: str) -> None:
     """Run `gazeloop backup list`."""
     del ctx
-    folder = BackupFolder(to)
+    folder = open_backups(to)
     table = Table(box=None, header_style="dim")
     for column in ("backup", "documents", "vectors", "images", "not processed"):
         table.add_column(column, justify="left" if column == "backup" else "right")
@@ -73,10 +72,10 @@ def list_backups(ctx: typer.Context, to: Path) -> None:
     console().print(table if table.row_count else f"{to} holds no backup", highlight=False)
 
 
-def verify(ctx: typer.Context, to: Path, *, name: str) -> None:
+def verify(ctx: typer.Context, to: str, *, name: str) -> None:
     """Run `gazeloop backup verify`."""
     del ctx
-    done = run(lambda: verified(BackupFolder(to), name), interrupted="Nothing was changed.")
+    done = run(lambda: verified(open_backups(to), name), interrupted="Nothing was changed.")
     if done.damaged:
         some = ", ".join(done.damaged[:_NAMED])
         raise DamagedBackup(

@@ -1,10 +1,9 @@
 """What `gazeloop restore` does."""
 
-from pathlib import Path
-
 import typer
 
-from services.app.backup.folder import BackupFolder
+from services.app.backup.backups import Backups
+from services.app.backup.places import open_backups
 from services.app.backup.restoring import Restored, restoring
 from services.cli.console import console
 from services.cli.context import Context, run, shared
@@ -13,17 +12,17 @@ from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
 
 
-def restore(ctx: typer.Context, source: Path, *, name: str) -> None:
+def restore(ctx: typer.Context, source: str, *, name: str) -> None:
     """Run `gazeloop restore`."""
     context = shared(ctx)
     done = run(
-        lambda: _restore(context, BackupFolder(source), name),
+        lambda: _restore(context, open_backups(source), name),
         interrupted="Run the same command again: it goes on. No service starts before.",
     )
     _print(done, context.settings())
 
 
-async def _restore(context: Context, folder: BackupFolder, name: str) -> Restored:
+async def _restore(context: Context, folder: Backups, name: str) -> Restored:
     manifest = folder.manifest(name)
     settings = context.settings()
     log_to_file(settings, "restore")

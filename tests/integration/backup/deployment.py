@@ -10,9 +10,10 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 import bson
 import numpy as np
 
-from services.app.backup.folder import BackupFolder
+from services.app.backup.backups import Backups
 from services.app.backup.making import back_up
 from services.app.backup.manifest import Manifest
+from services.app.backup.places import open_backups
 from services.app.backup.restoring import Restored, restoring
 from services.app.parts import joined
 from services.contracts.identity import ModelId, PointId
@@ -128,23 +129,23 @@ def _ungrouped() -> Iterator[None]:
         raise error from None
 
 
-async def backed_up(settings: Settings, to: Path) -> Manifest:
+async def backed_up(settings: Settings, to: Path | str) -> Manifest:
     """Make a backup."""
     with _ungrouped():
         return await _backed_up(settings, to)
 
 
-async def _backed_up(settings: Settings, to: Path) -> Manifest:
+async def _backed_up(settings: Settings, to: Path | str) -> Manifest:
     async with joined(settings) as app:
-        return await back_up(app, BackupFolder(to), SystemClock(), lambda _: None)
+        return await back_up(app, open_backups(str(to)), SystemClock(), lambda _: None)
 
 
-async def restored(settings: Settings, source: Path, name: str = "") -> Restored:
+async def restored(settings: Settings, source: Path | str, name: str = "") -> Restored:
     """Restore a backup."""
     with _ungrouped():
-        return await _restored(settings, BackupFolder(source), name)
+        return await _restored(settings, open_backups(str(source)), name)
 
 
-async def _restored(settings: Settings, folder: BackupFolder, name: str) -> Restored:
+async def _restored(settings: Settings, folder: Backups, name: str) -> Restored:
     async with restoring(settings) as stores:
         return await stores.restore(folder, folder.manifest(name), SystemClock(), lambda _: None)

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from services.app.backup.folder import BackupFolder
 from services.app.backup.making import back_up
+from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify
 from services.app.erasure.opening import Erasure, FrameChoice
 from services.app.erasure.places import alone
@@ -88,6 +88,26 @@ async def test_everything_comes_back_in_another_place(
     assert set(done.manifest.differing(there)) == set()
 
 
+async def test_backups_behind_a_url_are_kept_verified_restored_and_pruned(
+    made: Made, frames: list[str]
+) -> None:
+    to = f"memory://{uuid4()}/backups"
+    here, there = made(), made()
+    await fill(here, frames)
+    older = await backed_up(here, to)
+    backups = open_backups(to)
+    backups.images.put(b"an image of a run that was killed")
+    newer = await backed_up(here, to)
+
+    assert backups.names() == [older.name, newer.name]
+    assert (await verify(backups)).damaged == []
+    assert backups.keep(1) == 1
+    await restored(there, to)
+    assert await contents(there) == await contents(here)
+    with pytest.raises(NothingStored):
+        open_backups(to).manifest(older.name)
+
+
 async def test_no_secret_is_in_a_backup(made: Made, frames: list[str], tmp_path: Path) -> None:
     here = made(label_studio_token=SECRET, epoch_s=7.0)
     await fill(here, frames)
@@ -115,7 +135,7 @@ class _NotingReads:
 async def test_a_second_backup_copies_only_new_images(
     made: Made, frames: list[str], tmp_path: Path
 ) -> None:
-    here, folder = made(), BackupFolder(tmp_path / "to")
+    here, folder = made(), open_backups(str(tmp_path / "to"))
     await fill(here, frames[:2])
     first = await backed_up(here, tmp_path / "to")
     await fill(here, frames[2:])
@@ -133,7 +153,7 @@ async def test_a_second_backup_copies_only_new_images(
 async def test_old_backups_and_the_images_that_only_they_have_are_deleted(
     made: Made, frames: list[str], tmp_path: Path
 ) -> None:
-    here, folder = made(), BackupFolder(tmp_path / "to")
+    here, folder = made(), open_backups(str(tmp_path / "to"))
     await fill(here, frames)
     await backed_up(here, tmp_path / "to")
     await _erase(here, frames[1])
@@ -149,7 +169,7 @@ async def test_old_backups_and_the_images_that_only_they_have_are_deleted(
 async def test_a_changed_file_and_a_changed_image_are_found(
     made: Made, frames: list[str], tmp_path: Path
 ) -> None:
-    here, folder = made(), BackupFolder(tmp_path / "to")
+    here, folder = made(), open_backups(str(tmp_path / "to"))
     await fill(here, frames)
     manifest = await backed_up(here, tmp_path / "to")
     uri = next(folder.image_uris(manifest))
@@ -167,7 +187,7 @@ async def test_a_changed_file_and_a_changed_image_are_found(
 async def test_an_interrupted_run_leaves_no_backup_and_the_next_one_goes_on(
     made: Made, frames: list[str], tmp_path: Path
 ) -> None:
-    here, folder = made(), BackupFolder(tmp_path / "to")
+    here, folder = made(), open_backups(str(tmp_path / "to"))
     await fill(here, frames)
 
     def interrupt(at: str) -> None:
@@ -188,7 +208,7 @@ async def test_an_interrupted_run_leaves_no_backup_and_the_next_one_goes_on(
 async def test_what_a_killed_run_left_is_no_backup(
     made: Made, frames: list[str], tmp_path: Path
 ) -> None:
-    here, folder = made(), BackupFolder(tmp_path / "to")
+    here, folder = made(), open_backups(str(tmp_path / "to"))
     await fill(here, frames)
     left = tmp_path / "to" / "backups" / ".unfinished-20260504T100000.000Z"
     left.mkdir(parents=True)
@@ -212,10 +232,10 @@ async def test_a_full_disk_is_named_and_the_backup_can_be_repeated(
         patch.setattr(BsonWriter, "write", full)
         with pytest.raises(DiskFull, match="is full"):
             await backed_up(here, tmp_path / "to")
-    assert BackupFolder(tmp_path / "to").names() == []
+    assert open_backups(str(tmp_path / "to")).names() == []
 
     await backed_up(here, tmp_path / "to")
-    assert (await verify(BackupFolder(tmp_path / "to"))).damaged == []
+    assert (await verify(open_backups(str(tmp_path / "to")))).damaged == []
 
 
 async def test_a_missing_image_is_named_and_the_others_are_kept(

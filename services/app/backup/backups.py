@@ -1,23 +1,19 @@
-"""A folder of backups: a folder for each, and the images of all of them once.
+"""The backups in one place, and the images of all of them once.
 
 TO/images/ab/abcdef…            an image by its sha256
 TO/backups/20260504T120000.123Z/
     manifest.json               what follows, with digests
     images.txt                  the images' digests, a line each
-    mongodb/*.bson, vectors/*.bson
-TO/backups/.unfinished-…        what an interrupted run left; the next one deletes it
+    mongodb/*.bson, vectors/*   documents and points, or snapshots of points
 """
 
 import errno
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from shutil import rmtree
-from typing import Final
+from typing import Final, Protocol
 
 from pydantic import ValidationError
 
@@ -25,33 +21,75 @@ from services.app.backup.manifest import FORM, KeptFile, Manifest
 from services.contracts.errors import (
     DamagedBackup,
     DiskFull,
-    InvalidSettings,
     NothingStored,
     StoreUnavailable,
 )
-from services.runtime.stores.blobs_fsspec import FolderBlobs
+from services.domain.ports.blobs import BlobStore
 
 MANIFEST: Final = "manifest.json"
 IMAGES: Final = "images.txt"
-_UNFINISHED: Final = ".unfinished-"
 _READ_BYTES: Final = 1 << 20
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
-class BackupFolder:
-    """The backups in a folder. Only those that are whole are seen."""
+class BackupPlace(Protocol):
+    """Where backups lie. A backup that has its manifest is whole; others are not seen."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._backups = folder / "backups"
-        self.images = FolderBlobs(folder / "images")
+    @property
+    def images(self) -> BlobStore:
+        """The images of all backups."""
+        ...
+
+    def names(self) -> list[str]:
+        """The whole backups, oldest first.
+
+        Raises
+        ------
+        StoreUnavailable
+            The place does not answer; this holds for every method.
+        """
+        ...
+
+    def local(self, name: str, path: str) -> Path:
+        """A file of a backup on this machine; where it would be, if there is none."""
+        ...
+
+    def writing(self, name: str) -> AbstractContextManager[Path]:
+        """A context with an empty folder for a new backup; what interrupted runs left is deleted.
+
+        Raises
+        ------
+        InvalidSettings
+            Another process writes a backup to this place.
+        """
+        ...
+
+    def finish(self, name: str, folder: Path) -> None:
+        """Make a written folder a backup, durably, its manifest last."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Delete a backup, its manifest first: without it, it is none, however far this gets."""
+        ...
+
+
+class Backups:
+    """The whole backups in a place."""
+
+    def __init__(self, place: BackupPlace) -> None:
+        self._place = place
 
     def __str__(self) -> str:
-        return str(self._folder)
+        return str(self._place)
+
+    @property
+    def images(self) -> BlobStore:
+        """The images of all backups."""
+        return self._place.images
 
     def names(self) -> list[str]:
         """The whole backups, oldest first."""
-        return sorted(path.parent.name for path in self._backups.glob(f"[!.]*/{MANIFEST}"))
+        return self._place.names()
 
     def manifest(self, name: str = "") -> Manifest:
         """A backup's manifest; of the newest one by default.
@@ -66,7 +104,7 @@ class BackupFolder:
         names = self.names()
         if not names or (name and name not in names):
             raise NothingStored(f"{self} holds no backup {name}".rstrip())
-        path = self._backups / (name or names[-1]) / MANIFEST
+        path = self._place.local(name or names[-1], MANIFEST)
         try:
             manifest = Manifest.model_validate_json(path.read_bytes())
         except ValidationError as exc:
@@ -76,8 +114,8 @@ class BackupFolder:
         return manifest
 
     def file(self, manifest: Manifest, path: str) -> Path:
-        """Where a file of a backup is."""
-        return self._backups / manifest.name / path
+        """A file of a backup, on this machine."""
+        return self._place.local(manifest.name, path)
 
     def image_uris(self, manifest: Manifest) -> Iterator[str]:
         """The URIs of a backup's images."""
@@ -96,7 +134,7 @@ class BackupFolder:
         """
         for name, kept in manifest.files.items():
             path = self.file(manifest, name)
-            if not path.is_file() or _digest(path) != kept.sha256:
+            if not path.is_file() or digest_of(path) != kept.sha256:
                 raise DamagedBackup(f"{path} is missing, or is not what was written")
 
     @contextmanager
@@ -106,26 +144,13 @@ class BackupFolder:
         Raises
         ------
         InvalidSettings
-            Another process writes a backup to this folder.
+            Another process writes a backup to this place.
         DiskFull
-            The folder's disk is full.
+            A disk is full.
         """
-        with _room(self._folder):
-            self._backups.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with (self._folder / ".lock").open("a") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as exc:
-                    raise InvalidSettings(f"another backup to {self} is under way") from exc
-                for left in self._backups.glob(f"{_UNFINISHED}*"):
-                    rmtree(left)
-                name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
-                unfinished = self._backups / f"{_UNFINISHED}{name}"
-                unfinished.mkdir(mode=0o700)
-                try:
-                    yield UnfinishedBackup(name, unfinished, self._backups / name)
-                finally:
-                    rmtree(unfinished, ignore_errors=True)
+        name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
+        with _room(str(self)), self._place.writing(name) as folder:
+            yield UnfinishedBackup(name, folder, self._place)
 
     def keep(self, number: int) -> int:
         """Delete all but the newest backups, and the images that no other has.
@@ -133,9 +158,7 @@ class BackupFolder:
         Returns the number of deleted images.
         """
         for name in self.names()[:-number]:
-            # Without its manifest, it is no backup any more, however far the deletion gets.
-            (self._backups / name / MANIFEST).unlink()
-            rmtree(self._backups / name)
+            self._place.remove(name)
         left = {uri for name in self.names() for uri in self.image_uris(self.manifest(name))}
         gone = [uri for uri in self.images.uris() if uri not in left]
         for uri in gone:
@@ -144,39 +167,33 @@ class BackupFolder:
 
 
 class UnfinishedBackup:
-    """A backup that is being written."""
+    """A backup that is being written to a folder of this machine."""
 
-    def __init__(self, name: str, folder: Path, finished: Path) -> None:
+    def __init__(self, name: str, folder: Path, place: BackupPlace) -> None:
         self.name = name
         self.folder = folder
-        self._finished = finished
+        self._place = place
 
     def write(self, name: str, content: bytes) -> KeptFile:
-        """Write a file durably.
+        """Write a file.
 
         Raises
         ------
         OSError
             The disk is full.
         """
-        with (self.folder / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        (self.folder / name).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         return KeptFile(sha256=digest, size=len(content), documents=1)
 
     def finish(self, manifest: Manifest) -> None:
-        """Write the manifest, then give the backup its name: from now on, it is seen."""
+        """Write the manifest, and make this a backup: from now on, it is seen."""
         self.write(MANIFEST, manifest.model_dump_json(indent=1).encode())
-        for folder in (*(path for path in self.folder.iterdir() if path.is_dir()), self.folder):
-            _sync(folder)
-        self.folder.rename(self._finished)
-        _sync(self._finished.parent)
+        self._place.finish(self.name, self.folder)
 
 
 @contextmanager
-def _room(folder: Path) -> Iterator[None]:
+def _room(where: str) -> Iterator[None]:
     """Translate that the disk is full.
 
     Raises
@@ -189,21 +206,14 @@ def _room(folder: Path) -> Iterator[None]:
     except (OSError, StoreUnavailable) as exc:
         cause = exc if isinstance(exc, OSError) else exc.__cause__
         if isinstance(cause, OSError) and cause.errno in _FULL:
-            raise DiskFull(f"the disk of {folder} is full; no backup was made") from exc
+            raise DiskFull(f"the disk of {where} is full; no backup was made") from exc
         raise
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """The sha256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while some := file.read(_READ_BYTES):
             digest.update(some)
     return digest.hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
