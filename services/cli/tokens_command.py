@@ -27,7 +27,8 @@ def create(
         typer.Argument(
             help="`vehicle:ID` may publish frames and predictions of that vehicle;"
             " `annotation:NAME` may publish ground truth, and logs that person in to the review"
-            " page; `operator:NAME` may erase frames.",
+            " page; `operator:NAME` may erase frames; `originals:NAME` may see images that others"
+            " see redacted.",
             show_default=False,
         ),
     ],

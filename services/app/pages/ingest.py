@@ -12,6 +12,7 @@ from services.app.label_studio_routes import outside_routes
 from services.app.parts import App
 from services.app.upkeep import stored_data_kept
 from services.ingest.api.app import build_http_app
+from services.ingest.api.originals import Originals
 from services.runtime.clock import Clock
 
 
@@ -33,5 +34,8 @@ async def build(server: FastAPI | None, app: App, clock: Clock) -> AsyncIterator
             frames=stores.frames,
             tombstones=stores.tombstones,
             erase=erasing_for_operators(app, clock),
+            originals=Originals(
+                stores.frames, stores.blobs, stores.tombstones, stores.audit, clock
+            ),
             more=outside_routes(AnnotationStores.of(stores), app.settings, clock),
         )

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials
 from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from pydantic import BaseModel
 
@@ -25,6 +25,7 @@ from services.formats.corrections import misplaced, stored_sizes
 from services.ground_truth.publishing import erased_frame
 from services.ingest.accepting import Acceptance, CorrectionHolder
 from services.ingest.api.bodies import GroundTruth, Predictions, read_body
+from services.ingest.api.calling import Credentials
 from services.ingest.api.detector_output import PARAMETERS, DetectorOutput
 from services.ingest.api.erasures import Erase, EraseFrames, ErasureAnswer
 from services.ingest.api.limits import RateLimit, add_limits
@@ -37,6 +38,7 @@ from services.ingest.api.lines import (
     read_bounded,
 )
 from services.ingest.api.openapi import FRAME_BODY, PROBLEMS, add_schemas, record_body
+from services.ingest.api.originals import Originals, originals_route
 from services.ingest.api.requests import (
     NDJSON,
     Line,
@@ -54,9 +56,6 @@ from services.runtime.http.tokens import Authenticator, Caller
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-
-_BEARER = HTTPBearer(auto_error=False, description="From `gazeloop tokens create`.")
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
 
 class AcceptedRecord(BaseModel):
@@ -95,6 +94,7 @@ def build_http_app(
     frames: FrameStore | None = None,
     tombstones: TombstoneStore | None = None,
     erase: EraseFrames | None = None,
+    originals: Originals | None = None,
     more: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """Build the HTTP API.
@@ -106,6 +106,7 @@ def build_http_app(
     frames : the source of image sizes to check ground truth with; None skips the check
     tombstones : the erased frames, of which nothing is taken; None takes everything
     erase : erases frames for operators; None refuses them
+    originals : original images for who may see them; None shows them to nobody
     more : additional routes
 
     Raises
@@ -127,7 +128,8 @@ def build_http_app(
     acceptance = Acceptance(outbox, blobs, ledger, limits, holder, tombstones=tombstones)
     callers, rate = Authenticator(tokens, clock), RateLimit(settings.rate_limit)
     api = _Api(acceptance, callers, rate, frames, settings, erase=erase)
-    for router in (api.router(), *more):
+    shown = [originals_route(originals, api.caller)] if originals else []
+    for router in (api.router(), *shown, *more):
         app.include_router(router)
     app.add_api_route("/healthz", _healthz, methods=["GET"])
     add_schemas(app)
@@ -180,7 +182,7 @@ class _Api:
 
     async def frames(self, request: Request, credentials: Credentials) -> AcceptedRecord:
         """Publish one frame: its image and metadata."""
-        vehicle = _vehicle(await self._caller(credentials))
+        vehicle = _vehicle(await self.caller(credentials))
         content, metadata = await read_frame(request)
         if metadata.vehicle_id not in {None, vehicle.vehicle_id}:
             detail = f"the token does not belong to vehicle {metadata.vehicle_id}"
@@ -196,7 +198,7 @@ class _Api:
         With `format`, the body is the detector's output as its vendor's software writes it, and the
         answer has a result per image.
         """
-        caller = await self._caller(credentials)
+        caller = await self.caller(credentials)
         output = DetectorOutput.of(request.query_params, _vehicle(caller))
         if output is not None:
             return await self._output(request, output, caller)
@@ -206,7 +208,7 @@ class _Api:
         self, request: Request, credentials: Credentials
     ) -> AcceptedRecord | HeldRecord | Response:
         """Publish the ground truth of one frame, or of many as NDJSON."""
-        caller = await self._caller(credentials)
+        caller = await self.caller(credentials)
         if caller.person is None:
             raise Refused(
                 HTTPStatus.FORBIDDEN, "wrong_scope", "this route needs an annotation token"
@@ -215,7 +217,7 @@ class _Api:
 
     async def erasures(self, request: Request, credentials: Credentials) -> ErasureAnswer:
         """Delete all that is known of frames, a drive or a vehicle, and keep it out."""
-        caller = await self._caller(credentials)
+        caller = await self.caller(credentials)
         if caller.scope.operator is None:
             raise Refused(HTTPStatus.FORBIDDEN, "wrong_scope", "this route needs an operator token")
         if self._erase is None:
@@ -224,7 +226,8 @@ class _Api:
         wanted = read_body(Erase, bytes(await read_bounded(request)))
         return await self._erase(wanted.checked(), caller.scope.operator)
 
-    async def _caller(self, credentials: HTTPAuthorizationCredentials | None) -> Caller:
+    async def caller(self, credentials: HTTPAuthorizationCredentials | None) -> Caller:
+        """Find who sends a request, and limit their rate."""
         caller = credentials and await self._callers.caller(credentials.credentials)
         if not caller:
             detail = "this route needs a valid bearer token"

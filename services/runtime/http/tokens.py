@@ -1,6 +1,6 @@
 """Bearer tokens: a public id and 256 random bits, of which only the hash is stored.
 
-A token authenticates one vehicle, one annotator or one operator.
+A token authenticates one vehicle, one annotator, one operator, or one viewer of original images.
 """
 
 import hashlib
@@ -23,10 +23,12 @@ _VEHICLE = re.compile(r"[^\s\x00-\x1f]{1,200}")
 _PERSON = re.compile(r"\S(?:.{0,58}\S)?")
 _ANNOTATION = "annotation"
 _OPERATOR = "operator"
+_ORIGINALS = "originals"
 _KNOWN = (
     "known scopes: vehicle:ID (a vehicle's frames and predictions),"
     " annotation:NAME (one annotator's ground truth and reviews),"
-    " operator:NAME (one operator's erasures)"
+    " operator:NAME (one operator's erasures),"
+    " originals:NAME (images that others see redacted, for one person)"
 )
 _NOTED_EVERY = timedelta(hours=1)
 _NOBODY = hashlib.sha256(b"").hexdigest()
@@ -35,7 +37,8 @@ _NOBODY = hashlib.sha256(b"").hexdigest()
 class Scope(NamedTuple):
     """What a token permits.
 
-    A vehicle publishes its own frames, an annotator ground truth, and an operator erases frames.
+    A vehicle publishes its own frames, an annotator ground truth, an operator erases frames, and a
+    viewer sees original images.
     """
 
     vehicle_id: VehicleId | None
@@ -44,10 +47,12 @@ class Scope(NamedTuple):
     """The annotator's name; none for others, and for the annotation tokens of older versions."""
     operator: str | None = None
     """The operator's name; none for others."""
+    viewer: str | None = None
+    """The name of who may see originals; none for others."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse `vehicle:<id>`, `annotation:<name>`, `operator:<name>` or the older `annotation`.
+        """Parse `vehicle:ID`, `annotation:NAME`, `operator:NAME`, `originals:NAME` or `annotation`.
 
         Raises
         ------
@@ -57,11 +62,13 @@ class Scope(NamedTuple):
         scope_type, separator, name = text.partition(":")
         if text == _ANNOTATION:
             return cls(None)
-        if not separator or scope_type not in {"vehicle", _ANNOTATION, _OPERATOR}:
+        if not separator or scope_type not in {"vehicle", _ANNOTATION, _OPERATOR, _ORIGINALS}:
             raise InvalidRecord(f"{text!r} is no scope; {_KNOWN}", reason="invalid_scope")
         if scope_type == "vehicle":
             return cls(VehicleId(_checked(name, _VEHICLE, "1 to 200 characters without blanks")))
         person = _checked(name, _PERSON, "1 to 60 characters, no blank first or last")
+        if scope_type == _ORIGINALS:
+            return cls(None, viewer=person)
         return cls(None, operator=person) if scope_type == _OPERATOR else cls(None, person)
 
 
@@ -81,11 +88,12 @@ class Caller:
 
     @property
     def person(self) -> str | None:
-        """The annotator's name; none for a vehicle or an operator.
+        """The annotator's name; none for others.
 
         A token of an older version has no name, so its public id serves as one.
         """
-        if self.scope.vehicle_id is not None or self.scope.operator is not None:
+        vehicle_id, _, operator, viewer = self.scope
+        if (vehicle_id, operator, viewer) != (None, None, None):
             return None
         return self.scope.person or f"{_ANNOTATION}-{self.token_id[:8]}"
 

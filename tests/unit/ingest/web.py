@@ -12,9 +12,11 @@ from services.ingest.accepting import Acceptance
 from services.ingest.api.app import build_http_app
 from services.ingest.api.bodies import FrameMetadata
 from services.ingest.api.erasures import Erase, ErasureAnswer
+from services.ingest.api.originals import Originals
 from services.runtime.http.tokens import issue
 from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
+from tests.fakes.audit import InMemoryAuditLog
 from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
@@ -50,6 +52,7 @@ class Web:
         self.ledger = InMemoryLedger()
         self.frames = InMemoryFrameStore()
         self.tombstones = InMemoryTombstones()
+        self.audit = InMemoryAuditLog()
         self.erased: list[tuple[Erase, str]] = []
         self.app = build_http_app(
             outbox=self.outbox,
@@ -61,6 +64,7 @@ class Web:
             frames=self.frames,
             tombstones=self.tombstones,
             erase=self._erase,
+            originals=Originals(self.frames, self.blobs, self.tombstones, self.audit, self.clock),
         )
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://ingest")
