@@ -45,6 +45,7 @@ from services.contracts.identity import (
     VehicleId,
 )
 from services.domain.dead_letters import Letter, fold_letters
+from services.domain.metrics.ap_recovered import RepairGain
 from services.domain.metrics.confusion import ConfusionPool
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -55,9 +56,11 @@ from services.ground_truth.answers import held_id_of
 from services.runtime.http.tokens import Authenticator, issue
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
+from services.runtime.stores.figures import Figures
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.opening import Stores, open_stores
 from services.runtime.stores.region_maps import MappedRegion, RegionMap
+from services.runtime.stores.repair_gains import ALL_FAMILIES
 from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox
 from tests.samples import frame_matched, published
@@ -150,7 +153,7 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         kept = {name: await database[name].find().to_list() for name in restored}
         yield World(context, stores, outbox, clock, seed.token, replayed, discarded, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches")
-        figured = ("figures", "curves", "region_map")
+        figured = ("figures", "curves", "region_map", "repair_gains")
         asked = ("held_corrections", "label_answers", "budgets", "review_sessions", "saved_views")
         for name in (*done, *figured, *asked, *kept):
             await database[name].delete_many({})
@@ -229,6 +232,15 @@ async def show_curves(stores: Stores) -> dict[Category, int]:
     content = DetectorCurves.of(figures, curves, pool.on(Subset.ALL)).model_dump_json()
     await stores.curves.put(detector, Subset.ALL, content.encode())
     return {category: part.ground_truths for category, part in figures.items()}
+
+
+async def show_gains(stores: Stores, now: datetime) -> None:
+    """What the detector's figures were, and what its reviewed frames recover."""
+    for hour, value in enumerate((0.41, 0.43)):
+        at = now - timedelta(hours=1 - hour)
+        await stores.figures.add(Figures("ods@1", at, {"H": value}, 0.9, 0.5, 1.8, {"open": 1}))
+    gains = {ALL_FAMILIES: RepairGain(60, 0.021, 0.021), "family-1": RepairGain(8, 0.05, 0.012)}
+    await stores.repair_gains.show({DetectorId("ods@1"): gains})
 
 
 async def show_map(stores: Stores) -> None:

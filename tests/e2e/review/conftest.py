@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from services.annotation.review.app import build_review_app
+from services.annotation.review.similar import SimilarThings
 from services.domain.ports.family_marks import Mark
 from services.runtime.settings import Settings
 from tests.e2e.review.network import Network
+from tests.fakes.similar import SlantedEmbedder, four_things
 from tests.review_world import (
     Seed,
     ask,
@@ -29,6 +31,7 @@ from tests.review_world import (
     review_world,
     seeded,
     show_curves,
+    show_gains,
     show_map,
 )
 
@@ -39,7 +42,7 @@ with warnings.catch_warnings():
 
 expect.set_options(timeout=30_000)  # a loaded machine is slow, which is no failure
 CHROMIUM = "/usr/bin/chromium"
-NEEDLES = 6
+NEEDLES = 15
 START_S = 300
 """A loaded machine has needed more than a minute to serve the page."""
 AXE = Path(__file__).parent / "axe-4.14.1.min.js"
@@ -102,7 +105,8 @@ def served(seed: Seed) -> Iterator[Site]:
     async def serve() -> None:
         async with review_world(seed) as world:
             server = FastAPI()
-            server.mount("/review", build_review_app(world.context))
+            similar = SimilarThings(await four_things(), SlantedEmbedder())
+            server.mount("/review", build_review_app(replace(world.context, similar=similar)))
             config = uvicorn.Config(network.before(server), log_level="warning", lifespan="off")
             serving.append(uvicorn.Server(config))
             tokens.extend((world.token, await world.token_of("Ben")))
@@ -110,6 +114,7 @@ def served(seed: Seed) -> Iterator[Site]:
             await report_budgets(world.stores)
             await show_curves(world.stores)
             await show_map(world.stores)
+            await show_gains(world.stores, world.clock.now())
             family = {
                 needle_id_of(0): Mark("family-1", exemplar=True),
                 needle_id_of(2): Mark("family-1"),

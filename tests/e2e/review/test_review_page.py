@@ -26,6 +26,8 @@ PAGES = [
     "/dead-letters",
     "/frames?id=h000-0",
     "/frames/boxes?id=h000-0",
+    "/similar?frame=h000-0&box=10,0,20,20",
+    "/similar?text=sign&of=frames",
     "/questions",
     f"/questions/label?name={UNKNOWN}",
 ]
@@ -86,8 +88,11 @@ def test_a_whole_review_is_done_by_keyboard_alone(page: Page, site: Site) -> Non
     press("s")
     expect(page.locator("h1")).to_have_text("Review done")
     done = page.locator(".finished")
-    expect(done).to_contain_text(f"{NEEDLES} of {NEEDLES} shortlists, 24 of 24 frames decided")
+    expect(done).to_contain_text(f"{NEEDLES} of {NEEDLES} shortlists, 60 of 60 frames decided")
     expect(done.locator("tr", has_text="Unsure")).to_contain_text("3")
+    bought = done.locator("tr", has_text="mAP of H recovered")
+    expect(bought).to_contain_text("by repairing 60 reviewed frames")
+    expect(bought).to_contain_text("+0.021")
     keep(page, "review-done")
     press("k")
     expect(page.locator(".place b")).to_have_text(str(NEEDLES))
@@ -98,6 +103,22 @@ def test_a_whole_review_is_done_by_keyboard_alone(page: Page, site: Site) -> Non
     expect(page.locator(".stage.done")).to_have_count(NEEDLES)
     page.goto(f"{site.url}/needles?stage=open")
     expect(page.locator(".empty h2")).to_have_text("No needle matches")
+
+
+@one_look
+@wide
+def test_a_region_drawn_on_a_frame_is_searched_by(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/frames?id=h000-0")
+    page.get_by_role("button", name="Draw it").click()
+    picture = page.locator(".frame-columns .picture").bounding_box()
+    assert picture is not None
+    page.mouse.move(picture["x"] + picture["width"] / 10, picture["y"] + picture["height"] / 10)
+    page.mouse.down()
+    page.mouse.move(picture["x"] + picture["width"] / 2, picture["y"] + picture["height"] / 2)
+    page.mouse.up()
+    shown(page, ".found-frames")
+    expect(page.locator("h1")).to_have_text("Similar regions")
+    assert "box=16.0%2C12.0%2C64.0%2C48.0" in page.url
 
 
 @one_look

@@ -4,70 +4,20 @@ import csv
 from dataclasses import replace
 from http import HTTPStatus
 
-import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from services.annotation.review.similar import Query, SimilarThings
-from services.contracts.errors import InvalidRecord
-from services.contracts.identity import (
-    Box,
-    FrameId,
-    ModelId,
-    RegionId,
-    frame_point_id,
-    region_point_id,
-)
-from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
+from services.annotation.review.similar import SimilarThings
+from services.contracts.identity import ModelId
+from tests.fakes.similar import SlantedEmbedder, four_things
 from tests.fakes.vectors import InMemoryVectors
 from tests.integration.review.conftest import Browser, served
 from tests.review_world import World
 
-MODEL = ModelId("m")
-
 
 @pytest.fixture
 async def vectors() -> InMemoryVectors:
-    """Four regions and frames, each less like the first; the last region is an annotated object."""
-    made = InMemoryVectors()
-    names = {alias: collection_of(alias, MODEL) for alias in (FRAME_VECTORS, REGION_VECTORS)}
-    for collection in names.values():
-        await made.ensure(collection, 2, keywords=[], numbers=[])
-    await made.alias(names)
-    for place in range(4):
-        vector = np.array([np.cos(place / 4), np.sin(place / 4)], np.float32)
-        frame = {"frame_id": f"h000-{place}", "split": "reference" if place == 2 else "haystack"}
-        region = {
-            **frame,
-            "region_id": f"r{place}",
-            "detector": "" if place == 3 else "ods@1",
-            "category": "stop sign",
-            "score": 0.5,
-            **dict.fromkeys(("x", "y", "width", "height"), 20.0),
-        }
-        points = [Point(region_point_id(MODEL, RegionId(f"r{place}")), vector, region)]
-        await made.upsert(names[REGION_VECTORS], points)
-        points = [Point(frame_point_id(MODEL, FrameId(f"h000-{place}")), vector, frame)]
-        await made.upsert(names[FRAME_VECTORS], points)
-    return made
-
-
-class Slanted:
-    """Embeds a box as the direction of its corner, and a text as that of its length."""
-
-    reads_text = True
-
-    def __init__(self, model: ModelId = MODEL) -> None:
-        self._model = model
-
-    async def of_box(self, content: bytes, box: Box) -> Query:
-        assert content[1:4] == b"PNG", "the frame's own image"
-        if box[0] > 100:
-            raise InvalidRecord("the box lies outside the image")
-        return Query(self._model, np.array([box[0], box[1]], np.float32))
-
-    async def of_text(self, text: str, *, regions: bool) -> Query:
-        return Query(self._model, np.array([regions, len(text)], np.float32))
+    return await four_things()
 
 
 @pytest.fixture
@@ -101,7 +51,7 @@ async def test_what_has_no_vector_has_nothing_similar(ana: Browser) -> None:
         assert "has no vector yet" in answer.text
 
 
-async def searching(world: World, vectors: InMemoryVectors, embedder: Slanted) -> Browser:
+async def searching(world: World, vectors: InMemoryVectors, embedder: SlantedEmbedder) -> Browser:
     similar = SimilarThings(vectors, embedder)
     browser = Browser(
         world, served(replace(world, context=replace(world.context, similar=similar)))
@@ -113,7 +63,7 @@ async def searching(world: World, vectors: InMemoryVectors, embedder: Slanted) -
 async def test_regions_like_any_part_of_a_frame_are_found(
     world: World, vectors: InMemoryVectors
 ) -> None:
-    ana = await searching(world, vectors, Slanted())
+    ana = await searching(world, vectors, SlantedEmbedder())
 
     assert await frames(ana, "frame=h001-0&box=10,0,5,5") == ["h000-0", "h000-1", "h000-2"]
     assert await frames(ana, "frame=h001-0&box=1,9,5,5&split=haystack") == ["h000-1", "h000-0"]
@@ -133,7 +83,7 @@ async def test_regions_like_any_part_of_a_frame_are_found(
 async def test_regions_and_frames_are_found_by_words(
     world: World, vectors: InMemoryVectors
 ) -> None:
-    ana = await searching(world, vectors, Slanted())
+    ana = await searching(world, vectors, SlantedEmbedder())
 
     assert await frames(ana, "text=a") == ["h000-2", "h000-1", "h000-0"]
     assert (await frames(ana, "text=a&of=frames"))[0] == "h000-3"
@@ -144,7 +94,7 @@ async def test_regions_and_frames_are_found_by_words(
 
 
 async def test_another_models_query_finds_nothing(world: World, vectors: InMemoryVectors) -> None:
-    ana = await searching(world, vectors, Slanted(ModelId("other")))
+    ana = await searching(world, vectors, SlantedEmbedder(ModelId("other")))
 
     answer = await ana.get("/similar?text=sign")
     assert answer.status_code == HTTPStatus.NOT_FOUND
