@@ -6,6 +6,8 @@ Its own file format has no stable description.
 """
 
 import asyncio
+import base64
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,16 +21,16 @@ import orjson
 from services.annotation.exporting import require_empty
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Invalid
-from services.contracts.events import FrameCaptured, Split
+from services.contracts.events import Annotation, Detection, FrameCaptured, Rle, Split
 from services.contracts.identity import (
     Box,
-    Category,
     FrameId,
     ModelId,
     RegionId,
     frame_point_id,
     region_point_id,
 )
+from services.domain.detection.mask_shapes import pixels
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
@@ -215,12 +217,12 @@ class _Page:
             "ground_truth": None
             if truth is None
             else [
-                self._label(region, item.category, item.bbox, size) | {"iscrowd": item.crowd}
+                self._label(region, item, size) | {"iscrowd": item.crowd}
                 for region, item in zip(truth.annotation_ids(), truth.annotations, strict=True)
             ],
             "predictions": {
                 detector: [
-                    self._label(region, item.category, item.bbox, size)
+                    self._label(region, item, size)
                     | {"confidence": item.score}
                     | self._with_vector(region)
                     for region, item in zip(made.region_ids(), made.detections, strict=True)
@@ -235,15 +237,16 @@ class _Page:
         return [*tags, "shortlisted"] if record.frame_id in self._shortlisted else tags
 
     def _label(
-        self, region: RegionId, category: Category, box: Box, size: tuple[int, int]
+        self, region: RegionId, item: Detection | Annotation, size: tuple[int, int]
     ) -> Sample:
         failure = self._failures.get(region)
-        x, y, width, height = box
+        x, y, width, height = item.bbox
         return {
-            "label": category,
+            "label": item.category,
             "region_id": region,
             "bounding_box": [x / size[0], y / size[1], width / size[0], height / size[1]],
             "tags": ["needle", failure] if failure is not None else [],
+            "mask": item.mask and _within(item.mask, item.bbox, size),
         }
 
     def _with_vector(self, region: RegionId) -> Sample:
@@ -251,3 +254,15 @@ class _Page:
         if vector is not None:
             self.region_vectors.append(vector)
         return {"dimension": None if vector is None else len(vector)}
+
+
+def _within(mask: Rle, box: Box, size: tuple[int, int]) -> Sample:
+    """The part of a mask within a box, as FiftyOne has masks: one bit per pixel, row by row."""
+    shown = pixels(mask)
+    down, across = shown.shape[0] / size[1], shown.shape[1] / size[0]
+    x, y, width, height = box
+    left, top = int(x * across), int(y * down)
+    part = shown[top : max(top + 1, math.ceil((y + height) * down))]
+    part = part[:, left : max(left + 1, math.ceil((x + width) * across))]
+    bits = base64.b64encode(np.packbits(part).tobytes()).decode()
+    return {"size": list(part.shape), "bits": bits}

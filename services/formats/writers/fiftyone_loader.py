@@ -5,6 +5,7 @@ set has `ground_truth` and a field of detections per detector version. Needles h
 and their error type. Gazeloop's vectors are the brain runs `frames` and, per detector, `regions_…`.
 """
 
+import base64
 import json
 import re
 import sys
@@ -63,9 +64,17 @@ def detections(labels: list[dict[str, Any]]) -> fo.Detections:
     """Labels of one field of one frame."""
     made = []
     for label in labels:
-        given = {key: value for key, value in label.items() if key != "dimension"}
-        made.append(fo.Detection(**given, has_vector=label.get("dimension") is not None))
+        given = {key: value for key, value in label.items() if key not in {"dimension", "mask"}}
+        shown = {"mask": mask_of(label["mask"])} if label["mask"] else {}
+        made.append(fo.Detection(**given, **shown, has_vector=label.get("dimension") is not None))
     return fo.Detections(detections=made)
+
+
+def mask_of(mask: dict[str, Any]) -> Any:
+    """A mask within its box, (H, W) bool."""
+    height, width = mask["size"]
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(mask["bits"]), np.uint8))
+    return bits[: height * width].reshape(height, width).astype(bool)
 
 
 def add_frame_vectors(

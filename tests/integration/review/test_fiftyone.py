@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools import mask as mask_codec
 
 from services.annotation.fiftyone_export import FiftyOneExport
-from services.contracts.identity import ModelId, frame_point_id, region_point_id
+from services.contracts.events import Rle
+from services.contracts.identity import FrameId, ModelId, frame_point_id, region_point_id
+from services.domain.ports.frames import FrameRecord
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.domain.splits import SplitRule
 from services.runtime.settings import Settings
@@ -44,6 +47,7 @@ print(json.dumps({
     "tags": dataset.count_sample_tags(),
     "label": first[field].detections[0].label,
     "box": first[field].detections[0].bounding_box,
+    "masks": [d.mask.tolist() for s in needles for d in s[field].detections if d.has_mask],
     "truths": dataset.count("ground_truth"),
     "size": [first.metadata, len(open(first.filepath, "rb").read())][1],
     "runs": sorted(dataset.list_brain_runs()),
@@ -53,10 +57,25 @@ print(json.dumps({
 """
 
 
+async def mask_left_half(ana: Browser, record: FrameRecord) -> None:
+    """Give the frame's first detection a mask: the left half of its box."""
+    (made,) = record.predictions.values()
+    first = made.detections[0]
+    x, y, width, height = map(int, first.bbox)
+    shape = np.zeros((120, 160), np.uint8, order="F")
+    shape[y : y + height, x : x + width // 2] = 1
+    counts = mask_codec.encode(shape)["counts"].decode()
+    masked = first.model_copy(update={"mask": Rle(size=shape.shape, counts=counts)})
+    detections = (masked, *made.detections[1:])
+    changed = {"revision": made.revision + 1, "detections": detections}
+    await ana.world.stores.frames.record([made.model_copy(update=changed)])
+
+
 async def written(ana: Browser, folder: Path) -> int:
     """Export the world, in which each frame's vector is its number's."""
     stores, vectors = ana.world.stores, InMemoryVectors()
     ids = await stores.frame_ids.captured()
+    await mask_left_half(ana, (await stores.frames.load(ids))[FrameId("r000")])
     records = await stores.frames.load(ids)
     names = {kind: collection_of(kind, MODEL) for kind in (FRAME_VECTORS, REGION_VECTORS)}
     for collection in names.values():
@@ -116,6 +135,7 @@ async def test_fiftyone_opens_the_frames_labels_needles_and_vectors(
     assert shown["tags"]["shortlisted"] == FRAMES - 3
     assert shown["label"] == "stop sign"
     assert shown["box"] == pytest.approx([60 / 160, 40 / 120, 24 / 160, 20 / 120])
+    assert shown["masks"] == [[[True] * 12 + [False] * 12] * 20]
     assert shown["truths"] > 0
     assert shown["size"] > 0
     assert shown["runs"] == ["frames", f"regions_{shown['field']}"]
