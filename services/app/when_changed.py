@@ -41,8 +41,13 @@ class WhenChanged(Generic[T]):
             A store does not answer.
         """
         planned = await self._planned()
+        if self._last is not None and planned != self._last[0]:
+            # As during a stream, where each of these would read the last minute's matches.
+            async with self._revised.passed_over():
+                self._last = planned, await self._work()
+            return self._last[1]
         async with self._revised.taken() as frames:
-            if frames is None or frames or self._last is None or planned != self._last[0]:
+            if self._last is None or frames is None or frames:
                 self._last = planned, await self._work()
         return self._last[1]
 

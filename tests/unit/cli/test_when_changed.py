@@ -1,6 +1,6 @@
 """Work on all that is recorded, and when it is left out."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -8,10 +8,22 @@ import pytest
 from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.errors import StoreUnavailable
 from services.domain.ports.epochs import StateChanges
+from services.domain.ports.matches import Revised
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.epochs import InMemoryEpochStore
 from tests.fakes.matches import InMemoryMatchStore
+
+
+class Matches(InMemoryMatchStore):
+    """Matches of which it may be unknown what has changed."""
+
+    readable = True
+
+    async def revised_since(self, at: datetime) -> set[Revised]:
+        if not self.readable:
+            raise StoreUnavailable("away")
+        return await super().revised_since(at)
 
 
 class Record:
@@ -20,9 +32,7 @@ class Record:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.behind_s = 0.0
-        self.matches = InMemoryMatchStore(
-            lambda: self.clock.now() - timedelta(seconds=self.behind_s)
-        )
+        self.matches = Matches(lambda: self.clock.now() - timedelta(seconds=self.behind_s))
         self.epochs = InMemoryEpochStore()
         closed = partial(epochs_closed, self.epochs)
         self.work = WhenChanged(self._count, self.matches, closed, self.clock)
@@ -101,3 +111,17 @@ async def test_after_an_erasure_everything_is_read_again() -> None:
     record.matches.erased += 1
 
     assert [await record.work() for _ in range(2)] == [2, 2]
+
+
+async def test_in_a_stream_of_plans_no_matches_are_read_to_find_what_changed() -> None:
+    record = Record()
+    assert await record.work() == 1
+    await record.match(revision=1)
+    await record.plan()
+    record.matches.readable = False
+
+    assert await record.work() == 2
+
+    record.matches.readable = True
+    # Nobody has asked yet whether the match was there in the last round.
+    assert [await record.work() for _ in range(3)] == [3, 3, 3]
