@@ -49,6 +49,8 @@ class _Rows(NamedTuple):
 
 
 _NO_ROWS = _Rows(is_cleared=True, deleted=b"[]", put=b"[]")
+Before = dict[Name, dict[Any, Any]]
+"""By table and row, what was there before changes; None where nothing was."""
 
 
 class Table(dict[K, V]):
@@ -106,14 +108,18 @@ class Table(dict[K, V]):
         self.changes()
         return _Rows(True, _encoded([]), _encoded(list(self.items()))) if self else None
 
-    def apply(self, changes: _Rows) -> None:
-        """Repeat changes that were recorded."""
+    def apply(self, changes: _Rows) -> dict[K, V | None]:
+        """Repeat changes that were recorded; returns what was before them in each row."""
+        before: dict[K, V | None] = {}
         if changes.is_cleared:
+            before.update(self)
             super().clear()
         for key in self._kind.keys.validate_json(changes.deleted):
-            super().pop(key, None)
+            before.setdefault(key, super().pop(key, None))
         for key, value in self._kind.rows.validate_json(changes.put):
+            before.setdefault(key, self.get(key))
             super().__setitem__(key, value)
+        return before
 
 
 class Changelog:
@@ -132,23 +138,25 @@ class Changelog:
         self._bytes_since = 0
         self.follow(recorded)
 
-    def follow(self, recorded: Iterable[StateChanges]) -> None:
+    def follow(self, recorded: Iterable[StateChanges]) -> Before:
         """Take over changes that another process has recorded, while there are none here.
 
         Those of a version that has another format leave all tables empty.
         """
+        before: Before = defaultdict(dict)
         for changes in recorded:
             self._note(changes)
             decoded = _decoded(changes.content)
             if changes.is_whole or decoded is None:
                 self._recorded.clear()
-                for table in self._tables.values():
-                    table.apply(_NO_ROWS)
+                for name, table in self._tables.items():
+                    before[name] = table.apply(_NO_ROWS) | before[name]
             for name, rows in decoded or ():
                 if (found := self._tables.get(name)) is not None:
-                    found.apply(rows)
+                    before[name] = found.apply(rows) | before[name]
                 else:
                     self._recorded[name].append(rows)
+        return before
 
     def table(self, kind: Kind[K, V], *of: str) -> Table[K, V]:
         """The table of this kind, and of this part of the detector's categories."""

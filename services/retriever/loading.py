@@ -15,7 +15,7 @@ from services.domain.shortlists.scored_candidates import Limits
 from services.retriever.allocation.detector_allocator import DetectorAllocator
 from services.retriever.allocation.haystack_size import HaystackSizeCache
 from services.retriever.allocation.sources import Sources
-from services.retriever.changelog import Changelog
+from services.retriever.changelog import Before, Changelog
 from services.retriever.learning.fitted_models import FittedModels
 from services.retriever.learning.learner import Learner
 from services.retriever.logic import FrameFacts
@@ -81,8 +81,10 @@ class StagesLoader:
         frames: dict[FrameId, bool] = {}
         labelled: set[FrameId] = set()
         needles: set[NeedleId] = set()
+        before: Before = {}
         for changes in recorded:
-            stages.changelog.follow([changes])
+            for name, rows in stages.changelog.follow([changes]).items():
+                before[name] = rows | before.get(name, {})
             frames |= stages.frames
             labelled |= stages.labelled.keys()
             needles |= stages.needles.keys()
@@ -97,7 +99,10 @@ class StagesLoader:
         )
         await following.scorer.follow(frames)
         following.closed = last.number
-        return following if await following.allocator.restore() else None
+        if not await following.allocator.restore():
+            return None
+        following.allocator.adopt(stages.allocator, before)
+        return following
 
     async def read(
         self,

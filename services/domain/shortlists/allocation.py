@@ -143,6 +143,25 @@ class BudgetAllocator:
             queue.note_shown(listed, allocator._assigned, limits)
         return allocator
 
+    def adopt(self, earlier: Self, new: Mapping[Key, Iterable[RegionId]]) -> None:
+        """Keep the order of candidates of an earlier allocator on the same tables.
+
+        No frame was released since, and the yields are the same. Sorting all again costs more than
+        an epoch does.
+
+        Parameters
+        ----------
+        earlier : it is not used any more
+        new : candidates that are new or replaced since, by failure mode
+        """
+        is_other = _without_haystack_budget(self._limits) != _without_haystack_budget(
+            earlier._limits
+        )
+        self._releases = earlier._releases + is_other
+        for key, queue in self._queues.items():
+            if key in earlier._queues:
+                queue.adopt(earlier._queues[key], new.get(key, ()))
+
     def add_needle(self, key: Key, needle: NeedleId, family: FamilyId) -> None:
         """Add a needle to its mode; frames that it held in another mode become free."""
         before = self._key_of.get(needle)

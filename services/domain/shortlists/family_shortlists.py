@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from services.contracts.identity import FamilyId, NeedleId, family_id
 
@@ -25,6 +25,10 @@ class FamilyShortlists:
     def ids(self) -> list[NeedleId]:
         """All needles."""
         return list(self._family_of)
+
+    def families(self) -> Mapping[NeedleId, FamilyId]:
+        """The family of each needle."""
+        return self._family_of
 
     def add(self, needle: NeedleId, family: FamilyId) -> None:
         """Add a needle, whose shortlist is empty."""

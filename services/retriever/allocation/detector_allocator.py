@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -43,7 +43,7 @@ from services.retriever.allocation.budgets import budget_report
 from services.retriever.allocation.drawn_frames import DrawnFrames
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
 from services.retriever.allocation.sources import Sources
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Before, Changelog, Kind
 from services.retriever.labelled_regions import modes_of_regions
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import FittedTo, Scored
@@ -105,6 +105,24 @@ class DetectorAllocator:
             self._allocator = BudgetAllocator.restored(self._limits, self._tables, needles)
             self.drawn.restore()
         return needles is not None
+
+    def adopt(self, earlier: Self, before: Before) -> None:
+        """Keep the order of the earlier one's candidates, where it still holds.
+
+        Parameters
+        ----------
+        earlier : of the same changelog, before some changes; it is not used any more
+        before : what was there before these
+        """
+        listed, yields = before.get((LISTED.name,), {}), before.get((YIELDS.name,), {})
+        has_released = any(
+            was is not None and self._allocator.owner(frame) != was.needle
+            for frame, was in listed.items()
+        )
+        if has_released or any(self._tables.yields.get(of) != was for of, was in yields.items()):
+            return
+        new = {tuple(key): rows for (kind, *key), rows in before.items() if kind == CANDIDATES.name}
+        self._allocator.adopt(earlier._allocator, new)
 
     @property
     def unwritten(self) -> Sequence[ShortlistPublished]:
