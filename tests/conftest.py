@@ -35,6 +35,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Modules
     return ModulesToWorkers(config, log)
 
 
+def pytest_report_header() -> str:
+    server = os.environ.get("GAZELOOP_TEST_QDRANT", "no server (GAZELOOP_TEST_QDRANT)")
+    return f"Qdrant: Edge, local mode, {server}"
+
+
 def pytest_runtest_setup() -> None:
     # Left to itself, structlog draws every variable of every frame of a traceback, for seconds.
     if not structlog.is_configured():

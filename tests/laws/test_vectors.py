@@ -1,4 +1,7 @@
-"""What every VectorStore does: the fake, Qdrant Edge, and qdrant-client in its local mode."""
+"""What every VectorStore does: the fake, Qdrant Edge, and qdrant-client in its local mode.
+
+And a server, where GAZELOOP_TEST_QDRANT names one.
+"""
 
 import asyncio
 import fcntl
@@ -47,6 +50,7 @@ from services.runtime.stores.vectors_edge_names import EdgeNames
 from services.runtime.stores.vectors_open import open_vector_store
 from services.runtime.stores.vectors_served import ServedVectors
 from tests.fakes.vectors import InMemoryVectors
+from tests.qdrant_server import KEY, URL, emptied_server
 
 pytestmark = [
     # A server has payload indexes, and quantises.
@@ -55,15 +59,29 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(
-    params=[
-        *("in_memory", "edge", "edge_int8", "client_in_memory", "client_int8", "client_on_disk"),
-        "served",
-    ]
+LOCAL = (
+    *("in_memory", "edge", "edge_int8", "client_in_memory", "client_int8", "client_on_disk"),
+    "served",
 )
+SERVER = ("server", "server_int8") if URL else ()
+
+
+@pytest.fixture
+def server() -> Iterator[None]:
+    with emptied_server():
+        yield
+
+
+@pytest.fixture(params=[*LOCAL, *SERVER])
 async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[VectorStore]:
     store: VectorStore
+    if request.param in SERVER:
+        request.getfixturevalue("server")
     match request.param:
+        case "server":
+            store = ClientVectorStore.at(URL, KEY)
+        case "server_int8":
+            store = ClientVectorStore.at(URL, KEY, layout=Layout(Quantization.INT8))
         case "in_memory":
             store = InMemoryVectors()
         case "edge":
