@@ -15,7 +15,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-growth bench-embed bench-review bench-loop mutants lock platforms docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-growth bench-embed bench-review bench-loop soak faults mutants lock platforms docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -78,6 +78,10 @@ test: setup tools lint ## every test, on real parts (WORKERS=2 processes at a ti
 fuzz: setup .venv/dev.stamp ## thousands of requests made from ingest's OpenAPI document (about 5 minutes)
 	@GAZELOOP_FUZZ_REQUESTS=3000 $(BIN)/python -m pytest -q -s tests/abuse/test_openapi.py
 
+faults: setup .venv/dev.stamp ## every fault of docs/reliability.md, many more kills than in `make test` (about 2 hours)
+	@rm -f build/faults.md
+	@GAZELOOP_TEST_FAULTS=whole $(BIN)/python -m pytest -q tests/faults; status=$$?; cat build/faults.md; exit $$status
+
 coverage: setup tools ## the same, with the lines that no test reaches (half as long again)
 	@$(PYTEST) tests --cov --cov-report=term
 
@@ -108,6 +112,9 @@ bench-pipeline: setup ## what a frame costs each stage, and how soon it is done 
 
 bench-growth: setup ## whether a frame costs more as data grows: 100,000 frames (an hour; goes on where it stopped)
 	@$(BIN)/python -m benchmarks.growth --folder .bench/growth
+
+soak: setup ## tens of thousands of frames in one run: do memory, open files, disk and cost stay flat?
+	@$(BIN)/python -m benchmarks.soak
 
 bench-review: setup ## how soon the review page is there with ten thousand needles, in a real browser
 	@$(BIN)/python -m benchmarks.review

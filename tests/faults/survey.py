@@ -16,7 +16,6 @@ from tests.unit.ingest.datasets import Json, jpeg
 CATEGORIES = ("stop sign", "traffic light")
 _RIGHT = [4.0, 4.0, 20.0, 20.0]
 _WRONG = [36.0, 20.0, 20.0, 20.0]
-_FACTS_PER_FRAME = 3
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,18 @@ class Fact:
     body: Json
 
 
-def facts(frames: int, seed: int) -> list[Fact]:
+def facts(frames: int, seed: int, first: int = 0) -> list[Fact]:
     """Frames, predictions and ground truth, in an order in which anything may come first.
 
-    On every frame the detector is right once and wrong once, on the background.
+    On every frame the detector is right once and wrong once, on the background, with a score that
+    is above the other's on some frames: no average precision is 1.
+
+    Parameters
+    ----------
+    first : number of the first frame
     """
     found = []
-    for number in range(frames):
+    for number in range(first, first + frames):
         frame_id = f"v1:{number:05d}"
         category = CATEGORIES[number % len(CATEGORIES)]
         right: Json = {"category": category, "bbox": _RIGHT}
@@ -52,7 +56,10 @@ def facts(frames: int, seed: int) -> list[Fact]:
                     "frame_id": frame_id,
                     "detector": "ods",
                     "version": "1",
-                    "detections": [right | {"score": 0.9}, wrong | {"score": 0.8}],
+                    "detections": [
+                        right | {"score": 0.9},
+                        wrong | {"score": 0.8 + number % 20 / 100},
+                    ],
                 },
             ),
             # Imported, not corrected: a frame that is corrected before it is listed never is.

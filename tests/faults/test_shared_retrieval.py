@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,9 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.records import Parsed, Record
-from services.runtime.kafka.topic_admin import broker_identity, create_topics
+from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
-from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.stores.opening import Stores
 from tests import samples
 from tests.deadline import until
 from tests.fakes.vectors import InMemoryVectors
@@ -80,13 +80,6 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
         create_topics(broker, settings)
         lag = parts.enter_context(LagReader(broker, settings))
         yield Deployment(settings, broker, lag, tmp_path, parts)
-
-
-@pytest.fixture
-async def stores(deployment: Deployment) -> AsyncIterator[Stores]:
-    identity = await asyncio.to_thread(broker_identity, deployment.broker, deployment.settings)
-    async with open_stores(deployment.settings, identity) as stores:
-        yield stores
 
 
 @pytest.mark.usefixtures("collected_sockets")

@@ -32,7 +32,7 @@ class Victim:
             **(environment or {}),
         }
         self.exits: list[int] = []
-        self._process = self._start()
+        self.start()
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +46,7 @@ class Victim:
         self.tend()
         self._process.kill()
         self._process.wait()
-        self._process = self._start()
+        self.start()
 
     def suspend(self, seconds: float) -> None:
         """Let it do nothing for a while, as on a machine that is out of memory."""
@@ -59,7 +59,7 @@ class Victim:
         code = self._process.poll()
         if code is not None:
             self.exits.append(code)
-            self._process = self._start()
+            self.start()
 
     def terminate(self, deadline_s: float = 60.0) -> int:
         """Ask it to end, and say how it did."""
@@ -70,8 +70,9 @@ class Victim:
         """Wait for it to end by itself, and say how it did."""
         return self._process.wait(deadline_s)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> None:
+        """Start it, after it was told to end."""
         with self._log.open("ab") as log:
-            return subprocess.Popen(
+            self._process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )

@@ -1,0 +1,74 @@
+"""Three mongods that replicate each other, each reached by others through a proxy of its own."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from services.runtime.embedded.mongod import Mongod
+from tests.faults.proxies import Proxies, Proxy
+
+_NAME = "faults"
+Client = MongoClient[dict[str, Any]]
+
+
+class Member(Mongod):
+    """A mongod of a replica set."""
+
+    def _command(self, folder: Path) -> list[str]:
+        return [*super()._command(folder), "--replSet", _NAME]
+
+
+class ReplicaSet:
+    """A replica set, which elects a primary within seconds.
+
+    Attributes
+    ----------
+    proxies : the way to each member, for services and the other members
+    """
+
+    def __init__(self, folder: Path, proxies: Proxies, members: int = 3) -> None:
+        self._parts = ExitStack()
+        numbers = range(1, members + 1)
+        self.members = [
+            self._parts.enter_context(Member(folder / f"member-{number}")) for number in numbers
+        ]
+        self.proxies: Sequence[Proxy] = [proxies.before(member.port) for member in self.members]
+        hosts = [f"127.0.0.1:{proxy.port}" for proxy in self.proxies]
+        listed = [{"_id": number, "host": host} for number, host in enumerate(hosts)]
+        settings = {"electionTimeoutMillis": 3000}
+        config = {"_id": _NAME, "members": listed, "settings": settings}
+        with self._asking(self.members[0]) as client:
+            client.admin.command("replSetInitiate", config)
+        self.url = f"mongodb://{','.join(hosts)}/?replicaSet={_NAME}&w=majority&journal=true"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.close()
+
+    def primary(self) -> int | None:
+        """The number of the member that takes writes; None during an election."""
+        for number, member in enumerate(self.members):
+            try:
+                with self._asking(member) as client:
+                    if client.admin.command("hello")["isWritablePrimary"]:
+                        return number
+            except PyMongoError:
+                continue
+        return None
+
+    def step_down(self) -> None:
+        """Ask the primary to leave its office to another."""
+        number = self.primary()
+        assert number is not None
+        with self._asking(self.members[number]) as client:
+            client.admin.command("replSetStepDown", 20, secondaryCatchUpPeriodSecs=10)
+
+    def _asking(self, member: Member) -> Client:
+        address = f"mongodb://127.0.0.1:{member.port}/?directConnection=true"
+        return MongoClient(address, serverSelectionTimeoutMS=2000)
