@@ -52,16 +52,18 @@ async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
 
     sweeper = RetentionSweeper(
         MongoRetention(stores.database),
+        stores.blobs,
         lambda: requester(stores, app.outbox, app.settings, clock),
         stores.audit,
-        app.settings,
-        clock,
+        settings=app.settings,
+        clock=clock,
     )
     works: dict[str, tuple[Callable[[], Awaitable[object]], float]] = {
         "rematch_categories": (Rematcher(maps, stores.frames, app.outbox).sweep, _SWEEP_S),
         "finish_undos": (undoer_of(stores, app.outbox).sweep, _SWEEP_S),
         "unknown_categories": (count, _UNKNOWN_S),
         "erase_unlisted_frames": (sweeper.sweep_frames, _RETENTION_S),
+        "delete_old_images": (sweeper.sweep_images, _RETENTION_S),
         "delete_old_records": (sweeper.sweep_records, _RECORDS_S),
     }
 

@@ -71,12 +71,15 @@ class RedactionRule:
         Raises
         ------
         HiddenImage
-            The detector's predictions are missing, or were refused in part.
+            The detector's predictions are missing, or were refused in part; or the image was too
+            old, and is deleted.
         MissingImage
             The frame has no image yet.
         """
         if frame.captured is None:
             raise MissingImage(f"the image of {frame.frame_id} is not known yet")
+        if frame.image_deleted:
+            raise HiddenImage(f"the image of {frame.frame_id} was deleted: it was too old")
         image = frame.captured.image
         if not self.categories:
             return ShownImage(image, (), self.style)

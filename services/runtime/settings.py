@@ -112,6 +112,16 @@ class Settings(BaseSettings):
         default=False,
         description="Whether such frames are kept until `gazeloop retention archive` has them.",
     )
+    retain_images_days: DaysOrForever = Field(
+        0.0,
+        description="How long images of annotated frames without active needles are kept, in days;"
+        " 0: for good.",
+    )
+    retain_imports_days: DaysOrForever = Field(
+        0.0,
+        description="How long what an import published is noted, so that it can be undone, in days;"
+        " 0: for good.",
+    )
     retain_verdicts_days: DaysOrForever = Field(
         0.0,
         description="How long decisions about retracted needles are kept, in days; 0: for good.",
@@ -120,7 +130,8 @@ class Settings(BaseSettings):
         0.0, description="How long figures over time are kept, in days; 0: for good."
     )
     retention_per_minute: Count = Field(
-        600, description="Maximum number of old frames that are erased per minute."
+        600,
+        description="Maximum number of old frames, and of images, deleted per minute.",
     )
     event_version: int = Field(
         1,

@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
-from services.contracts.identity import FrameId
+from services.contracts.identity import FrameId, ImportId
+from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, Part, Undo
 from services.domain.ports.retention import OldFrame
 from services.domain.withdrawal import withdrawn
 from services.runtime.stores.figures import MongoFigureStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
+from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.mongo import Database
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.retention_mongo import MongoRetention
@@ -36,9 +38,10 @@ async def test_old_frames_are_those_stored_before_without_ground_truth(
         OldFrame(FrameId(name), drive, listed)
         for name, listed in (("f1", False), ("f3", True), ("f4", False))
     )
-    assert await retention.old_frames(LATER, "", 2) == ([f1, f3], "f3")
-    assert await retention.old_frames(LATER, "f3", 2) == ([f4], "f4")
-    assert await retention.old_frames(LATER, "f4", 2) == ([], "")
+    first, after = await retention.old_frames(LATER, "", 2)
+    second, end = await retention.old_frames(LATER, after, 2)
+    assert [*first, *second] == [f1, f3, f4]
+    assert await retention.old_frames(LATER, end, 2) == ([], "")
     assert await retention.old_frames(EARLIER, "", 2) == ([], "")
     assert (await retention.count_old_frames(LATER), await retention.count_old_frames(EARLIER)) == (
         3,
@@ -91,3 +94,51 @@ async def test_the_latest_archive_counts(empty_database: Database) -> None:
     for at in (samples.CAPTURED_AT, samples.CAPTURED_AT - timedelta(days=1)):
         await retention.note_archived(at)
     assert await retention.archived_before() == samples.CAPTURED_AT
+
+
+async def test_old_images_are_those_of_annotated_frames_without_active_needles(
+    empty_database: Database,
+) -> None:
+    frames, retention = MongoFrameStore(empty_database), MongoRetention(empty_database)
+    await frames.prepare()
+    names = ("f1", "f2", "f3", "f4", "f5")
+    images = {name: name[-1].replace("5", "1") for name in names}  # f5 shows what f1 shows
+    for name in names:
+        captured = samples.frame_captured(name)
+        image = captured.image.model_copy(update={"sha256": images[name] * 64, "uri": name})
+        await frames.record([captured.model_copy(update={"image": image})])
+    annotated = [samples.frame_annotated(frame_id=name) for name in names if name != "f2"]
+    await frames.record(annotated)
+    await MongoNeedleStore(empty_database).record([samples.needle_found("f3")])
+
+    due, after = await retention.old_images(LATER, "", 3)
+    rest, end = await retention.old_images(LATER, after, 3)
+    assert [*due, *rest] == ["f1", "f4", "f5"]
+    assert await retention.old_images(LATER, end, 3) == ([], "")
+    assert await retention.old_images(EARLIER, "", 3) == ([], "")
+    assert await retention.count_old_images(LATER) == 4
+    f1, f4, f5 = map(FrameId, ("f1", "f4", "f5"))
+    assert await retention.images_only_of([f1, f4]) == ["f4"]
+    assert await retention.images_only_of([f1, f4, f5]) == ["f1", "f4", "f5"]
+    await retention.note_images_deleted([f1, f4])
+    assert await retention.images_only_of([f5]) == ["f5"]
+    assert [n for n, r in (await frames.load([f1, f4, f5])).items() if r.image_deleted] == [
+        "f1",
+        "f4",
+    ]
+    assert (await retention.old_images(LATER, "", 9))[0] == ["f5"]
+
+
+async def test_what_old_imports_published_is_no_longer_noted(empty_database: Database) -> None:
+    imports, retention = MongoImports(empty_database), MongoRetention(empty_database)
+    at = samples.CAPTURED_AT
+    for name, days in (("aaa", 0), ("bbb", 0), ("ccc", 9)):
+        run = ImportRun(ImportId(name), ImportKind.DATA_SET, name, "ada", at + timedelta(days=days))
+        await imports.begin(run)
+        items = [ImportItem(Part.FRAME, FrameId(frame), 1) for frame in ("f1", "f2")]
+        await imports.note(ImportId(name), items)
+    await imports.request(Undo(ImportId("bbb"), "ada", at))
+    before = at + timedelta(days=5)
+    assert [await retention.drop_imports(before, 1) for _ in range(3)] == [1, 1, 0]
+    left = {item.run.import_id: sum(item.counts.values()) for item in await imports.all()}
+    assert left == {"aaa": 0, "bbb": 2, "ccc": 2}

@@ -77,7 +77,8 @@ BOUNDS: Final = (
         "mongodb",
         ("imports", "import_items", "undos", "undone_frames"),
         "imported frame",
-        "kept: an import can be undone",
+        "items by age: what was published so long ago cannot be undone any more",
+        ("retain_imports_days",),
     ),
     Growing(
         "mongodb",
@@ -119,7 +120,13 @@ BOUNDS: Final = (
         "with their frame; an older model's by deleting its collections in Qdrant",
         ("retain_unlisted_days", "vector_quantization"),
     ),
-    Growing("blobs", ("images",), "image", "with their frame", ("retain_unlisted_days",)),
+    Growing(
+        "blobs",
+        ("images",),
+        "image",
+        "by age, where the frame is annotated; else with their frame",
+        ("retain_images_days", "retain_unlisted_days"),
+    ),
     Growing(
         "retriever",
         ("caches of frames, needles, matches, models, vectors, worths",),

@@ -85,15 +85,19 @@ async def _records(database: Database) -> list[Finding]:
 
 
 async def _retention(database: Database, settings: Settings, clock: Clock) -> list[Finding]:
-    days = settings.retain_unlisted_days
-    if not days:
-        return []
-    older = await MongoRetention(database).count_old_frames(clock.now() - timedelta(days=days))
-    what = (
-        f"{older:,} frames without ground truth are older than {days:g} days: ingest erases those"
-        f" that no shortlist had, at most {settings.retention_per_minute:,} a minute"
-    )
-    return [Finding(Level.OK, _PART, what)]
+    store, now, most = MongoRetention(database), clock.now(), settings.retention_per_minute
+    found = []
+    if days := settings.retain_unlisted_days:
+        older = await store.count_old_frames(now - timedelta(days=days))
+        what = f"{older:,} frames without ground truth are older than {days:g} days: ingest erases"
+        rate = f"those that no shortlist had, at most {most:,} a minute"
+        found.append(Finding(Level.OK, _PART, f"{what} {rate}"))
+    if days := settings.retain_images_days:
+        older = await store.count_old_images(now - timedelta(days=days))
+        what = f"{older:,} images of annotated frames are older than {days:g} days: ingest deletes"
+        rate = f"those without active needles, at most {most:,} a minute"
+        found.append(Finding(Level.OK, _PART, f"{what} {rate}"))
+    return found
 
 
 async def _unknown_categories(database: Database) -> list[Finding]:

@@ -1,5 +1,6 @@
 """Deletes what is older than the settings let it be kept, at a bounded rate."""
 
+import asyncio
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,6 +12,7 @@ from services.app.erasure.places import CONFIRMING
 from services.app.retention.cold_frames import Cutoff, cold
 from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditLog, AuditRecord
+from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import RETENTION, ErasureRequest
 from services.domain.ports.retention import RetentionStore
 from services.runtime.clock import Clock
@@ -24,7 +26,7 @@ _PAUSE_S: Final = 3600.0
 
 
 class RetentionSweeper:
-    """Erases cold frames, and deletes old decisions and figures.
+    """Erases cold frames, and deletes old images, decisions, figures and notes of imports.
 
     A frame is cold if it was stored long enough ago, is in the haystack, has no ground truth, and
     was never on a shortlist. It is erased as on request, with its image, vectors and predictions,
@@ -38,18 +40,22 @@ class RetentionSweeper:
     def __init__(
         self,
         store: RetentionStore,
+        blobs: BlobStore,
         eraser: Callable[[], FrameEraser],
         audit: AuditLog,
+        *,
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._blobs = blobs
         self._eraser = eraser
         self._audit = audit
         self._settings = settings
         self._clock = clock
         self._after = ""
         self._next_pass = clock.monotonic()
+        self._images_after = ""
 
     async def sweep_frames(self) -> int:
         """Look at the next frames and erase the cold ones; returns their number.
@@ -75,8 +81,31 @@ class RetentionSweeper:
             await self._erase(frame_ids, f"unlisted for {settings.retain_unlisted_days:g} days")
         return len(frame_ids)
 
+    async def sweep_images(self) -> int:
+        """Delete the next images that are too old; returns the number of frames without one.
+
+        Raises
+        ------
+        StoreUnavailable
+            A store does not answer.
+        """
+        settings = self._settings
+        if not settings.retain_images_days:
+            return 0
+        before, most = self._before(settings.retain_images_days), settings.retention_per_minute
+        found, self._images_after = await self._store.old_images(before, self._images_after, most)
+        if found:
+            uris = await self._store.images_only_of(found)
+            for uri in uris:
+                await asyncio.to_thread(self._blobs.delete, uri)
+            # Noted last: a process that ends before this deletes them again.
+            await self._store.note_images_deleted(found)
+            metrics.RETENTION_DELETED.labels("images").inc(len(found))
+            log.info("old_images_deleted", frames=len(found), images=len(uris))
+        return len(found)
+
     async def sweep_records(self) -> None:
-        """Delete old decisions about retracted needles, and old figures.
+        """Delete old decisions about retracted needles, figures, and notes of imports.
 
         Raises
         ------
@@ -87,6 +116,7 @@ class RetentionSweeper:
         for kind, days, drop in (
             ("verdicts", settings.retain_verdicts_days, store.drop_decisions),
             ("figures", settings.retain_figures_days, store.drop_figures),
+            ("imports", settings.retain_imports_days, store.drop_imports),
         ):
             if days and (dropped := await drop(self._before(days), settings.retention_per_minute)):
                 metrics.RETENTION_DELETED.labels(kind).inc(dropped)

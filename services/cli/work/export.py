@@ -153,7 +153,8 @@ def _export_fiftyone(context: Context, to: Path) -> None:
     )
     if counts.unreadable:
         out.print(
-            f"[yellow]left out:[/] {counts.unreadable:,} images, unreadable or not redacted yet",
+            f"[yellow]left out:[/] {counts.unreadable:,} images: unreadable, not redacted yet,"
+            " or deleted",
             highlight=False,
         )
 
@@ -254,7 +255,7 @@ async def _shown(
     shown = await exporting.shown_images(stores, frames, images)
     kept = [frame for frame in frames if frame.frame_id in shown]
     hidden = len(frames) - len(kept)
-    return kept, shown, {"not redacted yet": hidden} if hidden else {}
+    return kept, shown, {"not redacted yet, or deleted": hidden} if hidden else {}
 
 
 async def _note(stores: Stores, to: Path, **details: str | int) -> None:

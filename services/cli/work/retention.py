@@ -63,6 +63,8 @@ def archive(ctx: typer.Context, *, to: Path, form: Literal["parquet", "csv"]) ->
 def _days(settings: Settings) -> dict[str, float]:
     return {
         "unlisted_frames": settings.retain_unlisted_days,
+        "images": settings.retain_images_days,
+        "imports": settings.retain_imports_days,
         "verdicts": settings.retain_verdicts_days,
         "figures": settings.retain_figures_days,
     }

@@ -62,6 +62,7 @@ class FrameRecord:
     original : the first frame with the same image, possibly this frame; None while the image is
         unknown
     category_maps : what the detectors' names stand for, where they stand for others
+    image_deleted : whether the image was older than the settings let it be kept
     """
 
     frame_id: FrameId
@@ -70,6 +71,7 @@ class FrameRecord:
     predictions: Mapping[DetectorId, PredictionsMade] = field(default_factory=dict)
     original: FrameId | None = None
     category_maps: Mapping[DetectorId, CategoryMap] = field(default_factory=dict)
+    image_deleted: bool = False
 
     def category_map(self, detector: DetectorId) -> CategoryMap:
         """What the detector's names stand for."""

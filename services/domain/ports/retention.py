@@ -1,6 +1,6 @@
 """What is older than the settings let it be kept."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -28,15 +28,15 @@ class RetentionStore(Protocol):
     async def old_frames(
         self, before: datetime, after: str, limit: int
     ) -> tuple[Sequence[OldFrame], str]:
-        """Some frames without ground truth that were stored before a time, in the order of ids.
+        """Some frames without ground truth that were stored before a time, oldest first.
 
         Parameters
         ----------
-        after : the last id that was read; empty at the beginning
+        after : where the last call ended; empty at the beginning
 
         Returns
         -------
-        The frames, and the last one's id; empty once there are no more.
+        The frames, and where this call ended; empty once there are no more.
 
         Raises
         ------
@@ -47,6 +47,27 @@ class RetentionStore(Protocol):
 
     async def count_old_frames(self, before: datetime) -> int:
         """The number of frames without ground truth that were stored before a time."""
+        ...
+
+    async def old_images(
+        self, before: datetime, after: str, limit: int
+    ) -> tuple[Sequence[FrameId], str]:
+        """Some annotated frames, stored before a time, whose images nobody needs any more.
+
+        Frames with active needles are left out. The rest is as for `old_frames`.
+        """
+        ...
+
+    async def count_old_images(self, before: datetime) -> int:
+        """The number of annotated frames with an image that were stored before a time."""
+        ...
+
+    async def images_only_of(self, frame_ids: Collection[FrameId]) -> Sequence[str]:
+        """The URIs of the images that these frames show, and no other frame that has its image."""
+        ...
+
+    async def note_images_deleted(self, frame_ids: Collection[FrameId]) -> None:
+        """Note that these frames have no images any more."""
         ...
 
     async def archived_before(self) -> datetime | None:
@@ -63,6 +84,17 @@ class RetentionStore(Protocol):
         Parameters
         ----------
         limit : most needles; the number of decisions is returned
+        """
+        ...
+
+    async def drop_imports(self, before: datetime, limit: int) -> int:
+        """Delete what runs from before a time have published, so that they cannot be undone.
+
+        The runs themselves stay, as do those whose undo is not finished.
+
+        Parameters
+        ----------
+        limit : most items; their number is returned
         """
         ...
 

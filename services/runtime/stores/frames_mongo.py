@@ -49,7 +49,12 @@ _AT_ONCE = 500
 _REVISIONS_LISTED = 200
 """How many revisions of a frame's ground truth keep a summary. Limited, because all summaries are
 in the frame's document, which every revision rewrites."""
-_PARTS = ("captured", "captured_content", "truth", "truth_revision", "truth_content", "original")
+IMAGE_DELETED = "image_deleted"
+"""Field of frames whose image retention has deleted."""
+_PARTS = (
+    *("captured", "captured_content", "truth", "truth_revision", "truth_content", "original"),
+    IMAGE_DELETED,
+)
 _TRUTH: Document = {"truth_revision": {"$exists": True}}
 E = TypeVar("E", bound=Event)
 
@@ -98,6 +103,16 @@ class MongoFrameStore:
             await self._frames.create_index("categories")
             # Only copies have it: an erasure asks who else shows an image.
             await self._frames.create_index("original", sparse=True)
+            # Retention reads the oldest frames: those without ground truth, and the images of those
+            # with it. Each index has the frames of its query alone.
+            await self._frames.create_index(
+                [("captured_stored", 1), ("_id", 1)],
+                partialFilterExpression={"truth_complete": None},
+            )
+            await self._frames.create_index(
+                [(IMAGE_DELETED, 1), ("captured_stored", 1), ("_id", 1)],
+                partialFilterExpression={"truth_complete": {"$type": "bool"}},
+            )
 
     async def record(
         self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
@@ -382,6 +397,7 @@ def _records(
             predictions=of_frame.get(frame_id, {}),
             original=document.get("original", frame_id if _is_captured(document) else None),
             category_maps=maps,
+            image_deleted=document.get(IMAGE_DELETED, False),
         )
 
     records = readable("frames", documents.values(), record)

@@ -42,6 +42,7 @@ class MongoImports:
         """Create the indexes, unless they are there."""
         with translated():
             await self._items.create_index("frame_id")
+            await self._items.create_index("run")
 
     async def begin(self, run: ImportRun) -> None:
         fields = {"kind": run.kind.value, "name": run.name, "by": run.by, "at": run.at}

@@ -1,19 +1,24 @@
 """Old records in MongoDB, by the server's or the writer's time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
 from bson import Timestamp
 
+from services.contracts.codec import decode
+from services.contracts.events import FrameCaptured
+from services.contracts.identity import FrameId
+from services.contracts.topics import FRAMES
 from services.domain.ports.retention import OldFrame
+from services.runtime.stores.frames_mongo import IMAGE_DELETED
 from services.runtime.stores.mongo import Database, Document, translated
 
 _COLD: Final = "cold_frames"
 
 
 class MongoRetention:
-    """Reads `frames` and `shortlists`, deletes from `reviews` and `figures`, notes `archives`."""
+    """Old frames, images, decisions, figures and notes of imports; and which are in an archive."""
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
@@ -21,23 +26,77 @@ class MongoRetention:
         self._reviews = database["reviews"]
         self._figures = database["figures"]
         self._archives = database["archives"]
+        self._needles = database["needles"]
+        self._imports = database["imports"]
+        self._items = database["import_items"]
+        self._undos = database["undos"]
 
     async def old_frames(
         self, before: datetime, after: str, limit: int
     ) -> tuple[Sequence[OldFrame], str]:
-        where = {"_id": {"$gt": after}, **_old(before)}
+        some, end = await self._oldest(_UNANNOTATED, before, after, limit)
         with translated():
-            found = self._frames.find(where, {"drive_id": 1}).sort("_id", 1)
-            some = await found.to_list(limit)
-            ids = [document["_id"] for document in some]
-            moved = {"moved.frame": {"$in": ids}}
+            moved = {"moved.frame": {"$in": [document["_id"] for document in some]}}
             listed = set(await self._shortlists.distinct("moved.frame", moved))
         frames = [OldFrame(item["_id"], item["drive_id"], item["_id"] in listed) for item in some]
-        return frames, ids[-1] if ids else ""
+        return frames, end
+
+    async def old_images(
+        self, before: datetime, after: str, limit: int
+    ) -> tuple[Sequence[FrameId], str]:
+        some, end = await self._oldest(_WITH_IMAGE, before, after, limit)
+        ids = [document["_id"] for document in some]
+        with translated():
+            active = {"frame_id": {"$in": ids}, "state.active": True}
+            needed = set(await self._needles.distinct("frame_id", active))
+        return [frame_id for frame_id in ids if frame_id not in needed], end
+
+    async def images_only_of(self, frame_ids: Collection[FrameId]) -> Sequence[str]:
+        fields = {"captured": 1, "original": 1}
+        with translated():
+            found = await self._frames.find({"_id": {"$in": list(frame_ids)}}, fields).to_list()
+            firsts = [_first(document) for document in found]
+            others: Document = {
+                "$or": [{"_id": {"$in": firsts}}, {"original": {"$in": firsts}}],
+                "_id": {"$nin": list(frame_ids)},
+                IMAGE_DELETED: None,
+            }
+            kept = {_first(item) for item in await self._frames.find(others, fields).to_list()}
+        return sorted({_uri(item) for item in found if _first(item) not in kept})
+
+    async def note_images_deleted(self, frame_ids: Collection[FrameId]) -> None:
+        ids = {"_id": {"$in": list(frame_ids)}}
+        with translated():
+            await self._frames.update_many(ids, {"$set": {IMAGE_DELETED: True}})
+
+    async def _oldest(
+        self, where: Document, before: datetime, after: str, limit: int
+    ) -> tuple[list[Document], str]:
+        """Stored frames in the order of `captured_stored` and id, and where they end."""
+        bounded = {**where, "captured_stored": _stored(before)}
+        if after:
+            seconds, number, frame_id = after.split(" ", 2)
+            at = Timestamp(int(seconds), int(number))
+            later = {"captured_stored": {"$gt": at}}
+            bounded["$or"] = [later, {"captured_stored": at, "_id": {"$gt": frame_id}}]
+        fields = {"drive_id": 1, "captured_stored": 1}
+        with translated():
+            found = self._frames.find(bounded, fields)
+            some = await found.sort([("captured_stored", 1), ("_id", 1)]).to_list(limit)
+        if not some:
+            return [], ""
+        at = some[-1]["captured_stored"]
+        return some, f"{at.time} {at.inc} {some[-1]['_id']}"
 
     async def count_old_frames(self, before: datetime) -> int:
+        return await self._count(_UNANNOTATED, before)
+
+    async def count_old_images(self, before: datetime) -> int:
+        return await self._count(_WITH_IMAGE, before)
+
+    async def _count(self, where: Document, before: datetime) -> int:
         with translated():
-            return await self._frames.count_documents(_old(before))
+            return await self._frames.count_documents({**where, "captured_stored": _stored(before)})
 
     async def archived_before(self) -> datetime | None:
         with translated():
@@ -65,6 +124,15 @@ class MongoRetention:
             needles = {"needle_id": {"$in": [document["_id"] for document in found]}}
             return (await self._reviews.delete_many(needles)).deleted_count
 
+    async def drop_imports(self, before: datetime, limit: int) -> int:
+        with translated():
+            runs = await self._imports.distinct("_id", {"at": {"$lt": before}})
+            undone = await self._undos.distinct("_id", {"finished": False})
+            where = {"run": {"$in": [run for run in runs if run not in set(undone)]}}
+            found = await self._items.find(where, {"_id": 1}).sort("_id", 1).to_list(limit)
+            ids = {"_id": {"$in": [document["_id"] for document in found]}}
+            return (await self._items.delete_many(ids)).deleted_count
+
     async def drop_figures(self, before: datetime, limit: int) -> int:
         last: list[Document] = [
             {"$sort": {"detector": 1, "at": -1}},
@@ -78,8 +146,24 @@ class MongoRetention:
             return (await self._figures.delete_many(ids)).deleted_count
 
 
-def _old(before: datetime) -> Document:
+# Null where there is no ground truth, and where it is withdrawn.
+_UNANNOTATED: Final[Document] = {"truth_complete": None}
+_WITH_IMAGE: Final[Document] = {"truth_complete": {"$type": "bool"}, IMAGE_DELETED: None}
+"""The filters of the indexes that `MongoFrameStore` makes for them."""
+
+
+def _stored(before: datetime) -> Document:
     # Stored, not captured: an archive that is imported today is new here.
-    stored = {"$lt": Timestamp(int(before.timestamp()), 0)}
-    # Null where there is no ground truth, and where it is withdrawn.
-    return {"captured_stored": stored, "truth_complete": None}
+    return {"$lt": Timestamp(int(before.timestamp()), 0)}
+
+
+def _first(document: Document) -> FrameId:
+    """The frame that showed the same image first."""
+    first: FrameId = document.get("original") or document["_id"]
+    return first
+
+
+def _uri(document: Document) -> str:
+    captured = decode(FRAMES.name, document["captured"])
+    assert isinstance(captured, FrameCaptured)
+    return captured.image.uri

@@ -1,7 +1,7 @@
 """Which frames retention erases, and at which rate."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from services.formats.writers.tables import TableFormat
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.audit import InMemoryAuditLog
+from tests.fakes.blobs import InMemoryBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.outbox import InMemoryOutbox
@@ -36,6 +37,8 @@ class OldRecords:
     decisions: int = 7
     figures: int = 7
     archived: datetime | None = None
+    images: dict[FrameId, str] = field(default_factory=dict)
+    imports: int = 7
 
     async def old_frames(
         self, before: datetime, after: str, limit: int
@@ -48,6 +51,24 @@ class OldRecords:
         self.asked.append(before)
         return len(self.frames)
 
+    async def old_images(
+        self, before: datetime, after: str, limit: int
+    ) -> tuple[Sequence[FrameId], str]:
+        self.asked.append(before)
+        found = [name for name in self.images if name > after][:limit]
+        return found, found[-1] if found else ""
+
+    async def count_old_images(self, before: datetime) -> int:
+        self.asked.append(before)
+        return len(self.images)
+
+    async def images_only_of(self, frame_ids: Collection[FrameId]) -> Sequence[str]:
+        return [self.images[frame_id] for frame_id in frame_ids]
+
+    async def note_images_deleted(self, frame_ids: Collection[FrameId]) -> None:
+        for frame_id in frame_ids:
+            del self.images[frame_id]
+
     async def archived_before(self) -> datetime | None:
         return self.archived
 
@@ -57,6 +78,11 @@ class OldRecords:
     async def drop_decisions(self, before: datetime, limit: int) -> int:
         self.asked.append(before)
         dropped, self.decisions = min(limit, self.decisions), max(0, self.decisions - limit)
+        return dropped
+
+    async def drop_imports(self, before: datetime, limit: int) -> int:
+        self.asked.append(before)
+        dropped, self.imports = min(limit, self.imports), max(0, self.imports - limit)
         return dropped
 
     async def drop_figures(self, before: datetime, limit: int) -> int:
@@ -72,11 +98,17 @@ class World:
         self.tombstones = InMemoryTombstones()
         self.audit = InMemoryAuditLog()
         self.clock = FakeClock()
+        self.blobs = InMemoryBlobs()
         outside = Outside([], InMemoryAuditLog(), FakeClock())
         eraser = FrameEraser(self.tombstones, [self.traces], InMemoryOutbox(), outside)
         self.settings = Settings(**settings)  # type: ignore[arg-type]  # pydantic checks
         self.sweeper = RetentionSweeper(
-            self.records, lambda: eraser, self.audit, self.settings, self.clock
+            self.records,
+            self.blobs,
+            lambda: eraser,
+            self.audit,
+            settings=self.settings,
+            clock=self.clock,
         )
 
 
@@ -160,3 +192,20 @@ async def test_decisions_and_figures_have_their_own_ages() -> None:
     now = world.clock.now()
     assert world.records.asked == [now - timedelta(days=365), now - timedelta(days=30)]
     assert (world.records.decisions, world.records.figures) == (2, 2)
+
+
+async def test_old_images_are_deleted_at_a_bounded_rate_and_noted_once_they_are() -> None:
+    world = World([], retain_images_days=30.0, retention_per_minute=2)
+    for name in NAMES[:3]:
+        world.records.images[name] = world.blobs.put(name.encode())
+    assert [await world.sweeper.sweep_images() for _ in range(4)] == [2, 1, 0, 0]
+    assert set(world.records.asked) == {world.clock.now() - timedelta(days=30)}
+    assert world.blobs.contents == {}
+    assert world.records.images == {}
+
+
+async def test_images_are_kept_unless_a_setting_says_otherwise() -> None:
+    world = World([])
+    world.records.images[NAMES[0]] = world.blobs.put(b"an image")
+    assert await world.sweeper.sweep_images() == 0
+    assert world.records.asked == []
