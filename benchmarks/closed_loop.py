@@ -2,6 +2,7 @@
 
     python -m benchmarks.closed_loop --coco gt.json --images DIR --quick    # about 15 minutes
     python -m benchmarks.closed_loop --coco gt.json --images DIR --strategies random worst-frames
+    python -m benchmarks.closed_loop --coco gt.json --images DIR --train-trunk --seeds 2
     python -m benchmarks.closed_loop --coco gt.json --images DIR --report
 
 A small detector is trained on an initial set; a strategy chooses frames, which are annotated from
@@ -15,8 +16,7 @@ the cache, with other seeds or strategies each.
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.loop_detector import (
+    FeatureMaps,
     Found,
     Training,
     detect,
@@ -34,9 +35,10 @@ from benchmarks.loop_detector import (
 )
 from benchmarks.loop_frames import LoopSet
 from benchmarks.loop_report import RANDOM, report
-from benchmarks.loop_rounds import STRATEGIES, TWICE, Loop, Outcome, OutcomeFile, Sizes
+from benchmarks.loop_rounds import STRATEGIES, TWICE, Loop, Outcome, OutcomeFile, Sizes, Train
 from benchmarks.loop_statistics import SECONDS_PER_BOX, SECONDS_PER_FRAME, CostModel
 from benchmarks.loop_strategies import Detect
+from benchmarks.loop_trunk import trunk_trainer
 from services.runtime.observability.logs import configure_logs
 
 _QUICK = {
@@ -60,8 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     how = Training(steps=options.steps)
     setup = f"{data.name} {len(data.frames)} frames, {sizes.described()}, {how.described()}"
     outcomes = OutcomeFile(options.cache / "outcomes.jsonl")
-    if not options.report:
-        _run_missing(_loop(data, sizes, how, setup, options.cache), outcomes, options)
+    maps = feature_maps(data, options.cache)
+    if options.train_trunk:
+        finished, setup = outcomes.read(setup), f"{setup}, trunk trained"
+        loop = Loop(data, maps, trunk_trainer(data, maps.side, how), sizes, setup)
+        if not options.report:
+            _train_again(loop, finished, outcomes, options)
+    elif not options.report:
+        _run_missing(
+            Loop(data, maps, _head_trainer(data, maps, how), sizes, setup), outcomes, options
+        )
     cost = CostModel(options.seconds_per_frame, options.seconds_per_box)
     sys.stdout.write(report(setup, outcomes.read(setup), data, cost))
 
@@ -89,18 +99,21 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, default=CACHE, help="of features and outcomes")
     parser.add_argument("--seconds-per-frame", type=float, default=SECONDS_PER_FRAME)
     parser.add_argument("--seconds-per-box", type=float, default=SECONDS_PER_BOX)
+    parser.add_argument(
+        "--train-trunk",
+        action="store_true",
+        help="train all of the detector on the frames that finished runs chose: minutes each",
+    )
     parser.add_argument("--report", action="store_true", help="print the tables of finished runs")
     return parser
 
 
-def _loop(data: LoopSet, sizes: Sizes, how: Training, setup: str, folder: Path) -> Loop:
-    maps = feature_maps(data, folder)
-    truth = targets(data, maps.side)
-    image_size = image_sizes(data)
+def _head_trainer(data: LoopSet, maps: FeatureMaps, how: Training) -> Train:
+    truth, image_size = targets(data, maps.side), image_sizes(data)
 
     @lru_cache(maxsize=2)  # all strategies of a seed start from the same detector
     def trained(frames: tuple[int, ...], seed: int) -> Detect:
-        head = train_head(maps, truth, np.array(frames), replace(how, seed=seed))
+        head = train_head(maps, truth, np.array(frames), how.seeded(seed))
 
         @cache
         def found(frame: int) -> Found:
@@ -108,9 +121,7 @@ def _loop(data: LoopSet, sizes: Sizes, how: Training, setup: str, folder: Path) 
 
         return found
 
-    return Loop(
-        data, maps, lambda frames, seed: trained(tuple(frames.tolist()), seed), sizes, setup
-    )
+    return lambda frames, seed: trained(tuple(frames.tolist()), seed)
 
 
 def _run_missing(loop: Loop, outcomes: OutcomeFile, options: argparse.Namespace) -> None:
@@ -120,6 +131,23 @@ def _run_missing(loop: Loop, outcomes: OutcomeFile, options: argparse.Namespace)
             if known and known[-1].round == loop.sizes.rounds:
                 continue
             asyncio.run(loop.run(seed, strategy, lambda outcome: _note(outcome, outcomes)))
+
+
+def _train_again(
+    loop: Loop,
+    finished: Mapping[tuple[int, str], Sequence[Outcome]],
+    outcomes: OutcomeFile,
+    options: argparse.Namespace,
+) -> None:
+    """Train on what finished runs have chosen in the end, and test."""
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    for (seed, strategy), rounds in finished.items():
+        if seed in seeds and strategy in options.strategies:
+            known = outcomes.read(loop.setup).get((seed, strategy), [])
+            done = {outcome.round for outcome in known}
+            for outcome in (rounds[0], rounds[-1]):
+                if outcome.round not in done:
+                    _note(loop.repeated(outcome), outcomes)
 
 
 def _note(outcome: Outcome, outcomes: OutcomeFile) -> None:

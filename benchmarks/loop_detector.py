@@ -12,7 +12,7 @@ Zhou, Wang and Krähenbühl (2019), Objects as Points; Tian et al. (2019), FCOS
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,8 @@ from services.embedder.models.weights import read_weights
 
 SIDE: Final = 320
 """Pixels of the square that every image is resized to."""
+DIMENSIONS: Final = 64
+"""Principal components that are kept of either stride."""
 WEIGHTS: Final = (
     Path(__file__).parents[1] / "services/embedder/models/weights/squeezenet1_0.safetensors"
 )
@@ -102,7 +104,7 @@ class FeatureMaps:
     side: int
 
 
-def feature_maps(data: LoopSet, folder: Path, dimensions: int = 64) -> FeatureMaps:
+def feature_maps(data: LoopSet, folder: Path, dimensions: int = DIMENSIONS) -> FeatureMaps:
     """Compute the features of a data set, or open those that were computed before.
 
     Parameters
@@ -128,9 +130,7 @@ def feature_maps(data: LoopSet, folder: Path, dimensions: int = 64) -> FeatureMa
 @torch.inference_mode()
 def _write_maps(data: LoopSet, path: Path, dimensions: int) -> None:
     trunk = Trunk().eval()
-    some = np.random.default_rng(0).permutation(len(data.frames))[:100]
-    sample = torch.stack([_flat(trunk, data.path(int(frame)))[::7] for frame in some]).flatten(0, 1)
-    projection = _Components.of(sample, dimensions)
+    projection = components(data, trunk, dimensions)
     first = projection(_flat(trunk, data.path(0)))
     cells = np.lib.format.open_memmap(
         path, mode="w+", dtype=np.float16, shape=(len(data.frames), *first.shape)
@@ -140,6 +140,14 @@ def _write_maps(data: LoopSet, path: Path, dimensions: int) -> None:
     cells.flush()
 
 
+@torch.no_grad()
+def components(data: LoopSet, trunk: Trunk, dimensions: int = DIMENSIONS) -> "Components":
+    """Principal components of the trunk's features on at most 100 frames of a data set."""
+    some = np.random.default_rng(0).permutation(len(data.frames))[:100]
+    cells = [_flat(trunk, data.path(frame))[::7] for frame in some.tolist()]
+    return Components.of(torch.cat(cells), dimensions)
+
+
 def _flat(trunk: Trunk, path: Path) -> Tensor:
     """(side * side, 1024), cells row by row."""
     maps: Tensor = trunk(pixels(path)[None])
@@ -147,14 +155,14 @@ def _flat(trunk: Trunk, path: Path) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Components:
+class Components:
     """Principal components of either stride, scaled to unit variance in the first of each."""
 
     means: tuple[Tensor, Tensor]
     bases: tuple[Tensor, Tensor]
 
     @classmethod
-    def of(cls, sample: Tensor, dimensions: int) -> "_Components":
+    def of(cls, sample: Tensor, dimensions: int) -> "Components":
         means, bases = [], []
         for part in sample.chunk(2, dim=1):
             mean = part.mean(dim=0)
@@ -166,9 +174,15 @@ class _Components:
             bases.append(vectors.flip(1)[:, :dimensions] / scale)
         return cls((means[0], means[1]), (bases[0], bases[1]))
 
+    @property
+    def width(self) -> int:
+        """Components of both strides."""
+        return sum(basis.shape[1] for basis in self.bases)
+
     def __call__(self, cells: Tensor) -> Tensor:
-        parts = zip(cells.chunk(2, dim=1), self.means, self.bases, strict=True)
-        return torch.cat([(part - mean) @ basis for part, mean, basis in parts], dim=1) * 2
+        """(..., width) of (..., 1024)."""
+        parts = zip(cells.chunk(2, dim=-1), self.means, self.bases, strict=True)
+        return torch.cat([(part - mean) @ basis for part, mean, basis in parts], dim=-1) * 2
 
 
 @dataclass(frozen=True)
@@ -193,6 +207,10 @@ class Training:
     hidden: int = 96
     dropout: float = 0.0
     seed: int = 0
+
+    def seeded(self, seed: int) -> "Training":
+        """The same with another seed."""
+        return replace(self, seed=seed)
 
     def described(self) -> str:
         """What outcomes depend on, without the seed."""
@@ -288,7 +306,7 @@ class Head(nn.Module):
         return self.heat(hidden), self.edges(hidden)
 
 
-def _loss(head: Head, cells: Tensor, truth: Targets, scale: Tensor) -> Tensor:
+def head_loss(head: Head, cells: Tensor, truth: Targets, scale: Tensor) -> Tensor:
     """CenterNet's focal loss and the edges' L1, per object.
 
     Parameters
@@ -321,14 +339,14 @@ def train_head(maps: FeatureMaps, truth: Targets, frames: IntArray, how: Trainin
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.rate, how.steps)
     per_frame = truth.heat.shape[1]
     drawn = round(how.clear * per_frame)
-    for batch in _batches(len(frames), how, rng):
+    for batch in batches(len(frames), how, rng):
         close = np.concatenate([near[frame] + frame * per_frame for frame in batch])
         clear = (rng.integers(per_frame, size=(drawn, 1)) + batch * per_frame).ravel()
         clear = np.setdiff1d(clear, close)
         taken = np.concatenate([close, clear])
         scale = np.repeat([1.0, 1 / how.clear], [len(close), len(clear)]).astype(np.float32)
         some = Targets(heat[taken], edges[taken], weight[taken])
-        loss = _loss(head, cells[taken].float(), some, torch.from_numpy(scale))
+        loss = head_loss(head, cells[taken].float(), some, torch.from_numpy(scale))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         optimiser.step()
@@ -336,7 +354,7 @@ def train_head(maps: FeatureMaps, truth: Targets, frames: IntArray, how: Trainin
     return head.eval()
 
 
-def _batches(frames: int, how: Training, rng: np.random.Generator) -> Iterator[IntArray]:
+def batches(frames: int, how: Training, rng: np.random.Generator) -> Iterator[IntArray]:
     """(batch,) places of frames; all frames take turns, in a new order each time."""
     waiting = np.empty(0, np.int64)
     for _ in range(how.steps):

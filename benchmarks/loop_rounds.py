@@ -6,7 +6,7 @@ first round, since training is deterministic and Gazeloop's own state is not kep
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -60,6 +60,7 @@ class Outcome:
     ----------
     frames, boxes : annotated in all rounds so far, without the initial set and the reference
     filled : of the frames of this round, those that were drawn because shortlists named too few
+    chosen : the numbers of the frames that are annotated so far
     """
 
     setup: str
@@ -71,6 +72,7 @@ class Outcome:
     filled: int
     mean_ap: float
     by_category: Mapping[Category, float]
+    chosen: Sequence[int]
 
 
 class OutcomeFile:
@@ -109,9 +111,7 @@ class Loop:
 
     async def run(self, seed: int, strategy: str, note: Callable[[Outcome], None]) -> None:
         """All rounds of one seed and strategy; `note` gets each outcome."""
-        sizes = self.sizes
-        given = sizes.test, sizes.reference, sizes.initial
-        division = Division.of(len(self.data.frames), seed, given)
+        sizes, division = self.sizes, self._division(seed)
         annotated = np.empty(0, np.int64)
         run = _Run(self, seed, strategy, division)
         detect = await asyncio.to_thread(self.train, division.initial, seed)
@@ -130,6 +130,20 @@ class Loop:
                 detect = await asyncio.to_thread(self.train, training, seed)
                 filled = chooser.filled[-1] if isinstance(chooser, ProductStrategy) else 0
                 note(replace(run.outcome(number, annotated, detect), filled=filled))
+
+    def repeated(self, outcome: Outcome) -> Outcome:
+        """Train on the frames of a round, and test."""
+        division = self._division(outcome.seed)
+        chosen = np.array(outcome.chosen, np.int64)
+        detect = self.train(np.concatenate([division.initial, chosen]), outcome.seed)
+        return _Run(self, outcome.seed, outcome.strategy, division).outcome(
+            outcome.round, chosen, detect
+        )
+
+    def _division(self, seed: int) -> Division:
+        sizes = self.sizes
+        given = sizes.test, sizes.reference, sizes.initial
+        return Division.of(len(self.data.frames), seed, given)
 
     @asynccontextmanager
     async def _strategy(self, name: str, first: Round) -> AsyncIterator[Strategy]:
@@ -181,6 +195,7 @@ class _Run:
             filled=0,
             mean_ap=tested.mean_ap,
             by_category=tested.by_category,
+            chosen=annotated.tolist(),
         )
 
 

@@ -53,16 +53,22 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of features, which one test computes, and of outcomes."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
 def data(pictures: Path) -> LoopSet:
     return LoopSet.read(pictures / "gt.json", pictures, "squares")
 
 
 def test_a_run_prints_its_tables_and_does_nothing_twice(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pictures: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sizes = ["--test", "4", "--reference", "2", "--initial", "4", "--budget", "1", "--rounds", "2"]
     files = ["--coco", str(pictures / "gt.json"), "--images", str(pictures), "--name", "squares"]
-    command = [*files, *sizes, "--seeds", "2", "--steps", "8", "--cache", str(tmp_path)]
+    command = [*files, *sizes, "--seeds", "2", "--steps", "8", "--cache", str(cache)]
     chosen = ["--quick", "--strategies", "random", "random-x2", "entropy"]
     closed_loop.main([*command, *chosen])
     first = capsys.readouterr()
@@ -74,6 +80,28 @@ def test_a_run_prints_its_tables_and_does_nothing_twice(
     assert second.out == first.out
     assert first.err.count("\n") == 14
     assert second.err.count("\n") == 0
+
+
+def test_the_trunk_is_trained_on_what_finished_runs_have_chosen(
+    pictures: Path,
+    cache: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nothing = np.zeros(0, np.int64)
+    blind = Found(np.zeros((0, 4)), nothing, np.zeros(0), nothing)
+    # A step of the real one takes seconds.
+    monkeypatch.setattr(closed_loop, "trunk_trainer", lambda *_: lambda *_: lambda _: blind)
+    sizes = ["--test", "4", "--reference", "2", "--initial", "4", "--budget", "1", "--rounds", "1"]
+    files = ["--coco", str(pictures / "gt.json"), "--images", str(pictures), "--name", "squares"]
+    command = [*files, *sizes, "--seeds", "1", "--steps", "1", "--cache", str(cache)]
+    closed_loop.main([*command, "--strategies", "random"])
+    closed_loop.main([*command, "--train-trunk"])
+    lines = (cache / "outcomes.jsonl").read_text().splitlines()[-4:]
+    parsed = [json.loads(line) for line in lines]
+    frozen, trained = parsed[:2], parsed[2:]
+    assert [line["chosen"] for line in trained] == [line["chosen"] for line in frozen]
+    assert ", trunk trained\n" in capsys.readouterr().out
 
 
 def _state(data: LoopSet, scores: Sequence[Sequence[float]]) -> Round:
