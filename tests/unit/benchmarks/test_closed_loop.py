@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from benchmarks import closed_loop
+from benchmarks import closed_loop, loop_look_alikes
 from benchmarks.loop_detector import Found
 from benchmarks.loop_frames import Division, LoopSet
 from benchmarks.loop_product import split_ids
@@ -102,6 +102,26 @@ def test_the_trunk_is_trained_on_what_finished_runs_have_chosen(
     frozen, trained = parsed[:2], parsed[2:]
     assert [line["chosen"] for line in trained] == [line["chosen"] for line in frozen]
     assert ", trunk trained\n" in capsys.readouterr().out
+
+
+def test_look_alikes_are_planted_where_no_object_is_and_nothing_else_changes(
+    pictures: Path, data: LoopSet, tmp_path: Path
+) -> None:
+    to = tmp_path / "planted"
+    files = ["--coco", str(pictures / "gt.json"), "--images", str(pictures), "--to", str(to)]
+    loop_look_alikes.main([*files, "--share", "1"])
+    after = LoopSet.read(to / "gt.json", to, "squares")
+    changed = 0
+    for frame in range(_FRAMES):
+        old = np.asarray(Image.open(data.path(frame)))
+        new = np.asarray(Image.open(after.path(frame)))
+        (part,) = data.frames[frame].annotations or ()
+        left, top, *_ = (int(number) for number in part.value.bbox)
+        inside = np.s_[top : top + _BOX, left : left + _BOX]
+        assert (old[inside] == new[inside]).all()
+        changed += bool((old != new).any())
+    assert changed > 0
+    assert (to / "gt.json").read_bytes() == (pictures / "gt.json").read_bytes()
 
 
 def _state(data: LoopSet, scores: Sequence[Sequence[float]]) -> Round:
