@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -153,7 +153,7 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         kept = {name: await database[name].find().to_list() for name in restored}
         yield World(context, stores, outbox, clock, seed.token, replayed, discarded, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches")
-        figured = ("figures", "curves", "region_map", "repair_gains")
+        figured = ("figures", "curves", "slice_curves", "region_map", "repair_gains")
         asked = ("held_corrections", "label_answers", "budgets", "review_sessions", "saved_views")
         for name in (*done, *figured, *asked, *kept):
             await database[name].delete_many({})
@@ -220,8 +220,16 @@ async def report_budgets(stores: Stores) -> None:
 
 
 async def show_curves(stores: Stores) -> dict[Category, int]:
-    """Matches of a dozen frames with their curves; returns the objects of each category."""
-    matches = [m for frame in oracle.random_frames(3, 12) for m in oracle.matched(frame)]
+    """Matches of a dozen frames with their curves; returns the objects of each category.
+
+    Every other frame has the tag `weather=rain`, which has curves too.
+    """
+    rain = ("weather", "rain")
+    matches = [
+        replace(match, tags=() if place % 2 else (rain,))
+        for place, frame in enumerate(oracle.random_frames(3, 12))
+        for match in oracle.matched(frame)
+    ]
     await stores.matches.record(published(matches))
     detector, state, pool = DetectorId("d@1"), MatchState(0.5), ConfusionPool(0.5)
     state.add(matches)
@@ -229,8 +237,13 @@ async def show_curves(stores: Stores) -> dict[Category, int]:
         pool.put(match)
     figures = state.of(detector, Subset.ALL)
     curves = state.score_curves(detector, Subset.ALL)
-    content = DetectorCurves.of(figures, curves, pool.on(Subset.ALL)).model_dump_json()
+    operating = {category: part.operating for category, part in figures.items()}
+    content = DetectorCurves.of(operating, curves, pool.on(Subset.ALL)).model_dump_json()
     await stores.curves.put(detector, Subset.ALL, content.encode())
+    wet = {match.frame_id for match in matches if match.tags}
+    part = state.curves_on(detector, {rain: wet})[rain]
+    content = DetectorCurves.of(part.operating, part.curves, pool.among(wet)).model_dump_json()
+    await stores.curves.show_slices(detector, {"weather=rain": content.encode()})
     return {category: part.ground_truths for category, part in figures.items()}
 
 

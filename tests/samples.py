@@ -152,7 +152,12 @@ def published(matches: Iterable[CategoryMatched]) -> list[FrameMatched]:
     return [
         version_1.FrameMatched.of(some[0])
         .upgraded()
-        .model_copy(update={"groups": MatchGroups.of({m.category: rows_of(m) for m in some})})
+        .model_copy(
+            update={
+                "groups": MatchGroups.of({m.category: rows_of(m) for m in some}),
+                "tags": dict(some[0].tags) or None,
+            }
+        )
         for some in events.values()
     ]
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from services.annotation.stores.opening import AnnotationStores
-from services.app.figures_noted import note_curves, note_figures
+from services.app.figures_noted import note_curves, note_figures, note_slice_curves
 from services.app.repair_gains_noted import note_repair_gains
 from services.app.repeating import kept_up, repeated
 from services.app.reporting import stored_versions
@@ -76,7 +76,9 @@ class _Figures:
     async def compare_slices(self) -> None:
         """Compare the frames of each tag with all others."""
         async with self._reading:
-            show_slices({name: await self._reports.slices(name) for name in self._detectors})
+            found = {name: await self._reports.slices(name) for name in self._detectors}
+            show_slices(found)
+            await note_slice_curves(self._stores.curves, self._reports, found)
 
     async def repair_gains(self) -> None:
         """Store what repairing reviewed frames gains."""

@@ -1,6 +1,7 @@
 """Store the figures of reports over time, and curves, for the charts of the review page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.identity import DetectorId
@@ -10,10 +11,14 @@ from services.evaluator.live.gauges import show_calibration, show_lift, show_sam
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Report
 from services.evaluator.samples.report import FIGURES, SampledReport
+from services.evaluator.slices import SliceReport
 from services.runtime.clock import Clock
 from services.runtime.stores.curves import CurveStore
 from services.runtime.stores.figures import Figures
 from services.runtime.stores.opening import Stores
+
+_MOST_SLICES: Final = 30
+"""Slices of a detector with curves, as many as have gauges."""
 
 
 async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) -> None:
@@ -61,6 +66,23 @@ def _sampled(report: SampledReport | None) -> dict[str, float | None]:
 def _sampled_intervals(report: SampledReport | None) -> dict[str, tuple[float, float]]:
     intervals = {name: getattr(report, name).interval for name in FIGURES if report is not None}
     return {f"sampled_{name}": of for name, of in intervals.items() if of is not None}
+
+
+async def note_slice_curves(
+    store: CurveStore, reports: Reports, slices: Mapping[DetectorId, Sequence[SliceReport]]
+) -> None:
+    """Store the curves of each detector's slices with one tag, those that are ranked worst first.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store does not answer.
+    """
+    for detector, ranked in slices.items():
+        single = [part for part in ranked if part.and_key is None]
+        curves = await reports.slice_curves(detector, single[:_MOST_SLICES])
+        contents = {name: part.model_dump_json().encode() for name, part in curves.items()}
+        await store.show_slices(detector, contents)
 
 
 async def note_curves(store: CurveStore, reports: Reports, detectors: Sequence[DetectorId]) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.contracts.identity import Category
 from services.domain.detection.coco import FloatArray
-from services.domain.metrics.average_precision import Figures, Operating
+from services.domain.metrics.average_precision import Operating
 from services.domain.metrics.confusion import ConfusionMatrix, Confusions, confusion_matrix
 from services.domain.metrics.score_curves import (
     SCORES,
@@ -122,7 +122,7 @@ class DetectorCurves(_Part):
     @classmethod
     def of(
         cls,
-        figures: Mapping[Category, Figures],
+        operating: Mapping[Category, Operating],
         curves: Mapping[Category, ScoreCurve],
         confusions: Confusions,
     ) -> Self:
@@ -130,18 +130,17 @@ class DetectorCurves(_Part):
 
         Parameters
         ----------
-        figures : of the categories with curves of their own
+        operating : of the categories with curves of their own
         curves : of all categories
-        confusions : at the operating score of the figures, on the same frames
+        confusions : at that operating score, on the same frames
         """
         joint = joint_curve(curves.values())
         best = best_of(joint)
-        operating = {category: part.operating for category, part in figures.items()}
         return cls(
             scores=tuple(Point.of(choice) for choice in joint),
             recommended=Point.of(best) if best else None,
             confusion=Confusion.of(confusion_matrix(operating, confusions)),
-            categories={category: CategoryCurve.of(curves[category]) for category in figures},
+            categories={category: CategoryCurve.of(curves[category]) for category in operating},
         )
 
 

@@ -30,3 +30,16 @@ async def test_detectors_with_curves_are_listed_once_each(curves: CurveStore) ->
             await curves.put(detector, subset, b"{}")
 
     assert await curves.detectors() == ["b|c@1", "ods@2"]
+
+
+async def test_the_slices_of_a_detector_are_replaced_together(curves: CurveStore) -> None:
+    assert (await curves.slices("ods@1"), await curves.find_slice("ods@1", "a=b")) == ([], None)
+
+    await curves.show_slices("ods@1", {"weather=rain|x": b"1", "a=b": b"2"})
+    await curves.show_slices("ods@2", {"a=b": b"3"})
+    await curves.show_slices("ods@1", {"night=yes": b"4", "weather=rain|x": b"5"})
+
+    assert await curves.slices("ods@1") == ["night=yes", "weather=rain|x"]
+    assert await curves.find_slice("ods@1", "weather=rain|x") == b"5"
+    assert await curves.find_slice("ods@1", "a=b") is None
+    assert await curves.find_slice("ods@2", "a=b") == b"3"

@@ -6,7 +6,13 @@ from typing import Self
 from urllib.parse import urlencode
 
 from services.contracts.identity import Category, DetectorId, FrameId
-from services.domain.metrics.outcomes import FoundRegion, Outcome, OutcomeFilter, selected
+from services.domain.metrics.outcomes import (
+    FoundObjects,
+    FoundRegion,
+    Outcome,
+    OutcomeFilter,
+    selected,
+)
 from services.domain.metrics.subsets import Subset
 from services.domain.ports.matches import MatchStore
 
@@ -45,6 +51,8 @@ class CountedView:
     detector: DetectorId
     wanted: OutcomeFilter
     after: FrameId | None = None
+    tag: str = ""
+    """Of the frames, as `key=value`; empty for all frames."""
 
     @classmethod
     def of(cls, params: Mapping[str, str]) -> Self | None:
@@ -60,7 +68,8 @@ class CountedView:
         texts = {name: params.get(name, "")[:_LONGEST] for name in _TEXTS}
         category, true_category = Category(texts["category"]), Category(texts["true_category"])
         wanted = OutcomeFilter(outcome, score, category or None, true_category or None, subset)
-        return cls(DetectorId(texts["detector"]), wanted, FrameId(texts["after"]) or None)
+        after = FrameId(texts["after"]) or None
+        return cls(DetectorId(texts["detector"]), wanted, after, texts["tag"])
 
     def query(self, after: FrameId | None = None) -> str:
         """The URL's query of the list, from a frame on."""
@@ -71,12 +80,13 @@ class CountedView:
             "category": self.wanted.category,
             "true_category": self.wanted.true_category,
             "subset": None if self.wanted.subset is Subset.ALL else self.wanted.subset,
+            "tag": self.tag,
             "after": after,
         }
         return f"?{urlencode({name: value for name, value in parts.items() if value})}"
 
 
-_TEXTS = ("detector", "category", "true_category", "after")
+_TEXTS = ("detector", "category", "true_category", "after", "tag")
 
 
 @dataclass(frozen=True)
@@ -125,8 +135,10 @@ class CountedFrames:
             view.detector, categories=categories, after=view.after
         )
         frame: CountedFrame | None = None
+        key, _, value = view.tag.partition("=")
         async for match in matches:
-            found = selected(match, wanted)
+            outside = view.tag and (key, value) not in match.tags
+            found = FoundObjects(0) if outside else selected(match, wanted)
             if frame is not None and frame.frame_id != match.frame_id:
                 yield frame
                 frame = None

@@ -14,6 +14,8 @@ from services.annotation.review.stored_curves import StoredCurves
 from services.contracts.identity import Category, DetectorId
 from services.domain.metrics.subsets import Subset
 
+_LONGEST = 200
+
 
 @dataclass(frozen=True)
 class CurveChoice:
@@ -23,11 +25,14 @@ class CurveChoice:
     subset: Subset
     category: Category
     score: float | None
+    part: str = ""
+    """A slice of all frames, as `key=value`; empty for the subset."""
 
     @property
     def query(self) -> dict[str, str]:
         """The choice without its score, as the URL has it."""
         parts = {"detector": self.detector, "subset": self.subset, "category": self.category}
+        parts |= {"slice": self.part}
         return {name: str(value) for name, value in parts.items() if value}
 
 
@@ -51,7 +56,11 @@ def curve_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     async def page(request: Request, session: In) -> Response:
         detectors = await context.curves.detectors()
         choice = _choice(request, detectors)
-        content = await context.curves.find(choice.detector, choice.subset)
+        slices = await context.curves.slices(choice.detector)
+        if choice.part:
+            content = await context.curves.find_slice(choice.detector, choice.part)
+        else:
+            content = await context.curves.find(choice.detector, choice.subset)
         stored = StoredCurves.model_validate_json(content) if content else None
         template = "curve_part.html" if is_fragment(request) and stored else "curves.html"
         values = _shown(stored, choice, context.settings.operating_score) if stored else {}
@@ -61,6 +70,7 @@ def curve_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             session=session,
             detectors=detectors,
             subsets=list(Subset),
+            slices=slices,
             choice=choice,
             categories=sorted(stored.categories) if stored else [],
             operating_score=context.settings.operating_score,
@@ -77,7 +87,9 @@ def _choice(request: Request, detectors: list[DetectorId]) -> CurveChoice:
     subset = next((item for item in Subset if item == given.get("subset")), Subset.ALL)
     category = Category(given.get("category", "").strip())
     last = detectors[-1] if detectors else DetectorId("")
-    return CurveChoice(detector or last, subset, category, _score(given.get("score", "")))
+    part = given.get("slice", "").strip()[:_LONGEST]
+    score = _score(given.get("score", ""))
+    return CurveChoice(detector or last, Subset.ALL if part else subset, category, score, part)
 
 
 def _score(text: str) -> float | None:

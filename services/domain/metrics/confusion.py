@@ -1,7 +1,7 @@
 """Which categories a detector takes for which, at an operating score."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +95,15 @@ class ConfusionPool:
         self._rows.pop(place, None)
         if confused:
             self._rows[place] = part_of(match.split, shortlisted=match.shortlisted), confused
+
+    def among(self, frames: Container[FrameId]) -> Confusions:
+        """The classification errors on some frames."""
+        found: Confusions = Counter()
+        for (frame_id, predicted), (_, confused) in self._rows.items():
+            if frame_id in frames:
+                for true, count in confused.items():
+                    found[true, predicted] += count
+        return found
 
     def on(self, subset: Subset) -> Confusions:
         """The classification errors on a subset."""

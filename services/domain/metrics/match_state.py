@@ -20,6 +20,7 @@ from services.domain.metrics.kept_figures import EVER, KeptFigures, Window
 from services.domain.metrics.match_columns import Counted, NamedColumns
 from services.domain.metrics.match_index import MatchIndex
 from services.domain.metrics.match_snapshot import Curve, MatchSnapshot
+from services.domain.metrics.sample_curves import SampleCurves
 from services.domain.metrics.sampled_figures import AnnotatedFrames
 from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.metrics.slice_pairs import Tag
@@ -163,6 +164,18 @@ class MatchState:
         by_id = np.argsort(self._frames.ranks)
         members = {tag: own[by_id] for tag, own in self.members(tagged).items()}
         return ranked_slices(samples, members, self._score)
+
+    def curves_on(
+        self, detector: DetectorId, tagged: Mapping[Tag, Collection[FrameId]]
+    ) -> dict[Tag, SampleCurves]:
+        """A detector's curves and operating counts on the frames of each tag."""
+        curves = [curve for curve in self.curves() if curve[0] == detector]
+        samples = self._index.samples([self._curves[curve] for curve in curves])
+        named = {category: sample for (_, category), sample in zip(curves, samples, strict=True)}
+        return {
+            tag: SampleCurves.of(named, frames, self._score)
+            for tag, frames in self.members(tagged).items()
+        }
 
     def members(self, tagged: Mapping[Tag, Collection[FrameId]]) -> dict[Tag, BoolArray]:
         """The frames of each tag as (F,) bool, by the frame numbers of a snapshot."""

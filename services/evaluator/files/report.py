@@ -86,6 +86,10 @@ class FileReport(_Part):
                 CategoryEvaluation.of(category, figures, found.intervals[category])
                 for category, figures in found.figures.items()
             ),
-            curves=DetectorCurves.of(found.figures, found.curves, found.confusions),
+            curves=DetectorCurves.of(
+                {category: part.operating for category, part in found.figures.items()},
+                found.curves,
+                found.confusions,
+            ),
             slices=tuple(map(SliceReport.of, found.slices)),
         )

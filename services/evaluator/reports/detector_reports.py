@@ -223,10 +223,33 @@ class Reports:
         figures = self._held.state.of(detector, subset)
         most = sorted(figures, key=lambda name: -figures[name].ground_truths)[:_MOST_CURVES]
         return DetectorCurves.of(
-            {category: figures[category] for category in sorted(most)},
+            {category: figures[category].operating for category in sorted(most)},
             self._held.state.score_curves(detector, subset),
             self._held.confusions[detector].on(subset),
         )
+
+    async def slice_curves(
+        self, detector: DetectorId, slices: Sequence[SliceReport]
+    ) -> dict[str, DetectorCurves]:
+        """By name of the slice, its curves; of those with one tag, on all that `now` has read."""
+        return await asyncio.to_thread(self._slice_curves, detector, slices)
+
+    def _slice_curves(
+        self, detector: DetectorId, slices: Sequence[SliceReport]
+    ) -> dict[str, DetectorCurves]:
+        tagged = {
+            (part.key, part.value): self._held.tagged.frames[part.key, part.value]
+            for part in slices
+            if part.and_key is None
+        }
+        pool = self._held.confusions[detector]
+        found = {}
+        for (key, value), part in self._held.state.curves_on(detector, tagged).items():
+            most = sorted(part.curves, key=lambda name: -part.curves[name].truths)[:_MOST_CURVES]
+            operating = {category: part.operating[category] for category in sorted(most)}
+            confusions = pool.among(tagged[key, value])
+            found[f"{key}={value}"] = DetectorCurves.of(operating, part.curves, confusions)
+        return found
 
     async def _fits(self, frame_ids: Collection[FrameId] | None) -> bool:
         """Read the matches of these frames, until there are too many frames; with None, of all."""

@@ -147,6 +147,7 @@ WITHOUT_FRAMES: Final = frozenset(
             "leases",
             "repair_gains",
             "saved_views",
+            "slice_curves",
         ),
         *("migration", "review_keys", "review_sessions", "schemas", "stores", "tokens"),
         "annotation_tool",

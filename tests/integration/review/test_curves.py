@@ -21,7 +21,11 @@ async def test_as_many_are_listed_behind_a_number_as_it_says(ana: Browser) -> No
     joint = (await ana.get("/charts/curves?score=0.3")).text
     own = (await ana.get(f"/charts/curves?category={category}")).text
 
-    numbers = [*links(joint), *links(own)]
+    wet = (await ana.get("/charts/curves?slice=weather=rain&score=0.3")).text
+    assert '<option value="weather=rain" selected>' in wet
+    assert links(wet) != links(joint)
+
+    numbers = [*links(joint), *links(own), *links(wet)]
     assert len(numbers) > 12
     for address, number in numbers:
         answer = await ana.get(address.replace("behind?", "behind.csv?"))
@@ -51,5 +55,7 @@ async def test_curves_that_are_not_there_are_not_drawn(ana: Browser) -> None:
     assert "No curves yet" in (await ana.get("/charts/curves?subset=S")).text
     page = (await ana.get("/charts/curves?category=nothing&score=7")).text
     assert "There is no curve of <q>nothing</q>" in page
+    lost = (await ana.get("/charts/curves?slice=weather=snow")).text
+    assert "weather=snow (no curves)" in lost
     assert (await ana.get("/frames/behind?outcome=right")).status_code == HTTPStatus.BAD_REQUEST
     assert "No frames" in (await ana.get("/frames/behind?outcome=right&score=1&detector=e")).text

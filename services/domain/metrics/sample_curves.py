@@ -1,0 +1,50 @@
+"""Curves and operating counts of some frames, from a detector's samples."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from services.contracts.identity import Category
+from services.domain.detection.coco import BoolArray
+from services.domain.metrics.average_precision import Operating
+from services.domain.metrics.score_curves import ScoreCurve
+from services.domain.statistics.resampling import Sample
+
+_RIGHT: Final = np.uint16(1)
+"""Matched at IoU .5, the first threshold."""
+
+
+@dataclass(frozen=True)
+class SampleCurves:
+    """By category: precision, recall and F1 against the score, and counts at one score."""
+
+    curves: Mapping[Category, ScoreCurve]
+    operating: Mapping[Category, Operating]
+
+    @classmethod
+    def of(
+        cls, samples: Mapping[Category, Sample], frames: BoolArray, operating_score: float
+    ) -> Self:
+        """Those of some frames, (F,) bool; a category without a match there is left out."""
+        some = {category: sample.on(frames) for category, sample in samples.items()}
+        matched = {category: sample for category, sample in some.items() if sample.truths.size}
+        return cls(
+            {category: _curve(sample) for category, sample in matched.items()},
+            {category: _operating(sample, operating_score) for category, sample in matched.items()},
+        )
+
+
+def _curve(sample: Sample) -> ScoreCurve:
+    counted = sample.counted & _RIGHT
+    states = (counted + (counted & sample.positive)).astype(np.uint8)
+    return ScoreCurve.of(sample.score.astype(np.float64), states, int(sample.truths.sum()))
+
+
+def _operating(sample: Sample, score: float) -> Operating:
+    # Scores are kept as float32: the operating score is rounded alike.
+    shown = (sample.score >= np.float32(score)) & (sample.counted & _RIGHT > 0)
+    right = int((shown & (sample.positive & _RIGHT > 0)).sum())
+    missed = int(sample.truths.sum()) - right
+    return Operating(score, right, int(shown.sum()) - right, missed)
