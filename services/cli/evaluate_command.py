@@ -43,6 +43,17 @@ def evaluate(
     ],
     predictions_format: PredictionsFormat = FormatName.AUTO,
     class_names: ClassNamesFile = None,
+    categories: Annotated[
+        Path | None,
+        typer.Option(
+            "--categories",
+            help="What the detector's category names stand for in the ground truth, as JSON:"
+            ' `{"stop_sign": "stop sign", "person": null}`; null leaves a name out.',
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+        ),
+    ] = None,
     iou_type: IouTypeOption = "bbox",
     operating_score: Annotated[
         float | None,

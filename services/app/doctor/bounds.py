@@ -35,7 +35,7 @@ class Growing:
 
 
 _KEPT: Final = "kept; `gazeloop erase` deletes a frame's"
-_ONE_EACH: Final = "no more than there are detectors, categories, tools or settings"
+_BY_NAMES: Final = "no more than there are detectors, categories, tools or settings"
 _FRAMES: Final = (
     *("frames", "predictions", "matches", "embeddings", "pictures", "revisions"),
     *("older_revisions", "held_corrections"),
@@ -105,7 +105,7 @@ BOUNDS: Final = (
             *("repair_gains", "schemas", "stores", "doctor"),
         ),
         "detector, category",
-        _ONE_EACH,
+        _BY_NAMES,
     ),
     Growing(
         "mongodb",

@@ -13,8 +13,10 @@ from services.cli import evaluate_view
 from services.cli.console import console
 from services.cli.context import shared
 from services.contracts.events import IouType
+from services.domain.detection.category_map import SAME_NAMES, CategoryMap
 from services.evaluator.files.evaluation import FileEvaluation
 from services.evaluator.files.report import FileReport
+from services.formats.category_map_files import read_category_map
 from services.formats.items import Dataset, Detector, FrameItem, Rejection
 from services.formats.readers.coco import read_coco
 from services.formats.readers.detections.format_names import FormatName
@@ -29,6 +31,7 @@ def evaluate(
     predictions: Path,
     predictions_format: FormatName,
     class_names: Path | None,
+    categories: Path | None,
     iou_type: IouType,
     operating_score: float | None,
     accept_partial: bool,
@@ -39,7 +42,8 @@ def evaluate(
     if as_json and as_csv:
         raise typer.BadParameter("choose --json or --csv")
     score = shared(ctx).settings().operating_score if operating_score is None else operating_score
-    evaluation = FileEvaluation(score, iou_type, accept_partial=accept_partial)
+    names = CategoryMap(read_category_map(categories)) if categories else SAME_NAMES
+    evaluation = FileEvaluation(score, iou_type, accept_partial=accept_partial, categories=names)
     dataset = read_coco(
         ground_truth,
         images=None,

@@ -15,6 +15,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
+from services.domain.detection.category_map import SAME_NAMES, CategoryMap
 from services.domain.detection.matching import FrameMatch, frame_match
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.confusion import Confusions, confusions_of
@@ -67,14 +68,21 @@ class FileEvaluation:
     ----------
     operating_score : from which a detection counts in the confusion matrix and operating points
     accept_partial : whether to count frames of which annotations or detections were refused
+    categories : what the detector's names stand for
     """
 
     def __init__(
-        self, operating_score: float, iou_type: IouType, *, accept_partial: bool = False
+        self,
+        operating_score: float,
+        iou_type: IouType,
+        *,
+        accept_partial: bool = False,
+        categories: CategoryMap = SAME_NAMES,
     ) -> None:
         self._score = operating_score
         self._iou_type: IouType = iou_type
         self._accept_partial = accept_partial
+        self._categories = categories
         self._columns: list[NamedColumns] = []
         self._costs = ErrorCostPool()
         self._confusions: Confusions = Counter()
@@ -91,7 +99,8 @@ class FileEvaluation:
         if item.detections is None and not self._accept_partial:
             self._left_out[_NO_DETECTIONS] += 1
             return
-        predictions, truth = self._events(item)
+        made, truth = self._events(item)
+        predictions = self._categories.named(made).predictions
         reason = why_not_counted(truth, predictions, copy=False)
         if reason is not None:
             self._left_out[reason] += 1

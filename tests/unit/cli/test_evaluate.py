@@ -226,3 +226,31 @@ def test_the_operating_score_is_the_settings_or_the_options() -> None:
         for options in ((), ("--operating-score", "0.7"))
     ]
     assert points == [0.3, 0.7]
+
+
+def test_a_map_of_categories_gives_the_figures_that_the_right_names_give(tmp_path: Path) -> None:
+    truth, detections = json.loads(GROUND_TRUTH.read_text()), json.loads(DETECTIONS.read_text())
+    vehicle = next(c["id"] for c in truth["categories"] if c["name"] == "vehicle")
+    truth["categories"].append({"id": 99, "name": "car"})
+    renamed = [d | {"category_id": 99} if d["category_id"] == vehicle else d for d in detections]
+    files = {"gt": truth, "dt": renamed, "map": {"car": "vehicle"}, "none": {"car": None}}
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+
+    def numbers(*options: str) -> dict[str, float]:
+        done = evaluate_files(tmp_path / "gt", tmp_path / "dt", "--json", *options)
+        found: dict[str, float] = json.loads(done.stdout)["numbers"]
+        return found
+
+    by_name = evaluate_files(GROUND_TRUTH, DETECTIONS, "--json")
+    expected = json.loads(by_name.stdout)["numbers"]
+    assert numbers("--categories", str(tmp_path / "map")) == expected
+    ignored = numbers("--categories", str(tmp_path / "none"))
+    assert ignored["AP"] < expected["AP"]
+    assert ignored == numbers()  # what no object has costs nothing in COCO's mean
+
+
+def test_a_map_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "map").write_text("[]")
+    done = evaluate_files(GROUND_TRUTH, DETECTIONS, "--categories", str(tmp_path / "map"))
+    assert isinstance(done.exception, InvalidRecord)
