@@ -39,10 +39,13 @@ class Calibration:
 
 
 def calibration(stated: Sequence[float], came_true: Sequence[bool]) -> Calibration | None:
-    """Compare probabilities with outcomes in the same order; None without any."""
+    """Compare probabilities with their outcomes, in any order; None without any."""
     if not stated:
         return None
     probable, true = np.array(stated, np.float64), np.array(came_true, np.float64)
+    # Each draw belongs to a position. Sorted, so that the order of reading does not matter.
+    order = np.lexsort((true, probable))
+    probable, true = probable[order], true[order]
     draw = np.random.default_rng(_SEED)
     drawn = [_error(probable, draw.random(len(probable)) < probable) for _ in range(_DRAWS)]
     return Calibration(

@@ -38,3 +38,14 @@ def test_right_probabilities_are_seldom_further_off_than_by_chance() -> None:
     assert few is not None
     assert many is not None
     assert few.by_chance > 5 * many.by_chance
+
+
+def test_the_order_of_the_pairs_does_not_matter() -> None:
+    rng = np.random.default_rng(1)
+    stated = rng.uniform(0.3, 1.0, 40)
+    pairs = list(zip(stated.tolist(), (rng.random(40) < stated).tolist(), strict=True))
+    found = []
+    for _ in range(3):
+        rng.shuffle(pairs)
+        found.append(calibration(*map(list, zip(*pairs, strict=True))))
+    assert found[0] == found[1] == found[2]
