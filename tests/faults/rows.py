@@ -113,7 +113,7 @@ async def rebalance_storm(scene: Scene) -> None:
     log = scene.deployment.folder / "fp_miner-further.log"
 
     def joined(times: int) -> bool:
-        return log.read_text().count('"partitions_assigned"') >= times
+        return log.read_text().count('"service_started"') >= times
 
     for number in range(1, 6):
         with scene.deployment.start("fp_miner") as further:
