@@ -2,6 +2,7 @@
 
 import errno
 from pathlib import Path
+from typing import Final
 
 from rich.markup import escape
 
@@ -83,6 +84,10 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
     (errors.Invalid, "Correct it and run the same command again; accepted records are kept."),
 )
 
+_READING: Final = frozenset(
+    {"no_such_frame", "nothing_to_compare", "nothing_to_draw", "few_drawn", "no_masks"}
+)
+"""Reasons of commands that only read: nothing was sent that could be corrected."""
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TORCH = ("torch", "torchvision")
 """The image for services lacks these."""
@@ -146,6 +151,8 @@ def remedy_of(error: errors.GazeloopError) -> str:
     """The remedy for an error; empty if none is known."""
     if type(error).__name__ == "FolderInUse":  # its module is heavy
         return _IN_USE
+    if isinstance(error, errors.Invalid) and error.reason in _READING:
+        return ""
     if isinstance(error, errors.InvalidSettings):
         return _SETTINGS if "GAZELOOP_" in str(error) else ""
     return next((text for kind, text in _REMEDIES if isinstance(error, kind)), "")

@@ -246,9 +246,9 @@ def _recovered(report: Report) -> Iterator[RenderableType]:
     if figures is not None:
         yield Text(
             f"AP of H recovered by repairing the false positives on {figures.frames:,} listed"
-            f" frames: {figures.shortlisted:.4f} ({_between(figures.interval, '{:.4f}'.format)});"
-            f" on as many random frames {figures.random:.4f}, on those of the highest scores"
-            f" {figures.highest_scores:.4f}"
+            f" frames: {figures.shortlisted:.3f} ({_between(figures.interval, '{:.3f}'.format)});"
+            f" on as many random frames {figures.random:.3f}, on those of the highest scores"
+            f" {figures.highest_scores:.3f}"
         )
 
 

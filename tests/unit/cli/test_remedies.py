@@ -57,3 +57,9 @@ def test_what_no_setting_cures_does_not_send_a_person_to_the_settings() -> None:
 def test_an_unexpected_error_names_the_log_to_report_it_with() -> None:
     found = explained(KeyError("frame"), Path("/srv/gl/logs/mine.log"))
     assert "please report it with the log at /srv/gl/logs/mine.log" in found
+
+
+def test_a_command_that_only_reads_does_not_speak_of_accepted_records() -> None:
+    unknown = errors.InvalidRecord("there is no frame 'x'", reason="no_such_frame")
+
+    assert explained(unknown) == "[bold red]Error:[/] there is no frame 'x'"
