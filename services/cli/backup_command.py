@@ -45,6 +45,14 @@ def create(
         int,
         typer.Option(min=0, help="Delete all but this many of the newest backups; 0: keep all."),
     ] = 0,
+    snapshots: Annotated[
+        bool,
+        typer.Option(
+            "--snapshots",
+            help="Keep snapshots of the Qdrant server, with its indexes, in place of points; only"
+            " Qdrant of the same minor version takes them back.",
+        ),
+    ] = False,
 ) -> None:
     """Write a backup; images that an earlier one has are not copied again.
 

@@ -33,6 +33,7 @@ from services.runtime.stores.mongo_dump import (
 from services.runtime.stores.store_version import STORE_VERSION
 from services.runtime.stores.tombstones_mongo import TOMBSTONES
 from services.runtime.stores.vector_files import dump_points
+from services.runtime.stores.vector_snapshots import snapshots_of
 from services.runtime.stores.vectors_edge_copy import copy_edge
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER
 from services.runtime.stores.vectors_open import open_vector_store
@@ -45,19 +46,26 @@ log = structlog.get_logger(__name__)
 OnStage = Callable[[str], None]
 
 
-async def back_up(app: App, folder: Backups, clock: Clock, on_stage: OnStage) -> Manifest:
+async def back_up(
+    app: App, folder: Backups, clock: Clock, on_stage: OnStage, *, snapshots: bool = False
+) -> Manifest:
     """Write a backup of everything but the broker; services may run meanwhile.
 
     Stores are read in the reverse of the order in which services write them, after the offsets:
     what a document refers to is there when it is read. Tombstones come last, so that a frame that
     is erased meanwhile is known to be.
 
+    Parameters
+    ----------
+    snapshots : whether to keep the Qdrant server's snapshots in place of points
+
     Raises
     ------
     DiskFull
         The folder's disk is full.
     InvalidSettings
-        Another process writes a backup to the folder.
+        Another process writes a backup to the folder; or there is no server of one node, of which
+        snapshots could be made.
     Transient
         A store or the broker does not answer.
     """
@@ -66,7 +74,7 @@ async def back_up(app: App, folder: Backups, clock: Clock, on_stage: OnStage) ->
         work = _Making(app, folder, unfinished, on_stage)
         cut = await asyncio.to_thread(_cut, app.settings)
         at_one_moment = await work.keep_documents()
-        await work.keep_vectors()
+        await (work.keep_snapshots() if snapshots else work.keep_vectors())
         images, unreadable = await work.keep_images()
         await work.keep_collection(TOMBSTONES)
         await asyncio.to_thread(work.keep_embedders)
@@ -149,6 +157,22 @@ class _Making:
                 dimension = await vectors.dimension(collection)
                 assert dimension is not None
                 self.vectors[collection] = KeptVectors(dimension=dimension, file=path)
+            self.aliases = await vectors.aliases()
+
+    async def keep_snapshots(self) -> None:
+        """Keep a snapshot of every collection of the server."""
+        (self._unfinished.folder / "vectors").mkdir()
+        self._on_stage("vectors")
+        async with self._readable_vectors() as vectors, snapshots_of(self._app.settings) as server:
+            version = await server.version()
+            for collection in await vectors.collections():
+                path = f"vectors/{collection}.snapshot"
+                made = await server.save(collection, self._unfinished.folder / path)
+                self.files[path] = KeptFile(sha256=made.sha256, size=made.size, documents=0)
+                dimension = await vectors.dimension(collection)
+                assert dimension is not None
+                kept = KeptVectors(dimension=dimension, file=path, snapshot_of=version)
+                self.vectors[collection] = kept
             self.aliases = await vectors.aliases()
 
     @asynccontextmanager

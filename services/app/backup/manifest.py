@@ -33,12 +33,19 @@ class KeptFile(BaseModel):
 
 
 class KeptVectors(BaseModel):
-    """A collection of vectors."""
+    """A collection of vectors.
+
+    Attributes
+    ----------
+    snapshot_of : the version of the Qdrant server whose snapshot the file is; empty if it has the
+        points, which any Qdrant takes
+    """
 
     model_config = ConfigDict(frozen=True)
 
     dimension: int
     file: str
+    snapshot_of: str = ""
 
 
 class Cut(BaseModel):

@@ -33,6 +33,7 @@ from services.runtime.stores.restore_mark import mark_restore, restore_under_way
 from services.runtime.stores.store_version import STORE_VERSION
 from services.runtime.stores.tombstones_mongo import TOMBSTONES
 from services.runtime.stores.vector_files import load_points
+from services.runtime.stores.vector_snapshots import same_minor, snapshots_of
 from services.runtime.stores.vectors_open import open_vector_store
 
 _APPENDED: Final = (TOMBSTONES, "audit")
@@ -108,6 +109,7 @@ class Restoring:
         on_stage("checking the backup's files")
         await asyncio.to_thread(folder.check_files, manifest)
         await self._refuse_others(manifest)
+        await self._refuse_snapshots(manifest)
         await mark_restore(database, manifest.name)
         # Services would refuse to start from here on; offsets first, because they can be refused.
         goes_on = await asyncio.to_thread(self._go_on, manifest)
@@ -144,6 +146,19 @@ class Restoring:
                     " folder, or to a database without collections"
                 )
 
+    async def _refuse_snapshots(self, manifest: Manifest) -> None:
+        """Refuse snapshots of another version of Qdrant than the one that is here."""
+        made_by = {kept.snapshot_of for kept in manifest.vectors.values()} - {""}
+        if not made_by:
+            return
+        async with snapshots_of(self.app.settings) as server:
+            here = await server.version()
+        if not all(same_minor(version, here) for version in made_by):
+            raise InvalidSettings(
+                f"the backup has snapshots of Qdrant {', '.join(sorted(made_by))}, and this is"
+                f" {here}: restore it to that version, or make a backup without --snapshots"
+            )
+
     def _go_on(self, manifest: Manifest) -> bool:
         """Set the groups' offsets to the cut, if this is the broker that they are of."""
         settings = self.app.settings
@@ -165,6 +180,10 @@ class Restoring:
 
     async def _put_vectors(self, folder: Backups, manifest: Manifest) -> None:
         for name, kept in manifest.vectors.items():
+            if kept.snapshot_of:
+                async with snapshots_of(self.app.settings) as server:
+                    await server.restore(name, folder.file(manifest, kept.file))
+                continue
             keywords, numbers = indexed_fields(name)
             await self.vectors.ensure(name, kept.dimension, keywords=keywords, numbers=numbers)
             await load_points(self.vectors, name, folder.file(manifest, kept.file))

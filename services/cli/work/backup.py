@@ -18,12 +18,12 @@ from services.runtime.clock import SystemClock
 _NAMED = 3
 
 
-def create(ctx: typer.Context, to: str, *, keep: int) -> None:
+def create(ctx: typer.Context, to: str, *, keep: int, snapshots: bool) -> None:
     """Run `gazeloop backup create`."""
     context = shared(ctx)
     folder = open_backups(to)
     manifest = run(
-        lambda: _create(context, folder),
+        lambda: _create(context, folder, snapshots=snapshots),
         interrupted="No backup was made; run it again: images that were copied are not copied"
         " again.",
     )
@@ -46,11 +46,11 @@ def create(ctx: typer.Context, to: str, *, keep: int) -> None:
         out.print(f"kept the newest {keep}; deleted {gone:,} images of older ones", highlight=False)
 
 
-async def _create(context: Context, folder: Backups) -> Manifest:
+async def _create(context: Context, folder: Backups, *, snapshots: bool) -> Manifest:
     settings = context.stored()
     log_to_file(settings, "backup")
     async with joined(settings) as app:
-        return await back_up(app, folder, SystemClock(), _show)
+        return await back_up(app, folder, SystemClock(), _show, snapshots=snapshots)
 
 
 def list_backups(ctx: typer.Context, to: str) -> None:

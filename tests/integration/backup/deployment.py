@@ -129,15 +129,16 @@ def _ungrouped() -> Iterator[None]:
         raise error from None
 
 
-async def backed_up(settings: Settings, to: Path | str) -> Manifest:
+async def backed_up(settings: Settings, to: Path | str, *, snapshots: bool = False) -> Manifest:
     """Make a backup."""
     with _ungrouped():
-        return await _backed_up(settings, to)
+        return await _backed_up(settings, to, snapshots=snapshots)
 
 
-async def _backed_up(settings: Settings, to: Path | str) -> Manifest:
+async def _backed_up(settings: Settings, to: Path | str, *, snapshots: bool) -> Manifest:
     async with joined(settings) as app:
-        return await back_up(app, open_backups(str(to)), SystemClock(), lambda _: None)
+        folder = open_backups(str(to))
+        return await back_up(app, folder, SystemClock(), lambda _: None, snapshots=snapshots)
 
 
 async def restored(settings: Settings, source: Path | str, name: str = "") -> Restored:

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -32,8 +34,10 @@ from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.bson_files import BsonWriter
 from services.runtime.stores.mongo import connected
 from services.runtime.stores.restore_mark import refuse_half_restored
+from services.runtime.stores.vector_snapshots import Snapshot
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.integration.backup.deployment import (
+    COLLECTION,
     SECRET,
     backed_up,
     contents,
@@ -106,6 +110,49 @@ async def test_backups_behind_a_url_are_kept_verified_restored_and_pruned(
     assert await contents(there) == await contents(here)
     with pytest.raises(NothingStored):
         open_backups(to).manifest(older.name)
+
+
+class _Server:
+    """A Qdrant server's snapshots."""
+
+    def __init__(self) -> None:
+        self.of = "1.15.3"
+        self.restored: dict[str, bytes] = {}
+
+    @asynccontextmanager
+    async def opened(self, _: Settings) -> AsyncIterator["_Server"]:
+        yield self
+
+    async def version(self) -> str:
+        return self.of
+
+    async def save(self, collection: str, path: Path) -> Snapshot:
+        content = f"snapshot of {collection}".encode()
+        await asyncio.to_thread(path.write_bytes, content)
+        return Snapshot(hashlib.sha256(content).hexdigest(), len(content))
+
+    async def restore(self, collection: str, path: Path) -> None:
+        self.restored[collection] = await asyncio.to_thread(path.read_bytes)
+
+
+async def test_snapshots_go_back_to_a_server_of_the_same_version_alone(
+    made: Made, frames: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there, server = made(), made(), _Server()
+    for module in ("making", "restoring"):
+        monkeypatch.setattr(f"services.app.backup.{module}.snapshots_of", server.opened)
+    await fill(here, frames)
+    await backed_up(here, tmp_path / "to", snapshots=True)
+
+    server.of = "1.16.0"
+    with pytest.raises(InvalidSettings, match=r"snapshots of Qdrant 1\.15\.3"):
+        await restored(there, tmp_path / "to")
+    assert "frames" not in (await contents(there)).documents
+    server.of = "1.15.9"
+    await restored(there, tmp_path / "to")
+
+    assert server.restored == {COLLECTION: f"snapshot of {COLLECTION}".encode()}
+    assert (await contents(there)).documents == (await contents(here)).documents
 
 
 async def test_no_secret_is_in_a_backup(made: Made, frames: list[str], tmp_path: Path) -> None:
