@@ -118,7 +118,7 @@ SURVEY_EMBEDDER = "gazeloop-small"
 
 def trapedesveh() -> DataSet:
     """230 street photos with a published detector's results; no drives."""
-    return _data_set("trapedesveh", street_photos(), {"embedder": PHOTOS_EMBEDDER})
+    return data_set_of("trapedesveh", street_photos(), {"embedder": PHOTOS_EMBEDDER})
 
 
 def street_photos() -> list[Picture]:
@@ -131,7 +131,7 @@ def street_photos() -> list[Picture]:
 
 def survey(seed: int = 7) -> DataSet:
     """The synthetic survey: 600 frames of 30 drives, with the weights of the demo."""
-    return _data_set(f"survey-{seed}", survey_pictures(seed), {"embedder": SURVEY_EMBEDDER})
+    return data_set_of(f"survey-{seed}", survey_pictures(seed), {"embedder": SURVEY_EMBEDDER})
 
 
 def survey_pictures(seed: int = 7) -> list[Picture]:
@@ -139,7 +139,7 @@ def survey_pictures(seed: int = 7) -> list[Picture]:
     files = generate_survey(CACHE / f"survey-{seed}", seed=seed)
     ground_truth = orjson.loads(files.ground_truth_json.read_bytes())
     results = orjson.loads(files.predictions_json.read_bytes())
-    return pictures_of(files.images_dir, ground_truth, results, _of_drive)
+    return pictures_of(files.images_dir, ground_truth, results, drive_of)
 
 
 def _without_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, CaptureContext]:
@@ -147,7 +147,8 @@ def _without_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str,
     return frame_id, CaptureContext(frame_id, None, 0.0, None, VehicleId("v"))
 
 
-def _of_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, CaptureContext]:
+def drive_of(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, CaptureContext]:
+    """What keeps a survey's frame with others of its drive, and where it was captured."""
     drive = str(image["drive_id"])
     second = datetime.fromisoformat(str(image["captured_at"])).timestamp()
     position = (float(str(image["lat"])), float(str(image["lon"])))
@@ -204,7 +205,13 @@ def pictures_of(
     return pictures
 
 
-def _data_set(name: str, pictures: Sequence[Picture], embedding: Mapping[str, object]) -> DataSet:
+def data_set_of(
+    name: str,
+    pictures: Sequence[Picture],
+    embedding: Mapping[str, object],
+    encoders: Sequence[str] = ("crop", "roi"),
+) -> DataSet:
+    """The arrays of these frames, with vectors by an embedder's settings."""
     categories = sorted(
         {detection.category for p in pictures for detection in p.predictions.detections}
         | {annotation.category for p in pictures for annotation in p.ground_truth.annotations}
@@ -240,7 +247,7 @@ def _data_set(name: str, pictures: Sequence[Picture], embedding: Mapping[str, ob
                     )
                 ),
             )
-            for encoder in ("crop", "roi")
+            for encoder in encoders
         },
         truths=truths,
         spots=[picture.context for picture in pictures],

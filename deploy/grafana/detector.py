@@ -328,5 +328,48 @@ DETECTOR = Board(
                 ),
             ),
         ),
+        Row(
+            "Without ground truth",
+            (
+                Chart(
+                    18,
+                    "Estimated precision",
+                    "Of unannotated frames, by slice: upper bounds, next to the lower bound of what"
+                    " was measured on the reference. A slice below it is worse.",
+                    "percentunit",
+                    (
+                        Query(
+                            "max by (detector, slice)"
+                            f' (gazeloop_estimated_precision{{{CHOSEN}, bound="high"}})'
+                            f" {or_none('detector')}",
+                            "{{detector}} {{slice}}",
+                        ),
+                        Query(
+                            "max by (detector)"
+                            f' (gazeloop_reference_precision{{{CHOSEN}, bound="low"}})'
+                            f" {or_none('detector')}",
+                            "{{detector}} reference",
+                        ),
+                    ),
+                    width=12,
+                ),
+                Chart(
+                    19,
+                    "Embedding drift",
+                    "Share of a slice's frames that look like nothing annotated: 5% where nothing"
+                    " drifts. Where surely more than 30% do, precision has no interval.",
+                    "percentunit",
+                    (
+                        Query(
+                            "max by (detector, slice)"
+                            f' (gazeloop_embedding_drift{{{CHOSEN}, bound="value"}})'
+                            f" {or_none('detector')}",
+                            "{{detector}} {{slice}}",
+                        ),
+                    ),
+                    width=12,
+                ),
+            ),
+        ),
     ),
 )

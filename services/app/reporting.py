@@ -48,7 +48,13 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
     stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
     costs = await stored.now()
     places = await error_places(stores.needles, stores.frames)
-    placed = [report.with_places(places.get(report.detector)) for report in found]
+    estimates = await stores.estimates.all()
+    placed = [
+        report.with_places(places.get(report.detector)).with_estimated(
+            estimates.get(report.detector)
+        )
+        for report in found
+    ]
     return [
         report.with_costs(costs[report.detector]) if report.detector in costs else report
         for report in placed

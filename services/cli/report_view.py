@@ -7,6 +7,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from services.domain.metrics.estimated_precision import NoInterval
 from services.domain.metrics.subsets import Subset
 from services.evaluator.curves import Point
 from services.evaluator.reports.report import Report
@@ -58,6 +59,7 @@ def rendered(report: Report) -> RenderableType:
             _operating(report),
             *_recommended(report),
         ),
+        *_estimated(report),
         *_titled(
             f"False positives among {report.shortlist.regions:,} shortlisted regions",
             _shortlist(report),
@@ -218,6 +220,36 @@ def _recommended(report: Report) -> Iterator[RenderableType]:
         numbers = (point.f1, point.precision, point.recall)
         table.add_row(name, f"{point.score:.2f}", *map(_number, numbers))
     yield table
+
+
+def _estimated(report: Report) -> Iterator[RenderableType]:
+    """Precision where nothing is annotated: of all frames, and the slices that are worst."""
+    found = report.estimated
+    if found is None or not found.slices:
+        return
+    table = _table("frames", "", "detections", "precision", "95%", "unlike any annotated")
+    table.columns[0].justify = table.columns[-2].justify = "left"
+    for part in found.slices[:_MOST_ESTIMATED]:
+        between = _between(part.interval, _number)
+        if part.no_interval is not None:
+            between = _NO_INTERVAL[part.no_interval]
+        cells = (f"{part.frames:,}", f"{part.detections:,}", _number(part.precision), between)
+        name = f"{part.name} (worse)" if part.worse else part.name
+        table.add_row(name, *cells, _share(part.drift), style="yellow" if part.worse else "")
+    reference = (
+        f"measured on the reference: {_number(found.reference)}"
+        f" ({_between(found.reference_interval, _number)})"
+    )
+    title = "Precision on a sample of frames without ground truth, estimated"
+    yield from _titled(title, table, Text(reference, style="dim"))
+
+
+_MOST_ESTIMATED = 10
+_NO_INTERVAL = {
+    NoInterval.FEW_ANNOTATED: "none: too few annotated drives",
+    NoInterval.FEW_DETECTIONS: "none: too few detections",
+    NoInterval.UNLIKE_ANNOTATED: "none: looks like nothing annotated",
+}
 
 
 def _truths(point: Point) -> int:

@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from services.app.consumers.building import BuiltService, Parts
+from services.app.elected import elected
 from services.app.erasure.needles import NeedleTraces
 from services.app.family_marking import mark_families
+from services.app.precision_estimating import JOB, precision_estimated
 from services.app.region_mapping import draw_region_map
 from services.app.repeating import repeated
 from services.app.when_changed import WhenChanged, epochs_closed
@@ -44,6 +47,10 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
             forget=step.forget,
         )
         progress = Progress()
+        job = partial(
+            precision_estimated, parts.stores, parts.open_vectors(), parts.settings, parts.clock
+        )
+        await closing.enter_async_context(elected(JOB, parts.stores.leases, job, parts.clock))
         # While a batch waits for a background plan, the plan's steps count as its progress.
         with progress_of(progress):
             for name, work, every_s in (

@@ -22,9 +22,10 @@ import numpy as np
 from services.contracts.identity import FrameId
 from services.domain.detection.coco import BoolArray, FloatArray
 from services.domain.metrics.slice_pairs import Ratio, Tag, p_values_of_pairs
+from services.domain.statistics.clusters import share_of_sums
 from services.domain.statistics.map_difference import map_difference
 from services.domain.statistics.resampling import Interval, Sample, interval
-from services.domain.statistics.significance import holm_rejected, wilson_interval
+from services.domain.statistics.significance import holm_rejected
 
 MOST_SLICES: Final = 200
 MOST_PAIRS: Final = 20
@@ -146,8 +147,8 @@ def _slice(
         tag=tags[0],
         frames=int(frames.sum()),
         map=interval([sample.on(frames) for sample in samples], frames.size),
-        precision=_share(counts.right[frames], counts.shown[frames]),
-        recall=_share(counts.right[frames], counts.truths[frames]),
+        precision=share_of_sums(counts.right[frames], counts.shown[frames]),
+        recall=share_of_sums(counts.right[frames], counts.truths[frames]),
         difference=less,
         p_value=p_value,
         worse=significant and less < 0,
@@ -191,21 +192,3 @@ class _FrameCounts:
     def trials(self) -> FloatArray:
         """(F,), the errors and the true positives."""
         return np.asarray(self.shown + self.truths - self.right)
-
-
-def _share(parts: FloatArray, wholes: FloatArray) -> Interval | None:
-    """The share of sums over frames, with its 95% interval.
-
-    Parameters
-    ----------
-    parts, wholes : (F,) of each frame
-    """
-    whole = wholes.sum()
-    if not whole:
-        return None
-    share = float(parts.sum() / whole)
-    independent = share * (1 - share) / whole
-    # The variance of a ratio of sums over frames, of first order.
-    variance = float(np.square(parts - share * wholes).sum()) / whole**2
-    effective = whole / max(1.0, variance / independent) if independent else whole
-    return Interval(share, *wilson_interval(share, effective))

@@ -20,6 +20,7 @@ from services.contracts.events import ErrorType
 from services.contracts.identity import Category, RegionId
 from services.domain.detection.coco import FloatArray
 from services.domain.mining import logistic
+from services.domain.mining.principal_components import PrincipalComponents
 from services.domain.mining.ranking import Vectors, cosines, true_positive_similarity
 
 RIDGE: Final = 10.0
@@ -242,7 +243,8 @@ class LearntModes:
         columns = {mode: column for column, mode in enumerate(distinguishable, start=1)}
         rest = len(columns) + 1
         labels = np.array([0 if m is None else columns.get(m, rest) for m in examples.modes])
-        mean, basis = _principal(examples.vectors)
+        components = PrincipalComponents.of(examples.vectors, COMPONENTS)
+        mean, basis = components.mean, components.basis
         deviation = examples.features.std(axis=0)
         shape = cls(
             columns,
@@ -278,26 +280,3 @@ class LearntModes:
 
 
 _NO_DEVIATION: Final = 0.01
-_NOISE: Final = 1e-6
-"""Directions smaller than this share of the first are float noise."""
-
-
-def _principal(vectors: Vectors) -> tuple[Vectors, FloatArray]:
-    """The mean, and (D, C) principal directions divided by the deviation along the first.
-
-    Uses the eigenvectors of the smaller Gram matrix: a singular value decomposition gives the same
-    result, and takes ten times as long.
-    """
-    mean = vectors.mean(axis=0)
-    rest = (vectors - mean).astype(np.float64)
-    count, dimension = rest.shape
-    wide = count < dimension
-    values, columns = np.linalg.eigh(rest @ rest.T if wide else rest.T @ rest)
-    sizes = np.sqrt(np.maximum(values[::-1][:COMPONENTS], 0.0))
-    columns = columns[:, ::-1][:, :COMPONENTS]
-    first = max(float(sizes[0]), 1e-9)
-    significant = sizes > _NOISE * first
-    directions = columns[:, significant]
-    if wide:
-        directions = rest.T @ directions / sizes[significant]
-    return mean, np.asarray(directions * (np.sqrt(count) / first))

@@ -9,12 +9,14 @@ from services.contracts.events import ErrorType
 from services.contracts.identity import Category, DetectorId
 from services.domain.metrics.ap_recovered import ApRecovered
 from services.domain.metrics.error_costs import ErrorCosts
+from services.domain.metrics.estimated_precision import EstimatedStream
 from services.domain.metrics.lift import Lift
 from services.domain.metrics.subsets import Subset
 from services.domain.mining.map_objects import MapObject
 from services.domain.statistics.calibration import calibration
 from services.evaluator.curves import DetectorCurves
 from services.evaluator.samples.report import SampledReport
+from services.evaluator.reports.estimates import EstimateReport
 from services.evaluator.slices import SliceReport
 
 _MOST_PLACES: Final = 10
@@ -222,6 +224,8 @@ class Report(_Part):
     sampled: SampledReport | None = None
     """Estimates from the frames of shortlists that were drawn; None unless requested, or with too
     few of them annotated."""
+    estimated: EstimateReport | None = None
+    """Precision on frames without ground truth; None unless requested, or not estimated yet."""
     curves: DetectorCurves | None = None
     """On all frames; None unless requested."""
     slices: tuple[SliceReport, ...] = ()
@@ -242,6 +246,11 @@ class Report(_Part):
     def with_places(self, places: PlacesReport | None) -> Self:
         """A copy of the report with the places of errors."""
         return self.model_copy(update={"places": places})
+
+    def with_estimated(self, estimated: EstimatedStream | None) -> Self:
+        """A copy of the report with precision on frames without ground truth."""
+        found = None if estimated is None else EstimateReport.of(estimated)
+        return self.model_copy(update={"estimated": found})
 
     def with_costs(self, error_costs: ErrorCosts) -> Self:
         """A copy of the report with error costs."""

@@ -422,6 +422,25 @@ SLICE_WORSE = Gauge(
     "1 if the detector is significantly worse on the frames of a slice than elsewhere.",
     ["detector", "slice"],
 )
+ESTIMATED_PRECISION = Gauge(
+    "gazeloop_estimated_precision",
+    "Precision at the operating score, estimated without ground truth, by bound: value, low or high"
+    " (95%; absent where no interval would be honest); of all unannotated frames, and of the 29"
+    " tags with the lowest upper bounds.",
+    ["detector", "slice", "bound"],
+)
+REFERENCE_PRECISION = Gauge(
+    "gazeloop_reference_precision",
+    "Precision at the operating score on the reference, measured, by bound: value, low or high"
+    " (95%).",
+    ["detector", "bound"],
+)
+EMBEDDING_DRIFT = Gauge(
+    "gazeloop_embedding_drift",
+    "Share of unannotated frames that look like nothing annotated, by bound: value, low or high"
+    " (95%); 0.05 where nothing drifts.",
+    ["detector", "slice", "bound"],
+)
 VEHICLES_DRIFTING = Gauge(
     "gazeloop_vehicles_drifting",
     "Vehicles whose frames differ from the fleet's, by measure: scores, classes or map.",

@@ -138,6 +138,7 @@ WITHOUT_FRAMES: Final = frozenset(
         *(
             "audit",
             "comparisons",
+            "estimates",
             "curves",
             "doctor",
             "epochs",

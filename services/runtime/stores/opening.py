@@ -33,6 +33,7 @@ from services.runtime.stores.comparisons import ComparisonStore, MongoComparison
 from services.runtime.stores.curves import CurveStore, MongoCurveStore
 from services.runtime.stores.embeddings import MongoEmbeddings
 from services.runtime.stores.epochs_mongo import MongoEpochStore
+from services.runtime.stores.estimates import EstimateStore, MongoEstimateStore
 from services.runtime.stores.failure_models_mongo import MongoFailureModelStore
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.figures import FigureStore, MongoFigureStore
@@ -88,6 +89,7 @@ class Stores:
     curves: CurveStore
     comparisons: ComparisonStore
     repair_gains: RepairGains
+    estimates: EstimateStore
     region_maps: RegionMaps
     embeddings: Embeddings
     held: HeldCorrections
@@ -141,6 +143,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             curves=MongoCurveStore(database),
             comparisons=MongoComparisonStore(database),
             repair_gains=MongoRepairGains(database),
+            estimates=MongoEstimateStore(database),
             region_maps=MongoRegionMaps(database),
             embeddings=MongoEmbeddings(database),
             held=MongoHeldCorrections(database),

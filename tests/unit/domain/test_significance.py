@@ -11,6 +11,7 @@ from services.domain.statistics.significance import (
     kolmogorov_smirnov_p_value,
     normal_p_value,
     sign_test_p_value,
+    student_975,
     wilson_upper_bound,
 )
 
@@ -60,3 +61,8 @@ def test_holm_of_nothing_rejects_nothing() -> None:
 def test_the_sign_test_is_scipys_exact_binomial_test(successes: int, trials: int) -> None:
     expected = stats.binomtest(successes, trials).pvalue
     assert sign_test_p_value(successes, trials) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("freedom", [9, 12, 30, 200])
+def test_students_quantile_is_scipys(freedom: int) -> None:
+    assert student_975(freedom) == pytest.approx(float(stats.t.ppf(0.975, freedom)), abs=0.001)

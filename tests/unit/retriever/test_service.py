@@ -119,7 +119,7 @@ class World:
         await self.vectors.alias({REGION_VECTORS: regions})
         await self.vectors.upsert(regions, [_point(predictions, angle, split, drive, model)])
         look = np.array([np.cos(scene), np.sin(scene)], np.float32)
-        frame = Point(embedded.frame_point, look, {"split": split})
+        frame = Point(embedded.frame_point, look, {"split": split, "frame_id": frame_id})
         await self.vectors.ensure(frames, 2, keywords=(), numbers=())
         await self.vectors.upsert(frames, [frame])
         return embedded

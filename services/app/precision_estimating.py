@@ -1,0 +1,55 @@
+"""Keep estimates of precision without ground truth up to date, in one process of the retrievers."""
+
+from collections.abc import AsyncIterator, Hashable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from services.app.repeating import repeated
+from services.app.when_changed import WhenChanged, epochs_closed
+from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
+from services.retriever.estimate_gauges import clear_estimates, show_estimates
+from services.retriever.stream_sample import StreamSample
+from services.runtime.clock import Clock
+from services.runtime.settings import Settings
+from services.runtime.stores.opening import Stores
+
+JOB: Final = "estimates"
+_EVERY_S: Final = 60.0
+_SHARE: Final = 0.02
+"""Share of time spent on it: it reads some thousand frames, and fits a model to each detector."""
+
+
+async def estimate_precision(stores: Stores, vectors: VectorStore, settings: Settings) -> int:
+    """Estimate precision again, for the gauges and for reports; returns the number of detectors.
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    sample = StreamSample(stores.frames, stores.matches, vectors, settings)
+    estimates = await sample.estimates()
+    await stores.estimates.show(estimates)
+    show_estimates(estimates)
+    return len(estimates)
+
+
+@asynccontextmanager
+async def precision_estimated(
+    stores: Stores, vectors: VectorStore, settings: Settings, clock: Clock
+) -> AsyncIterator[None]:
+    """Keep estimates up to date while the context is open."""
+
+    async def estimate() -> int:
+        return await estimate_precision(stores, vectors, settings)
+
+    async def changed() -> Hashable:
+        # New embeddings close an epoch, as corrections do; another live model closes none.
+        return await epochs_closed(stores.epochs), await live_model(vectors, REGION_VECTORS)
+
+    work = WhenChanged(estimate, stores.matches, changed, clock)
+    async with AsyncExitStack() as closing:
+        closing.callback(clear_estimates)
+        estimating = repeated("estimate_precision", work, clock, every_s=_EVERY_S, share=_SHARE)
+        await closing.enter_async_context(estimating)
+        yield

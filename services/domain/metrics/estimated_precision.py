@@ -1,0 +1,293 @@
+"""Precision on frames without ground truth, estimated from how probably each detection is wrong.
+
+The estimate of a slice is the mean probability that its detections are right. Its variance has
+three parts: chance, given the probabilities; what the detections of a drive have in common and the
+model does not know; and that other annotated drives would have given other weights. The second is
+what residuals vary more on annotated drives than independent ones would (the method of moments).
+
+No interval is given where it would not be honest: with too few annotated drives to know how drives
+differ, with too few detections, and where too many frames look like nothing that is annotated, so
+that a model can only guess (see embedding_drift.py).
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Self
+
+import numpy as np
+
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.metrics.embedding_drift import AnnotatedFrames, drift
+from services.domain.metrics.slice_pairs import Tag
+from services.domain.mining.error_probability import (
+    Detections,
+    ErrorProbability,
+    FittedErrors,
+    Predicted,
+    fit_errors,
+)
+from services.domain.mining.ranking import Vectors
+from services.domain.statistics.clusters import share_of_clusters, sums_by_cluster
+from services.domain.statistics.resampling import Interval
+from services.domain.statistics.significance import student_975
+
+FEWEST_EXAMPLES: Final = 100
+FEWEST_CLUSTERS: Final = 10
+FEWEST_DETECTIONS: Final = 50
+MOST_SLICES: Final = 200
+"""Those with the most frames."""
+MOST_SHOWN: Final = 30
+MOST_UNLIKE: Final = 0.3
+"""With surely a larger share of frames that look like nothing annotated, there is no interval."""
+_NEVER_ZERO: Final = 1e-12
+
+
+class NoInterval(StrEnum):
+    """Why an estimate has no interval."""
+
+    FEW_ANNOTATED = "few_annotated"
+    """Too few annotated drives."""
+    FEW_DETECTIONS = "few_detections"
+    """Too few detections in the slice."""
+    UNLIKE_ANNOTATED = "unlike_annotated"
+    """Too many of the slice's frames look like nothing annotated."""
+
+
+@dataclass(frozen=True)
+class SampledFrames:
+    """F frames that a detector has processed.
+
+    Attributes
+    ----------
+    vectors : (F, D) float32, unit length, of the whole frames
+    clusters : (F,) int64, a number per drive
+    annotated, reference : (F,) bool
+    tags : F
+    """
+
+    vectors: Vectors
+    clusters: IntArray
+    annotated: BoolArray
+    reference: BoolArray
+    tags: Sequence[Sequence[Tag]]
+
+
+@dataclass(frozen=True)
+class SampledDetections:
+    """N detections with vectors on these frames.
+
+    Attributes
+    ----------
+    detections : N
+    frame : (N,) int64, the number of its frame
+    shown : (N,) bool, whether it has the operating score or more
+    wrong : (N,) bool; meaningless where the frame is not annotated
+    """
+
+    detections: Detections
+    frame: IntArray
+    shown: BoolArray
+    wrong: BoolArray
+
+
+@dataclass(frozen=True)
+class EstimatedSlice:
+    """The unannotated frames with a tag.
+
+    Attributes
+    ----------
+    tag : None for all of them
+    detections : from the operating score on
+    precision : of these, estimated
+    interval : 95%; None where `no_interval` says why
+    drift : the share of frames that look like nothing annotated; None with a single drive
+    """
+
+    tag: Tag | None
+    frames: int
+    detections: int
+    precision: float
+    interval: Interval | None
+    no_interval: NoInterval | None
+    drift: Interval | None
+
+    @property
+    def name(self) -> str:
+        """The tag as text, such as `weather=rain`; `all` of all frames."""
+        return "all" if self.tag is None else "=".join(self.tag)
+
+
+@dataclass(frozen=True)
+class EstimatedStream:
+    """What is estimated of a detector's unannotated frames.
+
+    Attributes
+    ----------
+    reference : precision on the reference, measured
+    slices : all frames, then the tags with the lowest upper bounds
+    """
+
+    reference: Interval | None
+    slices: Sequence[EstimatedSlice]
+
+    def is_worse(self, part: EstimatedSlice) -> bool:
+        """Whether a slice's interval lies below that of the reference."""
+        if self.reference is None or part.interval is None:
+            return False
+        return part.interval.high < self.reference.low
+
+
+def estimate_stream(frames: SampledFrames, sampled: SampledDetections) -> EstimatedStream | None:
+    """Estimate precision on the frames without annotations.
+
+    None with fewer than FEWEST_EXAMPLES annotated detections from the operating score on, and where
+    all of them are right, or all wrong.
+    """
+    labelled = frames.annotated[sampled.frame]
+    counted = labelled & sampled.shown
+    if counted.sum() < FEWEST_EXAMPLES or np.unique(sampled.wrong[counted]).size == 1:
+        return None
+    examples = sampled.detections.on(labelled)
+    fitted = fit_errors(examples, sampled.wrong[labelled], sampled.shown[labelled])
+    estimator = _Estimator.of(fitted, frames, sampled)
+    slices = [estimator.slice(tag, members) for tag, members in _slices_of(frames).items()]
+    known = [part for part in slices if part is not None]
+    every = estimator.slice(None, ~frames.annotated)
+    first = [] if every is None else [every]
+    on_reference = frames.reference[sampled.frame] & sampled.shown
+    return EstimatedStream(
+        share_of_clusters(
+            (~sampled.wrong[on_reference]).astype(np.float64),
+            np.ones(int(on_reference.sum())),
+            sampled.detections.clusters[on_reference],
+        ),
+        [*first, *sorted(known, key=_rank)][:MOST_SHOWN],
+    )
+
+
+def _rank(part: EstimatedSlice) -> tuple[bool, float, str]:
+    """Slices with an interval first, by its upper bound; the others by their precision."""
+    bound = part.precision if part.interval is None else part.interval.high
+    return part.interval is None, bound, part.name
+
+
+def _slices_of(frames: SampledFrames) -> Mapping[Tag, BoolArray]:
+    """(F,) bool by tag, of unannotated frames."""
+    numbers: defaultdict[Tag, list[int]] = defaultdict(list)
+    for number in np.flatnonzero(~frames.annotated).tolist():
+        for tag in frames.tags[number]:
+            numbers[tag].append(number)
+    members = {}
+    for tag in sorted(numbers, key=lambda tag: (-len(numbers[tag]), tag))[:MOST_SLICES]:
+        members[tag] = np.zeros(len(frames.clusters), np.bool_)
+        members[tag][numbers[tag]] = True
+    return members
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """How far outcomes on annotated drives are from their probabilities.
+
+    Attributes
+    ----------
+    dispersion : their variance, as a multiple of that of independent draws
+    common : the variance of what the detections of a drive have in common
+    clusters : the number of drives
+    """
+
+    dispersion: float
+    common: float
+    clusters: int
+
+    @classmethod
+    def of(cls, fitted: FittedErrors) -> Self:
+        """Those of a model's examples."""
+        expected = float((fitted.wrong * (1 - fitted.wrong)).sum())
+        squares = float((fitted.residuals**2).sum())
+        sums = sums_by_cluster(fitted.residuals, fitted.clusters)
+        pairs = _pairs(fitted.clusters)
+        common = (float((sums**2).sum()) - squares) / max(pairs, 1.0)
+        return cls(squares / max(expected, _NEVER_ZERO), max(0.0, common), len(sums))
+
+    def variance(self, wrong: FloatArray, clusters: IntArray) -> float:
+        """The variance of the mean outcome of (N,) detections with these probabilities."""
+        chance = self.dispersion * float((wrong * (1 - wrong)).sum())
+        return (chance + self.common * _pairs(clusters)) / wrong.size**2
+
+
+def _pairs(clusters: IntArray) -> float:
+    """How many ordered pairs of detections share a drive."""
+    sizes = np.unique(clusters, return_counts=True)[1].astype(np.float64)
+    return float((sizes * (sizes - 1)).sum())
+
+
+@dataclass(frozen=True)
+class _Estimator:
+    """What estimates of slices need.
+
+    Attributes
+    ----------
+    predicted, frame : of the detections that slices count
+    unlike : (F,), whether a frame looks like nothing annotated; None with a single drive
+    """
+
+    model: ErrorProbability
+    residuals: Residuals
+    predicted: Predicted
+    frame: IntArray
+    clusters: IntArray
+    unlike: BoolArray | None
+
+    @classmethod
+    def of(cls, fitted: FittedErrors, frames: SampledFrames, sampled: SampledDetections) -> Self:
+        counted = sampled.shown & ~frames.annotated[sampled.frame]
+        known = AnnotatedFrames.of(
+            frames.vectors[frames.annotated], frames.clusters[frames.annotated]
+        )
+        return cls(
+            fitted.model,
+            Residuals.of(fitted),
+            fitted.model.of(sampled.detections.on(counted)),
+            sampled.frame[counted],
+            frames.clusters,
+            None if known is None else known.unlike(frames.vectors, frames.clusters),
+        )
+
+    def slice(self, tag: Tag | None, members: BoolArray) -> EstimatedSlice | None:
+        """The estimate of these frames, (F,) bool; None without detections on them."""
+        rows = members[self.frame]
+        if not rows.any():
+            return None
+        predicted, clusters = self.predicted.on(rows), self.clusters[self.frame[rows]]
+        value = 1 - float(predicted.wrong.mean())
+        drifted = None
+        if self.unlike is not None:
+            drifted = drift(self.unlike[members], self.clusters[members])
+        why = self._no_interval(len(clusters), drifted)
+        return EstimatedSlice(
+            tag=tag,
+            frames=int(members.sum()),
+            detections=len(clusters),
+            precision=value,
+            interval=None if why else self._interval(value, predicted, clusters),
+            no_interval=why,
+            drift=drifted,
+        )
+
+    def _no_interval(self, detections: int, drifted: Interval | None) -> NoInterval | None:
+        if self.residuals.clusters < FEWEST_CLUSTERS:
+            return NoInterval.FEW_ANNOTATED
+        if detections < FEWEST_DETECTIONS:
+            return NoInterval.FEW_DETECTIONS
+        if drifted is not None and drifted.low > MOST_UNLIKE:
+            return NoInterval.UNLIKE_ANNOTATED
+        return None
+
+    def _interval(self, value: float, predicted: Predicted, clusters: IntArray) -> Interval:
+        variance = self.residuals.variance(predicted.wrong, clusters)
+        variance += self.model.variance(predicted)
+        half = student_975(self.residuals.clusters - 1) * math.sqrt(variance)
+        return Interval(value, max(0.0, value - half), min(1.0, value + half))

@@ -1,0 +1,287 @@
+"""How probably each detection of one detector is wrong: one model for all its categories.
+
+Failure models tell the failure modes of one category apart, and need examples of each. Here only
+right and wrong are told apart, over everything that is annotated. All categories share the weights;
+a category has an intercept and a weight of the score of its own, both shrunk toward the shared
+ones, so that a category with few examples is judged by what it has in common with the others
+(partial pooling: Gelman and Hill, Data Analysis Using Regression, 2007).
+
+A model is too sure of the examples that it was fitted to. So it is recalibrated by what other
+models say of examples that they were not fitted to (Platt, 1999). Examples of a cluster resemble
+one another, so a cluster is never divided.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.mining.principal_components import PrincipalComponents
+from services.domain.mining.ranking import Vectors
+from services.domain.statistics.clusters import sums_by_cluster
+
+_COMPONENTS: Final = 32
+_RIDGE: Final = 10.0
+_CATEGORY_RIDGE: Final = 2.0
+_SLOPE_RIDGE: Final = 20.0
+"""Of the recalibration's slope, toward 1."""
+_FREE: Final = 1e-4
+"""Of intercepts, which only have to stay finite."""
+_FOLDS: Final = 5
+_ROUNDS: Final = 50
+_SMALLEST_STEP: Final = 1e-7
+_NO_DEVIATION: Final = 0.01
+_MOST_LOG_ODDS: Final = 35.0
+
+
+@dataclass(frozen=True)
+class Detections:
+    """N detections of one detector.
+
+    Attributes
+    ----------
+    features : (N, F) float64, see region_features; the first is the log odds of the score
+    vectors : (N, D) float32, unit length
+    categories : (N,) int64, a number per category
+    clusters : (N,) int64, a number per drive, whose frames resemble one another
+    """
+
+    features: FloatArray
+    vectors: Vectors
+    categories: IntArray
+    clusters: IntArray
+
+    def __len__(self) -> int:
+        return len(self.categories)
+
+    def on(self, rows: BoolArray | IntArray) -> Self:
+        """Some of them."""
+        return type(self)(
+            self.features[rows], self.vectors[rows], self.categories[rows], self.clusters[rows]
+        )
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The columns of the regression: components and features, then those of categories."""
+
+    components: PrincipalComponents
+    feature_mean: FloatArray
+    feature_deviation: FloatArray
+    categories: int
+
+    @classmethod
+    def of(cls, examples: Detections) -> Self:
+        deviation = examples.features.std(axis=0)
+        return cls(
+            PrincipalComponents.of(examples.vectors, _COMPONENTS),
+            examples.features.mean(axis=0),
+            np.where(deviation > _NO_DEVIATION, deviation, 1.0),
+            int(examples.categories.max()) + 1,
+        )
+
+    def columns(self, detections: Detections) -> FloatArray:
+        """(N, K); a category without examples has only the shared columns."""
+        features = (detections.features - self.feature_mean) / self.feature_deviation
+        own = detections.categories[:, None] == np.arange(self.categories)
+        return np.column_stack(
+            [
+                np.ones(len(detections)),
+                self.components.coordinates(detections.vectors),
+                features,
+                own,
+                own * features[:, :1],
+            ]
+        )
+
+    @property
+    def penalties(self) -> FloatArray:
+        """(K,) of each column's weight."""
+        shared = self.components.basis.shape[1] + len(self.feature_mean)
+        return np.concatenate(
+            [[_FREE], np.full(shared, _RIDGE), np.full(2 * self.categories, _CATEGORY_RIDGE)]
+        )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Weights at the minimum of a penalised log loss.
+
+    Attributes
+    ----------
+    weights : (K,)
+    inverse : (K, K), the inverse of the loss's second derivative
+    """
+
+    weights: FloatArray
+    inverse: FloatArray
+
+
+def _fitted(
+    columns: FloatArray,
+    wrong: FloatArray,
+    penalties: FloatArray,
+    *,
+    offset: FloatArray | float = 0.0,
+    start: FloatArray | None = None,
+) -> _Fit:
+    """Newton's method with halved steps: the loss is convex."""
+
+    def loss(weights: FloatArray) -> float:
+        odds = offset + columns @ weights
+        fit = float((np.logaddexp(0.0, odds) - wrong * odds).sum())
+        return fit + float((penalties * weights**2).sum()) / 2
+
+    weights = np.zeros(columns.shape[1]) if start is None else start
+    value = loss(weights)
+    for _ in range(_ROUNDS):
+        probable = _probability(offset + columns @ weights)
+        slope = columns.T @ (wrong - probable) - penalties * weights
+        step = np.linalg.solve(_curvature(columns, probable, penalties), slope)
+        length = 1.0
+        while (now := loss(weights + length * step)) > value and length > _SMALLEST_STEP:
+            length /= 2
+        weights, value = weights + length * step, now
+        if np.abs(length * step).max() < _SMALLEST_STEP:
+            break
+    probable = _probability(offset + columns @ weights)
+    return _Fit(weights, np.asarray(np.linalg.inv(_curvature(columns, probable, penalties))))
+
+
+def _curvature(columns: FloatArray, probable: FloatArray, penalties: FloatArray) -> FloatArray:
+    weighted = columns * (probable * (1 - probable))[:, None]
+    return np.asarray(weighted.T @ columns + np.diag(penalties))
+
+
+def _probability(log_odds: FloatArray) -> FloatArray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -_MOST_LOG_ODDS, _MOST_LOG_ODDS))))
+
+
+@dataclass(frozen=True)
+class ErrorProbability:
+    """A model of right and wrong, recalibrated.
+
+    Attributes
+    ----------
+    weights : (K,)
+    recalibration : (2,), what is added to log odds, and what times the log odds
+    influence : (G, 2 + K), by how much each cluster of examples moves recalibration and weights
+    """
+
+    inputs: _Inputs
+    weights: FloatArray
+    recalibration: FloatArray
+    influence: FloatArray
+
+    def of(self, detections: Detections) -> "Predicted":
+        """What it says of detections."""
+        columns = self.inputs.columns(detections)
+        return _predicted(columns, columns @ self.weights, self.recalibration)
+
+    def variance(self, predicted: "Predicted") -> float:
+        """Of the mean of these probabilities: examples might have been others.
+
+        References
+        ----------
+        Jaeckel (1972), the infinitesimal jackknife; of clusters, Liang and Zeger (1986)
+        """
+        clusters = len(self.influence)
+        moved = self.influence @ predicted.derivatives.mean(axis=0)
+        return float((moved**2).sum()) * clusters / max(clusters - 1, 1)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a model says of N detections.
+
+    Attributes
+    ----------
+    wrong : (N,) probabilities
+    derivatives : (N, 2 + K), by the recalibration and by the weights
+    """
+
+    wrong: FloatArray
+    derivatives: FloatArray
+
+    def on(self, rows: BoolArray) -> Self:
+        """Of some of them."""
+        return type(self)(self.wrong[rows], self.derivatives[rows])
+
+
+def _predicted(columns: FloatArray, odds: FloatArray, recalibration: FloatArray) -> Predicted:
+    intercept, slope = recalibration
+    wrong = _probability(odds + intercept + slope * odds)
+    steep = (wrong * (1 - wrong))[:, None]
+    by_recalibration = steep * np.column_stack([np.ones(odds.size), odds])
+    return Predicted(wrong, np.column_stack([by_recalibration, steep * (1 + slope) * columns]))
+
+
+@dataclass(frozen=True)
+class FittedErrors:
+    """A model, and what it says of the examples that it is recalibrated by.
+
+    Attributes
+    ----------
+    wrong : (N,) probabilities, by models that were not fitted to the example's cluster
+    residuals : (N,), what is, less that
+    clusters : (N,)
+    """
+
+    model: ErrorProbability
+    wrong: FloatArray
+    residuals: FloatArray
+    clusters: IntArray
+
+
+def fit_errors(examples: Detections, wrong: BoolArray, counted: BoolArray) -> FittedErrors:
+    """Fit a model to N examples.
+
+    Parameters
+    ----------
+    wrong : (N,)
+    counted : (N,), the examples that it is recalibrated by: those like what it is asked about
+    """
+    inputs, labels = _Inputs.of(examples), wrong.astype(np.float64)
+    columns, penalties = inputs.columns(examples), inputs.penalties
+    fit = _fitted(columns, labels, penalties)
+    odds = _out_of_fold(columns, labels, penalties, examples.clusters, fit.weights)
+    pairs = np.column_stack([np.ones(len(labels)), odds])
+    recalibrated = _fitted(
+        pairs[counted], labels[counted], np.array([_FREE, _SLOPE_RIDGE]), offset=odds[counted]
+    )
+    predicted = _predicted(columns, odds, recalibrated.weights)
+    clusters = np.unique(examples.clusters, return_inverse=True)[1]
+    of_weights = sums_by_cluster(
+        (labels - _probability(odds))[:, None] * columns @ fit.inverse, clusters
+    )
+    residuals = labels - predicted.wrong
+    of_pairs = sums_by_cluster(
+        (counted * residuals)[:, None] * pairs @ recalibrated.inverse, clusters
+    )
+    # Other weights give other log odds, to which the recalibration adapts.
+    adapted = pairs[counted].T @ predicted.derivatives[counted, 2:]
+    of_pairs -= of_weights @ adapted.T @ recalibrated.inverse
+    influence = np.column_stack([of_pairs, of_weights])
+    model = ErrorProbability(inputs, fit.weights, recalibrated.weights, influence)
+    return FittedErrors(
+        model, predicted.wrong[counted], residuals[counted], examples.clusters[counted]
+    )
+
+
+def _out_of_fold(
+    columns: FloatArray,
+    wrong: FloatArray,
+    penalties: FloatArray,
+    clusters: IntArray,
+    start: FloatArray,
+) -> FloatArray:
+    """(N,) log odds of each example by a model that was not fitted to its cluster."""
+    fold = np.unique(clusters, return_inverse=True)[1] % _FOLDS
+    odds = np.zeros(len(wrong))
+    for number in range(_FOLDS):
+        held, used = fold == number, fold != number
+        if held.any() and used.any():
+            fit = _fitted(columns[used], wrong[used], penalties, start=start)
+            odds[held] = columns[held] @ fit.weights
+    return odds
