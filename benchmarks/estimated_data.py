@@ -31,7 +31,7 @@ from services.survey.scene import HEIGHT, WIDTH
 from services.survey.world import VEHICLES, Weather, plan_drive
 
 _SEED = 7
-DRIVES = 60
+DRIVES, SHIFTED_DRIVES = 60, 30
 FRAMES_PER_DRIVE = 20
 CHANGED = VEHICLES[2]
 """The vehicle that gets another camera."""
@@ -69,24 +69,25 @@ def photos() -> StreamSet:
 
 
 def survey() -> StreamSet:
-    """The synthetic survey with more drives, in five weathers."""
-    return _survey_set("survey-long", _pictures())
+    """The synthetic survey with 60 drives, in five weathers."""
+    return _survey_set("survey-long", _pictures("survey-long", DRIVES))
 
 
 def shifted_survey() -> StreamSet:
-    """The same: no drive in fog or at dusk, or of a vehicle with another camera, is annotated."""
+    """The survey of the demo: no drive in fog or at dusk, or of a vehicle with another camera, is annotated."""
     changed = [
         _with_other_camera(picture) if picture.context.vehicle == CHANGED else picture
-        for picture in _pictures()
+        for picture in _pictures(f"survey-{_SEED}", SHIFTED_DRIVES)
     ]
     found = _survey_set("survey-shifted", changed)
     new = {("weather", Weather.FOG), ("weather", Weather.DUSK), ("vehicle", CHANGED)}
     return replace(found, never=np.array([not new.isdisjoint(tags) for tags in found.tags]))
 
 
-def _pictures() -> list[Picture]:
-    folder = CACHE / "survey-long"
-    files = generate_survey(folder, seed=_SEED, drives=DRIVES, frames_per_drive=FRAMES_PER_DRIVE)
+def _pictures(name: str, drives: int) -> list[Picture]:
+    files = generate_survey(
+        CACHE / name, seed=_SEED, drives=drives, frames_per_drive=FRAMES_PER_DRIVE
+    )
     ground_truth = orjson.loads(files.ground_truth_json.read_bytes())
     results = orjson.loads(files.predictions_json.read_bytes())
     return pictures_of(files.images_dir, ground_truth, results, drive_of)

@@ -352,6 +352,7 @@ async def measured(load: Load, dimension: int, folder: Path) -> dict[str, str]:
             epochs=stores.epochs,
             models=stores.failure_models,
             openings=stores.openings,
+            known_places=stores.known_places,
             budgets=stores.budgets,
             outbox=outbox,
             settings=settings,

@@ -34,6 +34,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.epochs import InMemoryEpochStore
 from tests.fakes.failure_models import InMemoryFailureModelStore
 from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.known_places import InMemoryKnownPlaces
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.openings import InMemoryOpenings
@@ -146,6 +147,7 @@ async def main(frames: int, every: int) -> None:
         epochs=epochs,
         models=InMemoryFailureModelStore(),
         openings=InMemoryOpenings(),
+        known_places=InMemoryKnownPlaces(),
         budgets=InMemoryBudgetReports(),
         outbox=NoOutbox(),
         settings=settings,

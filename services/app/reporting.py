@@ -47,7 +47,7 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
     count_copies = settings.count_copies
     stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
     costs = await stored.now()
-    places = await error_places(stores.needles, stores.frames)
+    places = await error_places(stores.needles, stores.frames, stores.known_places)
     estimates = await stores.estimates.all()
     placed = [
         report.with_places(places.get(report.detector)).with_estimated(

@@ -134,6 +134,12 @@ def _places(report: Report) -> Iterator[RenderableType]:
         f" {listed.map_objects:,}",
         style="dim",
     )
+    if report.places.known:
+        yield Text(
+            f"{report.places.needles_at_known:,} needles are at one of the"
+            f" {report.places.known:,} known places, where nothing more is listed",
+            style="dim",
+        )
 
 
 def _costs(report: Report) -> Iterator[RenderableType]:

@@ -12,6 +12,7 @@ from services.contracts.identity import DetectorId, FrameHash, ModelId
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.failure_models import FailureModelStore
 from services.domain.ports.frames import FrameStore
+from services.domain.ports.known_places import KnownPlaces
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.domain.ports.openings import Openings
@@ -68,6 +69,7 @@ class PublishShortlists:
         epochs: EpochStore,
         models: FailureModelStore,
         openings: Openings,
+        known_places: KnownPlaces,
         budgets: BudgetReports,
         outbox: Outbox,
         settings: Settings,
@@ -88,7 +90,13 @@ class PublishShortlists:
         self._models = FittedModels(self._frames, self._matches, vector_cache, models, settings)
         candidates = CandidateSource(self._frames, vectors, vector_cache, settings)
         sources = Sources(
-            self._frames, self._needles, vector_cache, self._matches, openings, settings
+            self._frames,
+            self._needles,
+            vector_cache,
+            self._matches,
+            openings,
+            known_places,
+            settings,
         )
         self._loader = StagesLoader(sources, candidates, self._models, frames, epochs, self._size)
         self._awaited = AwaitedNeedles()

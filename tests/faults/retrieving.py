@@ -36,6 +36,7 @@ async def main(seed: str) -> None:
             epochs=stores.epochs,
             models=stores.failure_models,
             openings=stores.openings,
+            known_places=stores.known_places,
             budgets=stores.budgets,
             outbox=outbox,
             settings=settings,

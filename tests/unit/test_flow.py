@@ -46,6 +46,7 @@ from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.epochs import InMemoryEpochStore
 from tests.fakes.failure_models import InMemoryFailureModelStore
 from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.known_places import InMemoryKnownPlaces
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.openings import InMemoryOpenings
@@ -112,6 +113,7 @@ class World:
             epochs=self.epochs,
             models=self.models,
             openings=InMemoryOpenings(),
+            known_places=InMemoryKnownPlaces(),
             budgets=self.budgets,
             outbox=self.bus,
             settings=self.settings,

@@ -35,6 +35,7 @@ from services.annotation.review.needle_routes import needle_routes
 from services.annotation.review.overview_routes import overview_routes
 from services.annotation.review.picture_routes import picture_routes
 from services.annotation.review.pictures import PictureCache
+from services.annotation.review.place_routes import place_routes
 from services.annotation.review.question_routes import question_routes
 from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
@@ -109,6 +110,7 @@ def review_context(
         comparisons=stores.comparisons,
         repair_gains=stores.repair_gains,
         maps=stores.region_maps,
+        known_places=stores.known_places,
         budgets=stores.budgets,
         ids=stores.id_search,
         drives=stores.drive_frames,
@@ -140,6 +142,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         list_routes,
         view_routes,
         needle_routes,
+        place_routes,
         frame_routes,
         box_routes,
         chart_routes,

@@ -25,6 +25,7 @@ from services.domain.ports.category_maps import CategoryMaps
 from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
+from services.domain.ports.known_places import KnownPlaces
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
 from services.domain.ports.tokens import TokenStore
@@ -83,6 +84,7 @@ class ReviewContext:
     drives: DriveFrames
     views: SavedViews
     places: FramePlaces
+    known_places: KnownPlaces
     times: FrameTimes
     matches: MatchStore
     held: HeldCorrections

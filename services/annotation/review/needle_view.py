@@ -21,6 +21,7 @@ from services.contracts.identity import Box, FrameId, NeedleId, RegionId
 from services.domain.detection.boxes import iou_matrix
 from services.domain.ports.family_marks import Mark
 from services.domain.ports.frames import FrameRecord
+from services.domain.ports.known_places import KnownPlace
 from services.domain.ports.needles import NeedleRecord
 
 _OTHER_PLACES_MAX = 2000
@@ -78,6 +79,10 @@ class NeedleView:
     map: PlaceMap | None
     mark: Mark
     method: str
+    positioned: bool
+    """Whether it is known where the needle's frame was taken."""
+    known: KnownPlace | None
+    """The place, if somebody marked it as known."""
     undo_order: Sequence[int]
     """The versions of this person's acts in force, latest first."""
 
@@ -171,6 +176,8 @@ async def needle_view(
         place=place,
         map=place_map(_pinned(needle, candidates, frames), others),
         mark=mark,
+        positioned=own.captured is not None and own.captured.position is not None,
+        known=await context.known_places.of(record.needle_id),
         method=record.shortlist.provenance.method if record.shortlist else "",
     )
 

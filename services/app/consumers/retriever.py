@@ -93,6 +93,7 @@ def _step(parts: Parts, outbox: Outbox) -> PublishShortlists:
         epochs=parts.stores.epochs,
         models=parts.stores.failure_models,
         openings=parts.stores.openings,
+        known_places=parts.stores.known_places,
         budgets=parts.stores.budgets,
         outbox=outbox,
         settings=parts.settings,

@@ -35,7 +35,7 @@ from services.domain.statistics.resampling import Interval
 from services.domain.statistics.significance import student_975
 
 FEWEST_EXAMPLES: Final = 100
-FEWEST_CLUSTERS: Final = 10
+FEWEST_CLUSTERS: Final = 8
 FEWEST_DETECTIONS: Final = 50
 MOST_SLICES: Final = 200
 """Those with the most frames."""

@@ -16,7 +16,7 @@ from services.contracts.identity import Category
 from services.domain.geodesy import metres_between
 
 RADIUS_M: Final = 25.0
-_RESOLUTION: Final = 10
+PLACE_RESOLUTION: Final = 10
 """Cells with edges of 60 m and more, so that whatever is within the radius is in a cell or beside
 it."""
 
@@ -48,7 +48,7 @@ def map_objects(errors: Iterable[LocatedError]) -> list[MapObject]:
     firsts: list[LocatedError] = []
     near: defaultdict[tuple[Category, str], list[int]] = defaultdict(list)
     for error in sorted(errors):
-        cell = h3.latlng_to_cell(error.lat, error.lon, _RESOLUTION)
+        cell = h3.latlng_to_cell(error.lat, error.lon, PLACE_RESOLUTION)
         around = [at for beside in h3.grid_disk(cell, 1) for at in near[error.category, beside]]
         apart, found = min(
             ((metres_between(*firsts[at][1:], *error[1:]), at) for at in around),

@@ -108,7 +108,7 @@ def wilson_upper_bound(successes: int, trials: int) -> float:
 
 
 def student_975(freedom: int) -> float:
-    """The 97.5% quantile of Student's t, to about .001 from 9 degrees of freedom on.
+    """The 97.5% quantile of Student's t, to about .003 from 7 degrees of freedom on.
 
     References
     ----------

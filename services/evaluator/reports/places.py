@@ -7,7 +7,9 @@ from services.contracts.events import Position
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.mining.map_objects import LocatedError, map_objects
 from services.domain.ports.frames import FrameStore
+from services.domain.ports.known_places import KnownPlaces
 from services.domain.ports.needles import NeedleStore
+from services.domain.shortlists.known_places import PlaceIndex
 from services.evaluator.reports.report import PlacedErrors, PlacesReport
 
 _CHUNK = 200
@@ -16,7 +18,9 @@ _CHUNK = 200
 _Errors = list[tuple[Category, FrameId]]
 
 
-async def error_places(needles: NeedleStore, frames: FrameStore) -> dict[DetectorId, PlacesReport]:
+async def error_places(
+    needles: NeedleStore, frames: FrameStore, known_places: KnownPlaces
+) -> dict[DetectorId, PlacesReport]:
     """The map objects of each detector's active needles and of their shortlists.
 
     Raises
@@ -44,10 +48,18 @@ async def error_places(needles: NeedleStore, frames: FrameStore) -> dict[Detecto
         for frame_id, frame in (await frames.load(ids[first : first + _CHUNK])).items():
             if frame.captured is not None and frame.captured.position is not None:
                 positions[frame_id] = frame.captured.position
+    known = await known_places.all()
+    index = PlaceIndex.of(known)
     return {
         detector: PlacesReport(
             needles=_placed(found[detector], positions),
             shortlisted=_placed(listed[detector], positions),
+            known=len(known),
+            needles_at_known=sum(
+                index.has(category, (at.lat, at.lon))
+                for category, frame in found[detector]
+                if (at := positions.get(frame)) is not None
+            ),
         )
         for detector in sorted(found)
     }

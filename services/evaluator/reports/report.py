@@ -167,6 +167,10 @@ class PlacesReport(_Part):
 
     needles: PlacedErrors
     shortlisted: PlacedErrors
+    known: int = 0
+    """Places that annotators marked as known, of any detector: their sightings are not listed."""
+    needles_at_known: int = 0
+    """Needles at these places."""
 
 
 class CalibrationReport(_Part):

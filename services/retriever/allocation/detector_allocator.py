@@ -41,6 +41,7 @@ from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.budgets import budget_report
 from services.retriever.allocation.drawn_frames import DrawnFrames
+from services.retriever.allocation.known_sightings import KnownSightings, Sighting
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
 from services.retriever.allocation.sources import Sources
 from services.retriever.changelog import Before, Changelog, Kind
@@ -91,6 +92,7 @@ class DetectorAllocator:
         self._allocator = BudgetAllocator(limits, self._tables)
         self._revisions = ShortlistRevisions(sources, model)
         self.drawn = DrawnFrames(detector, sources.settings, changelog)
+        self._known = KnownSightings(sources.known_places, changelog)
         self._fits = changelog.table(FITTED_TO)
         self._corrected = changelog.table(CORRECTED)
         self._of_another_model = changelog.table(OF_ANOTHER_MODEL)
@@ -175,10 +177,14 @@ class DetectorAllocator:
         """
         for detector_category in scored.rescored:
             for mode in self.needles.modes().get(detector_category, ()):
-                self._allocator.remove_candidates(logic.key_of(detector_category, mode), frames)
+                key = logic.key_of(detector_category, mode)
+                self._allocator.remove_candidates(key, frames)
+                self._known.forget(key, frames)
         for detector_category in scored.replaced:
             for mode in self.needles.modes()[detector_category]:
-                self._allocator.remove_all_candidates(logic.key_of(detector_category, mode))
+                key = logic.key_of(detector_category, mode)
+                self._allocator.remove_all_candidates(key)
+                self._known.forget(key)
         for key, candidates in scored.candidates.items():
             self._allocator.add_candidates(key, candidates)
         self._fits.update(scored.fits)
@@ -284,11 +290,20 @@ class DetectorAllocator:
         return {key for key, fit in self._fits.items() if fit.examples >= EARLY_EXAMPLES_MIN}
 
     async def _assigned(self, limits: Limits, modes: Collection[Key] | None) -> list[Assignment]:
-        """Assign frames; others take the places of those that are gone or show a listed scene."""
+        """Assign frames; others take the places of those that are gone, show a listed scene, or
+        were taken where the error is known.
+        """
+        for freed in await self._known.refresh():
+            if self._allocator.needles(freed.key):
+                self._allocator.add_candidates(freed.key, [freed.candidate])
         assigned: list[Assignment] = []
         while True:
             new = await asyncio.to_thread(self._allocator.allocate, limits, modes)
             gone = await self._revisions.gone(new)
+            gone |= self._known.hold(
+                Sighting(logic.key_of(*self.needles.mode_of(item.needle)), item.candidate)
+                for item in new
+            )
             gone |= await self._repeated(new, gone)
             assigned += [item for item in new if item.candidate.context.frame not in gone]
             if not gone:

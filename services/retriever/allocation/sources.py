@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.domain.ports.known_places import KnownPlaces
 from services.domain.ports.openings import Openings
 from services.retriever.allocation.needle_cache import NeedleCache
 from services.retriever.caches import FrameCache, VectorCache
@@ -23,4 +24,5 @@ class Sources:
     vectors: VectorCache
     matches: MatchCache
     openings: Openings
+    known_places: KnownPlaces
     settings: Settings

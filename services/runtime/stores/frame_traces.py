@@ -127,6 +127,7 @@ def of_operators(database: Database) -> list[FrameTraces]:
     """What corrections and reports of unreadable documents leave."""
     return [
         MongoTraces("held corrections", database, "held_corrections", by_frame),
+        MongoTraces("known places", database, "known_places", by_frame),
         MongoTraces("unreadable documents", database, "unreadable_documents", _unreadable),
         MongoTraces("imported parts", database, "import_items", by_frame),
         MongoTraces("marks of undone parts", database, "undone_frames", by_id),

@@ -16,6 +16,7 @@ from services.domain.ports.family_marks import FamilyMarks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
 from services.domain.ports.imports import ImportStore
+from services.domain.ports.known_places import KnownPlaces
 from services.domain.ports.leases import LeaseStore
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.matches import MatchStore
@@ -43,6 +44,7 @@ from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.indexes import INDEXED_STORES, make_indexes
+from services.runtime.stores.known_places_mongo import MongoKnownPlaces
 from services.runtime.stores.leases_mongo import MongoLeaseStore
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches_mongo import MongoMatchStore
@@ -79,6 +81,7 @@ class Stores:
     epochs: EpochStore
     failure_models: FailureModelStore
     openings: Openings
+    known_places: KnownPlaces
     ledger: RevisionLedger
     tokens: TokenStore
     family_marks: FamilyMarks
@@ -133,6 +136,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             epochs=MongoEpochStore(database),
             failure_models=MongoFailureModelStore(database),
             openings=MongoOpenings(database),
+            known_places=MongoKnownPlaces(database),
             ledger=MongoRevisionLedger(database, broker_identity),
             tokens=MongoTokenStore(database),
             family_marks=MongoFamilyMarks(database),

@@ -10,7 +10,7 @@ from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
 from tests.integration.review.conftest import Browser
-from tests.review_world import REGION, needle_id_of, shortlist
+from tests.review_world import REGION, STOP, needle_id_of, shortlist
 
 NEEDLE = needle_id_of(0)
 PAGE = f"/needles/{NEEDLE}"
@@ -47,6 +47,21 @@ async def test_a_decision_is_kept_with_who_and_when(ana: Browser) -> None:
     assert (event.act, event.by, event.at) == (Act.ACCEPT, "Ana", ana.world.clock.now())
     assert [f"{region}@0" for region in event.regions] == [first, second]
     assert await stage_of(ana) is Stage.STARTED
+
+
+async def test_a_place_is_known_until_somebody_says_that_it_is_not(ana: Browser) -> None:
+    assert "known place" in (await ana.get(PAGE)).text
+
+    answer = await ana.post(f"{PAGE}/place", {"known": "yes"})
+    assert answer.status_code == HTTPStatus.SEE_OTHER
+    (place,) = await ana.world.stores.known_places.all()
+    assert (place.needle_id, place.by, place.category) == (NEEDLE, "Ana", STOP)
+    assert place.at == ana.world.clock.now()
+    shown = await ana.get(PAGE)
+    assert "known, says Ana" in shown.text
+
+    await ana.post(f"{PAGE}/place", {"known": "no"}, **HTMX)
+    assert await ana.world.stores.known_places.all() == []
 
 
 async def test_a_needle_is_done_once_all_its_candidates_are_decided(ana: Browser) -> None:

@@ -63,6 +63,6 @@ def test_the_sign_test_is_scipys_exact_binomial_test(successes: int, trials: int
     assert sign_test_p_value(successes, trials) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("freedom", [9, 12, 30, 200])
+@pytest.mark.parametrize("freedom", [7, 9, 12, 30, 200])
 def test_students_quantile_is_scipys(freedom: int) -> None:
-    assert student_975(freedom) == pytest.approx(float(stats.t.ppf(0.975, freedom)), abs=0.001)
+    assert student_975(freedom) == pytest.approx(float(stats.t.ppf(0.975, freedom)), abs=0.003)

@@ -15,6 +15,7 @@ from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.slice_pairs import Ratio, Tag, p_values_of_pairs
 from services.domain.metrics.slices import TaggedFrames
 from services.domain.metrics.subsets import Subset
+from services.domain.statistics.clusters import share_of_sums
 from services.domain.statistics.significance import wilson_interval
 from tests.unit.domain import oracle
 
@@ -173,13 +174,13 @@ def test_a_frame_may_get_other_tags() -> None:
 
 def test_correlated_detections_count_for_fewer_than_they_are() -> None:
     rights = np.repeat([0.0, 10.0], 20)
-    clustered = subject._share(rights, np.full(40, 10.0))
-    apart = subject._share(np.repeat([0.0, 1.0], 200), np.ones(400))
+    clustered = share_of_sums(rights, np.full(40, 10.0))
+    apart = share_of_sums(np.repeat([0.0, 1.0], 200), np.ones(400))
     assert clustered is not None
     assert apart is not None
     assert (clustered.low, clustered.high) == pytest.approx(wilson_interval(0.5, 40))
     assert (apart.low, apart.high) == pytest.approx(wilson_interval(0.5, 400))
-    assert subject._share(np.zeros(3), np.zeros(3)) is None
-    certain = subject._share(np.ones(50), np.ones(50))
+    assert share_of_sums(np.zeros(3), np.zeros(3)) is None
+    certain = share_of_sums(np.ones(50), np.ones(50))
     assert certain is not None
     assert certain.low == pytest.approx(1 / (1 + 1.96**2 / 50), rel=1e-3)

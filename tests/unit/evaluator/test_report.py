@@ -107,7 +107,7 @@ async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
     assert set(document) == {
         *("detector", "counts", "needles_by_error_type", "error_costs", "map", "order_holds"),
         *("operating", "shortlist", "calibration", "calibration_by_category", "curves"),
-        *("slices", "ap_recovered", "places", "sampled"),
+        *("slices", "ap_recovered", "places", "sampled", "estimated"),
     }
     assert set(document["counts"]) == {
         *("frames", "predictions", "ground_truth", "needles", "shortlists", "dead_letters"),

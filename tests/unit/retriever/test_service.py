@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     NeedleFound,
+    Position,
     PredictionsMade,
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import Box, FrameId, ModelId
+from services.contracts.identity import Box, Category, FrameId, ModelId, NeedleId
 from services.contracts.matches import FrameMatched
 from services.domain.ports.epochs import StateChanges
+from services.domain.ports.known_places import KnownPlace
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.domain.shortlists.epochs import Epoch
 from services.retriever.service import PublishShortlists
@@ -29,6 +32,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.epochs import InMemoryEpochStore
 from tests.fakes.failure_models import InMemoryFailureModelStore
 from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.known_places import InMemoryKnownPlaces
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.openings import InMemoryOpenings
@@ -68,6 +72,7 @@ class World:
         self.epochs = BusyEpochStore()
         self.models = InMemoryFailureModelStore()
         self.openings = InMemoryOpenings()
+        self.known_places = InMemoryKnownPlaces()
         self.budgets = InMemoryBudgetReports()
         self.outbox = InMemoryOutbox()
         self.vectors = InMemoryVectors()
@@ -85,6 +90,7 @@ class World:
             epochs=self.epochs,
             models=self.models,
             openings=self.openings,
+            known_places=self.known_places,
             budgets=self.budgets,
             outbox=self.outbox,
             settings=self._settings,
@@ -290,6 +296,55 @@ async def test_of_a_burst_without_a_drive_one_frame_is_listed_and_others_take_it
     late = samples.frame_captured("late", None)
     await world.run([await world.embed("late", 0.0, captured=late, scene=1.02)], again)
     assert world.latest()["needle"].candidates[0].frame_id == "h0"
+
+
+def taken_at(frame_id: str, metres_north: float) -> FrameCaptured:
+    captured = samples.frame_captured(frame_id, f"drive-of-{frame_id}")
+    position = Position(lat=52.5 + metres_north / 111_200, lon=13.4)
+    return captured.model_copy(update={"position": position})
+
+
+async def test_later_sightings_at_a_known_place_are_held_back_until_it_is_not_known() -> None:
+    world = World()
+    needle = await found(world)
+    place = KnownPlace(
+        *(needle.needle_id, needle.frame_id, needle.category, 52.5, 13.4, "ana"),
+        samples.CAPTURED_AT,
+    )
+    await world.known_places.mark(place)
+    for name, angle, metres in (("there", 0.1, 20.0), ("elsewhere", 0.5, 30.0)):
+        await world.embed(name, angle, captured=taken_at(name, metres))
+    await world.run([needle])
+    assert world.shortlists() == [["elsewhere"]]
+
+    # Also in a process that starts again, and for frames of any later drive.
+    again = world.retriever()
+    later = await world.embed("later", 0.0, captured=taken_at("later", -10.0))
+    await world.run([later], again)
+    assert world.shortlists() == [["elsewhere"]]
+
+    await world.known_places.unmark(needle.needle_id)
+    await world.run([await world.embed("new", 0.7)], again)
+    assert world.shortlists()[-1] == ["later", "there", "elsewhere", "new"]
+
+
+async def test_a_known_place_says_nothing_of_other_categories_and_of_frames_without_position() -> (
+    None
+):
+    world = World()
+    needle = await found(world)
+    place = KnownPlace(
+        *(needle.needle_id, needle.frame_id, Category("yield"), 52.5, 13.4, "ana"),
+        samples.CAPTURED_AT,
+    )
+    await world.known_places.mark(place)
+    await world.embed("there", 0.1, captured=taken_at("there", 5.0))
+    await world.run([needle])
+    await world.known_places.mark(
+        replace(place, needle_id=NeedleId("n"), category=samples.STOP_SIGN)
+    )
+    await world.run([await world.embed("nowhere", 0.2)])
+    assert world.shortlists()[-1] == ["there", "nowhere"]
 
 
 async def test_reannotated_frames_are_not_asked_for_again() -> None:
