@@ -74,7 +74,7 @@ def survey() -> StreamSet:
 
 
 def shifted_survey() -> StreamSet:
-    """The survey of the demo: no drive in fog or at dusk, or of a vehicle with another camera, is annotated."""
+    """The demo's survey: fog, dusk, and a vehicle with another camera are never annotated."""
     changed = [
         _with_other_camera(picture) if picture.context.vehicle == CHANGED else picture
         for picture in _pictures(f"survey-{_SEED}", SHIFTED_DRIVES)

@@ -15,8 +15,8 @@ from services.domain.metrics.subsets import Subset
 from services.domain.mining.map_objects import MapObject
 from services.domain.statistics.calibration import calibration
 from services.evaluator.curves import DetectorCurves
-from services.evaluator.samples.report import SampledReport
 from services.evaluator.reports.estimates import EstimateReport
+from services.evaluator.samples.report import SampledReport
 from services.evaluator.slices import SliceReport
 
 _MOST_PLACES: Final = 10

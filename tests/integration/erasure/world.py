@@ -20,6 +20,7 @@ from services.contracts.identity import FrameId, ImportId
 from services.domain.ports.erasure import FrameTraces
 from services.domain.ports.held_corrections import HeldCorrection, Question
 from services.domain.ports.imports import ImportItem, Part
+from services.domain.ports.known_places import KnownPlace
 from services.ground_truth.drafts import Draft, entry_of, owner_entry
 from services.runtime.stores import frame_traces
 from services.runtime.stores.blobs_fsspec import open_blobs
@@ -28,6 +29,7 @@ from services.runtime.stores.frame_traces import ImageTraces
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.imports_mongo import MongoImports
+from services.runtime.stores.known_places_mongo import MongoKnownPlaces
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database
@@ -112,6 +114,8 @@ class World:
             f"h {frame_id}", frame_id, Question.OVERTAKEN, (truth,), (), None, "a file", now
         )
         await MongoHeldCorrections(database).hold([held])
+        place = KnownPlace(needle_id, frame_id, samples.STOP_SIGN, 52.5, 13.4, "ada", now)
+        await MongoKnownPlaces(database).mark(place)
 
     async def documents(self) -> dict[str, bytes]:
         """Every document as bytes, by its place."""
