@@ -114,7 +114,7 @@ async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path
         await app.caught_up()
 
         groups = prom.ask("rules")["groups"]
-        assert sum(len(group["rules"]) for group in groups) == 38
+        assert sum(len(group["rules"]) for group in groups) == 40
         await every_query_is_answered(prom)
 
         assert [item["health"] for item in prom.ask("targets")["activeTargets"]] == ["up"]
