@@ -50,6 +50,14 @@ class Settings(BaseSettings):
     qdrant: str = Field("", description="Qdrant URL; empty: Qdrant Edge in this process.")
     qdrant_api_key: SecretStr = Field(SecretStr(""), description="Qdrant API key.")
     qdrant_ca: Path | None = Field(None, description="CA certificate file for Qdrant.")
+    qdrant_grpc_port: int = Field(
+        0, ge=0, le=65535, description="Port of Qdrant's gRPC, usually 6334; 0: points go by REST."
+    )
+    qdrant_tenant: Literal["", "detector", "category"] = Field(
+        "",
+        description="Field by which points of new collections lie together on Qdrant's disks"
+        " (`is_tenant`), as searches ask for one value of it; empty: none.",
+    )
     qdrant_shards: int = Field(
         0, ge=0, description="Shards of new collections in Qdrant; 0: one per node."
     )

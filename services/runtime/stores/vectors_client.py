@@ -8,6 +8,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
+from grpc import StatusCode
+from grpc.aio import AioRpcError
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import (
@@ -44,10 +46,24 @@ _RESCORED = models.SearchParams(
 _BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 """Statuses for a missing or wrong API key."""
+_BUSY_CODES = {
+    *(StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED),
+    *(StatusCode.ABORTED, StatusCode.CANCELLED, StatusCode.INTERNAL, StatusCode.UNKNOWN),
+}
+_REFUSED_CODES = {StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED}
+"""The same by gRPC."""
 
 
 class _NoCollectionError(Exception):
     pass
+
+
+def translate_grpc(exc: AioRpcError, doing: str) -> GazeloopError:
+    """Translate an error of gRPC, which qdrant-client passes on."""
+    detail = f"{doing}: {exc.code().name}: {exc.details()}"
+    if exc.code() in _REFUSED_CODES:
+        return _refused(detail)
+    return StoreUnavailable(detail) if exc.code() in _BUSY_CODES else Fatal(detail)
 
 
 def translate(exc: QdrantException | ApiException | ValueError, doing: str) -> GazeloopError:
@@ -55,9 +71,7 @@ def translate(exc: QdrantException | ApiException | ValueError, doing: str) -> G
     detail = f"{doing}: {exc}"
     if isinstance(exc, UnexpectedResponse) and exc.status_code is not None:
         if exc.status_code in _REFUSED:
-            return InvalidSettings(
-                f"{detail} (is GAZELOOP_QDRANT_API_KEY right, and may it write?)"
-            )
+            return _refused(detail)
         server_side = exc.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
         return (
             StoreUnavailable(detail) if server_side or exc.status_code in _BUSY else Fatal(detail)
@@ -69,10 +83,18 @@ def translate(exc: QdrantException | ApiException | ValueError, doing: str) -> G
     return Fatal(detail)
 
 
+def _refused(detail: str) -> InvalidSettings:
+    return InvalidSettings(f"{detail} (is GAZELOOP_QDRANT_API_KEY right, and may it write?)")
+
+
 @contextmanager
 def _translated(doing: str) -> Iterator[None]:
     try:
         yield
+    except AioRpcError as exc:
+        if exc.code() is StatusCode.NOT_FOUND:
+            raise _NoCollectionError from exc
+        raise translate_grpc(exc, doing) from exc
     except (QdrantException, ApiException, ValueError) as exc:
         # The client's local mode raises ValueError where a server answers 404.
         missing = isinstance(exc, UnexpectedResponse) and exc.status_code == HTTPStatus.NOT_FOUND
@@ -89,11 +111,13 @@ class Layout:
     ----------
     shards : of a collection; None for one per node
     replicas : of each shard
+    tenant : the payload field by which points lie together on disk; None for no such field
     """
 
     quantization: Quantization = Quantization.NONE
     shards: int | None = None
     replicas: int = 1
+    tenant: str | None = None
 
 
 class ClientVectorStore:
@@ -110,15 +134,18 @@ class ClientVectorStore:
         api_key: str,
         ca: Path | None = None,
         layout: Layout | None = None,
+        grpc_port: int = 0,
     ) -> "ClientVectorStore":
         """The store at this URL; connects at the first use.
 
         Parameters
         ----------
         ca : file of the CA that signs the server's certificate; None for the usual CAs
+        grpc_port : points travel by gRPC to this port; 0 for REST
         """
         try:
             verify = ssl.create_default_context(cafile=ca) if ca else True
+            roots = {"root_certificates": ca.read_bytes()} if ca else {}
         except OSError as exc:  # ssl.SSLError is one
             raise InvalidSettings(f"GAZELOOP_QDRANT_CA={ca}: {exc}") from exc
         client = AsyncQdrantClient(
@@ -127,6 +154,9 @@ class ClientVectorStore:
             timeout=_TIMEOUT_S,
             check_compatibility=False,
             verify=verify,
+            prefer_grpc=bool(grpc_port),
+            grpc_port=grpc_port,
+            grpc_options=roots,
         )
         return cls(client, layout)
 
@@ -140,8 +170,13 @@ class ClientVectorStore:
             held = _dimension(info)
             if held != dimension:
                 raise InvalidSettings(f"{collection} holds {held} dimensions, not {dimension}")
+            kinds: dict[str, models.PayloadSchemaType | models.KeywordIndexParams]
             kinds = dict.fromkeys(keywords, models.PayloadSchemaType.KEYWORD)
             kinds |= dict.fromkeys(numbers, models.PayloadSchemaType.FLOAT)
+            if self._layout.tenant in kinds:
+                kinds[self._layout.tenant] = models.KeywordIndexParams(
+                    type=models.KeywordIndexType.KEYWORD, is_tenant=True
+                )
             for name in kinds.keys() - info.payload_schema.keys():
                 await self._client.create_payload_index(collection, name, kinds[name], wait=True)
 
@@ -167,6 +202,9 @@ class ClientVectorStore:
         except UnexpectedResponse as exc:
             # Another replica was faster.
             if exc.status_code != HTTPStatus.CONFLICT:
+                raise
+        except AioRpcError as exc:
+            if exc.code() is not StatusCode.ALREADY_EXISTS:
                 raise
 
     async def collections(self) -> list[str]:

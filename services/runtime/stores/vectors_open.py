@@ -48,5 +48,7 @@ def _client(settings: Settings) -> "ClientVectorStore":
         Quantization(settings.vector_quantization),
         settings.qdrant_shards or None,
         settings.qdrant_replicas,
+        settings.qdrant_tenant or None,
     )
-    return ClientVectorStore.at(settings.qdrant, key, settings.qdrant_ca, layout)
+    url, ca, port = settings.qdrant, settings.qdrant_ca, settings.qdrant_grpc_port
+    return ClientVectorStore.at(url, key, ca, layout, port)
