@@ -17,6 +17,8 @@ stays flat and the cost does not, the machine was slower.
 import argparse
 import asyncio
 import json
+import multiprocessing
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,17 +72,18 @@ async def step(folder: Path, numbers: range) -> Line:
         started_s = time.monotonic() - began
         processes = Processes(others)
         windows = Windows(max(1, len(numbers) // _STEPS), stores, processes)
-        cpu_s, began = processes.cpu_s(), time.monotonic()
+        before, began = processes.cpu_s_by_process(), time.monotonic()
         ending = ended_by_signal()
         published = await Publisher(app, ANNOTATED, ending).publish(numbers, note=windows.note)
         await done_or_ended(app.caught_up(), ending)
         took_s, drawn_s = time.monotonic() - began, windows.drawn_s
-        cpu_s = processes.cpu_s() - cpu_s - drawn_s
+        spent = {name: s - before[name] for name, s in processes.cpu_s_by_process().items()}
+        spent["services"] -= drawn_s
         megabytes, rebuild_s = (
             processes.megabytes(),
             processes.most("gazeloop_evaluator_rebuild_seconds"),
         )
-    count = max(1, published)
+    count, cpu_s = max(1, published), sum(spent.values())
     return {
         "frames": numbers.start + published,
         "started_s": round(started_s, 1),
@@ -89,9 +92,19 @@ async def step(folder: Path, numbers: range) -> Line:
         "cpu_ms_per_frame": round(1000 * cpu_s / count, 2),
         "drawing_ms_per_frame": round(1000 * drawn_s / count, 2),
         "times_drawing": round(cpu_s / drawn_s, 2),
+        **{f"{name}_ms": round(1000 * s / count, 2) for name, s in spent.items()},
         **megabytes,
         "disk_mb": sum(sizes(stores).values()) >> 20,
     }
+
+
+def _do(folder: Path, numbers: range) -> None:
+    """Do a step, and note its figures."""
+    configure_logs(level="WARNING")
+    precomputed_embeddings()
+    line = asyncio.run(step(folder, numbers))
+    with (folder / _LINES).open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def summary(lines: Sequence[Line]) -> Table:
@@ -113,18 +126,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("growth-data"), help="kept")
     parser.add_argument("--steps", type=int, default=_STEPS, help="how many to do now")
     options = parser.parse_args()
-    configure_logs(level="WARNING")
-    precomputed_embeddings()
+    # Ctrl-C is for the step's process; when that has noted its figures, this one prints them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     for _ in range(options.steps):
         numbers = next_frames(lines_of(folder), options.frames)
         if numbers is None:
             break
-        line = asyncio.run(step(folder, numbers))
-        with (folder / _LINES).open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        if line["frames"] < numbers.stop:
+        # In a process of its own, so that its memory is what the step needs.
+        child = multiprocessing.get_context("spawn").Process(target=_do, args=(folder, numbers))
+        child.start()
+        child.join()
+        if child.exitcode or lines_of(folder)[-1]["frames"] < numbers.stop:
             break
     if lines := lines_of(folder):
         Console(width=200).print(summary(lines))

@@ -31,7 +31,11 @@ class Processes:
 
     def cpu_s(self) -> float:
         """CPU seconds of them all."""
-        return time.process_time() + sum(self.cpu_s_of_others().values())
+        return sum(self.cpu_s_by_process().values())
+
+    def cpu_s_by_process(self) -> dict[str, float]:
+        """CPU seconds of each."""
+        return {"services": time.process_time(), **self.cpu_s_of_others()}
 
     def megabytes(self) -> dict[str, int]:
         """The memory that each holds for itself."""
