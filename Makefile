@@ -15,7 +15,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-pipeline bench-growth bench-embed bench-review bench-loop soak faults mutants lock platforms docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-review bench-loop soak faults mutants lock platforms docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -103,6 +103,9 @@ bench-retrieval: .venv/runtime.stamp .bench/stamp ## what shortlists are worth, 
 	@.bench/bin/python -m benchmarks.retrieval_speed
 	@$(BIN)/python -m benchmarks.retrieval_latency
 	@.bench/bin/python -m benchmarks.retrieval_size
+
+bench-label-errors: .venv/runtime.stamp .bench/stamp ## how many planted label errors are found, beside ObjectLab
+	@$(BIN)/python -m benchmarks.label_errors
 
 bench-embed: setup .venv/dev.stamp ## images per second from JPEG to vector, beside torchvision and FiftyOne
 	@$(BIN)/python -m benchmarks.embed

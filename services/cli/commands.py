@@ -57,6 +57,10 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "families_command",
             "Print families of needles, labels to check again, and families that merged or split.",
         ),
+        "label-errors": (
+            "label_errors_command",
+            "Print labels of the reference that are probably wrong, the most suspicious first.",
+        ),
         "search": (
             "search_command",
             "Find frames similar to an image, to a region of it, or to a text, and draw them.",

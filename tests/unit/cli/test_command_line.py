@@ -292,6 +292,7 @@ def test_a_wrong_setting_is_one_clear_line(
     [
         ["report"],
         ["families"],
+        ["label-errors"],
         ["models", "list"],
         ["questions", "list"],
         ["dead-letters", "list"],
