@@ -5,7 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -266,17 +266,27 @@ async def connections_to_the_vectors_stalled(scene: Scene) -> None:
 async def _filled(scene: Scene, disk: str, seconds: float) -> None:
     ballast = scene.stage.disks[disk] / "ballast"
     there = os.statvfs(scene.stage.disks[disk])
+    size = there.f_bavail * there.f_frsize
     with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, there.f_bavail * there.f_frsize)
+        while not _allocated(file.fileno(), size):
+            size -= 1 << 20  # who is on the disk goes on writing
     await asyncio.sleep(seconds)
     ballast.unlink()
 
 
+def _allocated(file: int, size: int) -> bool:
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError:
+        return False
+    return True
+
+
 async def disk_of_a_broker_node_full(scene: Scene) -> None:
     await _filled(scene, "kafka", 20)
-    # A node ends that cannot write.
     kafka = scene.deployment.kafka
-    await asyncio.to_thread(kafka.kill, 3)
+    with suppress(ProcessLookupError):  # a node ends that cannot write
+        await asyncio.to_thread(kafka.kill, 3)
     await asyncio.to_thread(kafka.restart, 3)
 
 
@@ -286,7 +296,8 @@ async def disk_of_the_mongodb_primary_full(scene: Scene) -> None:
         await until(lambda: scene.stage.mongodb.primary() is not None)
     await _filled(scene, "mongodb", 20)
     member = scene.stage.mongodb.members[2]
-    await asyncio.to_thread(member.kill)
+    with suppress(ProcessLookupError):
+        await asyncio.to_thread(member.kill)
     await asyncio.to_thread(member.restart)
 
 
