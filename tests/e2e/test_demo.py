@@ -21,7 +21,7 @@ from services.runtime.embedded.stack import EmbeddedStack
 from services.runtime.settings import Settings
 from tests.e2e.command_line import GAZELOOP, ROOT, Done, environment, gazeloop
 from tests.e2e.erasing import Erased, erased, erased_despite_a_kill
-from tests.e2e.undoing import Content, undone_despite_a_kill
+from tests.e2e.undoing import Content, changed_despite_kills
 
 DETECTOR = "survey-detector@1.0"
 DRIVES, FRAMES = 16, 8
@@ -258,10 +258,15 @@ def test_an_erasure_that_is_killed_beside_services_leaves_no_trace(
     assert all(f"`{topic}`" in privacy for topic in done.topics)
 
 
-def test_an_undo_that_is_killed_takes_everything_back(erasure: tuple[Path, Erased]) -> None:
+def test_a_change_of_categories_and_an_undo_that_are_killed_are_finished_by_ingest(
+    erasure: tuple[Path, Erased],
+) -> None:
     data, _ = erasure
 
-    done = asyncio.run(undone_despite_a_kill(data))
+    ignored, done = asyncio.run(changed_despite_kills(data))
+
+    assert ignored.exit_code == -signal.SIGKILL
+    assert (ignored.before > 0, ignored.after, ignored.others > 0) == (True, 0, True)
 
     assert min(done.before.needles, done.before.annotated, done.before.predicted) > 0
     assert done.exit_code == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""Undo an import of a mined data folder by a command that is killed, beside running services."""
+"""Commands that change a mined data folder, and are killed, beside running services."""
 
 import asyncio
 from dataclasses import dataclass
@@ -27,31 +27,69 @@ class Undone:
     after: Content
 
 
-async def undone_despite_a_kill(data: Path) -> Undone:
-    """Undo all imports; the command is killed once its first request is noted."""
+@dataclass(frozen=True)
+class Ignored:
+    """Active needles of a category before and after a detector's category was ignored, and all."""
+
+    exit_code: int
+    before: int
+    after: int
+    others: int
+
+
+async def changed_despite_kills(data: Path) -> tuple[Ignored, Undone]:
+    """Ignore a category, then undo all imports; the first command of each kind is killed."""
     async with stack(data) as app:
         await app.caught_up()
-        before = await _content(app)
-        first, *others = [item.run.import_id for item in await app.stores.imports.all()]
-        killed = await _undoing(data, first)
-        while killed.returncode is None and not await app.stores.imports.unfinished():  # noqa: ASYNC110  # another process
-            await asyncio.sleep(0.001)
-        if killed.returncode is None:
-            killed.kill()
-        exit_code = await killed.wait()
-        for import_id in others:
-            assert await (await _undoing(data, import_id)).wait() == 0
-        async with asyncio.timeout(_PATIENCE_S):
-            # Ingest finishes what the killed command began.
-            while await app.stores.imports.unfinished():  # noqa: ASYNC110  # the store has no events
-                await asyncio.sleep(0.1)
-        await app.caught_up()
-        return Undone(before, exit_code, await _content(app))
+        return await _ignored_despite_a_kill(app, data), await _undone_despite_a_kill(app, data)
 
 
-async def _undoing(data: Path, import_id: str) -> asyncio.subprocess.Process:
+async def _ignored_despite_a_kill(app: App, data: Path) -> Ignored:
+    """Ignore a category of a detector by a command that is killed once the map is stored."""
+    needles = [record.needle async for record in app.stores.needles.scan() if record.active]
+    first = next(needle for needle in needles if needle is not None)
+    detector, category = first.detector, first.category
+    maps = app.stores.category_maps
+    killed = await _command(data, "categories", "ignore", detector, category)
+    while killed.returncode is None and not await maps.all():  # noqa: ASYNC110  # another process
+        await asyncio.sleep(0.001)
+    if killed.returncode is None:
+        killed.kill()
+    exit_code = await killed.wait()
+    async with asyncio.timeout(_PATIENCE_S):
+        # Ingest finishes what the killed command began.
+        while await maps.unmatched():  # noqa: ASYNC110  # the store has no events
+            await asyncio.sleep(0.1)
+    await app.caught_up()
+    left = [record.needle async for record in app.stores.needles.scan() if record.active]
+    named = [needle.category for needle in left if needle and needle.detector == detector]
+    before = sum(n.category == category for n in needles if n and n.detector == detector)
+    return Ignored(exit_code, before, named.count(category), len(named) - named.count(category))
+
+
+async def _undone_despite_a_kill(app: App, data: Path) -> Undone:
+    """Undo all imports; the command is killed once its first request is noted."""
+    before = await _content(app)
+    first, *others = [item.run.import_id for item in await app.stores.imports.all()]
+    killed = await _command(data, "undo", first)
+    while killed.returncode is None and not await app.stores.imports.unfinished():  # noqa: ASYNC110  # another process
+        await asyncio.sleep(0.001)
+    if killed.returncode is None:
+        killed.kill()
+    exit_code = await killed.wait()
+    for import_id in others:
+        assert await (await _command(data, "undo", import_id)).wait() == 0
+    async with asyncio.timeout(_PATIENCE_S):
+        # Ingest finishes what the killed command began.
+        while await app.stores.imports.unfinished():  # noqa: ASYNC110  # the store has no events
+            await asyncio.sleep(0.1)
+    await app.caught_up()
+    return Undone(before, exit_code, await _content(app))
+
+
+async def _command(data: Path, *words: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(*GAZELOOP, "--data", str(data), "undo", import_id),
+        *(*GAZELOOP, "--data", str(data), *words),
         env=environment(),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
