@@ -25,6 +25,7 @@ def pair_ages(broker: BrokerAddress, since: float) -> dict[str, dict[str, float]
     """Quantiles in seconds of each pair of stages. Read one after the other: memory is for ids.
 
     A needle may have its first shortlist much later, when something like it comes: this counts too.
+    So does waiting for the haystack to grow less fast, in a run without `--grown`.
 
     Parameters
     ----------
