@@ -1,3 +1,9 @@
+from uuid import UUID, uuid5
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
 from services.contracts import identity
 from services.contracts.identity import Box, Category, DetectorId, FrameId
 
@@ -26,3 +32,10 @@ def test_the_same_region_on_another_frame_is_another_region() -> None:
 
 def test_parts_of_an_identity_do_not_run_together() -> None:
     assert identity.event_id("x", "a", "bc") != identity.event_id("x", "ab", "c")
+
+
+@given(st.lists(st.text() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 9)))
+def test_an_id_is_the_uuid_of_version_5_of_its_parts(parts: list[object]) -> None:
+    namespace = UUID("6f0c7f5e-5f0e-5b4e-9a55-6a617a656c70")
+    named = orjson.dumps(["event", "x", *parts]).decode()
+    assert identity.event_id("x", *parts) == str(uuid5(namespace, named))
