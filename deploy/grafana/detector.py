@@ -122,7 +122,7 @@ DETECTOR = Board(
                     tuple(
                         Query(
                             "max by (detector, bound) (gazeloop_haystack_estimate"
-                            f'{{{CHOSEN}, figure="{figure}"}})',
+                            f'{{{CHOSEN}, figure="{figure}"}}) {or_none("detector")}',
                             f"{{{{detector}}}} {title} {{{{bound}}}}",
                         )
                         for figure, title in (
