@@ -6,7 +6,8 @@ from uuid import uuid4
 import pytest
 
 from services.app.backup.backups import MANIFEST, BackupPlace
-from services.app.backup.places import BackupBucket, BackupFolder
+from services.app.backup.places import BackupBucket, BackupFolder, open_backups
+from services.contracts.errors import InvalidSettings
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
@@ -48,3 +49,8 @@ def test_an_upload_that_was_killed_is_no_backup_and_the_next_run_deletes_it(
     _write(place, "2", finished=True)
     assert place.names() == ["2"]
     assert not place.local("1", "images.txt").exists()
+
+
+def test_a_place_of_an_unknown_kind_is_refused_by_its_own_name() -> None:
+    with pytest.raises(InvalidSettings, match=r"^backups to foo://x/y: Protocol not known"):
+        open_backups("foo://x/y")
