@@ -125,7 +125,7 @@ bench-review: setup ## how soon the review page is there with ten thousand needl
 # LOOP="--coco gt.json --images DIR" takes another data set; without --quick, ten seeds of all strategies take hours.
 LOOP ?= --coco ../shared/data/traffic_lights_999/annotations.json --images ../shared/data/traffic_lights_999/images --quick
 
-bench-loop: setup ## whether a detector retrained on shortlists gets better, beside other ways to choose (about 15 minutes)
+bench-loop: setup ## whether a detector retrained on shortlists gets better, beside other ways to choose
 	@$(BIN)/python -m benchmarks.closed_loop $(LOOP)
 
 .mutants/stamp: requirements/mutants.txt

@@ -1,6 +1,6 @@
 """Whether re-annotating what Gazeloop lists makes a detector better: `make bench-loop`.
 
-    python -m benchmarks.closed_loop --coco gt.json --images DIR --quick    # about 15 minutes
+    python -m benchmarks.closed_loop --coco gt.json --images DIR --quick
     python -m benchmarks.closed_loop --coco gt.json --images DIR --strategies random worst-frames
     python -m benchmarks.closed_loop --coco gt.json --images DIR --train-trunk --seeds 2
     python -m benchmarks.closed_loop --coco gt.json --images DIR --report
@@ -43,7 +43,6 @@ from services.runtime.observability.logs import configure_logs
 
 _QUICK = {
     "seeds": 3,
-    "steps": 400,
     "strategies": [RANDOM, TWICE, "entropy", "worst-frames"],
 }
 CACHE = Path(__file__).parents[1] / "build" / "closed_loop"
@@ -87,7 +86,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--budget", type=int, default=20, help="frames per round")
+    parser.add_argument("--budget", type=int, default=40, help="frames per round")
     parser.add_argument("--initial", type=int, default=100, help="frames of the first detector")
     parser.add_argument("--reference", type=int, default=100, help="frames that needles are from")
     parser.add_argument("--test", type=int, default=300, help="frames that AP is measured on")

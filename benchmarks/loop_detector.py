@@ -200,7 +200,7 @@ class Training:
     seed : of the initial weights, which are the same in every round, and of the order
     """
 
-    steps: int = 800
+    steps: int = 400
     batch: int = 16
     rate: float = 3e-3
     clear: float = 0.05
