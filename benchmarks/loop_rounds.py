@@ -114,7 +114,7 @@ class Loop:
         sizes, division = self.sizes, self._division(seed)
         annotated = np.empty(0, np.int64)
         run = _Run(self, seed, strategy, division)
-        detect = await asyncio.to_thread(self.train, division.initial, seed)
+        detect = await asyncio.to_thread(self._trained, division, annotated, seed)
         note(run.outcome(0, annotated, detect))
         budget = sizes.budget * (2 if strategy == TWICE else 1)
         async with self._strategy(strategy, run.state(detect, 1, annotated)) as chooser:
@@ -126,8 +126,7 @@ class Loop:
                     assert set(exported.tolist()) == set(annotated.tolist())
                 if number < sizes.rounds and not chooser.adapts:
                     continue
-                training = np.concatenate([division.initial, annotated])
-                detect = await asyncio.to_thread(self.train, training, seed)
+                detect = await asyncio.to_thread(self._trained, division, annotated, seed)
                 filled = chooser.filled[-1] if isinstance(chooser, ProductStrategy) else 0
                 note(replace(run.outcome(number, annotated, detect), filled=filled))
 
@@ -135,10 +134,15 @@ class Loop:
         """Train on the frames of a round, and test."""
         division = self._division(outcome.seed)
         chosen = np.array(outcome.chosen, np.int64)
-        detect = self.train(np.concatenate([division.initial, chosen]), outcome.seed)
+        detect = self._trained(division, chosen, outcome.seed)
         return _Run(self, outcome.seed, outcome.strategy, division).outcome(
             outcome.round, chosen, detect
         )
+
+    def _trained(self, division: Division, annotated: IntArray, seed: int) -> Detect:
+        # Sorted, because the order of frames is part of what a seed gives, and shortlists of the
+        # same frames may be read in another order.
+        return self.train(np.sort(np.concatenate([division.initial, annotated])), seed)
 
     def _division(self, seed: int) -> Division:
         sizes = self.sizes
