@@ -22,8 +22,8 @@ from services.contracts.events import Annotation
 from services.contracts.identity import Box, Category, FrameId
 from services.domain.detection.boxes import iou_matrix
 from services.domain.detection.category_map import SAME_NAMES
+from services.domain.mining.label_error import LabelError
 from services.domain.mining.suspected_labels import (
-    LabelError,
     LabelledFrame,
     SuspectedLabel,
     suspected_labels,

@@ -6,7 +6,7 @@ import typer
 
 from services.cli.examples import example
 from services.cli.lazy import done_by
-from services.domain.mining.suspected_labels import LabelError
+from services.domain.mining.label_error import LabelError
 
 app = typer.Typer()
 

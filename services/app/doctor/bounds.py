@@ -98,11 +98,12 @@ BOUNDS: Final = (
     Growing("mongodb", ("review_sessions", "leases"), "login, process", "deleted when they end"),
     Growing("mongodb", ("region_map",), "map", "replaced by the next"),
     Growing("mongodb", ("saved_views", "tokens"), "person", "50 views each; tokens by hand"),
+    Growing("mongodb", ("known_places",), "place that a person marks", "until that is taken back"),
     Growing(
         "mongodb",
         (
             *("annotation_tool", "budgets", "category_maps", "comparisons", "curves"),
-            *("repair_gains", "schemas", "stores", "doctor"),
+            *("doctor", "estimates", "repair_gains", "schemas", "slice_curves", "stores"),
         ),
         "detector, category",
         _BY_NAMES,

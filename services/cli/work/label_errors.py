@@ -13,7 +13,8 @@ from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.events import Split
-from services.domain.mining.suspected_labels import LabelError, SuspectedLabel
+from services.domain.mining.label_error import LabelError
+from services.domain.mining.suspected_labels import SuspectedLabel
 from services.evaluator.reports.label_errors import read_label_errors
 
 _COLUMNS: Final = ("kind", "suspicion", "frame_id", "annotated_as", "category", "bbox")

@@ -13,7 +13,6 @@ scores as they are and similarity above a threshold. docs/value.md compares the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Self
 
 import numpy as np
@@ -24,6 +23,7 @@ from services.domain.detection.boxes import iou_matrix
 from services.domain.detection.category_map import NamedPredictions
 from services.domain.detection.coco import BoolArray, FloatArray
 from services.domain.mining import logistic
+from services.domain.mining.label_error import LabelError
 from services.domain.mining.region_features import Shown, region_features
 from services.domain.statistics.sampling import permanent_number
 
@@ -35,14 +35,6 @@ _COVERS: Final = 0.5
 _TOUCHES: Final = 0.05
 """A detection with less overlap says nothing about where an annotation's edges should be."""
 _NO_DEVIATION: Final = 0.01
-
-
-class LabelError(StrEnum):
-    """What is wrong with ground truth."""
-
-    MISSING = "missing"
-    CATEGORY = "category"
-    PLACEMENT = "placement"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import pytest
 from services.contracts.events import Annotation, Detection, FrameAnnotated
 from services.contracts.identity import Box, Category, FrameId
 from services.domain.detection.category_map import SAME_NAMES
+from services.domain.mining.label_error import LabelError
 from services.domain.mining.suspected_labels import (
-    LabelError,
     LabelledFrame,
     SuspectedLabel,
     in_order,

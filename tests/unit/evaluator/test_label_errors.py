@@ -9,7 +9,8 @@ import pytest
 from services.cli.work import label_errors as command
 from services.contracts.events import Split
 from services.contracts.identity import FrameId
-from services.domain.mining.suspected_labels import LabelError, SuspectedLabel
+from services.domain.mining.label_error import LabelError
+from services.domain.mining.suspected_labels import SuspectedLabel
 from services.domain.splits import SplitRule
 from services.evaluator.reports.label_errors import read_label_errors
 from tests import samples

@@ -45,6 +45,7 @@ ENUMERATED = {
     "window",
     "bound",
     "change",
+    "figure",
     "measure",
     "outcome",
     "why",

@@ -24,6 +24,7 @@ _READERS = {
     "app/backup/verifying.py": "compares digests",
     "app/doctor/blobs.py": "reads back what it wrote",
     "embedder/picture_vectors.py": "embeds the images as they were captured",
+    "ingest/api/originals.py": "for tokens that may see originals, audited",
     "runtime/shown_images.py": "the one reader for people",
     "runtime/stores/blobs_fsspec.py": "the store",
     "runtime/stores/timed.py": "the store, measured",
