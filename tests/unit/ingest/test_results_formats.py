@@ -211,6 +211,18 @@ EXAMPLE_LIST = [
         },
     ),
     Example(
+        FormatName.SAVANT,
+        "savant.jsonl",
+        {"people_733333333.jpg": (1920, 1080), "people_766666666.jpg": (1920, 1080)},
+        {
+            "people_733333333.jpg": [
+                found("person", 0.86328125, 900, 500, 200, 400, track_id="4"),
+                # Rotated by 90 degrees: as wide as it was high.
+                found("dog", 0.5, 350, 475, 100, 50, attributes={"color": "red"}),
+            ]
+        },
+    ),
+    Example(
         FormatName.FRIGATE,
         "frigate_mqtt.jsonl",
         {"front_door-1607123955.475377-mxklsc.jpg": (1280, 960)},

@@ -19,6 +19,7 @@ class FormatName(StrEnum):
     DEEPSTREAM = "deepstream"
     DEEPSTREAM_FULL = "deepstream-full"
     DLSTREAMER = "dlstreamer"
+    SAVANT = "savant"
     FRIGATE = "frigate"
     OPENIMAGES = "openimages-csv"
 
@@ -34,6 +35,7 @@ DESCRIPTIONS: Final[Mapping[FormatName, str]] = {
     FormatName.DEEPSTREAM: "NVIDIA DeepStream messages, minimal schema",
     FormatName.DEEPSTREAM_FULL: "NVIDIA DeepStream messages, full schema",
     FormatName.DLSTREAMER: "Intel DL Streamer's gvametaconvert messages",
+    FormatName.SAVANT: "Savant's frame metadata, of its sink metadata_json",
     FormatName.FRIGATE: "Frigate's events, of MQTT or the API",
     FormatName.OPENIMAGES: "Open Images' CSV of boxes",
 }

@@ -14,6 +14,7 @@ from services.formats.readers.detections import (
     mmdetection,
     openimages,
     roboflow,
+    savant,
     torchvision,
     ultralytics_json,
     ultralytics_predictions,
@@ -86,6 +87,7 @@ FORMATS: Final = {
         deepstream_full.recognises, deepstream_full.read, whole_frames=False
     ),
     FormatName.DLSTREAMER: Format(dlstreamer.recognises, dlstreamer.read),
+    FormatName.SAVANT: Format(savant.recognises, savant.read),
     FormatName.FRIGATE: Format(frigate.recognises, frigate.read),
     FormatName.OPENIMAGES: Format(
         openimages.recognises,
