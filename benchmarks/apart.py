@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from services.runtime.embedded.child import steady_port
+from services.runtime.embedded.ports import steady_port
 
 _STARTING_S = 120.0
 

@@ -22,9 +22,10 @@ from typer.testing import CliRunner
 
 from services.annotation.stores.opening import open_annotation_stores
 from services.cli.main import app as command_line
-from services.runtime.embedded.child import Child, is_listening, steady_port
+from services.runtime.embedded.child import Child, is_listening
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import find_mongod
+from services.runtime.embedded.ports import steady_port
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings

@@ -16,8 +16,8 @@ import httpx
 from services.app.subscriptions import SUBSCRIPTIONS
 from services.contracts.flow import group_of
 from services.runtime.clock import SystemClock
-from services.runtime.embedded.child import steady_port
 from services.runtime.embedded.kafka import EmbeddedKafka
+from services.runtime.embedded.ports import steady_port
 from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader

@@ -18,9 +18,9 @@ from services.contracts.flow import group_of
 from services.contracts.identity import FrameId
 from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS
 from services.runtime.clock import SystemClock
-from services.runtime.embedded.child import steady_port
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import Mongod
+from services.runtime.embedded.ports import steady_port
 from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader

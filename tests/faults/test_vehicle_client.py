@@ -17,9 +17,9 @@ import pytest
 from services.contracts.events import FrameCaptured
 from services.contracts.topics import FRAMES
 from services.runtime.clock import SystemClock
-from services.runtime.embedded.child import steady_port
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import Mongod
+from services.runtime.embedded.ports import steady_port
 from services.runtime.http.tokens import issue
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.topic_admin import create_topics

@@ -142,23 +142,3 @@ def is_listening(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def steady_port(folder: Path, name: str) -> int:
-    """A free loopback port, preferably the one that this folder used before.
-
-    Clients that outlive a restart can then reconnect.
-    """
-    remembered = folder / f"{name}.port"
-    wanted = int(remembered.read_text()) if remembered.exists() else 0
-    for candidate in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", candidate))
-            except OSError:
-                continue
-            port: int = probe.getsockname()[1]
-            remembered.write_text(str(port))
-            return port
-    raise MissingPart("no loopback port is free")

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Self
 
 from services.contracts.errors import MissingPart
-from services.runtime.embedded.child import Child, is_listening, steady_port
+from services.runtime.embedded.child import Child, is_listening
 from services.runtime.embedded.kafka_jars import find_jars
+from services.runtime.embedded.ports import steady_port
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
 
 CLASS_ARCHIVE = "kafka.jsa"

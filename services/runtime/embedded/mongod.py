@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Self
 
 from services.contracts.errors import MissingPart
-from services.runtime.embedded.child import Child, is_listening, steady_port
+from services.runtime.embedded.child import Child, is_listening
 from services.runtime.embedded.mongod_login import MongodLogin
+from services.runtime.embedded.ports import steady_port
 
 FOLDER = "mongodb"
 """mongod's folder in the data folder."""

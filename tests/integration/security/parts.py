@@ -27,10 +27,11 @@ from pymongo import MongoClient
 
 from services.app.topic_access import OPERATOR, grants_of, user_of
 from services.contracts.flow import WRITES
-from services.runtime.embedded.child import Child, is_listening, steady_port
+from services.runtime.embedded.child import Child, is_listening
 from services.runtime.embedded.kafka import find_java
 from services.runtime.embedded.kafka_jars import find_jars
 from services.runtime.embedded.mongod import find_mongod
+from services.runtime.embedded.ports import steady_port
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings

@@ -100,8 +100,10 @@ async def _listener_on(app: App) -> AsyncIterator[_Listening]:
         listener=listening,
     )
     await service.start()
-    yield listening
-    await service.stop()
+    try:
+        yield listening
+    finally:
+        await service.stop()
 
 
 async def test_frames_in_new_partitions_are_matched_without_a_restart(tmp_path: Path) -> None:
