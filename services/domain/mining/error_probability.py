@@ -1,7 +1,7 @@
 """How probably each detection of one detector is wrong: one model for all its categories.
 
 Failure models tell the failure modes of one category apart, and need examples of each. Here only
-right and wrong are told apart, over everything that is annotated. All categories share the weights;
+right and wrong are distinguished, over everything annotated. All categories share the weights;
 a category has an intercept and a weight of the score of its own, both shrunk toward the shared
 ones, so that a category with few examples is judged by what it has in common with the others
 (partial pooling: Gelman and Hill, Data Analysis Using Regression, 2007).
