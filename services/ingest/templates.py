@@ -10,10 +10,10 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
 from services.formats import fields
 from services.formats.fields import Record
+from services.formats.readers.image_names import without_ending
 from services.formats.readers.records import ImageKey
 
 _PLACE: Final = re.compile(r"\{([^{}]+)\}")
-_ENDINGS: Final = frozenset({".jpg", ".jpeg", ".png"})
 IMAGE: Final = "image"
 """The placeholder for the image's path in the message, without ending."""
 _STEM: Final = "image.stem"
@@ -46,7 +46,7 @@ class ImageFields:
         if name in self.attributes:
             return self.attributes[name]
         if name in {IMAGE, _STEM}:
-            path = _without_ending(str(self.image))
+            path = without_ending(str(self.image))
             return path if name == IMAGE else PurePosixPath(path).name
         value: object = self.message
         for key in [name] if name in self.message else name.split("."):
@@ -120,8 +120,3 @@ def claim_frame(frame_id: FrameId, taken: set[FrameId]) -> FrameId:
         raise InvalidRecord(f"{frame_id} is of two images", reason="duplicate_id")
     taken.add(frame_id)
     return frame_id
-
-
-def _without_ending(name: str) -> str:
-    path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in _ENDINGS else name

@@ -21,11 +21,9 @@ from services.formats.items import (
 from services.formats.readers.category_names import named_category
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, visible_files
-from services.formats.readers.image_names import ImageNames
+from services.formats.readers.image_names import IMAGE_ENDINGS, ImageNames
 from services.formats.readers.records import Notes, rejection
 from services.formats.readers.results import NOT_LOOKED, Results
-
-_ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Arrivals:
 
 def listed(folder: Path) -> list[str]:
     """The paths of a folder's images in it, sorted."""
-    return [str(file.relative_to(folder)) for file in visible_files(folder, _ENDINGS)]
+    return [str(file.relative_to(folder)) for file in visible_files(folder, IMAGE_ENDINGS)]
 
 
 def read_images(

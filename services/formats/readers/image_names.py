@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import PurePosixPath
+from typing import Final
 
 from services.contracts.errors import InvalidRecord
 from services.formats import fields
@@ -12,9 +13,15 @@ from services.formats.fields import Record
 from services.formats.items import Located
 from services.formats.readers.records import ImageKey
 
-_ENDINGS = frozenset({".jpg", ".jpeg", ".png"})
+IMAGE_ENDINGS: Final = (".jpg", ".jpeg", ".png")
+"""Of the files that are images, in lower case."""
 _LONGEST_NUMBER = 18
 """Number of digits that always stays below 2**63."""
+
+
+def names_image(path: str) -> bool:
+    """Whether a path has an image's ending."""
+    return PurePosixPath(path).suffix.lower() in IMAGE_ENDINGS
 
 
 def other_form(key: ImageKey) -> ImageKey | None:
@@ -54,7 +61,7 @@ class ImageNames:
             if tail in self._paths:
                 return self._paths[tail]
         last = PurePosixPath(path).name
-        calls: tuple[ImageKey, ...] = (path, _without_ending(path), last, _without_ending(last))
+        calls: tuple[ImageKey, ...] = (path, without_ending(path), last, without_ending(last))
         return next((self._names[call] for call in calls if call in self._names), set())
 
 
@@ -163,8 +170,8 @@ def _keys(sources: Iterable[Located[object]]) -> Iterator[ImageKey]:
 
 def _names(path: str) -> set[ImageKey]:
     name = PurePosixPath(path).name
-    stem = _without_ending(name)
-    names: set[ImageKey] = {path, _without_ending(path), name, stem}
+    stem = without_ending(name)
+    names: set[ImageKey] = {path, without_ending(path), name, stem}
     return names | ({int(stem)} if _is_number(stem) else set())
 
 
@@ -176,9 +183,10 @@ def _tails(path: str) -> Iterator[str]:
         yield path
 
 
-def _without_ending(name: str) -> str:
+def without_ending(name: str) -> str:
+    """A path without an image's ending; other endings stay."""
     path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in _ENDINGS else name
+    return str(path.with_suffix("")) if names_image(name) else name
 
 
 def _with_slashes(name: str) -> str:

@@ -15,6 +15,7 @@ from services.formats.readers.cvat_video import read_cvat_video
 from services.formats.readers.datumaro import read_datumaro
 from services.formats.readers.folders import image_file, visible_files
 from services.formats.readers.image_folder import listed
+from services.formats.readers.image_names import IMAGE_ENDINGS
 from services.formats.readers.kitti import is_kitti, read_kitti
 from services.formats.readers.label_studio import read_label_studio
 from services.formats.readers.labelme import is_labelme, read_labelme
@@ -28,7 +29,6 @@ _LOOKED_AT = 50
 """Files of one kind that are opened to tell their format: those of one data set are alike."""
 _HEAD_BYTES = 4096
 _TRIED = 20
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def _read_cvat(file: Path, sent: NamedFrames) -> Dataset:
@@ -114,7 +114,7 @@ def images_root(folder: Path, names: Iterable[str]) -> Path:
 
 
 def _is_there(root: Path, name: str) -> bool:
-    for ending in ("", *_IMAGE_ENDINGS):
+    for ending in ("", *IMAGE_ENDINGS):
         try:
             image_file(root, name + ending)
         except InvalidRecord:

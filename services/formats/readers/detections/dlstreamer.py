@@ -8,7 +8,7 @@ after.
 """
 
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any
 
 from services.formats.fields import Record
 from services.formats.readers.detections.boxes import RelativeBox, from_corners
@@ -16,8 +16,8 @@ from services.formats.readers.detections.files import Document, OutputFiles
 from services.formats.readers.detections.images import DeclaredSizes
 from services.formats.readers.detections.messages import frame_name, messages
 from services.formats.readers.detections.output import ImageReference, Output
+from services.formats.readers.image_names import names_image
 
-_IMAGES: Final = frozenset({".jpg", ".jpeg", ".png"})
 _SIDES = ("x_min", "y_min", "x_max", "y_max")
 
 
@@ -65,7 +65,7 @@ def _image(message: Document) -> ImageReference:
     if not isinstance(source, str):
         return message.image
     path = PurePosixPath(source.removeprefix("file://").partition("?")[0])
-    if path.suffix.lower() in _IMAGES:
+    if names_image(path.name):
         return {"file_name": str(path)}
     return {"file_name": frame_name(path.stem, message.value.get("timestamp"))}
 

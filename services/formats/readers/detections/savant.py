@@ -6,19 +6,18 @@ savant/api/parser.py of insight-platform/Savant. A frame is the image that the t
 else `SOURCE_PTS`.
 """
 
-import math
-from pathlib import PurePosixPath
 from typing import Any, Final
 
-from services.formats import fields
+from services.contracts.identity import Box
 from services.formats.fields import Record
-from services.formats.readers.detections.boxes import around, from_centre, numbers
+from services.formats.geometry import upright_box
+from services.formats.readers.detections.boxes import from_centre, numbers
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.images import DeclaredSizes
 from services.formats.readers.detections.messages import frame_name, messages
 from services.formats.readers.detections.output import ImageReference, Output
+from services.formats.readers.image_names import names_image
 
-_IMAGES: Final = frozenset({".jpg", ".jpeg", ".png"})
 _END: Final = "EndOfStream"
 _WHOLE_FRAME: Final = "auto"
 """The model of the object that Savant adds to each frame, around all of it."""
@@ -69,7 +68,7 @@ def read(files: OutputFiles) -> Output:
 def _image(message: Record) -> ImageReference:
     tags = message.get("tags")
     location = tags.get("location") if isinstance(tags, dict) else None
-    if isinstance(location, str) and PurePosixPath(location).suffix.lower() in _IMAGES:
+    if isinstance(location, str) and names_image(location):
         return {"file_name": location.removeprefix("file://")}
     return {"file_name": frame_name(message["source_id"], message.get("pts"))}
 
@@ -85,22 +84,12 @@ def _converted(record: Record) -> Record:
     return found | ({"track_id": record["object_id"]} if is_tracked else {})
 
 
-def _box(value: object) -> list[float]:
+def _box(value: object) -> Box:
     """The box, or the one around a box that is rotated by an angle in degrees."""
     given = value if isinstance(value, dict) else {}
-    sides = [given.get(name) for name in ("xc", "yc", "width", "height")]
-    if not given.get("angle"):
-        return from_centre(sides)
-    x, y, width, height = numbers(sides, 4, "the box")
-    (degrees,) = numbers([given["angle"]], 1, "the angle")
-    if not math.isfinite(degrees):
-        raise fields.malformed("the angle is not finite")
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return around(
-        (x + cosine * across - sine * down, y + sine * across + cosine * down)
-        for across in (-width / 2, width / 2)
-        for down in (-height / 2, height / 2)
-    )
+    x, y, width, height = from_centre([given.get(side) for side in ("xc", "yc", "width", "height")])
+    (degrees,) = numbers([given.get("angle") or 0.0], 1, "the angle")
+    return upright_box((x, y, width, height), degrees)
 
 
 def _attributes(value: object) -> Record:
