@@ -14,7 +14,7 @@ from typing import Any, Final
 import fsspec
 
 from services.app.backup.backups import MANIFEST, BackupPlace, Backups
-from services.contracts.errors import InvalidSettings, MissingPart
+from services.contracts.errors import InvalidSettings
 from services.domain.ports.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import FolderBlobs, accessing, open_blobs
 
@@ -89,12 +89,7 @@ class BackupBucket:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        try:
-            self.images: BlobStore = open_blobs(f"{self._url}/images")
-        except (InvalidSettings, MissingPart) as exc:
-            # Not of GAZELOOP_BLOBS, which the message names.
-            detail = str(exc).removeprefix("GAZELOOP_BLOBS: ").removeprefix("GAZELOOP_BLOBS=")
-            raise type(exc)(f"backups to {self._url}: {detail}") from exc
+        self.images: BlobStore = open_blobs(f"{self._url}/images", f"backups to {self._url}")
         self._files, root = fsspec.url_to_fs(self._url, use_listings_cache=False)
         self._backups = f"{root.rstrip('/')}/backups"
 

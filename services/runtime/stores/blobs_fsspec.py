@@ -33,8 +33,12 @@ _DRIVERS = frozenset({"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "g
 as botocore's EndpointConnectionError. None of them need be installed."""
 
 
-def open_blobs(url: str) -> BlobStore:
+def open_blobs(url: str, named: str = "GAZELOOP_BLOBS") -> BlobStore:
     """The blob store at a folder or an fsspec URL. Nothing is contacted yet.
+
+    Parameters
+    ----------
+    named : what names the URL, for errors
 
     Raises
     ------
@@ -45,7 +49,7 @@ def open_blobs(url: str) -> BlobStore:
     """
     parts = urlsplit(url)
     if "::" in url:
-        raise InvalidSettings(f"GAZELOOP_BLOBS: {url!r} chains file systems")
+        raise InvalidSettings(f"{named}: {url!r} chains file systems")
     if parts.scheme == "file":
         return FolderBlobs(Path(unquote(parts.path)))
     if "://" not in url:
@@ -53,10 +57,10 @@ def open_blobs(url: str) -> BlobStore:
     try:
         file_system, root = fsspec.url_to_fs(url, use_listings_cache=False)
     except ValueError as exc:
-        raise InvalidSettings(f"GAZELOOP_BLOBS: {exc}") from exc
+        raise InvalidSettings(f"{named}: {exc}") from exc
     except ImportError as exc:
         raise MissingPart(
-            f"GAZELOOP_BLOBS={parts.scheme}://…: {exc}; the images and requirements/server.txt have"
+            f"{named}: {parts.scheme}://…: {exc}; the images and requirements/server.txt have"
             " it (the extra `object-stores`)"
         ) from exc
     return FsspecBlobs(file_system, root, url.rstrip("/"))
