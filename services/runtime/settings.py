@@ -125,6 +125,11 @@ class Settings(BaseSettings):
         description="How long images of annotated frames without active needles are kept, in days;"
         " 0: for good.",
     )
+    retain_vectors_days: DaysOrForever = Field(
+        0.0,
+        description="How long vectors of embedding models that are not live any more are kept, in"
+        " days; 0: for good.",
+    )
     retain_imports_days: DaysOrForever = Field(
         0.0,
         description="How long what an import published is noted, so that it can be undone, in days;"
@@ -139,7 +144,8 @@ class Settings(BaseSettings):
     )
     retention_per_minute: Count = Field(
         600,
-        description="Maximum number of old frames, and of images, deleted per minute.",
+        description="Maximum number of old frames, of images, and of frames with vectors, deleted"
+        " per minute.",
     )
     event_version: int = Field(
         1,

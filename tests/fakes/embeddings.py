@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from services.contracts.events import (
     FrameAnnotated,
@@ -11,16 +12,21 @@ from services.contracts.events import (
 )
 from services.contracts.identity import FrameId, ModelId
 from services.domain.ports.embeddings import EmbeddingFact, EmbeddingRecord, Points
+from services.runtime.clock import Clock, SystemClock
 
 
 class InMemoryEmbeddings:
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self._records: dict[FrameId, EmbeddingRecord] = {}
+        self._clock = clock or SystemClock()
+        self._last: dict[ModelId, datetime] = {}
 
     async def record(self, facts: Sequence[EmbeddingFact]) -> None:
         for fact in facts:
             record = self._records.get(fact.frame_id, EmbeddingRecord(fact.frame_id))
             self._records[fact.frame_id] = _merged(record, fact)
+            if isinstance(fact, FrameEmbedded):
+                self._last[fact.model] = self._clock.now()
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, EmbeddingRecord]:
         return {
@@ -41,7 +47,8 @@ class InMemoryEmbeddings:
         return sorted(frame_id for frame_id in ids if after is None or frame_id > after)[:limit]
 
     async def one(self, model: ModelId) -> FrameEmbedded | None:
-        return next((r.embedded[model] for r in self._captured() if model in r.embedded), None)
+        known = self._records.values()
+        return next((r.embedded[model] for r in known if model in r.embedded), None)
 
     async def points(self) -> dict[ModelId, Points]:
         events = [event for r in self._records.values() for event in r.embedded.values()]
@@ -61,6 +68,9 @@ class InMemoryEmbeddings:
         }
         ids = sorted(frame_id for frame_id in events if after is None or frame_id > after)
         return [events[frame_id] for frame_id in ids[:limit]]
+
+    async def embedded_since(self, model: ModelId, at: datetime) -> bool:
+        return model in self._last and self._last[model] >= at
 
     async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
         for frame_id in frame_ids:

@@ -60,6 +60,10 @@ class InMemoryVectors:
         for point_id in point_ids:
             self._points(collection).pop(point_id, None)
 
+    async def drop(self, collections: Collection[str]) -> None:
+        for collection in collections:
+            self._held.pop(collection, None)
+
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         points = self._points(collection)
         return {point_id: points[point_id][0] for point_id in point_ids if point_id in points}

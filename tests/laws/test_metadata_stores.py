@@ -562,6 +562,14 @@ async def test_what_was_said_of_embedded_frames_is_counted_read_and_forgotten(
 
     await stores.embeddings.record([events[1]])
     assert await stores.embeddings.pending(model, None, 9) == []
+    assert await stores.embeddings.one(model) in events
+    now = datetime.now(tz=UTC)
+    ages = [timedelta(days=1), timedelta(days=-1)]
+    assert [await stores.embeddings.embedded_since(model, now - age) for age in ages] == [
+        True,
+        False,
+    ]
+    assert not await stores.embeddings.embedded_since(ModelId("other"), now - ages[0])
 
 
 async def test_of_two_processes_one_closes_an_epoch(stores: Stores) -> None:

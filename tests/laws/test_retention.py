@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from services.contracts.identity import FrameId, ImportId
+from services.contracts.identity import FrameId, ImportId, ModelId
 from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, Part, Undo
 from services.domain.ports.retention import OldFrame
 from services.domain.withdrawal import withdrawn
@@ -142,3 +142,16 @@ async def test_what_old_imports_published_is_no_longer_noted(empty_database: Dat
     assert [await retention.drop_imports(before, 1) for _ in range(3)] == [1, 1, 0]
     left = {item.run.import_id: sum(item.counts.values()) for item in await imports.all()}
     assert left == {"aaa": 0, "bbb": 2, "ccc": 2}
+
+
+async def test_a_replaced_model_keeps_its_first_time_until_it_is_not_replaced(
+    empty_database: Database,
+) -> None:
+    retention, at = MongoRetention(empty_database), samples.CAPTURED_AT
+    a, b, c = map(ModelId, "abc")
+    await retention.note_replaced([a, b], at)
+    later = at + timedelta(days=1)
+    await retention.note_replaced([b, c], later)
+    assert await retention.replaced() == {b: at, c: later}
+    await retention.note_replaced([], later)
+    assert await retention.replaced() == {}

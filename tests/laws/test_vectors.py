@@ -13,7 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copytree, rmtree
+from shutil import copytree, move, rmtree
 from types import ModuleType
 from typing import Any
 from uuid import UUID
@@ -109,7 +109,7 @@ def written_by_its_owner(owner: VectorStore) -> VectorStore:
 
     class Both(ServedVectors):
         ensure, alias = owner.ensure, owner.alias
-        upsert, delete = owner.upsert, owner.delete
+        upsert, delete, drop = owner.upsert, owner.delete, owner.drop
 
         async def close(self) -> None:
             await super().close()
@@ -131,6 +131,8 @@ async def test_another_process_reads_with_the_key_only_and_writes_nothing() -> N
             [_ async for _ in stranger.scan("signs", 5)]
         with pytest.raises(InvalidSettings, match="only read"):
             await stranger.upsert("signs", [])
+        with pytest.raises(InvalidSettings, match="only read"):
+            await stranger.drop(["signs"])
         await stranger.close()
 
 
@@ -318,6 +320,32 @@ async def test_another_dimension_for_a_collection_is_refused(vectors: VectorStor
         await vectors.ensure("signs", 4, keywords=[], numbers=[])
     with pytest.raises(Fatal):
         await vectors.upsert("signs", [Point(point_id(1), vector(1, 0), {})])
+
+
+async def test_a_dropped_collection_is_gone_and_may_be_made_again(vectors: VectorStore) -> None:
+    await vectors.ensure("other", 2, keywords=[], numbers=[])
+    await vectors.upsert("signs", [point(1, 1, 0, 0)])
+
+    await vectors.drop(["signs", "nothing"])
+    await vectors.drop(["signs"])
+
+    assert await vectors.collections() == ["other"]
+    assert await vectors.load("signs", [point_id(1)]) == {}
+    await vectors.ensure("signs", 2, keywords=["category"], numbers=[])
+    assert await vectors.count("signs", Where()) == 0
+
+
+async def test_edge_deletes_what_an_interrupted_drop_left(tmp_path: Path) -> None:
+    store = EdgeVectorStore.open(tmp_path)
+    await store.ensure("signs", 3, keywords=[], numbers=[])
+    await store.close()
+    move(tmp_path / "signs", tmp_path / ".signs.dropped")
+
+    again = EdgeVectorStore.open(tmp_path)
+    assert await again.collections() == []
+    await again.close()
+
+    assert not (tmp_path / ".signs.dropped").is_dir()
 
 
 async def test_a_collection_that_does_not_exist_is_empty_but_takes_no_points(

@@ -103,7 +103,8 @@ BOUNDS: Final = (
         "mongodb",
         (
             *("annotation_tool", "budgets", "category_maps", "comparisons", "curves"),
-            *("doctor", "estimates", "repair_gains", "schemas", "slice_curves", "stores"),
+            *("doctor", "estimates", "repair_gains", "replaced_models", "schemas"),
+            *("slice_curves", "stores"),
         ),
         "detector, category",
         _BY_NAMES,
@@ -118,8 +119,8 @@ BOUNDS: Final = (
         "vectors",
         ("frame and region vectors of each model",),
         "frame, detection",
-        "with their frame; an older model's by deleting its collections in Qdrant",
-        ("retain_unlisted_days", "vector_quantization"),
+        "with their frame; those of a replaced model by age",
+        ("retain_vectors_days", "retain_unlisted_days", "vector_quantization"),
     ),
     Growing(
         "blobs",

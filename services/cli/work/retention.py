@@ -64,6 +64,7 @@ def _days(settings: Settings) -> dict[str, float]:
     return {
         "unlisted_frames": settings.retain_unlisted_days,
         "images": settings.retain_images_days,
+        "vectors_of_replaced_models": settings.retain_vectors_days,
         "imports": settings.retain_imports_days,
         "verdicts": settings.retain_verdicts_days,
         "figures": settings.retain_figures_days,

@@ -5,6 +5,7 @@ A frame is done once its vectors match the latest predictions of all detectors.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from services.contracts.events import (
@@ -109,6 +110,10 @@ class Embeddings(Protocol):
         """The events of the first frames after `after`, by id."""
         ...
 
+    async def embedded_since(self, model: ModelId, at: datetime) -> bool:
+        """Whether the model has embedded any frame since a time."""
+        ...
+
     async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
-        """Delete the events of these frames, because their vectors are gone."""
+        """Delete the events of these frames, because their vectors are gone, or go."""
         ...

@@ -1,11 +1,11 @@
 """What is older than the settings let it be kept."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from services.contracts.identity import DriveId, FrameId
+from services.contracts.identity import DriveId, FrameId, ModelId
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,14 @@ class RetentionStore(Protocol):
         ----------
         limit : most items; their number is returned
         """
+        ...
+
+    async def note_replaced(self, models: Collection[ModelId], now: datetime) -> None:
+        """Note that these models, and no others, have vectors and are not live any more."""
+        ...
+
+    async def replaced(self) -> Mapping[ModelId, datetime]:
+        """The noted models, and since when each has been noted."""
         ...
 
     async def drop_figures(self, before: datetime, limit: int) -> int:

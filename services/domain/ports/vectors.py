@@ -177,6 +177,10 @@ class VectorStore(CollectionNames, Protocol):
         """Remove points; ids that are not there are fine."""
         ...
 
+    async def drop(self, collections: Collection[str]) -> None:
+        """Delete collections with all their points; those that are not there are fine."""
+        ...
+
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         """The unit vectors of these ids that exist."""
         ...

@@ -73,7 +73,7 @@ UNKNOWN_CATEGORIES = Gauge(
 RETENTION_DELETED = Counter(
     "gazeloop_retention_deleted_total",
     "Records that were deleted because they were older than the settings let them be kept, by"
-    " kind: unlisted_frames, images, verdicts, figures, imports.",
+    " kind: unlisted_frames, images, vectors, verdicts, figures, imports.",
     ["kind"],
 )
 EVENTS_OF_ERASED_FRAMES = Counter(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -169,6 +170,10 @@ class MongoEmbeddings:
         with translated():
             found = await self._frames.find(where, {_path(model): 1}).sort("_id", 1).to_list(limit)
         return readable("embeddings", found, partial(_embedded, model=model))
+
+    async def embedded_since(self, model: ModelId, at: datetime) -> bool:
+        with translated():
+            return await self._frames.find_one({f"{_path(model)}.at": {"$gte": at}}) is not None
 
     async def forget(self, model: ModelId, frame_ids: Collection[FrameId]) -> None:
         with translated():

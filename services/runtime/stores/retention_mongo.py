@@ -1,6 +1,6 @@
 """Old records in MongoDB, by the server's or the writer's time."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -8,17 +8,17 @@ from bson import Timestamp
 
 from services.contracts.codec import decode
 from services.contracts.events import FrameCaptured
-from services.contracts.identity import FrameId
+from services.contracts.identity import FrameId, ModelId
 from services.contracts.topics import FRAMES
 from services.domain.ports.retention import OldFrame
 from services.runtime.stores.frames_mongo import IMAGE_DELETED
-from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.mongo import Database, Document, insert_new, translated
 
 _COLD: Final = "cold_frames"
 
 
 class MongoRetention:
-    """Old frames, images, decisions, figures and notes of imports; and which are in an archive."""
+    """Old frames, images, models, decisions, figures, imports; and which are in an archive."""
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
@@ -30,6 +30,7 @@ class MongoRetention:
         self._imports = database["imports"]
         self._items = database["import_items"]
         self._undos = database["undos"]
+        self._replaced = database["replaced_models"]
 
     async def old_frames(
         self, before: datetime, after: str, limit: int
@@ -132,6 +133,16 @@ class MongoRetention:
             found = await self._items.find(where, {"_id": 1}).sort("_id", 1).to_list(limit)
             ids = {"_id": {"$in": [document["_id"] for document in found]}}
             return (await self._items.delete_many(ids)).deleted_count
+
+    async def note_replaced(self, models: Collection[ModelId], now: datetime) -> None:
+        with translated():
+            await self._replaced.delete_many({"_id": {"$nin": list(models)}})
+        await insert_new(self._replaced, [{"_id": model, "since": now} for model in models])
+
+    async def replaced(self) -> Mapping[ModelId, datetime]:
+        with translated():
+            found = await self._replaced.find().to_list()
+        return {ModelId(item["_id"]): item["since"] for item in found}
 
     async def drop_figures(self, before: datetime, limit: int) -> int:
         last: list[Document] = [

@@ -128,6 +128,10 @@ class TimedVectors:
         with measured("vectors", "delete"):
             await self._vectors.delete(collection, point_ids)
 
+    async def drop(self, collections: Collection[str]) -> None:
+        with measured("vectors", "drop"):
+            await self._vectors.drop(collections)
+
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         with measured("vectors", "load"):
             return await self._vectors.load(collection, point_ids)

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -256,6 +256,11 @@ class ClientVectorStore:
                 await self._client.delete(collection, selector, wait=True)
         except _NoCollectionError:
             return
+
+    async def drop(self, collections: Collection[str]) -> None:
+        for collection in collections:
+            with _translated(f"dropping {collection}"), suppress(_NoCollectionError):
+                await self._client.delete_collection(collection)
 
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         if not point_ids:

@@ -35,6 +35,8 @@ from services.domain.ports.vectors import (
 from services.runtime.stores.vectors_edge_copy import writing_to
 from services.runtime.stores.vectors_edge_files import (
     create_collection,
+    drop_collection,
+    finish_dropping,
     load_shard,
     vector_config,
 )
@@ -118,6 +120,7 @@ class EdgeVectorStore:
                 " stop `gazeloop up` for as long as this takes, or name a Qdrant server with"
                 " `--set qdrant=URL`"
             ) from exc
+        finish_dropping(folder)
         return cls(folder, owner, quantization)
 
     async def ensure(
@@ -144,6 +147,9 @@ class EdgeVectorStore:
     async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
         if point_ids:
             await asyncio.to_thread(self._delete, collection, point_ids)
+
+    async def drop(self, collections: Collection[str]) -> None:
+        await asyncio.to_thread(self._drop, collections)
 
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         return await asyncio.to_thread(self._load, collection, point_ids)
@@ -242,6 +248,16 @@ class EdgeVectorStore:
         with writing, _translated(f"deleting from {collection}"), writing_to(self._folder):
             shard.update(edge.UpdateOperation.delete_points([*point_ids]))
             shard.flush()
+
+    def _drop(self, collections: Collection[str]) -> None:
+        for collection in collections:
+            path = self._path(collection)
+            with self._opening, _translated(f"dropping {collection}"), writing_to(self._folder):
+                if path.name in self._shards:
+                    shard, writing = self._shards.pop(path.name)
+                    with writing:
+                        shard.close()
+                drop_collection(path)
 
     def _load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         found = self._shard(collection)

@@ -13,6 +13,7 @@ from services.contracts.errors import DamagedVectors
 from services.domain.ports.vectors import Quantization
 from services.runtime.stores.vectors_edge_names import synced
 
+_DROPPED = ".dropped"
 _OUT_OF_ROOM = re.compile(r"os error (12|23|24|28)\b")
 """Out of memory, open files or disk space, which damages nothing."""
 
@@ -75,6 +76,24 @@ def create_collection(
     shard.close()
     fresh.rename(path)
     synced(path.parent)
+
+
+def drop_collection(path: Path) -> None:
+    """Delete a collection's folder, if it is there.
+
+    A crash leaves the whole collection, or files that `finish_dropping` deletes.
+    """
+    gone = path.with_name(f".{path.name}{_DROPPED}")
+    if path.exists():
+        path.rename(gone)
+        synced(path.parent)
+    rmtree(gone, ignore_errors=True)
+
+
+def finish_dropping(folder: Path) -> None:
+    """Delete what dropped collections have left in Qdrant Edge's folder."""
+    for gone in folder.glob(f".*{_DROPPED}"):
+        rmtree(gone, ignore_errors=True)
 
 
 def _config(dimension: int, quantization: Quantization) -> edge.EdgeConfig:

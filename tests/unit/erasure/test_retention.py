@@ -1,7 +1,7 @@
 """Which frames retention erases, and at which rate."""
 
 import csv
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.retention.archiving import archive_cold_frames
 from services.app.retention.sweeper import RetentionSweeper
-from services.contracts.identity import DriveId, FrameId, frame_hash
+from services.contracts.identity import DriveId, FrameId, ModelId, frame_hash
 from services.domain.ports.audit import AuditAct
 from services.domain.ports.erasure import RETENTION
 from services.domain.ports.retention import OldFrame
@@ -39,6 +39,7 @@ class OldRecords:
     archived: datetime | None = None
     images: dict[FrameId, str] = field(default_factory=dict)
     imports: int = 7
+    models: Mapping[ModelId, datetime] = field(default_factory=dict)
 
     async def old_frames(
         self, before: datetime, after: str, limit: int
@@ -84,6 +85,12 @@ class OldRecords:
         self.asked.append(before)
         dropped, self.imports = min(limit, self.imports), max(0, self.imports - limit)
         return dropped
+
+    async def note_replaced(self, models: Collection[ModelId], now: datetime) -> None:
+        self.models = {model: self.models.get(model, now) for model in models}
+
+    async def replaced(self) -> Mapping[ModelId, datetime]:
+        return self.models
 
     async def drop_figures(self, before: datetime, limit: int) -> int:
         self.asked.append(before)
