@@ -110,7 +110,9 @@ def _options() -> argparse.ArgumentParser:
 def _head_trainer(data: LoopSet, maps: FeatureMaps, how: Training) -> Train:
     truth, image_size = targets(data, maps.side), image_sizes(data)
 
-    @lru_cache(maxsize=2)  # all strategies of a seed start from the same detector
+    @lru_cache(
+        maxsize=4
+    )  # all strategies of a seed start from the same detector, three rounds each
     def trained(frames: tuple[int, ...], seed: int) -> Detect:
         head = train_head(maps, truth, np.array(frames), how.seeded(seed))
 
