@@ -25,7 +25,7 @@ from services.domain.detection.coco import IntArray
 
 TWICE: Final = "random-x2"
 """Random frames with twice the budget of all others, which the power check needs."""
-PRODUCT: Final = ("worst-frames", "costliest-errors", "missed-objects")
+PRODUCT: Final = ("worst-frames", "costliest-errors", "missed-objects", "label-efficiency")
 STRATEGIES: Final = (*BASELINES, TWICE, *PRODUCT)
 
 Train = Callable[[IntArray, int], Detect]

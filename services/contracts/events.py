@@ -386,7 +386,7 @@ class Provenance(Strict):
 
     model: AnyModelId
     strategy: Annotated[str, Field(max_length=100)]
-    """The name of the strategy: `worst-frames`, `costliest-errors` or `missed-objects`."""
+    """Of the strategy: `worst-frames`, `costliest-errors`, `label-efficiency`, `missed-objects`."""
     size_limit: Annotated[int, Field(ge=0, le=MAX_INT32)]
     method: Annotated[str, Field(max_length=100)] = "similarity"
     """How evidence was computed: `logistic`, `contrast`, `similarity`, or `poisson` for misses."""

@@ -75,6 +75,19 @@ def modes_of_regions(
     }
 
 
+def errors_at(labelled: LabelledRegions, score: float) -> int:
+    """The false positives and missed objects on a frame, of detections at or above the score."""
+    shown = [
+        bool(matched & 1)
+        for region_score, matched, ignored in zip(
+            labelled.scores, labelled.matched, labelled.ignored, strict=True
+        )
+        if region_score >= score and _counts(ignored)
+    ]
+    right = sum(shown)
+    return len(shown) - right + labelled.ground_truths - right
+
+
 def examples_of(
     modes: Mapping[RegionId, FailureMode | None],
     vectors: Mapping[RegionId, Vectors],

@@ -139,16 +139,19 @@ class StagesLoader:
         self, stages: DetectorStages, detector: DetectorId, earlier: DetectorStages | None
     ) -> None:
         """Draw among all frames, or take over what was drawn."""
-        settings = self._sources.settings
-        if not settings.sampled_share:
-            return
-        drawn = stages.allocator.drawn
-        if earlier is not None:
-            drawn.take_over(earlier.allocator.drawn)
+        settings, allocator = self._sources.settings, stages.allocator
+        draws = bool(settings.sampled_share)
+        if draws and earlier is not None:
+            allocator.drawn.take_over(earlier.allocator.drawn)
+            draws = False
+        if not draws and not settings.divides_budget:
             return
         async for records in self._frames.predicted(detector):
-            facts = map(FrameFacts.of, records)
-            drawn.note({of.context.frame: of for of in facts if of is not None})
+            facts = {of.context.frame: of for of in map(FrameFacts.of, records) if of is not None}
+            if draws:
+                allocator.drawn.note(facts)
+            if settings.divides_budget:
+                allocator.division.note(facts)
 
     def _stages(
         self,
@@ -181,7 +184,7 @@ def _made_by(model: ModelId, settings: Settings) -> str:
         "shortlist_strategy",
         "count_copies",
     }
-    if settings.sampled_share:
+    if settings.sampled_share or settings.divides_budget:
         # Only then, so that what was recorded before there was this setting is read.
         named |= {"sampled_share", "shortlist_budget"}
     facts = settings.model_dump(mode="json", include=named)

@@ -146,6 +146,13 @@ def key_of(detector_category: DetectorCategory, mode: FailureMode) -> Key:
     return (*detector_category, mode.error, mode.taken_for or "")
 
 
+def named_in(record: NeedleRecord) -> set[Category]:
+    """The categories that a needle's failure mode names: detected, and taken for."""
+    assert record.needle is not None
+    (_, category), mode = category_mode_of(record.needle)
+    return {category, *([mode.taken_for] if mode.taken_for is not None else [])}
+
+
 def listed(record: NeedleRecord) -> tuple[Candidate, ...]:
     """The candidates on a needle's shortlist."""
     return record.shortlist.candidates if record.shortlist is not None else ()

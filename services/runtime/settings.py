@@ -283,7 +283,9 @@ class Settings(BaseSettings):
     shortlist_per_drive: Count = Field(
         3, description="Maximum number of frames of one drive per shortlist."
     )
-    shortlist_strategy: Literal["worst-frames", "costliest-errors", "missed-objects"] = Field(
+    shortlist_strategy: Literal[
+        "worst-frames", "costliest-errors", "label-efficiency", "missed-objects"
+    ] = Field(
         "worst-frames",
         description="What shortlists optimise; docs/shortlists.md compares the strategies.",
     )
@@ -520,6 +522,11 @@ class Settings(BaseSettings):
     def split_rule(self) -> SplitRule:
         """Which frames are the reference and which the haystack."""
         return SplitRule(self.reference_share, self.split_seed, by_frame=self.split_by == "frame")
+
+    @property
+    def divides_budget(self) -> bool:
+        """Whether shortlists' budget is divided among purposes."""
+        return self.shortlist_strategy == "label-efficiency"
 
     @property
     def lists_misses(self) -> bool:

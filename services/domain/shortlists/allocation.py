@@ -205,6 +205,10 @@ class BudgetAllocator:
         listed = self._assigned.listed.get(frame)
         return listed.needle if listed is not None else None
 
+    def count(self, needle: NeedleId) -> int:
+        """The number of frames on a needle's shortlist."""
+        return self._assigned.count(needle)
+
     def regions(self, frames: Iterable[FrameId]) -> dict[FrameId, RegionId]:
         """The listed region of those of these frames that are on a shortlist."""
         listed = self._assigned.listed

@@ -2,10 +2,12 @@
 
 `worst-frames` prefers frames with most errors, so that H-S > H > S, and among those, errors that
 cost more. `costliest-errors` prefers the errors that cost most average precision: those with scores
-above many true positives, in categories with few objects. docs/measurements/shortlists.md compares
+above many true positives, in categories with few objects. `label-efficiency` takes these for a part
+of the budget. docs/measurements/shortlists.md compares
 their yields.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,7 +97,7 @@ class Blend:
 
     def __call__(self, wrong: FloatArray, scores: FloatArray, stats: CategoryStats) -> FloatArray:
         """See `Strategy`."""
-        rarity = 1 / np.sqrt(stats.ground_truths + _PRIOR_TRUTHS)
+        rarity = rarity_of(stats.ground_truths)
         costs = costs_by_score(scores, stats) + _LEAST_COST
         return np.asarray(wrong * rarity ** (1 - self.cost_share) * costs**self.cost_share)
 
@@ -103,6 +105,11 @@ class Blend:
 worst_frames: Final = Blend(cost_share=0.1)
 """The largest share, in steps of .1, with which H-S > H > S held in nine of ten splits."""
 costliest_errors: Final = Blend(cost_share=1.0)
+
+
+def rarity_of(ground_truths: int) -> float:
+    """One over the square root of a category's number of objects, and two."""
+    return 1 / math.sqrt(ground_truths + _PRIOR_TRUTHS)
 
 
 def costs_by_score(scores: FloatArray, stats: CategoryStats) -> FloatArray:
@@ -116,7 +123,13 @@ def costs_by_score(scores: FloatArray, stats: CategoryStats) -> FloatArray:
     return np.asarray(below[rank] / (stats.ground_truths + _PRIOR_TRUTHS))
 
 
+LABEL_EFFICIENCY: Final = "label-efficiency"
+"""Errors are worth what they cost, and get a part of the budget only: see `purposes`."""
 STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(
-    {"worst-frames": worst_frames, "costliest-errors": costliest_errors}
+    {
+        "worst-frames": worst_frames,
+        "costliest-errors": costliest_errors,
+        LABEL_EFFICIENCY: costliest_errors,
+    }
 )
 """By the names that `shortlist_strategy` takes."""

@@ -80,7 +80,7 @@ class _Tally:
             self.listed[candidate.region_id] = Stratum.at(
                 candidate.category, candidate.drive_id, candidate.captured_at
             )
-            if learnt:
+            if learnt and candidate.evidence:  # nobody claims that frames for coverage fail
                 self.predictions[candidate.region_id] = _Prediction(
                     candidate.category, candidate.evidence, mode
                 )

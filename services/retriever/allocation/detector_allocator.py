@@ -30,6 +30,7 @@ from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator, Verdict
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
 from services.domain.shortlists.look_alikes import look_alikes
+from services.domain.shortlists.purposes import Purpose
 from services.domain.shortlists.scored_candidates import (
     Assignment,
     Key,
@@ -40,6 +41,7 @@ from services.domain.shortlists.scored_candidates import (
 from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.budgets import budget_report
+from services.retriever.allocation.divided_budget import DividedBudget
 from services.retriever.allocation.drawn_frames import DrawnFrames
 from services.retriever.allocation.known_sightings import KnownSightings, Sighting
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
@@ -92,6 +94,8 @@ class DetectorAllocator:
         self._allocator = BudgetAllocator(limits, self._tables)
         self._revisions = ShortlistRevisions(sources, model)
         self.drawn = DrawnFrames(detector, sources.settings, changelog)
+        self.division = DividedBudget(detector, sources.matches, sources.settings, changelog)
+        self._divides = sources.settings.divides_budget
         self._known = KnownSightings(sources.known_places, changelog)
         self._fits = changelog.table(FITTED_TO)
         self._corrected = changelog.table(CORRECTED)
@@ -139,6 +143,8 @@ class DetectorAllocator:
         active = [record for record in records if record.active]
         await self._admit(active)
         await self._keep(active)
+        if self._divides:
+            await self.division.learn(await self._sources.needles.all())
 
     async def update(
         self,
@@ -155,6 +161,8 @@ class DetectorAllocator:
         """
         self._limits = limits
         self._lost |= self._release_gone(frames) | self.drawn.note(frames)
+        if self._divides:
+            self.division.note(frames)
         for record in records:
             if not record.active:
                 self.needles.remove(record.needle_id)
@@ -192,9 +200,18 @@ class DetectorAllocator:
     def listed(
         self, detector_category: DetectorCategory
     ) -> dict[FailureMode, Mapping[FrameId, RegionId]]:
-        """The regions on shortlists that are not corrected, by failure mode."""
+        """The regions on shortlists that are not corrected, by failure mode.
+
+        Without those that are there for coverage, for which there is no evidence to lose.
+        """
         return {
-            mode: self._allocator.listed(logic.key_of(detector_category, mode))
+            mode: {
+                frame: region
+                for frame, region in self._allocator.listed(
+                    logic.key_of(detector_category, mode)
+                ).items()
+                if not self.division.is_for_coverage(frame)
+            }
             for mode in self.needles.modes()[detector_category]
         }
 
@@ -221,7 +238,10 @@ class DetectorAllocator:
         budgets = replace(self._limits.budgets, haystack=epoch.released)
         limits = replace(self._limits, budgets=budgets)
         modes = None if epoch.settled else self._modes_fitted_well()
-        assignments = await self._assigned(limits, modes)
+        if self._divides:
+            assignments = await self._divided(limits, modes)
+        else:
+            assignments = await self._assigned(limits, modes)
         for assignment in assignments:
             # A frame that is chosen counts as chosen, also if it was drawn before.
             self._lost |= self.drawn.release(assignment.candidate.context.frame)
@@ -284,6 +304,69 @@ class DetectorAllocator:
                 candidate = ScoredCandidate(row.region, seen.context, 0.0, 0.0, family)
                 placed.append(Assignment(needle, candidate, self.drawn.sampling(frame)))
         return placed
+
+    async def _divided(self, limits: Limits, modes: Collection[Key] | None) -> list[Assignment]:
+        """Assign frames for each purpose; errors get what rare ones leave, coverage the rest."""
+        most, listed = limits.budgets.haystack, self._tables.listed
+        waiting = [frame for frame, item in listed.items() if not item.corrected]
+        parts = self.division.parts(max(0, most - len(listed)), waiting)
+        assigned: list[Assignment] = []
+        for purpose, among, until in (
+            (Purpose.RARE, await self._rare_modes(modes), len(listed) + parts[Purpose.RARE]),
+            (Purpose.ERRORS, modes, most - parts[Purpose.COVERAGE]),
+        ):
+            budgets = replace(limits.budgets, haystack=until)
+            new = await self._assigned(replace(limits, budgets=budgets), among)
+            self.division.spend((item.candidate.context.frame for item in new), purpose)
+            assigned += new
+        if modes is None:
+            # Not earlier, when the frames that are there are the first of a drive.
+            assigned += await self._cover(most - len(listed), limits)
+        return assigned
+
+    async def _rare_modes(self, modes: Collection[Key] | None) -> set[Key]:
+        """The failure modes that have to do with a rare category."""
+        rare = await self.division.rare()
+        keys = {
+            logic.key_of(of, mode) for of, some in self.needles.modes().items() for mode in some
+        }
+        return {
+            key
+            for key in (keys if modes is None else keys.intersection(modes))
+            if rare.intersection((key[1], key[3]))
+        }
+
+    async def _cover(self, count: int, limits: Limits) -> list[Assignment]:
+        """Put frames on shortlists with room that were drawn for coverage."""
+        waiting = [item for item in self.division.covering() if item[0] not in self._tables.listed]
+        facts = await self._sources.frames.load({frame for frame, _ in waiting})
+        found: list[Assignment] = []
+        for frame, region in waiting:
+            if len(found) >= count:
+                break
+            seen = facts.get(frame)
+            if seen is None or region not in seen.regions:
+                continue
+            needle = self._with_room(seen.regions[region].detector_category, limits.size)
+            if needle is not None:
+                family = self.needles.family(needle, None)
+                self._allocator.keep(ListedFrame(needle, region, seen.context, family))
+                candidate = ScoredCandidate(region, seen.context, 0.0, 0.0, family)
+                found.append(Assignment(needle, candidate))
+        self.division.spend((item.candidate.context.frame for item in found), Purpose.COVERAGE)
+        return found
+
+    def _with_room(self, detector_category: DetectorCategory, size: int) -> NeedleId | None:
+        """The needle with the fewest frames and room for one, of this category where there is."""
+        counts = [
+            (of != detector_category, self._allocator.count(needle), needle)
+            for of, modes in self.needles.modes().items()
+            for mode in modes
+            if (key := logic.key_of(of, mode)) in self._fits
+            for needle in self._allocator.needles(key)
+        ]
+        room = [item for item in counts if item[1] < size]
+        return min(room)[2] if room else None
 
     def _modes_fitted_well(self) -> set[Key]:
         """The modes whose model has enough examples for frames to be listed early."""
@@ -412,7 +495,11 @@ class DetectorAllocator:
 
     async def _judge(self) -> None:
         """Compute the yields of families from the verdicts on corrected frames."""
-        listed = [item for item in self._corrected.values() if item[0] in self.needles]
+        listed = [
+            item
+            for frame, item in self._corrected.items()
+            if item[0] in self.needles and not self.division.is_for_coverage(frame)
+        ]
         families = await self._families_of(listed)
         verdicts = []
         for needle_id, region in listed:
@@ -424,6 +511,8 @@ class DetectorAllocator:
             if region in truths:
                 verdicts.append(Verdict(families[region], confirmed=truths[region] == mode))
         self._allocator.judge(verdicts)
+        if self._divides:
+            await self.division.judge()
 
 
 def _model_of(record: NeedleRecord) -> ModelId | None:

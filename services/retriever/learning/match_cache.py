@@ -95,16 +95,24 @@ class MatchCache:
         self._verdicts.clear()
         self._is_complete = False
 
+    async def known(self) -> list[DetectorCategory]:
+        """The detectors and categories with labelled frames."""
+        await self._complete()
+        return sorted({*self._categories, *self._categories.dropped})
+
     async def of(self, detector_category: DetectorCategory) -> list[LabelledRegions]:
         """The labelled frames of a detector and category."""
-        if not self._is_complete:
-            async for match in self._labelling():
-                self._record(match)
-            self._is_complete = True
+        await self._complete()
         if detector_category in self._categories.dropped:
             return await self._read_again(detector_category)
         labelled = self._categories.get(detector_category)
         return list(labelled.frames.values()) if labelled is not None else []
+
+    async def _complete(self) -> None:
+        if not self._is_complete:
+            async for match in self._labelling():
+                self._record(match)
+            self._is_complete = True
 
     async def _read_again(self, detector_category: DetectorCategory) -> list[LabelledRegions]:
         labelled = _Labelled()

@@ -1,0 +1,94 @@
+"""The strategy `label-efficiency`: a budget for coverage, rare categories and expected errors."""
+
+import pytest
+
+from services.contracts.events import Candidate
+from services.contracts.identity import DetectorId, FrameId
+from services.domain.shortlists.purposes import Purpose
+from services.retriever.allocation.divided_budget import DividedBudget
+from services.retriever.caches import FrameCache
+from services.retriever.changelog import Changelog
+from services.retriever.learning.match_cache import MatchCache
+from services.runtime.settings import Settings
+from tests import samples
+from tests.fakes.epochs import InMemoryEpochStore
+from tests.unit.retriever.test_service import World
+
+FRAMES = 60
+SIZE = 18
+SETTINGS = {"shortlist_budget": 0.3, "shortlist_size": SIZE, "shortlist_per_drive": SIZE}
+STRATEGY = "label-efficiency"
+
+
+def world_of(strategy: str = STRATEGY, **settings: float) -> World:
+    return World(shortlist_strategy=strategy, **SETTINGS | settings)
+
+
+async def filled(world: World) -> World:
+    """A needle, and frames of which a third looks like it."""
+    await world.embed("needle", 0.0, split="reference", drive="d1")
+    events = [await world.embed(f"h{n:02d}", 0.06 * n) for n in range(FRAMES)]
+    await world.run([samples.needle_found("needle"), *events])
+    return world
+
+
+def listed(world: World) -> list[Candidate]:
+    (shortlist,) = world.latest().values()
+    return list(shortlist.candidates)
+
+
+def covering(world: World) -> set[FrameId]:
+    return {item.frame_id for item in listed(world) if not item.evidence}
+
+
+async def test_a_third_of_the_first_budget_is_for_coverage() -> None:
+    world, errors_alone = await filled(world_of()), await filled(world_of("costliest-errors"))
+    assert not covering(errors_alone)
+    assert len(listed(world)) == len(listed(errors_alone)) == SIZE
+    assert len(covering(world)) == SIZE // 3
+    chosen = {item.frame_id for item in listed(world)} - covering(world)
+    assert chosen < {item.frame_id for item in listed(errors_alone)}
+
+
+async def test_coverage_gets_what_errors_leave() -> None:
+    world = await filled(world_of(shortlist_evidence=0.99))
+    assert len(listed(world)) == SIZE
+    assert len(covering(world)) > SIZE // 3
+
+
+async def test_frames_for_coverage_stay_after_a_restart_and_without_a_record() -> None:
+    world = await filled(world_of())
+    before = covering(world)
+    await world.run([await world.embed("new", 3.0)], world.retriever())
+    assert covering(world) == before
+    world.epochs = InMemoryEpochStore()  # type: ignore[assignment]  # as before there were records
+    await world.run([await world.embed("newer", 3.0)], world.retriever())
+    assert covering(world) == before
+
+
+async def test_frames_for_coverage_stay_when_a_model_finds_no_evidence() -> None:
+    world = await filled(world_of())
+    before = covering(world)
+    angles = [(0.02 * n, False) for n in range(8)] + [(2.0 + 0.02 * n, True) for n in range(8)]
+    matches = [
+        await world.example(f"r{n:02d}", angle, right=right)
+        for n, (angle, right) in enumerate(angles)
+    ]
+    await world.run(matches)
+    assert before <= {item.frame_id for item in listed(world)}
+
+
+@pytest.mark.parametrize("more", [Purpose.COVERAGE, Purpose.ERRORS])
+async def test_the_next_version_gives_more_to_what_found_errors(more: Purpose) -> None:
+    world = await filled(world_of())
+    for item in listed(world):
+        purpose = Purpose.ERRORS if item.evidence else Purpose.COVERAGE
+        await world.correct(item.frame_id, right=purpose is not more)
+    matches = MatchCache(world.matches, FrameCache(world.frames, 10**6), 10**6)
+    records = [record async for record in world.needles.scan()]
+    settings = Settings(shortlist_strategy=STRATEGY)
+    for version, is_next in (("ods@2", True), ("other@2", False)):
+        division = DividedBudget(DetectorId(version), matches, settings, Changelog())
+        await division.learn(records)
+        parts = division.parts(30, ())
+        assert (parts[more] == max(parts.values()) > 10) is is_next
