@@ -13,6 +13,8 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import EventT, StreamT
 from mode.services import WaitResults
@@ -125,6 +127,22 @@ class _StreamConsumer(Consumer):
             suspension.close()
             return WaitResults([delivery], [await delivery], False)
         return await super().wait_first(*coros, timeout=timeout)
+
+    async def perform_seek(self) -> None:
+        """Go back to what is not committed, in every partition that is assigned.
+
+        aiokafka leaves a partition without a committed offset where it is. What was fetched of it
+        and dropped in a rebalance would be delivered at the next start at the earliest, and never
+        if what comes after it was committed.
+        """
+        # Nothing beyond what is dropped may be delivered, and so committed, before the seek.
+        # Faust resumes the flow after it.
+        self.stop_flow()
+        await super().perform_seek()
+        unread = [TopicPartition(*tp) for tp in self.assignment() if not self._committed_offset[tp]]
+        if unread:
+            with suppress(IllegalStateError):  # they have moved again; another seek follows that
+                await self._thread.seek_to_beginning(*unread)
 
     def verify_event_path(self, now: float, tp: Any) -> None:
         """Do nothing: Faust would miss what is taken from the buffer; `Watchdog` sees stalls."""
