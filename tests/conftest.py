@@ -31,6 +31,11 @@ _PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_t
 _PROCESSORS = [*structlog.get_config()["processors"][:-1], _PLAIN]
 
 
+# A service in this process that misses its deadline ends the process, all of its tests with it: on
+# a loaded machine, kernels that no run has compiled before take longer to compile than the default.
+os.environ["GAZELOOP_DRAIN_DEADLINE_S"] = "300"
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModulesToWorkers:
     return ModulesToWorkers(config, log)
 

@@ -162,6 +162,8 @@ def test_a_containers_environment_makes_valid_settings(
     name: str, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     container = compose["services"][name]
+    for variable in known_variables():
+        monkeypatch.delenv(variable, raising=False)
     for variable, value in container["environment"].items():
         monkeypatch.setenv(variable, str(value))
     for secret in container["secrets"]:

@@ -187,6 +187,8 @@ def test_the_environment_makes_valid_settings(
         given = shared["data"] | {item["name"]: item["value"] for item in container["env"]}
         assert set(given) - {"GAZELOOP_SECRETS_DIR"} <= known
         with monkeypatch.context() as patch:
+            for variable in known:
+                patch.delenv(variable, raising=False)
             for variable, value in given.items():
                 patch.setenv(variable, value)
             secrets = tmp_path / overlay / name
