@@ -56,7 +56,7 @@ from services.domain.ports.vectors import (
     VectorStore,
     collection_of,
 )
-from services.fp_miner.logic import MatchedFrame, NeedleRule, match, needles_in
+from services.fp_miner.logic import MatchedFrame, NeedleRule, matches_of, needles_in
 from services.retriever.service import PublishShortlists
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.mongod import Mongod
@@ -241,7 +241,7 @@ class Survey:
                 whole = MatchedFrame(
                     frame.captured, frame.truth, frame.predictions, NOT_SHORTLISTED
                 )
-                matched = match(whole, self._world.settings.split_rule, 0.5)
+                matched = matches_of([whole], self._world.settings.split_rule, 0.5)[0]
                 await self._stores.matches.record([matched])
                 events += [matched, *needles_in(matched, NeedleRule(0.5))]
         return events

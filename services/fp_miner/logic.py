@@ -1,6 +1,6 @@
 """The miner's rules: from a frame's record to its matches and needles."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.contracts import identity
@@ -23,8 +23,8 @@ from services.contracts.matches import (
 )
 from services.contracts.missed import MissedAnnotations
 from services.domain.derived_tags import tags_of
-from services.domain.detection.category_map import SAME_NAMES, CategoryMap, NamedPredictions
-from services.domain.detection.matching import category_matches, frame_match
+from services.domain.detection.category_map import SAME_NAMES, CategoryMap
+from services.domain.detection.matching import frame_matches, matched_groups
 from services.domain.detection.missed import missed_annotations
 from services.domain.metrics.counting import NotCounted, why_not_counted
 from services.domain.ports.frames import FrameRecord, Pair
@@ -84,19 +84,26 @@ def complete_frames(
     ]
 
 
-def match(frame: MatchedFrame, rule: SplitRule, operating_score: float) -> FrameMatched:
-    """The match of a detector on a frame.
+def matches_of(
+    frames: Sequence[MatchedFrame], rule: SplitRule, operating_score: float
+) -> list[FrameMatched]:
+    """The match of a detector on each frame.
 
     An annotation that only detections below the operating score find counts as missed.
 
     A frame that does not count has no groups: with its vanished categories, it retracts its
     needles and removes it from mAP.
     """
+    counting = [frame for frame in frames if frame.left_out is None]
+    groups = iter(_groups(counting, operating_score))
+    return [
+        _match(frame, rule, next(groups) if frame.left_out is None else MatchGroups())
+        for frame in frames
+    ]
+
+
+def _match(frame: MatchedFrame, rule: SplitRule, groups: MatchGroups) -> FrameMatched:
     split = rule.split_of(frame.captured.frame_id, frame.captured.drive_id)
-    groups = MatchGroups()
-    if frame.left_out is None:
-        named = frame.category_map.named(frame.predictions)
-        groups = _groups(named, frame.ground_truth, operating_score)
     return FrameMatched(
         frame_id=frame.captured.frame_id,
         detector=frame.predictions.detector_id,
@@ -113,10 +120,15 @@ def match(frame: MatchedFrame, rule: SplitRule, operating_score: float) -> Frame
     )
 
 
-def _groups(named: NamedPredictions, truth: FrameAnnotated, operating_score: float) -> MatchGroups:
-    frame = frame_match(named.predictions, truth)
-    missed = missed_annotations(frame, truth, operating_score)
-    return MatchGroups.of(category_matches(frame, named), MissedAnnotations.of(missed))
+def _groups(frames: Sequence[MatchedFrame], operating_score: float) -> list[MatchGroups]:
+    named = [frame.category_map.named(frame.predictions) for frame in frames]
+    truths = [frame.ground_truth for frame in frames]
+    pairs = [(item.predictions, truth) for item, truth in zip(named, truths, strict=True)]
+    found = []
+    for item, truth, match in zip(named, truths, frame_matches(pairs), strict=True):
+        missed = missed_annotations(match, truth, operating_score)
+        found.append(matched_groups(match, item, MissedAnnotations.of(missed)))
+    return found
 
 
 def with_vanished(match: FrameMatched, known: Collection[Category]) -> FrameMatched:

@@ -31,6 +31,8 @@ from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 
+_MATCHED_AT_ONCE = 64
+"""Frames: from some dozen on, more of them save no time each."""
 log = structlog.get_logger()
 
 
@@ -102,8 +104,9 @@ class MineNeedles:
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
         rule, score = self._settings.split_rule, self._settings.operating_score
         matches: list[FrameMatched] = []
-        for frame in frames:
-            matches.append(logic.match(frame, rule, score))
+        for first in range(0, len(frames), _MATCHED_AT_ONCE):
+            some = frames[first : first + _MATCHED_AT_ONCE]
+            matches += logic.matches_of(some, rule, score)
             report_progress()
         return matches
 

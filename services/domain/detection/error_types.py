@@ -17,24 +17,26 @@ from typing import Final
 
 import numpy as np
 
-from services.contracts.events import FALSE_POSITIVES, ErrorType
+from services.contracts.events import FALSE_POSITIVES
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 
 FOREGROUND: Final = 0.5
 BACKGROUND: Final = 0.1
 TYPES: Final = FALSE_POSITIVES
 _PAIRS_AT_ONCE: Final = 1 << 18
-"""Pairs of a false positive and a ground truth that are compared at once, 100 bytes each."""
+"""Pairs of a false positive's mask and a ground truth's that are compared at once."""
+_NO_ROWS: Final = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
 class Errors:
-    """The errors of one frame.
+    """The errors of some false positives.
 
     Attributes
     ----------
     kind : (N,) int64, index in `TYPES`
-    truth : (N,) int64, the ground truth that was confused or badly localized; -1 for background
+    truth : (N,) int64, the ground truth of its frame that was confused or badly localized; -1 for
+        background
     """
 
     kind: IntArray
@@ -44,7 +46,36 @@ class Errors:
         return self.kind.size
 
 
-def error_types(
+def errors_of_boxes(
+    boxes: FloatArray,
+    truths: FloatArray,
+    beside: IntArray,
+    categories: IntArray,
+    truth_categories: IntArray,
+    *,
+    used: BoolArray,
+) -> Errors:
+    """Classify false positives of any number of frames by their boxes.
+
+    Parameters
+    ----------
+    boxes, truths : (N, 4) and (G, 4), of the false positives, and of the ground truths that count
+    beside : (N, 2), the range of the ground truths that are on the false positive's frame
+    categories, truth_categories : (N,) and (G,)
+    used : (G,) bool, whether a detection of its own category matched the ground truth
+
+    Returns
+    -------
+    The errors, whose `truth` counts from the beginning of that range.
+    """
+    from services.domain.detection import error_kernels  # noqa: PLC0415  # see compiled.py
+
+    return Errors(
+        *error_kernels.of_boxes(boxes, truths, beside, categories, truth_categories, used)
+    )
+
+
+def errors_of_overlaps(
     overlaps: Callable[[slice], FloatArray],
     categories: IntArray,
     truth_categories: IntArray,
@@ -59,45 +90,16 @@ def error_types(
     categories, truth_categories : (N,) and (G,)
     used : (G,) bool, whether a detection of its own category matched the ground truth
     """
-    if not truth_categories.size or not categories.size:
-        nowhere = np.full(categories.size, TYPES.index(ErrorType.BACKGROUND), np.int64)
-        return Errors(nowhere, np.full(categories.size, -1, np.int64))
-    # In chunks of rows, because all pairs of a crowded frame at once take gigabytes.
-    rows = max(1, _PAIRS_AT_ONCE // truth_categories.size)
-    parts = [
-        _of_rows(overlaps(at), categories[at], truth_categories, used)
-        for at in (slice(start, start + rows) for start in range(0, categories.size, rows))
-    ]
-    return Errors(
-        np.concatenate([part.kind for part in parts]),
-        np.concatenate([part.truth for part in parts]),
-    )
+    from services.domain.detection import error_kernels  # noqa: PLC0415  # see compiled.py
 
-
-def _of_rows(
-    overlap: FloatArray, categories: IntArray, truth_categories: IntArray, used: BoolArray
-) -> Errors:
-    same = categories[:, None] == truth_categories[None, :]
-    own, own_truth = _best(overlap * same)
-    other, other_truth = _best(overlap * ~same)
-    twin, twin_truth = _best(overlap * (same & used))
-    # In the order of the module's docstring; the first condition that holds is the type.
-    cases: list[tuple[ErrorType, BoolArray, IntArray]] = [
-        (ErrorType.LOCALIZATION, (own >= BACKGROUND) & (own <= FOREGROUND), own_truth),
-        (ErrorType.CLASSIFICATION, other >= FOREGROUND, other_truth),
-        (ErrorType.DUPLICATE, twin >= FOREGROUND, twin_truth),
-        (
-            ErrorType.BACKGROUND,
-            np.maximum(own, other) <= BACKGROUND,
-            np.full(categories.size, -1),
-        ),
-    ]
-    holds = [condition for _, condition, _ in cases]
-    kind = np.select(holds, [TYPES.index(t) for t, _, _ in cases], TYPES.index(ErrorType.BOTH))
-    truth = np.select(holds, [truth for _, _, truth in cases], other_truth)
-    return Errors(kind.astype(np.int64), truth.astype(np.int64))
-
-
-def _best(overlap: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Each row's largest value, and the first index of it."""
-    return overlap.max(axis=1), overlap.argmax(axis=1)
+    # In chunks of rows, because the pairs of a crowded frame take gigabytes.
+    rows = max(1, _PAIRS_AT_ONCE // max(1, truth_categories.size))
+    kinds, truths = [_NO_ROWS], [_NO_ROWS]
+    for start in range(0, categories.size, rows):
+        at = slice(start, start + rows)
+        kind, truth = error_kernels.of_overlaps(
+            overlaps(at), categories[at], truth_categories, used
+        )
+        kinds.append(kind)
+        truths.append(truth)
+    return Errors(np.concatenate(kinds), np.concatenate(truths))

@@ -11,9 +11,10 @@ is its box's, or its mask's if masks are matched, as in `COCO.loadRes` for resul
 results with both, that function takes the box's area even for masks.)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Final, Generic, Self, TypeVar
 
 import numpy as np
 from pycocotools import mask as rle
@@ -26,8 +27,9 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import Category
-from services.contracts.matches import CategoryMatch
-from services.domain.detection.boxes import Annotations, Detections, iou_matrix
+from services.contracts.matches import CategoryMatch, MatchGroups
+from services.contracts.missed import MissedAnnotations
+from services.domain.detection.boxes import Annotations, Detections
 from services.domain.detection.category_map import SAME_NAMES, NamedPredictions
 from services.domain.detection.coco import (
     MAX_DETECTIONS,
@@ -35,10 +37,17 @@ from services.domain.detection.coco import (
     BoolArray,
     FloatArray,
     IntArray,
-    whole,
 )
-from services.domain.detection.error_types import TYPES, Errors, error_types
+from services.domain.detection.error_types import (
+    TYPES,
+    Errors,
+    errors_of_boxes,
+    errors_of_overlaps,
+)
 from services.domain.detection.masks import Grid, Masks, grid_of, mask_iou_matrix
+
+_CONFUSED: Final = (TYPES.index(ErrorType.CLASSIFICATION), TYPES.index(ErrorType.BOTH))
+"""Errors that name the category that a detection should have had."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +119,22 @@ def _pairs(detections: Detections, annotations: Annotations) -> tuple[IntArray, 
     return starts, pairs
 
 
+Pair = tuple[PredictionsMade, FrameAnnotated]
+"""What a detector found on a frame, and what is there."""
+T = TypeVar("T", Detection, Annotation)
+
+
 @dataclass(frozen=True)
 class FrameMatch:
     """One frame, matched; a group is a category.
 
     Attributes
     ----------
-    categories : of each group, in order
+    categories : of each of K groups, in order
+    starts : (K + 1,) int64; group k is `[starts[k]:starts[k + 1]]` of the M matches, best first
     source : (M,) int64, index of each match in the predictions' detections
+    boxes, scores : (M, 4) and (M,) float64, of the detection
+    matched, ignored, overlaps, ground_truths : see `Matches`
     wrong : (M,) bool, the false positives at IoU .5 over all areas
     errors : of the false positives, in their order
     truths : (G,) int64, the group of each ground truth that counts; `errors.truth` indexes these
@@ -127,9 +144,14 @@ class FrameMatch:
     """
 
     categories: Sequence[Category]
-    detections: Detections
-    matches: Matches
+    starts: IntArray
     source: IntArray
+    boxes: FloatArray
+    scores: FloatArray
+    matched: BitsArray
+    ignored: BitsArray
+    overlaps: FloatArray
+    ground_truths: IntArray
     wrong: BoolArray
     errors: Errors
     truths: IntArray
@@ -143,14 +165,9 @@ class FrameMatch:
         return ~np.isnan(self.found)
 
     @property
-    def scores(self) -> FloatArray:
-        """(M,) float64, of each match."""
-        return self.detections.scores[self.matches.source]
-
-    @property
     def groups(self) -> IntArray:
         """(M,) int64, of each match."""
-        return group_of(self.matches.starts)
+        return group_of(self.starts)
 
     @property
     def error_codes(self) -> IntArray:
@@ -164,69 +181,183 @@ def match_frame(
     predictions: PredictionsMade, ground_truth: FrameAnnotated
 ) -> dict[Category, CategoryMatch]:
     """Match one frame: every category that has a detection or an annotation, in its order."""
-    return category_matches(frame_match(predictions, ground_truth), SAME_NAMES.named(predictions))
+    frame = frame_match(predictions, ground_truth)
+    return matched_groups(frame, SAME_NAMES.named(predictions)).by_category()
 
 
-def category_matches(frame: FrameMatch, named: NamedPredictions) -> dict[Category, CategoryMatch]:
-    """The columns of each category of a frame that was matched with these predictions."""
-    regions, found, matches = named.regions, named.predictions.detections, frame.matches
-    types, mistaken = _errors(frame)
-    columns: tuple[Sequence[Any], ...] = (
-        [regions[i] for i in frame.source],
-        [found[i].bbox for i in frame.source],
-        [found[i].score for i in frame.source],
-        whole(matches.matched),
-        whole(matches.ignored),
-        matches.overlaps.tolist(),
-        types,
-        mistaken,
+def matched_groups(
+    frame: FrameMatch, named: NamedPredictions, missed: MissedAnnotations | None = None
+) -> MatchGroups:
+    """The columns of a frame that was matched with these predictions.
+
+    Parameters
+    ----------
+    missed : in the frame's groups
+    """
+    return MatchGroups(
+        categories=tuple(frame.categories),
+        sizes=tuple(np.diff(frame.starts).tolist()),
+        ground_truths=tuple(map(tuple, frame.ground_truths.tolist())),
+        regions=tuple(named.regions[i] for i in frame.source.tolist()),
+        bboxes=frame.boxes.tobytes(),
+        scores=frame.scores.tobytes(),
+        matched=frame.matched.tobytes(),
+        ignored=frame.ignored.tobytes(),
+        overlaps=frame.overlaps.tobytes(),
+        errors=frame.error_codes.astype(np.uint8).tobytes(),
+        true_categories=_mistaken(frame),
+        missed=missed,
     )
-    result: dict[Category, CategoryMatch] = {}
-    for k, category in enumerate(frame.categories):
-        rows = slice(matches.starts[k], matches.starts[k + 1])
-        cells: list[Any] = [tuple(column[rows]) for column in columns]
-        cells.append(tuple(matches.ground_truths[k].tolist()))
-        result[category] = CategoryMatch(*cells)
-    return result
+
+
+def _mistaken(frame: FrameMatch) -> tuple[Category | None, ...]:
+    """The category that each match should have had, where it is a classification error or both."""
+    mistaken: list[Category | None] = [None] * frame.wrong.size
+    confused = np.isin(frame.errors.kind, _CONFUSED)
+    truths = frame.truths[frame.errors.truth[confused]].tolist()
+    for i, truth in zip(np.flatnonzero(frame.wrong)[confused].tolist(), truths, strict=True):
+        mistaken[i] = frame.categories[truth]
+    return tuple(mistaken)
 
 
 def frame_match(predictions: PredictionsMade, ground_truth: FrameAnnotated) -> FrameMatch:
     """Match one frame, all its categories at once."""
-    found, there = predictions.detections, ground_truth.annotations
-    categories = sorted({d.category for d in found} | {a.category for a in there})
-    place = {category: k for k, category in enumerate(categories)}
-    grid = grid_of((*found, *there)) if predictions.iou_type == "segm" else None
-    order, starts = grouped(_codes(found, place), len(place))
-    ordered = [found[i] for i in order]
-    detections = Detections(
-        starts,
-        np.array([d.bbox for d in ordered], np.float64).reshape(-1, 4),
-        np.array([d.score for d in ordered], np.float64),
-        Masks.of(ordered, grid) if grid else None,
-    )
-    annotated, annotations = _annotations(there, place, grid)
+    return frame_matches([(predictions, ground_truth)])[0]
+
+
+def frame_matches(frames: Sequence[Pair]) -> list[FrameMatch]:
+    """Match some frames, in their order.
+
+    All those that are matched by boxes are matched at once: most of a frame's time is what each
+    call of a kernel and of numpy takes, however few boxes it is given.
+    """
+    grids = [
+        grid_of((*found.detections, *there.annotations)) if found.iou_type == "segm" else None
+        for found, there in frames
+    ]
+    by_boxes = [frame for frame, grid in zip(frames, grids, strict=True) if grid is None]
+    matched = iter(_matched(by_boxes, None))
+    return [
+        next(matched) if grid is None else _matched([frame], grid)[0]
+        for frame, grid in zip(frames, grids, strict=True)
+    ]
+
+
+def _matched(frames: Sequence[Pair], grid: Grid | None) -> list[FrameMatch]:
+    """Match frames by boxes; or one frame by masks, on its grid."""
+    categories = [
+        sorted({d.category for d in found.detections} | {a.category for a in there.annotations})
+        for found, there in frames
+    ]
+    found = _Grouped.of([found.detections for found, _ in frames], categories)
+    there = _Grouped.of([there.annotations for _, there in frames], categories)
+    detections, annotations = _detections(found, grid), _annotations(there, grid)
     matches = match_groups(detections, annotations)
     counts = ~(annotations.crowd | annotations.ignore)
-    truths = group_of(annotations.starts)[counts]
     wrong, found_at = _wrong_and_found(detections, annotations, matches)
-    errors = error_types(
-        _overlaps(detections, matches.source[wrong], annotations, np.flatnonzero(counts)),
-        group_of(matches.starts)[wrong],
-        truths,
-        ~np.isnan(found_at[counts]),
+    truths = np.flatnonzero(counts)
+    groups, of_frames = bounds(map(len, categories)), np.searchsorted(truths, there.frames)
+    frame = np.repeat(np.arange(len(frames)), np.diff(matches.starts[groups]))[wrong]
+    errors = _errors(
+        (detections, matches.source[wrong]),
+        (annotations, truths),
+        ~np.isnan(found_at[truths]),
+        np.stack((of_frames[frame], of_frames[frame + 1]), axis=1),
     )
-    return FrameMatch(
-        categories,
-        detections,
-        matches,
-        order[matches.source],
+    every = FrameMatch(
+        [name for names in categories for name in names],
+        matches.starts,
+        found.places[matches.source],
+        detections.boxes[matches.source],
+        detections.scores[matches.source],
+        matches.matched,
+        matches.ignored,
+        matches.overlaps,
+        matches.ground_truths,
         wrong,
         errors,
-        truths,
-        annotated[counts],
-        annotations.areas[counts],
-        found_at[counts],
+        group_of(annotations.starts)[truths],
+        there.places[truths],
+        annotations.areas[truths],
+        found_at[truths],
     )
+    return _divided(every, groups, of_frames)
+
+
+def _divided(every: FrameMatch, groups: IntArray, truths: IntArray) -> list[FrameMatch]:
+    """Each frame's part of several frames' match.
+
+    Parameters
+    ----------
+    groups, truths : (F + 1,) int64, where each frame's groups and ground truths start
+    """
+    rows = every.starts[groups]
+    wrong = np.concatenate(([0], np.cumsum(every.wrong)))[rows]
+    bounds_of = (groups.tolist(), rows.tolist(), wrong.tolist(), truths.tolist())
+    parts = zip(*map(pairwise, bounds_of), strict=True)
+    return [
+        _part(every, slice(*group), slice(*row), slice(*false), slice(*truth))
+        for group, row, false, truth in parts
+    ]
+
+
+def _part(every: FrameMatch, groups: slice, rows: slice, wrong: slice, truths: slice) -> FrameMatch:
+    return FrameMatch(
+        every.categories[groups],
+        every.starts[groups.start : groups.stop + 1] - rows.start,
+        every.source[rows],
+        every.boxes[rows],
+        every.scores[rows],
+        every.matched[rows],
+        every.ignored[rows],
+        every.overlaps[rows],
+        every.ground_truths[groups],
+        every.wrong[rows],
+        Errors(every.errors.kind[wrong], every.errors.truth[wrong]),
+        every.truths[truths] - groups.start,
+        every.annotated[truths],
+        every.areas[truths],
+        every.found[truths],
+    )
+
+
+@dataclass(frozen=True)
+class _Grouped(Generic[T]):
+    """The objects of several frames, by group; a group is a category on one frame.
+
+    Attributes
+    ----------
+    items : N objects, by group
+    places : (N,) int64, the index of each among its frame's
+    starts : (K + 1,) int64, where each group starts
+    frames : (F + 1,) int64, where each frame starts
+    """
+
+    items: Sequence[T]
+    places: IntArray
+    starts: IntArray
+    frames: IntArray
+
+    @classmethod
+    def of(cls, of_frames: Sequence[Sequence[T]], categories: Sequence[Sequence[Category]]) -> Self:
+        """The objects of each frame, in the order of its categories."""
+        every: list[T] = []
+        codes: list[int] = []
+        first = 0
+        for items, names in zip(of_frames, categories, strict=True):
+            place = {name: first + k for k, name in enumerate(names)}
+            every += items
+            codes += [place[item.category] for item in items]
+            first += len(names)
+        order, starts = grouped(np.array(codes, np.int64), first)
+        frames = bounds(map(len, of_frames))
+        places = order - np.repeat(frames[:-1], np.diff(frames))
+        return cls([every[i] for i in order.tolist()], places, starts, frames)
+
+
+def bounds(sizes: Iterable[int]) -> IntArray:
+    """Where each of N consecutive parts of these sizes starts, and the end: (N + 1,) int64."""
+    return np.array([0, *accumulate(sizes)], np.int64)
 
 
 def grouped(group: IntArray, groups: int) -> tuple[IntArray, IntArray]:
@@ -254,31 +385,23 @@ def group_of(starts: IntArray) -> IntArray:
     return np.repeat(np.arange(starts.size - 1), np.diff(starts))
 
 
-def _overlaps(
-    detections: Detections, rows: IntArray, annotations: Annotations, columns: IntArray
-) -> Callable[[slice], FloatArray]:
-    """IoU of some detections with some annotations, by slices of the former."""
-    no_crowd = np.zeros(columns.size, np.bool_)
-    if detections.masks is None or annotations.masks is None:
-        boxes, truths = detections.boxes[rows], annotations.boxes[columns]
-        return lambda at: iou_matrix(boxes[at], truths, no_crowd)
-    found, there = detections.masks.taken(rows), annotations.masks.taken(columns)
-    return lambda at: mask_iou_matrix(found.taken(at), there, no_crowd)
+def _detections(found: _Grouped[Detection], grid: Grid | None) -> Detections:
+    return Detections(
+        found.starts,
+        np.array([item.bbox for item in found.items], np.float64).reshape(-1, 4),
+        np.array([item.score for item in found.items], np.float64),
+        Masks.of(found.items, grid) if grid else None,
+    )
 
 
-def _annotations(
-    there: Sequence[Annotation], place: Mapping[Category, int], grid: Grid | None
-) -> tuple[IntArray, Annotations]:
-    """The order that groups the annotations, and the groups."""
-    order, starts = grouped(_codes(there, place), len(place))
-    truths = [there[i] for i in order]
-    return order, Annotations(
-        starts,
-        np.array([a.bbox for a in truths], np.float64).reshape(-1, 4),
-        np.array([_area(a) for a in truths], np.float64),
-        np.array([a.crowd for a in truths], np.bool_),
-        np.array([a.ignore for a in truths], np.bool_),
-        Masks.of(truths, grid) if grid else None,
+def _annotations(there: _Grouped[Annotation], grid: Grid | None) -> Annotations:
+    return Annotations(
+        there.starts,
+        np.array([item.bbox for item in there.items], np.float64).reshape(-1, 4),
+        np.array([_area(item) for item in there.items], np.float64),
+        np.array([item.crowd for item in there.items], np.bool_),
+        np.array([item.ignore for item in there.items], np.bool_),
+        Masks.of(there.items, grid) if grid else None,
     )
 
 
@@ -288,10 +411,6 @@ def _area(annotation: Annotation) -> float:
     if annotation.mask is not None:
         return float(rle.area(annotation.mask.model_dump()))
     return annotation.bbox[2] * annotation.bbox[3]
-
-
-def _codes(items: Sequence[Detection | Annotation], place: Mapping[Category, int]) -> IntArray:
-    return np.array([place[item.category] for item in items], np.int64)
 
 
 def _wrong_and_found(
@@ -305,13 +424,28 @@ def _wrong_and_found(
     return ~matched & ~ignored, found
 
 
-def _errors(frame: FrameMatch) -> tuple[list[ErrorType | None], list[Category | None]]:
-    """The error type of each match, and the category that it should have had."""
-    types: list[ErrorType | None] = [None] * frame.wrong.size
-    mistaken: list[Category | None] = [None] * frame.wrong.size
-    errors = zip(frame.errors.kind, frame.errors.truth, strict=True)
-    for i, (type_index, truth) in zip(np.flatnonzero(frame.wrong), errors, strict=True):
-        types[i] = TYPES[type_index]
-        if types[i] in (ErrorType.CLASSIFICATION, ErrorType.BOTH):
-            mistaken[i] = frame.categories[frame.truths[truth]]
-    return types, mistaken
+def _errors(
+    false: tuple[Detections, IntArray],
+    counting: tuple[Annotations, IntArray],
+    used: BoolArray,
+    beside: IntArray,
+) -> Errors:
+    """The error of each false positive, among the ground truths of its frame.
+
+    Parameters
+    ----------
+    false, counting : which (N,) detections are false positives, and which (G,) annotations count
+    used : (G,) bool, whether a detection found the ground truth
+    beside : (N, 2) int64, the range of the G ground truths that are on the false positive's frame
+    """
+    (detections, wrong), (annotations, truths) = false, counting
+    groups = group_of(detections.starts)[wrong], group_of(annotations.starts)[truths]
+    found, there = detections.masks, annotations.masks
+    if found is None or there is None:
+        boxes = detections.boxes[wrong], annotations.boxes[truths]
+        return errors_of_boxes(*boxes, beside, *groups, used=used)
+    of_false, of_counting = found.taken(wrong), there.taken(truths)
+    no_crowd = np.zeros(truths.size, np.bool_)
+    return errors_of_overlaps(
+        lambda at: mask_iou_matrix(of_false.taken(at), of_counting, no_crowd), *groups, used
+    )

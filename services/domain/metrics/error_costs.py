@@ -16,7 +16,7 @@ truth, or with none left to find; after a repair it puts false positives before 
 the same score; and its recalls are x / 100, which differs from linspace.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -24,11 +24,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.events import ErrorType, FrameAnnotated, PredictionsMade
+from services.contracts.events import ErrorType
 from services.contracts.identity import Category, FrameId
 from services.domain.detection.coco import RECALLS, BoolArray, FloatArray, IntArray
 from services.domain.detection.error_types import TYPES
-from services.domain.detection.matching import FrameMatch, frame_match
+from services.domain.detection.matching import FrameMatch, Pair, frame_matches
 
 _REPAIRABLE: Final = (
     TYPES.index(ErrorType.LOCALIZATION),
@@ -83,7 +83,7 @@ class _Points:
         return sum(values) / len(values) if values else None
 
 
-def error_costs(frames: Iterable[tuple[PredictionsMade, FrameAnnotated]]) -> ErrorCosts:
+def error_costs(frames: Iterable[Pair]) -> ErrorCosts:
     """The cost of each error type for one detector on these frames.
 
     Parameters
@@ -91,8 +91,7 @@ def error_costs(frames: Iterable[tuple[PredictionsMade, FrameAnnotated]]) -> Err
     frames : one detector's predictions and the ground truth, of each frame once
     """
     pool = ErrorCostPool()
-    for frame in frames:
-        pool.put(*frame)
+    pool.put(list(frames))
     return pool.costs()
 
 
@@ -113,9 +112,10 @@ class ErrorCostPool:
         """The number of frames."""
         return len(self._frames)
 
-    def put(self, predictions: PredictionsMade, truth: FrameAnnotated) -> None:
-        """Add a frame, or replace it."""
-        self.put_match(predictions.frame_id, frame_match(predictions, truth))
+    def put(self, frames: Sequence[Pair]) -> None:
+        """Add frames, or replace them."""
+        for (predictions, _), match in zip(frames, frame_matches(frames), strict=True):
+            self.put_match(predictions.frame_id, match)
 
     def put_match(self, frame_id: FrameId, frame: FrameMatch) -> None:
         """Add a frame that is matched already, or replace it."""
@@ -125,7 +125,6 @@ class ErrorCostPool:
         repaired, reachable = _repairs(frame, truths["category"])
         truths["missed"] = ~frame.used & ~reachable
         truths["unfound"] = ~frame.used
-        matches = frame.matches
         detections = np.zeros(frame.wrong.size, _DETECTION)
         detections["category"] = codes[frame.groups]
         detections["score"] = frame.scores
@@ -133,7 +132,7 @@ class ErrorCostPool:
         detections["kind"] = -1
         detections["kind"][frame.wrong] = frame.errors.kind
         detections["repaired"] = repaired
-        self._frames[frame_id] = detections[(matches.ignored & 1) == 0], truths
+        self._frames[frame_id] = detections[(frame.ignored & 1) == 0], truths
 
     def drop(self, frame_id: FrameId) -> None:
         """Remove a frame, if it is there."""

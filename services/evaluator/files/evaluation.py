@@ -175,18 +175,18 @@ class FileEvaluation:
 
 def _columns(frame_id: FrameId, frame: FrameMatch) -> NamedColumns:
     """The matches of one frame's categories."""
-    matches, count = frame.matches, len(frame.categories)
+    count = len(frame.categories)
     one = np.zeros(count, np.int64)
     cells = Cells(
         part=np.full(count, REST, np.int64),
         captured=one,
         revision=one,
-        truths=matches.ground_truths,
-        starts=matches.starts,
+        truths=frame.ground_truths,
+        starts=frame.starts,
         scores=frame.scores,
-        overlaps=matches.overlaps,
-        matched=matches.matched,
-        ignored=matches.ignored,
+        overlaps=frame.overlaps,
+        matched=frame.matched,
+        ignored=frame.ignored,
         errors=frame.error_codes,
     )
     return NamedColumns(

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.detection.matching import Pair
 from services.domain.metrics.counting import why_not_counted
 from services.domain.metrics.error_costs import ErrorCostPool, ErrorCosts
 from services.domain.ports.frames import FrameRecord, FrameStore
@@ -81,12 +82,15 @@ class StoredErrorCosts:
         return True
 
     def _put(self, records: Sequence[FrameRecord]) -> None:
+        counting: defaultdict[DetectorId, list[Pair]] = defaultdict(list)
         for record in records:
             truth = record.ground_truth
             copy = record.is_copy and not self._count_copies
             if truth is not None and self._sample.includes(record.frame_id):
                 for detector, made in record.predictions.items():
                     if why_not_counted(truth, made, copy=copy) is None:
-                        self._pools[detector].put(record.named(detector).predictions, truth)
+                        counting[detector].append((record.named(detector).predictions, truth))
                     else:
                         self._pools[detector].drop(record.frame_id)
+        for detector, pairs in counting.items():
+            self._pools[detector].put(pairs)

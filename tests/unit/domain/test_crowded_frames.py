@@ -76,7 +76,9 @@ def _parts(frame: Frame) -> tuple[PredictionsMade, FrameAnnotated]:
     return frame.predictions, frame.truth
 
 
-def test_errors_found_in_slices_are_those_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_found_in_slices_or_by_boxes_are_those_found_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(3)
 
     def boxes(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -85,10 +87,14 @@ def test_errors_found_in_slices_are_those_found_at_once(monkeypatch: pytest.Monk
     def numbers(count: int) -> IntArray:
         return rng.integers(0, 3, count)
 
-    overlap = iou_matrix(boxes(101), boxes(17), np.zeros(17, np.bool_))
-    asked = (overlap.__getitem__, numbers(101), numbers(17), rng.random(17) < 0.5)
-    whole = error_types.error_types(*asked)
+    false, truths, no_crowd = boxes(101), boxes(17), np.zeros(17, np.bool_)
+    overlap, used = iou_matrix(false, truths, no_crowd), rng.random(17) < 0.5
+    categories = numbers(101), numbers(17)
+    whole = error_types.errors_of_overlaps(overlap.__getitem__, *categories, used)
     monkeypatch.setattr(error_types, "_PAIRS_AT_ONCE", 40)
-    sliced = error_types.error_types(*asked)
-    np.testing.assert_array_equal(sliced.kind, whole.kind)
-    np.testing.assert_array_equal(sliced.truth, whole.truth)
+    sliced = error_types.errors_of_overlaps(overlap.__getitem__, *categories, used)
+    beside = np.tile((0, 17), (101, 1))
+    by_boxes = error_types.errors_of_boxes(false, truths, beside, *categories, used=used)
+    for found in (sliced, by_boxes):
+        np.testing.assert_array_equal(found.kind, whole.kind)
+        np.testing.assert_array_equal(found.truth, whole.truth)

@@ -6,11 +6,12 @@ from services.contracts.events import Annotation, Detection, FrameAnnotated, Pre
 from services.contracts.identity import Category, FrameId
 from services.contracts.matches import CategoryMatch
 from services.domain.detection.boxes import Annotations, Detections, iou_matrix
-from services.domain.detection.matching import match_frame
+from services.domain.detection.matching import frame_match, frame_matches, match_frame
 from tests.unit.domain.oracle import CATEGORIES, coco_eval, random_frames
 
 SIGN = Category("sign")
 BOX = (10.0, 10.0, 40.0, 40.0)
+MASKED = Detection(category=SIGN, score=0.6, bbox=(0, 0, 2, 2), mask=Rle(size=(4, 4), counts="04<"))
 
 
 def match(found: list[Detection], there: list[Annotation]) -> dict[Category, CategoryMatch]:
@@ -133,3 +134,22 @@ def test_annotations_with_a_negative_area_or_stray_groups_are_refused() -> None:
         Annotations(np.array([0, 1]), box, np.array([-1.0]), no, no)
     with pytest.raises(InvalidRecord, match="groups"):
         Annotations(np.array([0, 2]), box, np.array([1.0]), no, no)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_frames_match_together_as_each_does_alone(seed: int) -> None:
+    frames = [(item.predictions, item.truth) for item in random_frames(seed, 5)]
+    empty = frames[0][0].model_copy(update={"detections": ()})
+    frames[2:2] = [
+        (empty, frames[1][1]),
+        (empty, frames[1][1].model_copy(update={"annotations": ()})),
+    ]
+    by_masks = frames[0][0].model_copy(update={"iou_type": "segm", "detections": (MASKED,)})
+    frames[1:1] = [(by_masks, frames[0][1])]
+    for frame, together in zip(frames, frame_matches(frames), strict=True):
+        alone = frame_match(*frame)
+        assert together.categories == alone.categories
+        for name in set(vars(alone)) - {"categories", "errors"}:
+            np.testing.assert_array_equal(getattr(together, name), getattr(alone, name), name)
+        np.testing.assert_array_equal(together.errors.kind, alone.errors.kind)
+        np.testing.assert_array_equal(together.errors.truth, alone.errors.truth)

@@ -35,7 +35,7 @@ def matches_of(frame: FrameRecord, **context: object) -> list[FrameMatched]:
         memberships,  # type: ignore[arg-type]
         count_copies=bool(context.get("count_copies")),
     )
-    matches = [logic.match(matched_frame, SPLIT, 0.5) for matched_frame in complete]
+    matches = logic.matches_of(complete, SPLIT, 0.5)
     matches = [logic.with_vanished(match, known) for match in matches]  # type: ignore[arg-type]
     return [match for match in matches if match.groups.categories]
 

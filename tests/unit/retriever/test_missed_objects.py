@@ -73,7 +73,7 @@ class MissWorld(World):
         await self.vectors.upsert(regions, [Point(point, ones, {"split": split}) for point in ids])
         record = FrameRecord(FrameId(frame_id), captured, truth, {made.detector_id: made})
         (complete,) = miner.complete_frames([record], {})
-        match = miner.match(complete, SPLIT, 0.5)
+        match = miner.matches_of([complete], SPLIT, 0.5)[0]
         await self.matches.record([match])
         return [embedded, match, *miner.needles_in(match, NeedleRule(0.5, misses=True))]
 
