@@ -155,7 +155,7 @@ WITHOUT_FRAMES: Final = frozenset(
         "annotation_tool",
         # Name the frame that was done last, while a detector or an import is gone through.
         *("category_maps", "undos"),
-        *("archives", "imports"),
+        *("archives", "imports", "replaced_models"),
     }
 )
 """Collections that name no frame."""
