@@ -11,6 +11,7 @@ import numpy as np
 from services.contracts.events import Detection
 from services.contracts.identity import Category, DetectorId
 from services.domain.detection.coco import IntArray
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.evaluator.files.versions import FileVersion
@@ -130,7 +131,7 @@ def figures(data: LoopSet, frames: IntArray, detections: Detections) -> TestFigu
     version = FileVersion("loop@1", "bbox", accept_partial=True)
     for frame, found in zip(frames.tolist(), detections, strict=True):
         version.add(with_detections(data.frames[frame], found, detector))
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add(version.on(version.frames).matches)
     parts = state.of(DetectorId("loop@1"), Subset.ALL)
     known = {name: part.average_precision for name, part in parts.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.domain.detection.boxes import Annotations, Detections
 from services.domain.detection.matching import grouped, match_groups
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import mean_numbers
 from services.domain.metrics.kept_figures import EVER
 from services.domain.metrics.match_columns import Cells, NamedColumns, Names
@@ -85,7 +86,7 @@ class Gazeloop:
     """Match once, add, compute figures."""
 
     def __init__(self) -> None:
-        self.state = MatchState(0.5)
+        self.state = MatchState(OperatingScores(0.5))
 
     def add(self, data: Data) -> None:
         self.state.add_named(self.columns(data))

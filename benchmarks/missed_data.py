@@ -104,7 +104,8 @@ def _missed_set(
         match = frame_match(picture.predictions, picture.ground_truth)
         objects.append(len(match.truths))
         ids = picture.ground_truth.annotation_ids()
-        groups = missed_annotations(match, picture.ground_truth, OPERATING)
+        operating = [OPERATING] * len(match.categories)
+        groups = missed_annotations(match, picture.ground_truth, operating)
         for category, group in zip(match.categories, groups, strict=True):
             for item in group:
                 cause = causes[place][ids.index(item.region)] if causes else 0

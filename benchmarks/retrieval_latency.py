@@ -47,6 +47,7 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.shortlists import NOT_SHORTLISTED
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
@@ -241,9 +242,10 @@ class Survey:
                 whole = MatchedFrame(
                     frame.captured, frame.truth, frame.predictions, NOT_SHORTLISTED
                 )
-                matched = matches_of([whole], self._world.settings.split_rule, 0.5)[0]
+                operating = OperatingScores(0.5)
+                (matched,) = matches_of([whole], self._world.settings.split_rule, operating)
                 await self._stores.matches.record([matched])
-                events += [matched, *needles_in(matched, NeedleRule(0.5))]
+                events += [matched, *needles_in(matched, NeedleRule(operating))]
         return events
 
 

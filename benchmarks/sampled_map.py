@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.retrieval_data import SHARED
 from services.domain.detection.coco import FloatArray
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.sampled_figures import (
     FEWEST_FRAMES,
@@ -47,6 +48,11 @@ class Haystack:
     wrong: FloatArray
 
     @property
+    def operating(self) -> list[float]:
+        """The operating score of each category."""
+        return [_OPERATING_SCORE] * len(self.samples)
+
+    @property
     def frames(self) -> int:
         """How many frames it has."""
         return self.sizes.size
@@ -55,7 +61,7 @@ class Haystack:
         """MAP over these categories, precision and recall of all frames."""
         every = np.ones(self.frames)
         kept = [self.samples[place] for place in categories]
-        right, shown, truths = counts_of(self.samples, _OPERATING_SCORE, self.frames).sum(axis=0)
+        right, shown, truths = counts_of(self.samples, self.operating, self.frames).sum(axis=0)
         return mean_ap(kept, every), right / shown, right / truths
 
 
@@ -67,7 +73,7 @@ def _haystack(ground_truth: Path, predictions: Path) -> Haystack:
     ).items:
         if isinstance(item, FrameItem):
             version.add(item)
-    state = MatchState(_OPERATING_SCORE)
+    state = MatchState(OperatingScores(_OPERATING_SCORE))
     state.add(version.on(version.frames).matches)
     snapshot = state.snapshot()
     samples = [sample.of(Subset.ALL.word) for _, sample in sorted(snapshot.samples.items())]
@@ -75,8 +81,8 @@ def _haystack(ground_truth: Path, predictions: Path) -> Haystack:
     for sample in samples:
         for frame, score in zip(sample.frame, sample.score, strict=True):
             scores[frame].append(float(score))
-    counts = counts_of(samples, _OPERATING_SCORE, len(scores))
-    sizes = np.array([size_of(some, _OPERATING_SCORE) for some in scores])
+    counts = counts_of(samples, [_OPERATING_SCORE] * len(samples), len(scores))
+    sizes = np.array([size_of([s for s in some if s >= _OPERATING_SCORE]) for some in scores])
     return Haystack(samples, sizes, counts[:, 1] - counts[:, 0])
 
 
@@ -89,7 +95,7 @@ def replay(
         drawn = rng.random(haystack.frames) < probability
         known = np.where(drawn, probability, 0.0)
         found = sampled_figures(
-            AnnotatedFrames(haystack.samples, known, haystack.frames), _OPERATING_SCORE
+            AnnotatedFrames(haystack.samples, haystack.operating, known, haystack.frames)
         )
         if found is None:
             continue

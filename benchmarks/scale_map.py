@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.index_layout import microseconds
 from services.domain.metrics.kept_figures import EVER, Window
 from services.domain.metrics.match_columns import Cells, NamedColumns, Names
@@ -81,7 +82,7 @@ class Loaded:
         contents = cells(self._rng, self._last - ages.astype(np.int64))
         self.detections = contents.scores.size
         columns = named(np.arange(self._frames), contents)
-        self.state = MatchState(0.5, tuple(WINDOWS.values()))
+        self.state = MatchState(OperatingScores(0.5), tuple(WINDOWS.values()))
         self.load_s = timed(lambda: self.state.add_named(columns))
 
     def new(self) -> NamedColumns:

@@ -72,7 +72,7 @@ def ranked(
         for tag in tags:
             tagged[tag].add(frame_id)
         matches += _matched(picture, frame_id, lost, rng)
-    state = MatchState(Settings().operating_score)
+    state = MatchState(Settings().operating_scores)
     state.add(matches)
     return state.slices(_DETECTOR, Subset.ALL, tagged)
 

@@ -45,6 +45,7 @@ from services.contracts.identity import (
     VehicleId,
 )
 from services.domain.dead_letters import Letter, fold_letters
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_recovered import RepairGain
 from services.domain.metrics.confusion import ConfusionPool
 from services.domain.metrics.match_state import MatchState
@@ -231,7 +232,11 @@ async def show_curves(stores: Stores) -> dict[Category, int]:
         for match in oracle.matched(frame)
     ]
     await stores.matches.record(published(matches))
-    detector, state, pool = DetectorId("d@1"), MatchState(0.5), ConfusionPool(0.5)
+    detector, state, pool = (
+        DetectorId("d@1"),
+        MatchState(OperatingScores(0.5)),
+        ConfusionPool(OperatingScores(0.5)),
+    )
     state.add(matches)
     for match in matches:
         pool.put(match)

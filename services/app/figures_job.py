@@ -38,10 +38,10 @@ class _Figures:
         self._stores = stores
         self._clock = clock
         self._reports = Reports(
-            *(stores.matches, stores.needles, settings.operating_score, clock),
+            *(stores.matches, stores.needles, settings.operating_scores, clock),
             most_frames=settings.figures_frames,
         )
-        self._versions = stored_versions(stores, settings.operating_score)
+        self._versions = stored_versions(stores, settings.operating_scores)
         self._reviews = AnnotationStores.of(stores).reviews
         self._detectors: set[DetectorId] = set()
         self._reading = asyncio.Lock()

@@ -1,6 +1,7 @@
 """Read the detectors' reports from an app's stores."""
 
 from services.app.parts import App
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.subsets import Subset
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
@@ -32,7 +33,7 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
         copies=tally.copies,
         dead_letters=dead_letters,
     )
-    reports = Reports(stores.matches, stores.needles, settings.operating_score, clock)
+    reports = Reports(stores.matches, stores.needles, settings.operating_scores, clock)
     found = [
         report.with_curves(
             await reports.curves(report.detector, Subset.ALL),
@@ -61,14 +62,14 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
     ]
 
 
-def stored_versions(stores: Stores, operating_score: float) -> StoredVersions:
+def stored_versions(stores: Stores, operating: OperatingScores) -> StoredVersions:
     """What compares detector versions in these stores."""
     return StoredVersions(
         stores.frames,
         stores.matches,
         stores.needles,
         stores.family_marks.families,
-        operating_score,
+        operating,
     )
 
 
@@ -78,6 +79,6 @@ def sample_campaigns(stores: Stores, settings: Settings) -> SampleCampaigns:
         stores.frames,
         stores.matches,
         settings.split_rule,
-        settings.operating_score,
+        settings.operating_scores,
         settings.count_copies,
     )

@@ -76,6 +76,15 @@ def unmap(ctx: typer.Context, detector: DetectorScope, names: PredictedNames) ->
     """Drop these names from the map: each stands for itself again."""
 
 
+@app.command("rematch", epilog=example("categories rematch ods"))
+@done_by("services.cli.work.categories")
+def rematch(ctx: typer.Context, detector: DetectorScope) -> None:
+    """Match the detector's frames again: after operating scores in the settings have changed.
+
+    Restart the services with the new settings first. Needles and misses then follow the scores.
+    """
+
+
 @app.command("load", epilog=example("categories load ods categories.json"))
 @done_by("services.cli.work.categories")
 def load(

@@ -62,7 +62,8 @@ def evaluate(
             min=0,
             max=1,
             help="The score from which detections are shown: for precision, recall and the"
-            " confusion matrix. Default: the setting `operating_score`.",
+            " confusion matrix, of all categories. Default: the settings `operating_score` and"
+            " `operating_score_of`.",
         ),
     ] = None,
     accept_partial: AcceptPartial = False,

@@ -26,6 +26,7 @@ from services.domain.derived_tags import tags_of
 from services.domain.detection.category_map import SAME_NAMES, CategoryMap
 from services.domain.detection.matching import frame_matches, matched_groups
 from services.domain.detection.missed import missed_annotations
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.counting import NotCounted, why_not_counted
 from services.domain.ports.frames import FrameRecord, Pair
 from services.domain.ports.matches import KnownCategories
@@ -85,17 +86,17 @@ def complete_frames(
 
 
 def matches_of(
-    frames: Sequence[MatchedFrame], rule: SplitRule, operating_score: float
+    frames: Sequence[MatchedFrame], rule: SplitRule, operating: OperatingScores
 ) -> list[FrameMatched]:
     """The match of a detector on each frame.
 
-    An annotation that only detections below the operating score find counts as missed.
+    An annotation that only detections below their operating score find counts as missed.
 
     A frame that does not count has no groups: with its vanished categories, it retracts its
     needles and removes it from mAP.
     """
     counting = [frame for frame in frames if frame.left_out is None]
-    groups = iter(_groups(counting, operating_score))
+    groups = iter(_groups(counting, operating))
     return [
         _match(frame, rule, next(groups) if frame.left_out is None else MatchGroups())
         for frame in frames
@@ -120,13 +121,14 @@ def _match(frame: MatchedFrame, rule: SplitRule, groups: MatchGroups) -> FrameMa
     )
 
 
-def _groups(frames: Sequence[MatchedFrame], operating_score: float) -> list[MatchGroups]:
+def _groups(frames: Sequence[MatchedFrame], operating: OperatingScores) -> list[MatchGroups]:
     named = [frame.category_map.named(frame.predictions) for frame in frames]
     truths = [frame.ground_truth for frame in frames]
     pairs = [(item.predictions, truth) for item, truth in zip(named, truths, strict=True)]
     found = []
     for item, truth, match in zip(named, truths, frame_matches(pairs), strict=True):
-        missed = missed_annotations(match, truth, operating_score)
+        scores = operating.by_category(item.predictions.detector_id, match.categories)
+        missed = missed_annotations(match, truth, scores)
         found.append(matched_groups(match, item, MissedAnnotations.of(missed)))
     return found
 
@@ -142,11 +144,11 @@ class NeedleRule:
 
     Attributes
     ----------
-    operating_score : from which a false positive is one
+    operating : from which scores on a false positive is one
     misses : whether missed objects are needles too
     """
 
-    operating_score: float
+    operating: OperatingScores
     misses: bool = False
 
 
@@ -157,19 +159,19 @@ def needles_in(match: FrameMatched, rule: NeedleRule) -> list[NeedleFound]:
     found: list[NeedleFound] = []
     if any(match.groups.errors):
         for group in categories_of([match]):
-            found += _false_positives(group, rule.operating_score)
+            found += _false_positives(group, rule.operating.of(group.detector, group.category))
     if rule.misses:
         found += _misses(match)
     return found
 
 
-def _false_positives(match: CategoryMatched, operating_score: float) -> Iterable[NeedleFound]:
+def _false_positives(match: CategoryMatched, least: float) -> Iterable[NeedleFound]:
     columns = zip(
         *(match.regions, match.scores, match.bboxes, match.errors, match.true_categories),
         strict=True,
     )
     for region, score, bbox, error, true_category in columns:
-        if error is not None and score >= operating_score:
+        if error is not None and score >= least:
             yield NeedleFound(
                 needle_id=identity.needle_id(region),
                 revision=match.revision,

@@ -102,18 +102,18 @@ class MineNeedles:
         return [frame for frame in complete if not is_named(frame.predictions, redacting)]
 
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
-        rule, score = self._settings.split_rule, self._settings.operating_score
+        rule, operating = self._settings.split_rule, self._settings.operating_scores
         matches: list[FrameMatched] = []
         for first in range(0, len(frames), _MATCHED_AT_ONCE):
             some = frames[first : first + _MATCHED_AT_ONCE]
-            matches += logic.matches_of(some, rule, score)
+            matches += logic.matches_of(some, rule, operating)
             report_progress()
         return matches
 
     async def _announce(
         self, matches: Sequence[FrameMatched]
     ) -> list[NeedleFound | NeedleRetracted]:
-        rule = NeedleRule(self._settings.operating_score, self._settings.mine_misses)
+        rule = NeedleRule(self._settings.operating_scores, self._settings.mine_misses)
         found = [needle for match in matches for needle in logic.needles_in(match, rule)]
         known = await self._matches.record(matches, found)
         mined = [

@@ -200,7 +200,9 @@ class ModelComparer:
                 r: m.frame_id for m in [*annotated, *reference[category]] for r in m.regions
             }
             learnt = modes_of_regions(reference[category], self._settings.region_score)
-            judged_modes = modes_of_regions(annotated, self._settings.operating_score)
+            judged_modes = modes_of_regions(
+                annotated, self._settings.operating_scores.of(*category)
+            )
             categories.append(_CategoryTruths(learnt, judged_modes, _by_mode(of_category)))
         return categories, frame_of
 

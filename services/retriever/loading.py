@@ -184,8 +184,10 @@ def _made_by(model: ModelId, settings: Settings) -> str:
         "shortlist_strategy",
         "count_copies",
     }
+    # Only if they are set, so that what was recorded before there were these settings is read.
+    if settings.operating_score_of:
+        named.add("operating_score_of")
     if settings.sampled_share or settings.divides_budget:
-        # Only then, so that what was recorded before there was this setting is read.
         named |= {"sampled_share", "shortlist_budget"}
     facts = settings.model_dump(mode="json", include=named)
     return orjson.dumps(

@@ -156,7 +156,9 @@ async def _suspects(
     suspects = []
     for detector_category, background_needles in sorted(background_by_category.items()):
         modes = await asyncio.to_thread(
-            modes_of_regions, annotated[detector_category], settings.operating_score
+            modes_of_regions,
+            annotated[detector_category],
+            settings.operating_scores.of(*detector_category),
         )
         vectors = await known.load(
             model, [*modes, *(needle.region_id for needle in background_needles)]

@@ -24,6 +24,7 @@ from services.contracts.identity import (
 )
 from services.domain.derived_tags import tags_of
 from services.domain.detection.coco import FloatArray, IntArray
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.estimated_precision import (
     EstimatedStream,
     SampledDetections,
@@ -123,7 +124,7 @@ class _Read:
         """Whether regions of annotated frames, or of others, are as many as are used."""
         return self.counts[annotated] >= MOST_REGIONS[annotated]
 
-    def estimated(self, operating_score: float) -> EstimatedStream | None:
+    def estimated(self, detector: DetectorId, operating: OperatingScores) -> EstimatedStream | None:
         """What is estimated from this."""
         if not self.regions:
             return None
@@ -142,7 +143,8 @@ class _Read:
             _numbered([region.category for region in self.regions]),
             clusters[of_frame],
         )
-        shown = np.array([region.score >= operating_score for region in self.regions])
+        least = {r.category: operating.of(detector, r.category) for r in self.regions}
+        shown = np.array([region.score >= least[region.category] for region in self.regions])
         wrong = np.array([region.wrong for region in self.regions])
         return estimate_stream(frames, SampledDetections(detections, of_frame, shown, wrong))
 
@@ -174,9 +176,9 @@ class StreamSample:
         model = await live_model(self._vectors, REGION_VECTORS)
         if model is None:
             return {}
-        found, operating_score = {}, self._settings.operating_score
+        found, operating = {}, self._settings.operating_scores
         for detector, read in sorted((await self._read(model)).items()):
-            estimated = await asyncio.to_thread(read.estimated, operating_score)
+            estimated = await asyncio.to_thread(read.estimated, detector, operating)
             if estimated is not None:
                 found[detector] = estimated
         return found

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.contracts.topics import BY_NAME
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.splits import SplitRule
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -203,6 +204,11 @@ class Settings(BaseSettings):
     count_copies: bool = Field(False, description="Whether copies of earlier frames' images count.")
     operating_score: Score = Field(
         0.5, description="Operating score: detections from it on count as shown to users."
+    )
+    operating_score_of: str = Field(
+        "",
+        description="Operating scores of single categories,"
+        " `stop sign=.6,NAME@VERSION:stop sign=.7,…`; docs/evaluation.md.",
     )
     mine_misses: bool = Field(
         False,
@@ -498,6 +504,13 @@ class Settings(BaseSettings):
             )
         return url
 
+    @field_validator("operating_score_of")
+    @classmethod
+    def _are_scores(cls, listed: str) -> str:
+        """Refuse what names no category, or no score."""
+        OperatingScores.parsed(0, listed)
+        return listed
+
     @field_validator("topic_partitions_of", "topic_retention_days_of")
     @classmethod
     def _name_topics(cls, listed: str, info: ValidationInfo) -> str:
@@ -517,6 +530,11 @@ class Settings(BaseSettings):
     def retention_days_of(self, topic: str) -> float:
         """How long a topic that is not compacted is to keep events, in days."""
         return _numbers_of(self.topic_retention_days_of).get(topic, self.topic_retention_days)
+
+    @property
+    def operating_scores(self) -> OperatingScores:
+        """From which scores on detections count as shown."""
+        return OperatingScores.parsed(self.operating_score, self.operating_score_of)
 
     @property
     def split_rule(self) -> SplitRule:

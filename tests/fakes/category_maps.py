@@ -32,10 +32,16 @@ class InMemoryCategoryMaps:
         after.update(names)
         if after == before.names:
             return False
-        changed = CategoryMap(after, before.revision + 1)
+        self._put(scope, after, by, at)
+        return True
+
+    async def rematch(self, scope: MapScope, by: str, at: datetime) -> None:
+        self._put(scope, self._map(scope).names, by, at)
+
+    def _put(self, scope: MapScope, names: Names, by: str, at: datetime) -> None:
+        changed = CategoryMap(names, self._map(scope).revision + 1)
         self._maps[scope] = StoredMap(scope, changed, by, at)
         self._rematches[scope] = Rematch(scope, changed.revision)
-        return True
 
     async def all(self) -> Sequence[StoredMap]:
         return [self._maps[scope] for scope in sorted(self._maps)]

@@ -204,7 +204,7 @@ async def report_differences(
         await miner.run([part for part in parts if part is not None])
     printed = []
     for matches in (stores.matches, undisturbed):
-        reports = Reports(matches, stores.needles, settings.operating_score, FakeClock())
+        reports = Reports(matches, stores.needles, settings.operating_scores, FakeClock())
         found = await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
         assert found
         printed.append([line for report in found for line in _rounded(report.json_text())])

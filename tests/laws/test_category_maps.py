@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.contracts.identity import Category, DetectorId
-from services.domain.detection.category_map import Names
+from services.domain.detection.category_map import CategoryMap, Names
 from services.domain.ports.category_maps import CategoryMaps, MapScope, Rematch
 from services.domain.ports.frames import FrameStore
 from services.runtime.stores.category_maps import MongoCategoryMaps
@@ -88,6 +88,15 @@ async def test_a_rematch_goes_on_where_it_was_and_starts_over_after_a_change(
     assert await maps.unmatched() == [Rematch(ALL, 2)]
     await maps.finish(Rematch(ALL, 2))
     assert await maps.unmatched() == []
+
+
+async def test_predictions_are_due_again_by_the_names_that_are_there(maps: CategoryMaps) -> None:
+    await change(maps, ALL, {STOP: SIGN})
+    await maps.finish(Rematch(ALL, 1))
+    for scope in (ALL, FIRST):
+        await maps.rematch(scope, "ada", AT)
+    assert await maps.unmatched() == [Rematch(ALL, 2), Rematch(FIRST, 1)]
+    assert (await maps.of([ONE]))[ONE] == CategoryMap({STOP: SIGN}, 3)
 
 
 async def test_predictions_are_paged_by_detector_in_one_order(frames: FrameStore) -> None:

@@ -13,6 +13,7 @@ from services.annotation.label_studio.tasks import KEY, Json
 from services.annotation.ports.annotation_tasks import TaskStatus
 from services.contracts.events import Candidate, FrameAnnotated, ShortlistPublished
 from services.contracts.identity import FrameId, NeedleId, RegionId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 from services.formats.writers.frames import ExportFrame, Proposal
 from services.formats.writers.label_studio import result, truth_result
@@ -100,7 +101,7 @@ def task_for(
     record: FrameRecord,
     truth: FrameAnnotated | None,
     shortlists: Sequence[ShortlistPublished],
-    operating_score: float,
+    operating: OperatingScores,
 ) -> FrameTask | None:
     """A frame's task for these shortlists; None if there is none, or its image is unknown yet."""
     proposals: dict[RegionId, Proposal] = {}
@@ -115,7 +116,7 @@ def task_for(
         return None
     others: tuple[Proposal, ...] = ()
     if truth is None:
-        others = tuple(_others(record, proposals, operating_score))
+        others = tuple(_others(record, proposals, operating))
     frame = ExportFrame.of(captured, truth, tuple(proposals.values()))
     return FrameTask(frame, others, tuple(dict.fromkeys(needles)))
 
@@ -129,13 +130,14 @@ def _proposal(candidate: Candidate, needle_id: NeedleId) -> Proposal:
 def _others(
     record: FrameRecord,
     proposals: Mapping[RegionId, Proposal],
-    operating_score: float,
+    operating: OperatingScores,
 ) -> list[Proposal]:
     return [
         Proposal(region, detection.category, detection.score, detection.bbox)
         for named in map(record.named, sorted(record.predictions))
         for region, detection in zip(named.regions, named.predictions.detections, strict=True)
-        if detection.score >= operating_score and region not in proposals
+        if detection.score >= operating.of(named.predictions.detector_id, detection.category)
+        and region not in proposals
     ]
 
 

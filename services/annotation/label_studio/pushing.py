@@ -113,9 +113,9 @@ class Pusher:
         frames = await self.stores.frames.load(ids)
         truths = await self.stores.corrections.latest_truths(frames.values())
         shortlists = await self.stores.annotation_tasks.asking(ids)
-        score = self.settings.operating_score
+        operating = self.settings.operating_scores
         targets = {
-            frame_id: logic.task_for(frame, truths.get(frame_id), shortlists, score)
+            frame_id: logic.task_for(frame, truths.get(frame_id), shortlists, operating)
             for frame_id, frame in frames.items()
         }
         return [Plan(record, targets.get(record.frame_id)) for record in records]

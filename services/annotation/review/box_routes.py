@@ -65,7 +65,7 @@ def box_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     @router.get("/frames/boxes")
     async def boxes(request: Request, session: In, id: str = "") -> Response:  # noqa: A002  # the URL's name
         frame = await _loaded(context, id)
-        rows = rows_of(frame.annotations, frame.record, context.settings.operating_score)
+        rows = rows_of(frame.annotations, frame.record, context.settings.operating_scores)
         return await page(request, session, frame, _BoxForm(rows, frame.revision))
 
     @router.post("/frames/boxes")

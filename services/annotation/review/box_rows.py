@@ -9,6 +9,7 @@ from starlette.datastructures import FormData
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import Box, Category
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 
 MOST_ROWS = 400
@@ -39,7 +40,7 @@ class BoxRow:
 
 
 def rows_of(
-    annotations: Sequence[Annotation], record: FrameRecord, operating_score: float
+    annotations: Sequence[Annotation], record: FrameRecord, operating: OperatingScores
 ) -> list[BoxRow]:
     """The rows of a frame: its annotations, the predictions that are shown, and empty ones."""
     rows = [
@@ -48,9 +49,9 @@ def rows_of(
     ]
     shown = [
         detection
-        for made in record.predictions.values()
-        for detection in made.detections
-        if detection.score >= operating_score
+        for detector in record.predictions
+        for detection in record.named(detector).predictions.detections
+        if detection.score >= operating.of(detector, detection.category)
     ]
     rows += [
         BoxRow(f"p{k}", False, detection.category, box_text(detection.bbox), detection.score)

@@ -63,7 +63,9 @@ def curve_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             content = await context.curves.find(choice.detector, choice.subset)
         stored = StoredCurves.model_validate_json(content) if content else None
         template = "curve_part.html" if is_fragment(request) and stored else "curves.html"
-        values = _shown(stored, choice, context.settings.operating_score) if stored else {}
+        operating = context.settings.operating_scores
+        score = operating.of(choice.detector, choice.category)
+        values = _shown(stored, choice, score) if stored else {}
         return pages.html(
             request,
             template,
@@ -73,7 +75,8 @@ def curve_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             slices=slices,
             choice=choice,
             categories=sorted(stored.categories) if stored else [],
-            operating_score=context.settings.operating_score,
+            operating_score=score,
+            operating=operating,
             **values,
         )
 

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from services.app.categories.changing import apply_change
+from services.app.categories.changing import apply_change, match_again
 from services.app.parts import joined
 from services.cli.account import account
 from services.cli.console import console, print_json
@@ -17,7 +17,7 @@ from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Category
-from services.domain.ports.category_maps import StoredMap, UnknownCategory
+from services.domain.ports.category_maps import MapScope, StoredMap, UnknownCategory
 from services.formats.category_map_files import read_category_map
 from services.ground_truth.category_changes import (
     CategoryChange,
@@ -65,6 +65,20 @@ def unmap(ctx: typer.Context, detector: str, names: list[str]) -> None:
     _change(ctx, detector, {}, [Category(name) for name in names])
 
 
+def rematch(ctx: typer.Context, detector: str) -> None:
+    """Run `gazeloop categories rematch`."""
+    try:
+        scope = parsed_scope(detector)
+    except InvalidRecord as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    context = shared(ctx)
+    again = run(
+        lambda: _match_again(context, scope),
+        interrupted="Ingest goes on with matching the frames again.",
+    )
+    _print_matched_again(again)
+
+
 def _change(
     ctx: typer.Context,
     detector: str,
@@ -86,11 +100,15 @@ def _change(
         highlight=False,
     )
     if again:
-        out.print(
-            f"{again:,} frames' predictions are published to be matched again; running services"
-            " follow, others do once they run",
-            highlight=False,
-        )
+        _print_matched_again(again)
+
+
+def _print_matched_again(frames: int) -> None:
+    console().print(
+        f"{frames:,} frames' predictions are published to be matched again; running services"
+        " follow, others do once they run",
+        highlight=False,
+    )
 
 
 async def _store(context: Context, change: CategoryChange) -> tuple[bool, int]:
@@ -98,6 +116,13 @@ async def _store(context: Context, change: CategoryChange) -> tuple[bool, int]:
     log_to_file(settings, "categories")
     async with joined(settings) as stack:
         return await apply_change(stack, change, account(), SystemClock().now())
+
+
+async def _match_again(context: Context, scope: MapScope) -> int:
+    settings = context.settings()
+    log_to_file(settings, "categories")
+    async with joined(settings) as stack:
+        return await match_again(stack, scope, account(), SystemClock().now())
 
 
 async def _read(context: Context) -> _Shown:

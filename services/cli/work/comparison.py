@@ -30,14 +30,14 @@ def comparison(context: Context, old: str, new: str, options: CompareOptions) ->
     if options.ground_truth is None:
         names = DetectorId(old), DetectorId(new)
         return run(lambda: _stored(context, *names, options), interrupted="Nothing was changed.")
-    score = context.settings().operating_score
+    operating = context.settings().operating_scores
     files = [_of_file(Path(name), options.ground_truth, options) for name in (old, new)]
     for name, file in zip((old, new), files, strict=True):
         for reason, count in file.left_out.items():
             text = f"{name}: {count:,} images left out ({reason})"
             console(stderr=True).print(text, style="yellow", highlight=False, markup=False)
     before, after = files
-    return compared_files(before, after, score)
+    return compared_files(before, after, operating)
 
 
 async def _stored(
@@ -46,7 +46,7 @@ async def _stored(
     settings = context.stored()
     log_to_file(settings, "compare")
     async with joined(settings) as app:
-        versions = stored_versions(app.stores, settings.operating_score)
+        versions = stored_versions(app.stores, settings.operating_scores)
         return await versions.compare(old, new, options.frames.value)
 
 

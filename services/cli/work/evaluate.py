@@ -14,6 +14,7 @@ from services.cli.console import console
 from services.cli.context import shared
 from services.contracts.events import IouType
 from services.domain.detection.category_map import SAME_NAMES, CategoryMap
+from services.domain.detection.operating_scores import OperatingScores
 from services.evaluator.files.evaluation import FileEvaluation
 from services.evaluator.files.report import FileReport
 from services.formats.category_map_files import read_category_map
@@ -41,9 +42,13 @@ def evaluate(
     """Run `gazeloop evaluate`."""
     if as_json and as_csv:
         raise typer.BadParameter("choose --json or --csv")
-    score = shared(ctx).settings().operating_score if operating_score is None else operating_score
+    operating = shared(ctx).settings().operating_scores
+    if operating_score is not None:
+        operating = OperatingScores(operating_score)
     names = CategoryMap(read_category_map(categories)) if categories else SAME_NAMES
-    evaluation = FileEvaluation(score, iou_type, accept_partial=accept_partial, categories=names)
+    evaluation = FileEvaluation(
+        operating, iou_type, accept_partial=accept_partial, categories=names
+    )
     dataset = read_coco(
         ground_truth,
         images=None,

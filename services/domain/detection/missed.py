@@ -1,5 +1,7 @@
 """The annotations of a frame that a detector misses at its operating score."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from services.contracts.events import FrameAnnotated
@@ -9,9 +11,9 @@ from services.domain.detection.matching import FrameMatch
 
 
 def missed_annotations(
-    frame: FrameMatch, truth: FrameAnnotated, operating_score: float
+    frame: FrameMatch, truth: FrameAnnotated, operating: Sequence[float]
 ) -> list[list[MissedAnnotation]]:
-    """The annotations that no detection at or above this score finds at IoU .5, per category.
+    """The annotations that no detection from its operating score on finds at IoU .5, per category.
 
     These are the counting annotations (neither crowd nor ignored) that COCO's matching leaves
     unmatched among those detections. Detections are matched by descending score, so lower ones
@@ -20,6 +22,7 @@ def missed_annotations(
     Parameters
     ----------
     frame : the match of this ground truth
+    operating : the operating score of each of its categories
 
     Returns
     -------
@@ -27,7 +30,7 @@ def missed_annotations(
     """
     missed: list[list[MissedAnnotation]] = [[] for _ in frame.categories]
     # NaN, which stands for not found at any score, fails the comparison too.
-    rows = np.flatnonzero(~(frame.found >= operating_score))
+    rows = np.flatnonzero(~(frame.found >= np.array(operating)[frame.truths]))
     if not rows.size:
         return missed
     ids = truth.annotation_ids()

@@ -13,6 +13,7 @@ import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.detection.coco import BoolArray
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.changes import Change, significant_changes
 from services.domain.metrics.match_snapshot import FEWEST_FRAMES, MatchSnapshot
@@ -72,7 +73,7 @@ def ap_changes(
     state: MatchState,
     versions: tuple[DetectorId, DetectorId],
     tagged: Mapping[Tag, Collection[FrameId]],
-    operating_score: float,
+    operating: OperatingScores,
 ) -> ApChanges:
     """Compare the old and the new version.
 
@@ -91,7 +92,11 @@ def ap_changes(
     return ApChanges(
         _overall(state, versions, pairs, every),
         _categories(state, versions, dict(zip(names, pairs, strict=True)), every),
-        _slices(pairs, state.members(tagged), operating_score),
+        _slices(
+            pairs,
+            state.members(tagged),
+            (operating.by_category(versions[1], names), operating.by_category(versions[0], names)),
+        ),
     )
 
 
@@ -145,12 +150,15 @@ def _tested(pair: tuple[Sample, Sample], every: BoolArray) -> tuple[float, float
 
 
 def _slices(
-    pairs: Sequence[tuple[Sample, Sample]], members: Mapping[Tag, BoolArray], score: float
+    pairs: Sequence[tuple[Sample, Sample]],
+    members: Mapping[Tag, BoolArray],
+    operating: tuple[Sequence[float], Sequence[float]],
 ) -> list[SliceChange]:
+    """What changed in each slice; samples and their operating scores are new, then old."""
     new, old = ([pair[side] for pair in pairs] for side in (0, 1))
     before, after = (
-        {p.tag: p for p in ranked_slices(samples, members, score) if p.and_tag is None}
-        for samples in (old, new)
+        {p.tag: p for p in ranked_slices(samples, members, scores) if p.and_tag is None}
+        for samples, scores in ((old, operating[1]), (new, operating[0]))
     )
     tags = sorted(before.keys() & after.keys())
     tests = [version_difference(pairs, members[tag]) for tag in tags]

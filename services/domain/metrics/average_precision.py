@@ -96,7 +96,12 @@ def named(numbers: FloatArray) -> dict[str, float | None]:
 
 
 def operating_point(parts: Sequence[Operating], score: float) -> Operating:
-    """The sum of all categories' operating points."""
+    """The sum of all categories' operating points.
+
+    Parameters
+    ----------
+    score : of the categories that have no operating score of their own
+    """
     return Operating(
         score,
         sum(part.true_positives for part in parts),

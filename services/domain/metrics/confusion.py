@@ -1,7 +1,7 @@
 """Which categories a detector takes for which, at an operating score."""
 
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import IntArray
 from services.domain.detection.error_types import TYPES
 from services.domain.detection.matching import FrameMatch
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import Operating
 from services.domain.metrics.subsets import Subset, part_of
 
@@ -39,10 +40,15 @@ class ConfusionMatrix:
     counts: IntArray
 
 
-def confusions_of(frame: FrameMatch, operating_score: float) -> Confusions:
-    """The classification errors of one frame."""
+def confusions_of(frame: FrameMatch, operating: Sequence[float]) -> Confusions:
+    """The classification errors of one frame.
+
+    Parameters
+    ----------
+    operating : the operating score of each of its categories
+    """
     wrong = np.flatnonzero(frame.wrong)
-    shown = frame.scores[wrong] >= operating_score
+    shown = frame.scores[wrong] >= np.array(operating)[frame.groups[wrong]]
     confused = np.flatnonzero(shown & (frame.errors.kind == _CLASSIFICATION))
     true = frame.truths[frame.errors.truth[confused]]
     predicted = frame.groups[wrong[confused]]
@@ -79,17 +85,18 @@ def confusion_matrix(
 class ConfusionPool:
     """The classification errors of one detector's matches, of which frames may be replaced."""
 
-    def __init__(self, operating_score: float) -> None:
-        self._score = operating_score
+    def __init__(self, operating: OperatingScores) -> None:
+        self._operating = operating
         self._rows: dict[tuple[FrameId, Category], tuple[int, Counter[Category]]] = {}
 
     def put(self, match: CategoryMatched) -> None:
         """Add a category's match of a frame, or replace it."""
         rows = zip(match.scores, match.errors, match.true_categories, strict=True)
+        least = self._operating.of(match.detector, match.category)
         confused = Counter(
             true
             for score, error, true in rows
-            if error is ErrorType.CLASSIFICATION and true is not None and score >= self._score
+            if error is ErrorType.CLASSIFICATION and true is not None and score >= least
         )
         place = match.frame_id, match.category
         self._rows.pop(place, None)

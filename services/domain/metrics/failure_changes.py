@@ -22,6 +22,7 @@ from services.contracts.identity import Box, Category, FamilyId, FrameId, Needle
 from services.contracts.identity import needle_id as needle_id_of
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.boxes import iou_matrix
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.changes import Change, significant_changes
 from services.domain.mining.failure_model import FailureMode
 from services.domain.statistics.resampling import Interval
@@ -94,7 +95,7 @@ class FailureChange:
 
 def failures_of(
     matches: Iterable[CategoryMatched],
-    operating_score: float,
+    operating: OperatingScores,
     families: Mapping[NeedleId, FamilyId],
 ) -> list[Failure]:
     """The failures in a detector's matches.
@@ -105,10 +106,10 @@ def failures_of(
     """
     found: list[Failure] = []
     for match in matches:
-        hits = 0
+        hits, least = 0, operating.of(match.detector, match.category)
         columns = (match.regions, match.bboxes, match.scores, match.errors, match.true_categories)
         for k, (region, bbox, score, error, truth) in enumerate(zip(*columns, strict=True)):
-            if score < operating_score:
+            if score < least:
                 continue
             hits += match.matched[k] & ~match.ignored[k] & 1
             if error is not None:

@@ -25,6 +25,7 @@ from services.contracts.events import ErrorType, Split
 from services.contracts.identity import Category, DriveId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.mining.failure_model import FailureMode
 from services.domain.statistics.intervals import middle_95
 from services.domain.statistics.resampling import Interval
@@ -73,7 +74,14 @@ class Lift:
 
 
 _REGION: Final = np.dtype(
-    [("region", "S16"), ("frame", "i4"), ("stratum", "i4"), ("score", "f8"), ("mode", "i2")]
+    [
+        ("region", "S16"),
+        ("frame", "i4"),
+        ("stratum", "i4"),
+        ("score", "f8"),
+        ("shown", "?"),
+        ("mode", "i2"),
+    ]
 )
 """A region: digest of its id, numbers of frame, stratum and mode; mode -1 is a true positive."""
 
@@ -83,11 +91,11 @@ class LiftPool:
 
     Parameters
     ----------
-    operating_score : the lowest score of a region that a draw may take
+    operating : from which scores on a draw may take regions
     """
 
-    def __init__(self, operating_score: float) -> None:
-        self._operating_score = operating_score
+    def __init__(self, operating: OperatingScores) -> None:
+        self._operating = operating
         self._frames: dict[FrameId, int] = {}
         self._strata: dict[Stratum, int] = {}
         self._modes: dict[FailureMode, int] = {}
@@ -102,10 +110,11 @@ class LiftPool:
         frame = self._frames.setdefault(match.frame_id, len(self._frames))
         at = Stratum.at(match.category, match.drive_id, match.captured_at)
         stratum = self._strata.setdefault(at, len(self._strata))
+        least = self._operating.of(match.detector, match.category)
         columns = zip(match.regions, match.scores, match.errors, match.true_categories, strict=True)
         self._regions[key] = np.array(
             [
-                (_digest(region), frame, stratum, score, self._mode(error, truth))
+                (_digest(region), frame, stratum, score, score >= least, self._mode(error, truth))
                 for region, score, error, truth in columns
             ],
             _REGION,
@@ -129,7 +138,7 @@ class LiftPool:
         """The lift of shortlists with these regions; None if none of them is in the pool."""
         drawn_from = [self._strata[item] for item in set(listed.values()) & self._strata.keys()]
         pool = self._pooled()
-        pool = pool[(pool["score"] >= self._operating_score) & np.isin(pool["stratum"], drawn_from)]
+        pool = pool[pool["shown"] & np.isin(pool["stratum"], drawn_from)]
         # In the order of the regions' digests, so that ties and the replicates are the same in
         # whatever order the matches were put.
         pool = np.sort(pool, order="region")

@@ -162,13 +162,13 @@ class Cells:
     def __len__(self) -> int:
         return self.revision.size
 
-    def batch(self, curve: IntArray, frame: IntArray, score: float) -> Batch:
+    def batch(self, curve: IntArray, frame: IntArray, operating: FloatArray) -> Batch:
         """The matches as the index takes them.
 
         Parameters
         ----------
         curve, frame : (K,) int64, numbers of each match's curve and frame
-        score : the operating score
+        operating : (K,) float64, the operating score of each match's curve
         """
         counted = ~self.ignored & _SETTINGS
         positive = self.matched & counted
@@ -181,18 +181,18 @@ class Cells:
             self.truths,
             self.starts,
             self.scores,
-            self._marks(positive, counted, score),
+            self._marks(positive, counted, operating),
             positive,
             counted,
         )
 
-    def _marks(self, positive: BitsArray, counted: BitsArray, score: float) -> Array:
+    def _marks(self, positive: BitsArray, counted: BitsArray, operating: FloatArray) -> Array:
         """(D,) uint32, what totals need of each detection; see `index_layout`."""
         marks: Array = np.rint(self.overlaps.clip(0, 1) * OVERLAP).astype(np.uint32)
         marks |= self.errors.astype(np.uint32) << ERROR
         marks |= (positive & _FIRST_SETTING).astype(np.uint32) << RIGHT
         marks |= (counted & _FIRST_SETTING).astype(np.uint32) << COUNTS
-        marks |= (self.scores >= score).astype(np.uint32) << SHOWN
+        marks |= (self.scores >= operating.repeat(np.diff(self.starts))).astype(np.uint32) << SHOWN
         return marks
 
     def taken(self, order: IntArray) -> "Cells":

@@ -12,6 +12,7 @@ import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameHash, FrameId
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_recovered import ApRecovered, RepairGain, ap_recovered, repair_gains
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.frame_order import FrameOrder
@@ -37,12 +38,12 @@ class MatchState:
 
     Parameters
     ----------
-    operating_score : the lowest score of a detection that is shown on the map
+    operating : from which scores on detections are shown on the map
     lengths : of the time windows that can be asked for, at most three
     """
 
-    def __init__(self, operating_score: float, lengths: Sequence[timedelta] = ()) -> None:
-        self._score = operating_score
+    def __init__(self, operating: OperatingScores, lengths: Sequence[timedelta] = ()) -> None:
+        self._operating = operating
         self._lengths = tuple(lengths)
         self._frames = FrameOrder()
         lengths_us = np.array([length // _MICROSECOND for length in lengths], np.int64)
@@ -74,7 +75,8 @@ class MatchState:
         named.cells.check()
         frame = self._frames.numbers(named.frame_id.values)[named.frame_id.codes]
         self._frames.taken_by(frame, named.vehicle_id)
-        batch = named.cells.batch(self._numbers_of(named), frame, self._score)
+        numbers = self._numbers_of(named)
+        batch = named.cells.batch(numbers, frame, self._scores_of(numbers))
         changed = self._index.add(batch, self._frames.ranks)
         self._figures.forget(changed)
         curves = list(self._curves)
@@ -123,7 +125,7 @@ class MatchState:
         ValueError
             The window's length is none of those that the state was made for.
         """
-        curves = [curve for curve in self.curves() if curve[0] == detector]
+        curves = self._curves_of(detector)
         figures = self._read(curves, subset, window)
         return {category: part for (_, category), part in zip(curves, figures, strict=True)}
 
@@ -163,17 +165,18 @@ class MatchState:
         samples = [sample.of(subset.word) for sample in self._samples_by_id(detector)]
         by_id = np.argsort(self._frames.ranks)
         members = {tag: own[by_id] for tag, own in self.members(tagged).items()}
-        return ranked_slices(samples, members, self._score)
+        return ranked_slices(samples, members, self._scores(self._curves_of(detector)))
 
     def curves_on(
         self, detector: DetectorId, tagged: Mapping[Tag, Collection[FrameId]]
     ) -> dict[Tag, SampleCurves]:
         """A detector's curves and operating counts on the frames of each tag."""
-        curves = [curve for curve in self.curves() if curve[0] == detector]
+        curves = self._curves_of(detector)
         samples = self._index.samples([self._curves[curve] for curve in curves])
         named = {category: sample for (_, category), sample in zip(curves, samples, strict=True)}
+        scores = self._operating.by_category(detector, named)
         return {
-            tag: SampleCurves.of(named, frames, self._score)
+            tag: SampleCurves.of(named, frames, scores)
             for tag, frames in self.members(tagged).items()
         }
 
@@ -202,7 +205,10 @@ class MatchState:
             is_annotated[sample.match_frame] = True
             is_chosen[sample.of(Subset.S.word).match_frame] = True
         probability = self.by_frame(drawn)[by_id] * is_annotated
-        return AnnotatedFrames(samples, np.where(is_chosen, 1.0, probability), haystack=None)
+        scores = self._scores(self._curves_of(detector))
+        return AnnotatedFrames(
+            samples, scores, np.where(is_chosen, 1.0, probability), haystack=None
+        )
 
     def ap_recovered(self, detector: DetectorId) -> ApRecovered | None:
         """What repairing the shortlisted frames would gain; see `ap_recovered`."""
@@ -214,7 +220,7 @@ class MatchState:
         repaired: Mapping[str, tuple[Category | None, Collection[FrameId]]],
     ) -> dict[str, RepairGain]:
         """What repairing each of these sets of frames would gain; see `repair_gains`."""
-        curves = [curve for curve in self.curves() if curve[0] == detector]
+        curves = self._curves_of(detector)
         samples = self._index.samples([self._curves[curve] for curve in curves])
         return repair_gains(
             {category: sample for (_, category), sample in zip(curves, samples, strict=True)},
@@ -229,7 +235,7 @@ class MatchState:
 
         So draws at random do not depend on the order of arrival.
         """
-        numbers = [self._curves[curve] for curve in self.curves() if curve[0] == detector]
+        numbers = [self._curves[curve] for curve in self._curves_of(detector)]
         place = np.argsort(np.argsort(self._frames.ranks)).astype(np.int32)
         return [sample.renumbered(place) for sample in self._index.samples(numbers)]
 
@@ -237,6 +243,21 @@ class MatchState:
         """The number of frames of the subset that have a match."""
         number = self._detectors.get(detector)
         return 0 if number is None else self._index.frame_count(number, subset.word)
+
+    def _curves_of(self, detector: DetectorId) -> list[Curve]:
+        return [curve for curve in self.curves() if curve[0] == detector]
+
+    def _scores(self, curves: Sequence[Curve]) -> list[float]:
+        return [self._operating.of(*curve) for curve in curves]
+
+    def _scores_of(self, numbers: IntArray) -> FloatArray:
+        """(K,) float64, the operating scores of curves by number."""
+        if not self._operating.own:
+            return np.full(numbers.size, self._operating.default)
+        curves = list(self._curves)
+        distinct, places = np.unique(numbers, return_inverse=True)
+        scores = self._scores([curves[number] for number in distinct.tolist()])
+        return np.array(scores, np.float64)[places]
 
     def _numbers_of(self, named: NamedColumns) -> IntArray:
         """(K,) int64, the curve of each match; new curves get the next numbers."""
@@ -262,8 +283,8 @@ class MatchState:
         numbers = np.array([self._curves[curve] for curve in curves], np.int64)
         columns = self._figures.read(numbers, view)
         return [
-            Figures(twelve, self._score, shown, *map(int, counts))
-            for twelve, shown, counts in zip(*columns, strict=True)
+            Figures(twelve, self._operating.of(*curve), shown, *map(int, counts))
+            for curve, twelve, shown, counts in zip(curves, *columns, strict=True)
         ]
 
     def _window(self, window: Window) -> int:

@@ -1,6 +1,6 @@
 """Curves and operating counts of some frames, from a detector's samples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -18,21 +18,30 @@ _RIGHT: Final = np.uint16(1)
 
 @dataclass(frozen=True)
 class SampleCurves:
-    """By category: precision, recall and F1 against the score, and counts at one score."""
+    """By category: precision, recall and F1 against the score, and at its operating score."""
 
     curves: Mapping[Category, ScoreCurve]
     operating: Mapping[Category, Operating]
 
     @classmethod
     def of(
-        cls, samples: Mapping[Category, Sample], frames: BoolArray, operating_score: float
+        cls, samples: Mapping[Category, Sample], frames: BoolArray, operating: Sequence[float]
     ) -> Self:
-        """Those of some frames, (F,) bool; a category without a match there is left out."""
+        """Those of some frames, (F,) bool; a category without a match there is left out.
+
+        Parameters
+        ----------
+        operating : the operating score of each sample
+        """
+        score_of = dict(zip(samples, operating, strict=True))
         some = {category: sample.on(frames) for category, sample in samples.items()}
         matched = {category: sample for category, sample in some.items() if sample.truths.size}
         return cls(
             {category: _curve(sample) for category, sample in matched.items()},
-            {category: _operating(sample, operating_score) for category, sample in matched.items()},
+            {
+                category: _operating(sample, score_of[category])
+                for category, sample in matched.items()
+            },
         )
 
 

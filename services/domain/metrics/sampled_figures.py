@@ -34,11 +34,13 @@ class AnnotatedFrames:
     Attributes
     ----------
     samples : one per category, on F numbered frames
+    operating : the operating score of each category
     probability : (F,) 1 of a chosen frame, less of one that was drawn, 0 of one that does not count
     haystack : the number of all frames; None where the drawn frames say how many there are
     """
 
     samples: Sequence[Sample]
+    operating: Sequence[float]
     probability: FloatArray
     haystack: int | None
 
@@ -51,7 +53,7 @@ class SampledFigures:
     ----------
     drawn, chosen : the numbers of annotated frames of either kind
     categories : in mAP; how many others have objects on too few annotated frames
-    precision, recall : from the operating score on, at IoU .5
+    precision, recall : from the operating scores on, at IoU .5
     """
 
     drawn: int
@@ -63,16 +65,16 @@ class SampledFigures:
     recall: Interval | None
 
 
-def size_of(scores: Sequence[float], operating_score: float) -> float:
-    """What one expects to be uncertain about a frame, from its detections' scores alone.
+def size_of(shown: Sequence[float]) -> float:
+    """What one expects to be uncertain about a frame, from its shown detections' scores alone.
 
     The standard deviation of the number of true positives, if a score were a probability; and one
     half, because an empty frame may have missed objects.
     """
-    return math.sqrt(0.25 + sum(s * (1 - s) for s in scores if s >= operating_score))
+    return math.sqrt(0.25 + sum(s * (1 - s) for s in shown))
 
 
-def sampled_figures(found: AnnotatedFrames, operating_score: float) -> SampledFigures | None:
+def sampled_figures(found: AnnotatedFrames) -> SampledFigures | None:
     """Estimate the figures; None with too few drawn frames."""
     usable = found.probability > 0
     probability = found.probability[usable]
@@ -82,7 +84,7 @@ def sampled_figures(found: AnnotatedFrames, operating_score: float) -> SampledFi
     numbers = (np.cumsum(usable) - 1).astype(np.int32)
     samples = [sample.on(usable).renumbered(numbers) for sample in found.samples]
     weights = _weights(probability, drawn, found.haystack)
-    right, shown, truths = (weights @ counts_of(samples, operating_score, drawn.size)).T
+    right, shown, truths = (weights @ counts_of(samples, found.operating, drawn.size)).T
     counted = [np.count_nonzero(sample.truths) for sample in samples]
     known = [s for s, count in zip(samples, counted, strict=True) if count >= FEWEST_FRAMES]
     return SampledFigures(
@@ -107,12 +109,17 @@ def _weights(probability: FloatArray, drawn: BoolArray, haystack: int | None) ->
     return weights
 
 
-def counts_of(samples: Sequence[Sample], operating_score: float, frames: int) -> FloatArray:
-    """(F, 3) true positives, shown detections and ground truths of each frame."""
+def counts_of(samples: Sequence[Sample], operating: Sequence[float], frames: int) -> FloatArray:
+    """(F, 3) true positives, shown detections and ground truths of each frame.
+
+    Parameters
+    ----------
+    operating : the operating score of each sample
+    """
     counts = np.zeros((frames, 3))
-    for sample in samples:
+    for sample, score in zip(samples, operating, strict=True):
         # Scores are kept as float32: the operating score is rounded alike.
-        shown = (sample.score >= np.float32(operating_score)) & (sample.counted & _FIRST > 0)
+        shown = (sample.score >= np.float32(score)) & (sample.counted & _FIRST > 0)
         np.add.at(counts[:, 0], sample.frame[shown & (sample.positive & _FIRST > 0)], 1)
         np.add.at(counts[:, 1], sample.frame[shown], 1)
         np.add.at(counts[:, 2], sample.match_frame, sample.truths)

@@ -85,7 +85,7 @@ class Slice:
 
 
 def ranked_slices(
-    samples: Sequence[Sample], members: Mapping[Tag, BoolArray], operating_score: float
+    samples: Sequence[Sample], members: Mapping[Tag, BoolArray], operating: Sequence[float]
 ) -> list[Slice]:
     """Compare each slice with all other frames.
 
@@ -95,11 +95,11 @@ def ranked_slices(
     ----------
     samples : one per category
     members : (F,) bool by frame number, the frames of each slice
-    operating_score : from which precision and recall count detections
+    operating : from which score of each sample on precision and recall count detections
     """
     if not members:
         return []
-    counts = _FrameCounts.of(samples, next(iter(members.values())).size, operating_score)
+    counts = _FrameCounts.of(samples, next(iter(members.values())).size, operating)
     sizes = {tag: int((own & counts.seen).sum()) for tag, own in members.items()}
     total = int(counts.seen.sum())
     large = [tag for tag, n in sizes.items() if FEWEST_FRAMES <= n <= total - FEWEST_FRAMES]
@@ -172,11 +172,11 @@ class _FrameCounts:
     truths: FloatArray
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], frames: int, operating_score: float) -> Self:
+    def of(cls, samples: Sequence[Sample], frames: int, operating: Sequence[float]) -> Self:
         counts = cls(np.zeros(frames, np.bool_), *(np.zeros(frames) for _ in range(3)))
-        for sample in samples:
+        for sample, score in zip(samples, operating, strict=True):
             # Scores are kept as float32: the operating score is rounded alike.
-            keep = (sample.score >= np.float32(operating_score)) & (sample.counted & _RIGHT > 0)
+            keep = (sample.score >= np.float32(score)) & (sample.counted & _RIGHT > 0)
             np.add.at(counts.shown, sample.frame[keep], 1)
             np.add.at(counts.right, sample.frame[keep & (sample.positive & _RIGHT > 0)], 1)
             np.add.at(counts.truths, sample.match_frame, sample.truths)

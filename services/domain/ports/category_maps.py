@@ -75,6 +75,10 @@ class CategoryMaps(Protocol):
         """
         ...
 
+    async def rematch(self, scope: MapScope, by: str, at: datetime) -> None:
+        """Make a scope's predictions due for matching again, by the names that it has."""
+        ...
+
     async def all(self) -> Sequence[StoredMap]:
         """Every map, in the order of scopes."""
         ...

@@ -36,7 +36,7 @@ class DrawnFrame:
     asked: bool = False
 
 
-def inclusion_probability(scores: Sequence[float], rate: float, operating_score: float) -> float:
+def inclusion_probability(shown: Sequence[float], rate: float) -> float:
     """The probability with which a frame is drawn: from 3/4 to 3/2 of the rate.
 
     Frames on which the detector is unsure are drawn more often. Scores alone decide, because
@@ -44,10 +44,10 @@ def inclusion_probability(scores: Sequence[float], rate: float, operating_score:
 
     Parameters
     ----------
-    scores : of the detector's detections on the frame
+    shown : the scores of the detector's detections on the frame, from its operating scores on
     rate : the share of the haystack to draw
     """
-    size = min(size_of(scores, operating_score), _LARGEST)
+    size = min(size_of(shown), _LARGEST)
     return min(1.0, rate * (_EQUAL_SHARE + (1 - _EQUAL_SHARE) * size))
 
 

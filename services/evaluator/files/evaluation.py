@@ -17,6 +17,7 @@ from services.contracts.events import (
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.domain.detection.category_map import SAME_NAMES, CategoryMap
 from services.domain.detection.matching import FrameMatch, frame_match
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.confusion import Confusions, confusions_of
 from services.domain.metrics.counting import why_not_counted
@@ -42,14 +43,14 @@ class Evaluated:
 
     Attributes
     ----------
-    operating_score : from which detections count in operating points and in the matrix
+    operating : from which scores on detections count in operating points and in the matrix
     images : the number of images that count
     left_out : images that do not, by reason
     figures, curves, intervals : of each category; an interval is of AP, None where it is undefined
     interval : of mAP
     """
 
-    operating_score: float
+    operating: OperatingScores
     images: int
     left_out: Mapping[str, int]
     figures: Mapping[Category, Figures]
@@ -66,20 +67,20 @@ class FileEvaluation:
 
     Parameters
     ----------
-    operating_score : from which a detection counts in the confusion matrix and operating points
+    operating : from which scores on detections count in the matrix and operating points
     accept_partial : whether to count frames of which annotations or detections were refused
     categories : what the detector's names stand for
     """
 
     def __init__(
         self,
-        operating_score: float,
+        operating: OperatingScores,
         iou_type: IouType,
         *,
         accept_partial: bool = False,
         categories: CategoryMap = SAME_NAMES,
     ) -> None:
-        self._score = operating_score
+        self._operating = operating
         self._iou_type: IouType = iou_type
         self._accept_partial = accept_partial
         self._categories = categories
@@ -110,7 +111,8 @@ class FileEvaluation:
         match = frame_match(predictions, truth)
         self._columns.append(_columns(item.frame_id, match))
         self._costs.put_match(item.frame_id, match)
-        self._confusions += confusions_of(match, self._score)
+        scores = self._operating.by_category(_DETECTOR, match.categories)
+        self._confusions += confusions_of(match, scores)
 
     def evaluated(self) -> Evaluated:
         """The figures of all frames.
@@ -122,12 +124,12 @@ class FileEvaluation:
         """
         if self._iou_type == "segm":
             self._require_masks()
-        state = MatchState(self._score)
+        state = MatchState(self._operating)
         state.add_named(NamedColumns.joined(self._columns))
         figures = state.of(_DETECTOR, Subset.ALL)
         snapshot = state.snapshot()
         return Evaluated(
-            operating_score=self._score,
+            operating=self._operating,
             images=len(self._columns),
             left_out=self._left_out,
             figures=figures,

@@ -80,7 +80,7 @@ class FileReport(_Part):
             ground_truths=sum(part.ground_truths for part in parts),
             numbers=twelve(parts),
             interval=bounds_of(found.interval),
-            operating=Point.of(operating_point(points, found.operating_score)),
+            operating=Point.of(operating_point(points, found.operating.default)),
             error_costs={name.value: cost for name, cost in found.costs.costs.items()},
             categories=tuple(
                 CategoryEvaluation.of(category, figures, found.intervals[category])

@@ -10,6 +10,7 @@ from services.contracts.events import FrameAnnotated, IouType, PredictionsMade, 
 from services.contracts.identity import DetectorId, FrameId, VehicleId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.matching import match_frame
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.counting import why_not_counted
 from services.evaluator.versions.comparison import Version, compared
 from services.evaluator.versions.report import ComparisonReport
@@ -84,7 +85,9 @@ class FileVersion:
             )
 
 
-def compared_files(old: FileVersion, new: FileVersion, operating_score: float) -> ComparisonReport:
+def compared_files(
+    old: FileVersion, new: FileVersion, operating: OperatingScores
+) -> ComparisonReport:
     """Compare two results on the frames that count for both.
 
     Raises
@@ -98,5 +101,5 @@ def compared_files(old: FileVersion, new: FileVersion, operating_score: float) -
             "no image counts in both: their ground truth or results were refused",
             reason="nothing_to_compare",
         )
-    found = compared(old.on(frames), new.on(frames), frames, operating_score)
+    found = compared(old.on(frames), new.on(frames), frames, operating)
     return ComparisonReport.of(found, "all")

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Final
 
 from services.contracts.identity import Category, DetectorId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import Operating, operating_point, twelve
 from services.domain.metrics.drift import Drift
 from services.domain.metrics.kept_figures import EVER, Window
@@ -42,7 +43,7 @@ def evaluate(
     state: MatchState,
     detector: DetectorId,
     subset: Subset,
-    operating_score: float,
+    operating: OperatingScores,
     window: Window = EVER,
 ) -> Evaluation:
     """Compute all figures of a detector on a subset within a window."""
@@ -50,7 +51,7 @@ def evaluate(
     return Evaluation(
         numbers=twelve(parts.values()),
         categories={category: part.average_precision for category, part in parts.items()},
-        operating=operating_point([part.operating for part in parts.values()], operating_score),
+        operating=operating_point([part.operating for part in parts.values()], operating.default),
         frames=state.frame_count(detector, subset),
         detections=sum(part.detections for part in parts.values()),
         ground_truths=sum(part.ground_truths for part in parts.values()),

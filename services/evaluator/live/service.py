@@ -100,7 +100,7 @@ class EvaluateMatches:
         """
         async with self._lock:
             started = self._clock.monotonic()
-            state = MatchState(self._settings.operating_score, tuple(WINDOWS.values()))
+            state = MatchState(self._settings.operating_scores, tuple(WINDOWS.values()))
             categories = [c for c in await self._matches.categories() if owned(c)]
             count, refused = await self._read(state, categories)
             # Assigned last, so that a store failure halfway leaves no partial state.
@@ -185,9 +185,9 @@ class EvaluateMatches:
                     report_progress()
 
     async def _show(self, state: MatchState, detector: DetectorId) -> None:
-        score = self._settings.operating_score
+        operating = self._settings.operating_scores
         evaluations = {
-            subset: await asyncio.to_thread(evaluate, state, detector, subset, score)
+            subset: await asyncio.to_thread(evaluate, state, detector, subset, operating)
             for subset in Subset
         }
         self._gauges.show(detector, evaluations)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from services.contracts.events import FALSE_POSITIVES, ErrorType, Sampling
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_recovered import RepairGain
 from services.domain.metrics.confusion import ConfusionPool
 from services.domain.metrics.lift import LiftPool, Stratum
@@ -89,14 +90,12 @@ class _Tally:
 class _Held:
     """What figures need of all matches; erased frames go by making a new one."""
 
-    def __init__(self, operating_score: float) -> None:
-        self.state = MatchState(operating_score)
+    def __init__(self, operating: OperatingScores) -> None:
+        self.state = MatchState(operating)
         self.tagged = TaggedFrames()
-        self.pools: defaultdict[DetectorId, LiftPool] = defaultdict(
-            lambda: LiftPool(operating_score)
-        )
+        self.pools: defaultdict[DetectorId, LiftPool] = defaultdict(lambda: LiftPool(operating))
         self.confusions: defaultdict[DetectorId, ConfusionPool] = defaultdict(
-            lambda: ConfusionPool(operating_score)
+            lambda: ConfusionPool(operating)
         )
 
     def put(self, matches: Sequence[CategoryMatched]) -> None:
@@ -128,16 +127,16 @@ class Reports:
         self,
         matches: MatchStore,
         needles: NeedleStore,
-        operating_score: float,
+        operating: OperatingScores,
         clock: Clock,
         *,
         most_frames: int | None = None,
     ) -> None:
         self._matches = matches
         self._needles = needles
-        self._score = operating_score
+        self._operating = operating
         self._revised = RevisedFrames(matches, clock)
-        self._held = _Held(operating_score)
+        self._held = _Held(operating)
         self._sample = FrameSample(most_frames)
         self._drawn: dict[DetectorId, Mapping[FrameId, Sampling]] = {}
 
@@ -145,10 +144,10 @@ class Reports:
         """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
         async with self._revised.taken() as frame_ids:
             if frame_ids is None:
-                self._held = _Held(self._score)
+                self._held = _Held(self._operating)
             fits = await self._fits(frame_ids)
             while not fits:
-                self._held = _Held(self._score)
+                self._held = _Held(self._operating)
                 self._sample = self._sample.halved("reports")
                 fits = await self._fits(None)
 
@@ -209,7 +208,7 @@ class Reports:
             detector,
             {frame: sampling.probability for frame, sampling in drawn.items()},
             min(sampling.campaign for sampling in drawn.values()),
-            self._score,
+            self._operating,
         )
 
     async def curves(self, detector: DetectorId, subset: Subset) -> DetectorCurves:
@@ -279,7 +278,8 @@ class Reports:
 
     def _report(self, detector: DetectorId, tally: _Tally, counts: Counts) -> Report:
         evaluations = {
-            subset: evaluate(self._held.state, detector, subset, self._score) for subset in Subset
+            subset: evaluate(self._held.state, detector, subset, self._operating)
+            for subset in Subset
         }
         found = {"needles": tally.errors.total(), "shortlists": tally.shortlists}
         judged = _judged(tally.predictions, self._held.pools[detector].modes(tally.predictions))

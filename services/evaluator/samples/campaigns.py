@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Split
+from services.contracts.events import PredictionsMade, Split
 from services.contracts.identity import DetectorId, FrameId
 from services.contracts.matches import CategoryMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.sampled_figures import AnnotatedFrames, sampled_figures, size_of
@@ -31,7 +32,7 @@ class SampleCampaigns:
     frames: FrameStore
     matches: MatchStore
     split_rule: SplitRule
-    operating_score: float
+    operating: OperatingScores
     count_copies: bool = False
 
     async def draw(self, campaign: str, detector: DetectorId, expected: int) -> DrawnSample:
@@ -85,8 +86,13 @@ class SampleCampaigns:
             for record in records:
                 made = record.predictions.get(detector)
                 if made is not None and made.complete and self._is_haystack(record):
-                    scores = [detection.score for detection in made.detections]
-                    yield record.frame_id, size_of(scores, self.operating_score)
+                    shown = self._shown(record.named(detector).predictions)
+                    yield record.frame_id, size_of(shown)
+
+    def _shown(self, made: PredictionsMade) -> list[float]:
+        """The scores of the detections that are shown."""
+        least = self.operating.of
+        return [d.score for d in made.detections if d.score >= least(made.detector_id, d.category)]
 
     def _is_haystack(self, record: FrameRecord) -> bool:
         captured = record.captured
@@ -108,10 +114,10 @@ class SampleCampaigns:
     def _estimated(
         self, sample: DrawnSample, matches: Sequence[CategoryMatched], empty: Sequence[FrameId]
     ) -> SampledReport:
-        state = MatchState(self.operating_score)
+        state = MatchState(self.operating)
         state.add(matches)
         annotated = len(sample.frames.keys() & {match.frame_id for match in matches}) + len(empty)
-        found = sampled_figures(_annotated(state, sample, matches, empty), self.operating_score)
+        found = sampled_figures(self._annotated(state, sample, matches, empty))
         if found is None:
             raise InvalidRecord(
                 f"{annotated:,} of {len(sample.frames):,} drawn frames are annotated: too few",
@@ -119,25 +125,27 @@ class SampleCampaigns:
             )
         awaited = len(sample.frames) - annotated
         source = SampledFrom(sample.campaign, sample.detector, sample.haystack, awaited)
-        return report_of(state, found, source, self.operating_score)
+        return report_of(state, found, source, self.operating.default)
 
+    def _annotated(
+        self,
+        state: MatchState,
+        sample: DrawnSample,
+        matches: Sequence[CategoryMatched],
+        empty: Sequence[FrameId],
+    ) -> AnnotatedFrames:
+        """The annotated frames with the probabilities with which they were drawn.
 
-def _annotated(
-    state: MatchState,
-    sample: DrawnSample,
-    matches: Sequence[CategoryMatched],
-    empty: Sequence[FrameId],
-) -> AnnotatedFrames:
-    """The annotated frames with the probabilities with which they were drawn.
-
-    Parameters
-    ----------
-    empty : annotated frames without a match; they count as frames, and have nothing else
-    """
-    chosen = {match.frame_id for match in matches if match.shortlisted}
-    probabilities = {**sample.frames, **dict.fromkeys(chosen, 1.0)}
-    return AnnotatedFrames(
-        list(state.snapshot().samples.values()),
-        np.append(state.by_frame(probabilities), [sample.frames[frame] for frame in empty]),
-        sample.haystack,
-    )
+        Parameters
+        ----------
+        empty : annotated frames without a match; they count as frames, and have nothing else
+        """
+        chosen = {match.frame_id for match in matches if match.shortlisted}
+        probabilities = {**sample.frames, **dict.fromkeys(chosen, 1.0)}
+        samples = state.snapshot().samples
+        return AnnotatedFrames(
+            list(samples.values()),
+            [self.operating.of(*curve) for curve in samples],
+            np.append(state.by_frame(probabilities), [sample.frames[frame] for frame in empty]),
+            sample.haystack,
+        )

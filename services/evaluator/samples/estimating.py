@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import operating_point, twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.sampled_figures import SampledFigures, sampled_figures
@@ -28,7 +29,7 @@ def estimated_live(
     detector: DetectorId,
     drawn: Mapping[FrameId, float],
     campaign: str,
-    operating_score: float,
+    operating: OperatingScores,
 ) -> SampledReport | None:
     """Estimate from the drawn frames of shortlists; None while too few of them are annotated.
 
@@ -48,13 +49,13 @@ def estimated_live(
         return None
     response = np.where(is_answered, min(1.0, answered / represented), 1.0)
     annotated = replace(annotated, probability=probability * response)
-    found = sampled_figures(annotated, operating_score)
+    found = sampled_figures(annotated)
     if found is None:
         return None
     haystack = round(represented) + found.chosen
     awaited = len(drawn) - int(is_answered.sum())
     source = SampledFrom(campaign, detector, haystack, awaited)
-    return report_of(state, found, source, operating_score)
+    return report_of(state, found, source, operating.default)
 
 
 def report_of(

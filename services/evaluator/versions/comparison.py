@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.contracts.identity import Category, DetectorId, FamilyId, FrameId, NeedleId
 from services.contracts.matches import CategoryMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_changes import ApChanges, ap_changes
 from services.domain.metrics.failure_changes import (
     FailureChange,
@@ -53,28 +54,28 @@ class Comparison:
 
 
 def compared(
-    old: Version, new: Version, frames: Collection[FrameId], operating_score: float
+    old: Version, new: Version, frames: Collection[FrameId], operating: OperatingScores
 ) -> Comparison:
     """Compare two versions.
 
     Parameters
     ----------
     frames : all frames that both processed; some may be without a match
-    operating_score : from which a detection counts as a failure, and in precision and recall
+    operating : from which scores on detections count as failures, and in precision and recall
     """
-    state, tagged = MatchState(operating_score), TaggedFrames()
+    state, tagged = MatchState(operating), TaggedFrames()
     for version in (old, new):
         state.add(version.matches)
         for match in version.matches:
             tagged.put(match.frame_id, match.tags)
     groups = grouped_failures(
-        *(failures_of(one.matches, operating_score, one.families) for one in (old, new))
+        *(failures_of(one.matches, operating, one.families) for one in (old, new))
     )
     return Comparison(
         old.detector,
         new.detector,
         len(frames),
-        ap_changes(state, (old.detector, new.detector), tagged.frames, operating_score),
+        ap_changes(state, (old.detector, new.detector), tagged.frames, operating),
         failure_changes(groups),
         _worth(old, new, groups),
     )

@@ -10,6 +10,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, Split
 from services.contracts.identity import DetectorId, FamilyId, FrameId, NeedleId
 from services.contracts.matches import CategoryMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
@@ -36,7 +37,7 @@ class StoredVersions:
     matches: MatchStore
     needles: NeedleStore
     families_of: Callable[[DetectorId], Awaitable[Families]]
-    operating_score: float
+    operating: OperatingScores
 
     async def compare(
         self, old: DetectorId, new: DetectorId, frames_of: Frames
@@ -74,7 +75,7 @@ class StoredVersions:
             )
             for name in (old, new)
         ]
-        comparison = await asyncio.to_thread(compared, before, after, common, self.operating_score)
+        comparison = await asyncio.to_thread(compared, before, after, common, self.operating)
         campaign = await self._campaign(old, before.families)
         return ComparisonReport.of(comparison, frames_of, campaign)
 

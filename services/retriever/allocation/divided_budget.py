@@ -117,9 +117,10 @@ class DividedBudget:
         errors: dict[FrameId, float] = {}
         objects = await self._objects(version)
         for category, count in objects.items():
+            least = self._settings.operating_scores.of(version, category)
             for labelled in await self._matches.of((version, category)):
                 if labelled.reannotated and labelled.frame_id in purposes:
-                    found = errors_at(labelled, self._settings.operating_score)
+                    found = errors_at(labelled, least)
                     frame = labelled.frame_id
                     errors[frame] = errors.get(frame, 0.0) + found * rarity_of(count)
         self._findings.update(

@@ -26,6 +26,7 @@ class DrawnFrames:
     def __init__(self, detector: DetectorId, settings: Settings, changelog: Changelog) -> None:
         self._detector = detector
         self._settings = settings
+        self._operating = settings.operating_scores
         self._campaign = f"{_CAMPAIGN}-{settings.split_seed}"
         self._rows = changelog.table(DRAWN)
         self._waiting: dict[FrameId, None] = {}
@@ -117,7 +118,7 @@ class DrawnFrames:
         settings, frame = self._settings, facts.context.frame
         rate = settings.sampled_share * settings.shortlist_budget
         found = {
-            region: seen.score
+            region: seen
             for region, seen in facts.regions.items()
             if seen.detector_category[0] == self._detector
         }
@@ -127,10 +128,12 @@ class DrawnFrames:
             or facts.split(settings.split_rule) is not Split.HAYSTACK
         ):
             return None
-        probability = inclusion_probability(list(found.values()), rate, settings.operating_score)
+        least = self._operating.of
+        shown = [s.score for s in found.values() if s.score >= least(*s.detector_category)]
+        probability = inclusion_probability(shown, rate)
         if not is_drawn(self._campaign, frame, probability):
             return None
-        best = min(found, key=lambda region: (-found[region], region))
+        best = min(found, key=lambda region: (-found[region].score, region))
         return DrawnFrame(best, probability)
 
     def _put(self, frame: FrameId, row: DrawnFrame) -> None:

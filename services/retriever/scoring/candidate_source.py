@@ -1,5 +1,6 @@
 """Finds haystack regions that may be shortlisted: by vector search, or on given frames."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
@@ -38,8 +39,9 @@ class CandidateSource:
         """The regions most similar to any direction; all of the category where they are few."""
         detector, category = detector_category
         hits: list[Hit] = []
+        least = self._settings.operating_scores.of(detector, category)
         for name in await self._frames.predicted_as(detector, category):
-            where = logic.haystack_filter(detector, name, self._settings.operating_score)
+            where = logic.haystack_filter(detector, name, least)
             hits += await self._hits(directions, where, model)
         found = {
             hit.point_id: (
@@ -67,14 +69,12 @@ class CandidateSource:
     ) -> dict[DetectorCategory, Haystack]:
         """Regions on these haystack frames at or above the operating score, by category."""
         found: defaultdict[DetectorCategory, list[tuple[RegionId, FrameId]]] = defaultdict(list)
+        least = {of: self._settings.operating_scores.of(*of) for of in detector_categories}
         for frame, facts in sorted(frames.items()):
             if facts.split(self._settings.split_rule) is not Split.HAYSTACK:
                 continue
             for region, seen in facts.regions.items():
-                if (
-                    seen.detector_category in detector_categories
-                    and seen.score >= self._settings.operating_score
-                ):
+                if seen.score >= least.get(seen.detector_category, math.inf):
                     found[seen.detector_category].append((region, frame))
         # Load the vectors of all categories at once: every query costs a round trip.
         regions = [region for item in found.values() for region, _ in item]

@@ -61,6 +61,7 @@ class FrameTable:
     def __init__(self, detector: DetectorId, settings: Settings) -> None:
         self._detector = detector
         self._settings = settings
+        self._operating = settings.operating_scores
         self._rows: dict[FrameId, _Row] = {}
         self._drives: defaultdict[DriveId, list[_Captured]] = defaultdict(list)
         """Of each drive, its frames in the order of time."""
@@ -75,10 +76,9 @@ class FrameTable:
     def __contains__(self, frame: FrameId) -> bool:
         return frame in self._rows
 
-    @property
-    def operating_score(self) -> float:
-        """The score from which a detection is shown."""
-        return self._settings.operating_score
+    def operating_score(self, category: Category) -> float:
+        """The score from which the detector's detections of a category are shown."""
+        return self._operating.of(self._detector, category)
 
     def frames(self) -> set[FrameId]:
         """All frames."""
@@ -182,7 +182,7 @@ class FrameTable:
                 continue
             before, score = found.get(category, _NOTHING), seen.score
             is_small = seen.bbox[2] * seen.bbox[3] < SMALL_SHARE * facts.area
-            is_shown = score >= self._settings.operating_score
+            is_shown = score >= self.operating_score(category)
             candidates = [] if is_shown else [(score, region)]
             if before.surest is not None:
                 candidates.append(before.surest)

@@ -157,8 +157,9 @@ class MissScorer:
         categories = sorted(self.table.categories)
         labelled: dict[FrameId, dict[Category, int]] = defaultdict(dict)
         for category in categories:
+            least = self.table.operating_score(category)
             for match in await self._matches.of((self._detector, category)):
-                labelled[match.frame_id][category] = _missed(match, self.table.operating_score)
+                labelled[match.frame_id][category] = _missed(match, least)
         known = sorted(frame for frame in labelled if frame in self.table)[:_LABELLED_MAX]
         before = self._fit
         if before is not None and not refresh and len(known) < _REFIT_GROWTH * before.frames:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from services.contracts.identity import Category, DetectorId
 from services.domain.detection.category_map import (
@@ -20,6 +21,8 @@ from services.domain.ports.category_maps import (
 )
 from services.runtime.stores.mongo import Database, Document, literal, translated
 
+_NAMES: Final[Document] = {"$ifNull": ["$names", []]}
+
 
 class MongoCategoryMaps:
     """The collection `category_maps`; unknown categories are found in `matches` and `frames`."""
@@ -36,6 +39,11 @@ class MongoCategoryMaps:
         with translated():
             result = await self._maps.update_one(where, update, upsert=bool(names))
         return bool(result.modified_count or result.upserted_id is not None)
+
+    async def rematch(self, scope: MapScope, by: str, at: datetime) -> None:
+        update = [{"$replaceWith": _revised(_NAMES, by, at)}]
+        with translated():
+            await self._maps.update_one({"_id": scope}, update, upsert=True)
 
     async def all(self) -> Sequence[StoredMap]:
         with translated():
@@ -99,20 +107,24 @@ def _changing(names: Names, dropped: Collection[Category], by: str, at: datetime
     """The update that changes names; it changes nothing where they are so already."""
     # Pairs, because MongoDB gives dots and dollars in a field's name a meaning.
     pairs = literal([[name, meant] for name, meant in sorted(names.items())])
-    before = {"$ifNull": ["$names", []]}
     replaced = literal(sorted({*names, *dropped}))
     name = {"$arrayElemAt": ["$$this", 0]}
-    kept = {"$filter": {"input": before, "cond": {"$not": {"$in": [name, replaced]}}}}
+    kept = {"$filter": {"input": _NAMES, "cond": {"$not": {"$in": [name, replaced]}}}}
     after = {"$concatArrays": [kept, pairs]}
+    same = {"$setEquals": [after, _NAMES]}
+    return [{"$replaceWith": {"$cond": [same, "$$ROOT", _revised(after, by, at)]}}]
+
+
+def _revised(names: Document, by: str, at: datetime) -> Document:
+    """The document with these names, due for matching again."""
     changed = {
-        "names": after,
+        "names": names,
         "revision": {"$add": [{"$ifNull": ["$revision", 0]}, 1]},
         "changed_by": literal(by),
         "changed_at": literal(at),
         "rematch": "",
     }
-    same = {"$setEquals": [after, before]}
-    return [{"$replaceWith": {"$cond": [same, "$$ROOT", {"$mergeObjects": ["$$ROOT", changed]}]}}]
+    return {"$mergeObjects": ["$$ROOT", changed]}
 
 
 def _map(document: Document) -> CategoryMap:

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.contracts.identity import Category, DetectorId
 from services.contracts.matches import CategoryMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -104,7 +105,7 @@ async def test_the_average_of_both_replicas_gauges_is_the_map(
 ) -> None:
     detector = DetectorId(f"{database}@1")
     matches = matches_of(detector)
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add(matches)
     defined = state.of(detector, Subset.ALL)
     expected = twelve(defined.values())["AP"]

@@ -16,6 +16,7 @@ from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated
 from services.domain.dead_letters import LetterState
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.subsets import Subset
 from services.evaluator.curves import DetectorCurves
 from services.evaluator.reports.detector_reports import Reports
@@ -129,7 +130,7 @@ async def test_figures_are_noted_when_they_change_and_only_then(world: World) ->
     stores = world.stores
     await stores.matches.record([frame_matched("r000")])
     counts = Counts(frames=1, predictions=1, ground_truth=1)
-    source = Reports(stores.matches, stores.needles, 0.5, world.clock)
+    source = Reports(stores.matches, stores.needles, OperatingScores(0.5), world.clock)
     reports = await source.now(counts)
     before = len(await stores.figures.since(START))
 

@@ -8,6 +8,7 @@ import pytest
 
 from services.app.repair_gains_noted import note_repair_gains
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.family_marks import Mark
 from services.evaluator.reports.detector_reports import Reports
 from services.runtime.stores.figures import Figures
@@ -60,7 +61,7 @@ async def test_what_reviewed_frames_recover_is_on_the_pages_of_the_work_and_of_i
         if match.category == oracle.CATEGORIES[1]
     ]
     await stores.matches.record(published(matches))
-    reports = Reports(stores.matches, stores.needles, 0.5, clock)
+    reports = Reports(stores.matches, stores.needles, OperatingScores(0.5), clock)
     await reports.take_in()
     await note_repair_gains(stores, reports, [DETECTOR])
     assert await stores.repair_gains.all() == {DETECTOR: {}}

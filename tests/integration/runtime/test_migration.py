@@ -72,8 +72,8 @@ async def report(database: Database) -> Report:
         partial_ground_truth=tally.partial_ground_truth,
         copies=tally.copies,
     )
-    score = Settings().operating_score
-    reports = Reports(matches, MongoNeedleStore(database), score, FakeClock())
+    operating = Settings().operating_scores
+    reports = Reports(matches, MongoNeedleStore(database), operating, FakeClock())
     (found,) = await reports.now(counts)
     costs = await StoredErrorCosts(frames, matches, FakeClock()).now()
     return found.with_costs(costs[found.detector])

@@ -22,6 +22,7 @@ from services.contracts.events import (
 from services.contracts.identity import Category, FrameId
 from services.contracts.matches import ROWS_AT_ONCE, CategoryMatched, FrameMatched, categories_of
 from services.contracts.topics import MATCHES, TOPICS, topic_of
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.domain.revision_conflicts import content_of
@@ -180,7 +181,7 @@ def test_both_versions_in_any_order_give_the_same_figures(seed: int) -> None:
         for value in both_versions(match, rng) + both_versions(match, rng)
     ]
     rng.shuffle(values)
-    state, expected = MatchState(0.5), MatchState(0.5)
+    state, expected = MatchState(OperatingScores(0.5)), MatchState(OperatingScores(0.5))
     state.add(read(values))
     expected.add([*matches, *again])
     assert held(state) == held(expected)

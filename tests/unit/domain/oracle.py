@@ -21,7 +21,8 @@ from services.contracts.events import (
 from services.contracts.identity import Category, DriveId, FrameId, VehicleId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import METRICS
-from services.domain.detection.matching import match_frame
+from services.domain.detection.matching import frame_match, match_frame
+from services.domain.metrics.confusion import Confusions, confusions_of
 
 CATEGORIES = tuple(Category(name) for name in ("crossing", "light", "sign", "stop"))
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -178,3 +179,9 @@ def evaluated(
 def twelve(evaluation: COCOeval) -> dict[str, float | None]:
     values = (None if value == -1 else float(value) for value in evaluation.stats)
     return dict(zip(METRICS, values, strict=True))
+
+
+def confused(frame: Frame) -> Confusions:
+    """The frame's classification errors at .5."""
+    match = frame_match(frame.predictions, frame.truth)
+    return confusions_of(match, [0.5] * len(match.categories))

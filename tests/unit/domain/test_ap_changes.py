@@ -8,6 +8,7 @@ import pytest
 
 from services.contracts.events import Detection, PredictionsMade
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_changes import NOWHERE, ApChanges, ap_changes
 from services.domain.metrics.changes import Change
 from services.domain.metrics.match_state import MatchState
@@ -32,10 +33,10 @@ def changes(
     new: list[oracle.Frame],
     tagged: Mapping[Tag, Collection[FrameId]] = NO_TAGS,
 ) -> ApChanges:
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     for frames in (old, new):
         state.add([match for frame in frames for match in oracle.matched(frame)])
-    return ap_changes(state, (OLD, NEW), tagged, 0.5)
+    return ap_changes(state, (OLD, NEW), tagged, OperatingScores(0.5))
 
 
 def test_equal_versions_are_the_same_everywhere() -> None:
@@ -74,7 +75,7 @@ def test_a_version_that_places_boxes_better_is_better() -> None:
     found = changes(old, new)
     assert found.overall.change is Change.BETTER
     assert {ap.change for ap in found.categories.values()} == {Change.BETTER}
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add([match for frame in [*old, *new] for match in oracle.matched(frame)])
     expected = state.snapshot().difference(NEW, OLD, Subset.ALL)
     assert found.overall.difference == expected

@@ -7,6 +7,7 @@ import pytest
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade, Split
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.contracts.matches import CategoryMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -34,7 +35,7 @@ def matched(*frames: oracle.Frame) -> list[CategoryMatched]:
 
 
 def haystack_ap(*frames: oracle.Frame) -> float:
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add(matched(*frames))
     value = twelve(state.of(DETECTOR, Subset.H).values())["AP"]
     assert value is not None
@@ -45,7 +46,7 @@ def test_repaired_frames_have_no_false_positives_and_the_reference_plays_no_part
     listed = [frame(f"s{i}", 0.6, 0.9 - i / 100) for i in range(3)]
     rest = [frame(f"r{i}", 0.7 + i / 100, 0.75) for i in range(12)]
     reference = frame("q", 0.1, 0.99)
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add([m for item in listed for m in oracle.matched(item, shortlisted=True)])
     state.add([m for item in rest for m in oracle.matched(item)])
     state.add(oracle.matched(reference, split=Split.REFERENCE))
@@ -65,7 +66,7 @@ def test_repaired_frames_have_no_false_positives_and_the_reference_plays_no_part
 
 def test_random_frames_gain_the_share_of_the_errors_that_they_have() -> None:
     frames = [frame(f"{i:02d}", 0.5, 0.9) for i in range(40)]
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     for number, item in enumerate(frames):
         state.add(oracle.matched(item, shortlisted=number < 10))
 
@@ -83,7 +84,7 @@ def test_the_order_in_which_matches_are_added_does_not_matter() -> None:
     tagged[("weather", "dry")] = {FrameId(f"{i:02d}") for i in range(35, 70)}
     found = []
     for order in (matches, matches[::-1], matches[::2] + matches[1::2]):
-        state = MatchState(0.5)
+        state = MatchState(OperatingScores(0.5))
         for match in order:
             state.add([match])
         found.append((state.ap_recovered(DETECTOR), state.slices(DETECTOR, Subset.ALL, tagged)))
@@ -93,11 +94,11 @@ def test_the_order_in_which_matches_are_added_does_not_matter() -> None:
 
 
 def test_without_shortlisted_frames_nothing_is_recovered() -> None:
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add(oracle.matched(frame("r", 0.6, 0.9)))
 
     assert state.ap_recovered(DETECTOR) is None
-    assert MatchState(0.5).ap_recovered(DETECTOR) is None
+    assert MatchState(OperatingScores(0.5)).ap_recovered(DETECTOR) is None
 
 
 def test_a_familys_gain_is_that_of_its_category_on_its_reviewed_frames() -> None:
@@ -105,7 +106,7 @@ def test_a_familys_gain_is_that_of_its_category_on_its_reviewed_frames() -> None
     rest = [frame(f"r{i}", 0.7 + i / 100, 0.75) for i in range(12)]
     lights = [replace(match, category=Category("light")) for match in matched(*listed, *rest)]
     reviewed = frozenset({FrameId("s0"), FrameId("s1"), FrameId("unknown")})
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add([*matched(*listed, *rest), *lights])
     state.add(oracle.matched(frame("q", 0.1, 0.99), split=Split.REFERENCE))
 
@@ -125,7 +126,7 @@ def test_a_familys_gain_is_that_of_its_category_on_its_reviewed_frames() -> None
 
 def test_the_order_in_which_frames_arrive_changes_nothing() -> None:
     frames = [frame(f"{i:02d}", 0.5 + i / 100, 0.9 - i / 50 if i % 3 else None) for i in range(30)]
-    states = [MatchState(0.5), MatchState(0.5)]
+    states = [MatchState(OperatingScores(0.5)), MatchState(OperatingScores(0.5))]
     for state, order in zip(states, (frames, frames[::-1]), strict=True):
         for item in order:
             state.add(oracle.matched(item, shortlisted=frames.index(item) < 9))

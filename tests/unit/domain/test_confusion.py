@@ -8,12 +8,11 @@ import pytest
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.contracts.matches import CategoryMatch
-from services.domain.detection.matching import frame_match
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.confusion import (
     ConfusionPool,
     Confusions,
     confusion_matrix,
-    confusions_of,
 )
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -40,10 +39,10 @@ def test_every_detection_counts_where_it_lies_and_every_object_that_was_not_foun
         [(SIGN, 0.9, HERE), (SIGN, 0.8, THERE), (SIGN, 0.7, NOWHERE), (LIGHT, 0.1, THERE)],
         [(SIGN, HERE), (LIGHT, THERE)],
     )
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add(oracle.matched(frame))
     figures = state.of(DetectorId("d@1"), Subset.ALL)
-    confusions = confusions_of(frame_match(frame.predictions, frame.truth), 0.5)
+    confusions = oracle.confused(frame)
     operating = {category: part.operating for category, part in figures.items()}
     matrix = confusion_matrix(operating, confusions)
     assert matrix.categories == (LIGHT, SIGN)
@@ -53,7 +52,7 @@ def test_every_detection_counts_where_it_lies_and_every_object_that_was_not_foun
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_pool_holds_the_latest_confusions_of_every_frame(seed: int) -> None:
-    frames, pool = oracle.random_frames(seed, 15), ConfusionPool(0.5)
+    frames, pool = oracle.random_frames(seed, 15), ConfusionPool(OperatingScores(0.5))
     for number, frame in enumerate(frames):
         for match in oracle.matched(frame):
             pool.put(match)
@@ -64,7 +63,7 @@ def test_a_pool_holds_the_latest_confusions_of_every_frame(seed: int) -> None:
                 pool.put(replace(match, **vars(CategoryMatch())) if gone else match)
     by_parity = [Confusions(), Confusions()]
     for number, frame in enumerate(frames):
-        by_parity[number % 2] += confusions_of(frame_match(frame.predictions, frame.truth), 0.5)
+        by_parity[number % 2] += oracle.confused(frame)
     of_signs = [pair for pair in by_parity[1] if pair[1] == "sign"]
     for pair in of_signs:
         del by_parity[1][pair]
@@ -77,10 +76,10 @@ def test_a_pool_holds_the_latest_confusions_of_every_frame(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_column_counts_each_shown_detection_once(seed: int) -> None:
     frames = oracle.random_frames(seed, 15)
-    state, confusions = MatchState(0.5), Confusions()
+    state, confusions = MatchState(OperatingScores(0.5)), Confusions()
     for frame in frames:
         state.add(oracle.matched(frame))
-        confusions += confusions_of(frame_match(frame.predictions, frame.truth), 0.5)
+        confusions += oracle.confused(frame)
     figures = state.of(DetectorId("d@1"), Subset.ALL)
     operating = {category: part.operating for category, part in figures.items()}
     matrix = confusion_matrix(operating, confusions)

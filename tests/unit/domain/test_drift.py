@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from services.contracts.identity import DetectorId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics import drift as subject
 from services.domain.metrics.drift import Drift, DriftMeasure
 from services.domain.metrics.match_state import MatchState
@@ -23,7 +24,7 @@ def fleet(seed: int, vehicles: int = 4, frames: int = 60) -> dict[str, list[orac
 
 
 def drifts(taken: dict[str, list[oracle.Frame]]) -> list[Drift]:
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     for vehicle, frames in taken.items():
         state.add(m for f in frames for m in oracle.matched(f, vehicle=vehicle))
     return state.snapshot().drift(DETECTOR)

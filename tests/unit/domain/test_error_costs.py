@@ -16,6 +16,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Category, FrameId
 from services.domain.detection.matching import match_frame
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics import error_costs as subject
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.error_costs import Cost, error_costs
@@ -75,7 +76,7 @@ def test_the_error_types_are_tidecvs(case: dict[str, Any]) -> None:
 def test_what_nothing_is_repaired_of_is_cocos_ap50(seed: int) -> None:
     frames = oracle.random_frames(seed, 12)
     costs = error_costs((frame.predictions, frame.truth) for frame in frames)
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add(match for frame in frames for match in oracle.matched(frame))
     expected = twelve(state.of(frames[0].predictions.detector_id, Subset.ALL).values())
     assert costs.ap50 == pytest.approx(expected["AP50"], abs=1e-9)

@@ -17,6 +17,7 @@ from services.contracts.identity import (
     needle_id,
 )
 from services.contracts.matches import CategoryMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.changes import Change
 from services.domain.metrics.failure_changes import (
     FailureChange,
@@ -67,7 +68,7 @@ def changes(
     new: Sequence[CategoryMatched],
     families: Mapping[NeedleId, FamilyId] = NO_FAMILIES,
 ) -> dict[FailureGroup, FailureChange]:
-    sides = [failures_of(matches, 0.5, families) for matches in (old, new)]
+    sides = [failures_of(matches, OperatingScores(0.5), families) for matches in (old, new)]
     return {change.group: change for change in failure_changes(grouped_failures(*sides))}
 
 

@@ -9,6 +9,7 @@ import pytest
 from services.contracts.events import ErrorType, Split
 from services.contracts.identity import DriveId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched, categories_of
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.lift import Lift, LiftPool, Stratum
 from services.domain.statistics.significance import wilson_interval
 from tests import samples
@@ -40,7 +41,7 @@ def lift(matches: list[CategoryMatched], *listed: str) -> Lift | None:
         for region in match_.regions
         if region in listed
     }
-    pool = LiftPool(operating_score=0.5)
+    pool = LiftPool(OperatingScores(0.5))
     for match_ in matches:
         pool.put(match_)
     return pool.lift(of)

@@ -19,6 +19,7 @@ from services.contracts.identity import Category, FrameId
 from services.contracts.matches import CategoryMatch
 from services.domain.detection.masks import Masks, grid_of, mask_iou_matrix
 from services.domain.detection.matching import match_frame
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -102,7 +103,7 @@ def numbers(state: MatchState, frame: oracle.Frame) -> dict[str, float | None]:
 def test_streamed_mask_figures_equal_pycocotools_from_scratch(seed: int) -> None:
     rng = np.random.default_rng(seed)
     frames = [random_frame(rng, number) for number in range(12)]
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     for frame in frames:
         state.add(oracle.matched(frame))
     expected = oracle.twelve(oracle.coco_eval(frames, "segm"))

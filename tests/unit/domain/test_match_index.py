@@ -51,7 +51,7 @@ class World:
         cells = cells_of(matches)
         curve = np.array([match.curve for match in matches])
         frame = np.array([match.frame for match in matches])
-        self.index.add(cells.batch(curve, frame, SCORE), self.ranks(frames))
+        self.index.add(cells.batch(curve, frame, np.full(curve.size, SCORE)), self.ranks(frames))
         for match in matches:
             old = self.held.get((match.curve, match.frame))
             if old is None or old.revision < match.revision:

@@ -6,6 +6,7 @@ import pytest
 from services.contracts.events import Split
 from services.contracts.identity import FrameId, frame_hash
 from services.domain.detection.coco import RECALLS
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.curve_kernels import envelope, needs_of
 from services.domain.metrics.match_state import MatchState
@@ -21,7 +22,7 @@ def numbers(state: MatchState, subset: Subset = Subset.ALL) -> dict[str, float |
 @pytest.mark.parametrize("seed", range(60))
 def test_the_twelve_numbers_equal_pycocotools(seed: int) -> None:
     frames = oracle.random_frames(seed, 12, detections=120 if seed % 20 == 0 else 9)
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     for frame in random.Random(seed).sample(frames, len(frames)):
         state.add(oracle.matched(frame))
     expected = oracle.twelve(oracle.coco_eval(frames))
@@ -29,13 +30,13 @@ def test_the_twelve_numbers_equal_pycocotools(seed: int) -> None:
 
 
 def test_no_frames_define_no_number() -> None:
-    assert set(numbers(MatchState(0.5)).values()) == {None}
+    assert set(numbers(MatchState(OperatingScores(0.5))).values()) == {None}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_subset_holds_its_own_frames_only(seed: int) -> None:
     frames = oracle.random_frames(seed, 15)
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     kinds = [(Split.REFERENCE, False), (Split.HAYSTACK, False), (Split.HAYSTACK, True)]
     for i, frame in enumerate(frames):
         split, shortlisted = kinds[i % 3]
@@ -73,7 +74,7 @@ def test_precision_of_a_long_curve_is_its_envelope_at_the_recalls(seed: int) -> 
 def test_an_erased_frame_is_in_no_figure_and_does_not_come_back(seed: int) -> None:
     frames = oracle.random_frames(seed, 12)
     gone = {frame.frame_id for frame in random.Random(seed).sample(frames, 5)}
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     for frame in frames[:-1]:
         state.add(oracle.matched(frame))
     state.add(oracle.matched(frames[-1]))

@@ -27,7 +27,8 @@ def test_missed_is_what_pycocotools_leaves_unmatched(seed: int, score: float) ->
 
 def _missed(frame: Frame, score: float) -> list[str]:
     match = frame_match(frame.predictions, frame.truth)
-    return [m.region for group in missed_annotations(match, frame.truth, score) for m in group]
+    groups = missed_annotations(match, frame.truth, [score] * len(match.categories))
+    return [missed.region for group in groups for missed in group]
 
 
 def test_ignored_annotations_are_not_missed() -> None:
@@ -45,5 +46,5 @@ def test_a_missed_annotation_has_its_area_range(area: float, area_range: int) ->
     there = Annotation(category=CATEGORIES[0], bbox=(0, 0, 10, 10), area=area)
     truth = FrameAnnotated(frame_id=frame.frame_id, annotations=(there,))
     match = frame_match(frame.predictions, truth)
-    ((missed,),) = missed_annotations(match, truth, 0.5)
+    ((missed,),) = missed_annotations(match, truth, [0.5])
     assert (missed.bbox, missed.area_range) == ((0, 0, 10, 10), area_range)

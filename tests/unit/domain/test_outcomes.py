@@ -6,8 +6,8 @@ import pytest
 
 from services.contracts.events import Split
 from services.contracts.identity import DetectorId
-from services.domain.detection.matching import frame_match
-from services.domain.metrics.confusion import Confusions, confusion_matrix, confusions_of
+from services.domain.detection.operating_scores import OperatingScores
+from services.domain.metrics.confusion import Confusions, confusion_matrix
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.outcomes import Outcome, OutcomeFilter, selected
 from services.domain.metrics.subsets import Subset
@@ -20,10 +20,10 @@ DETECTOR = DetectorId("d@1")
 def test_as_many_are_selected_as_a_cell_of_the_confusion_matrix_counts(seed: int) -> None:
     frames = oracle.random_frames(seed, 12)
     matches = [match for frame in frames for match in oracle.matched(frame)]
-    state, confusions = MatchState(0.5), Confusions()
+    state, confusions = MatchState(OperatingScores(0.5)), Confusions()
     state.add(matches)
     for frame in frames:
-        confusions += confusions_of(frame_match(frame.predictions, frame.truth), 0.5)
+        confusions += oracle.confused(frame)
     figures = state.of(DETECTOR, Subset.ALL)
     matrix = confusion_matrix({name: part.operating for name, part in figures.items()}, confusions)
 
@@ -47,7 +47,7 @@ def test_as_many_are_selected_as_a_cell_of_the_confusion_matrix_counts(seed: int
 @pytest.mark.parametrize("score", [0.0, 0.3, 0.7])
 def test_as_many_are_selected_as_a_curve_counts_at_each_score(score: float) -> None:
     matches = [m for frame in oracle.random_frames(5, 12) for m in oracle.matched(frame)]
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add(matches)
     curves = state.score_curves(DETECTOR, Subset.ALL)
     at = [curve.at(round(score * 100)) for curve in curves.values()]

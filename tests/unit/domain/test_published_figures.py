@@ -12,6 +12,7 @@ import pytest
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.detection.coco import METRICS
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import operating_point, twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -52,7 +53,7 @@ def state_of(truth: Mapping[str, Any], results: list[dict[str, Any]]) -> MatchSt
         found[d["image_id"]].append(
             Detection(category=names[d["category_id"]], score=d["score"], bbox=d["bbox"])
         )
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     for image in truth["images"]:
         frame_id = FrameId(f"{image['id']:012d}")
         detections, annotations = tuple(found[image["id"]]), tuple(there[image["id"]])
@@ -79,7 +80,7 @@ def test_the_numbers_published_for_the_masks_of_these_images_come_out(data: Path
         folder / "instances_val2014_100.json",
         folder / "instances_val2014_fakesegm100_results.json",
     )
-    evaluation = FileEvaluation(0.5, "segm")
+    evaluation = FileEvaluation(OperatingScores(0.5), "segm")
     detector = Detector("d", "1", "segm")
     for item in read_coco(files[0], images=None, predictions=files[1], detector=detector).items:
         assert isinstance(item, FrameItem)

@@ -4,6 +4,7 @@ from numpy.random import Generator
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -40,7 +41,7 @@ def survey(
 
 
 def state_of(*surveys: list[oracle.Frame]) -> MatchState:
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     for frames in surveys:
         state.add(match for frame in frames for match in oracle.matched(frame))
     return state

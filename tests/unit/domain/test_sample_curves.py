@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from services.contracts.identity import DetectorId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.confusion import ConfusionPool, confusion_matrix
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -17,8 +18,8 @@ RAIN = ("weather", "rain")
 def test_curves_counts_and_confusions_of_a_slice_are_those_of_its_frames_alone(seed: int) -> None:
     frames = oracle.random_frames(seed, 14)
     slice_ = frames[: 5 + seed % 5]
-    every, alone = MatchState(0.5), MatchState(0.5)
-    pools = ConfusionPool(0.5), ConfusionPool(0.5)
+    every, alone = MatchState(OperatingScores(0.5)), MatchState(OperatingScores(0.5))
+    pools = ConfusionPool(OperatingScores(0.5)), ConfusionPool(OperatingScores(0.5))
     for some, state, pool in zip((frames, slice_), (every, alone), pools, strict=True):
         matches = [match for frame in some for match in oracle.matched(frame)]
         state.add(matches)
@@ -43,7 +44,7 @@ def test_curves_counts_and_confusions_of_a_slice_are_those_of_its_frames_alone(s
 
 
 def test_a_slice_without_matches_has_no_curves() -> None:
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     state.add([match for frame in oracle.random_frames(1, 3) for match in oracle.matched(frame)])
 
     assert state.curves_on(DETECTOR, {RAIN: set()})[RAIN].curves == {}

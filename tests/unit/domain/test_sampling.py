@@ -24,6 +24,9 @@ from services.domain.statistics.sampling import (
 )
 from tests.unit.domain.test_resampling import ONE, state_of, survey
 
+HALF = [0.5] * 3
+"""The operating scores of the categories."""
+
 
 @dataclass(frozen=True)
 class Haystack:
@@ -37,7 +40,7 @@ class Haystack:
 def haystack() -> Haystack:
     state = state_of(survey(np.random.default_rng(1), 300))
     samples = list(state.snapshot().samples.values())
-    right, shown, truths = counts_of(samples, 0.5, 300).sum(axis=0)
+    right, shown, truths = counts_of(samples, HALF, 300).sum(axis=0)
     ap = twelve(state.of(ONE, Subset.ALL).values())["AP"]
     assert ap is not None
     return Haystack(samples, 300, (ap, right / shown, right / truths))
@@ -82,9 +85,8 @@ def test_weights_stand_for_all_units() -> None:
 
 
 def test_a_frame_with_unsure_detections_is_larger() -> None:
-    assert size_of([], 0.5) == 0.5
-    assert size_of([0.2], 0.5) == 0.5
-    assert size_of([0.6, 0.5], 0.5) > size_of([0.6], 0.5) > size_of([0.99], 0.5) > 0.5
+    assert size_of([]) == 0.5
+    assert size_of([0.6, 0.5]) > size_of([0.6]) > size_of([0.99]) > 0.5
 
 
 def test_equal_weights_give_the_figures_themselves(haystack: Haystack) -> None:
@@ -97,7 +99,7 @@ def test_estimates_of_chosen_and_drawn_frames_are_of_the_whole_haystack(
 ) -> None:
     """The naive figures of chosen frames are far off; 95% intervals cover what they should."""
     rng = np.random.default_rng(5)
-    counts = counts_of(haystack.samples, 0.5, 300)
+    counts = counts_of(haystack.samples, HALF, 300)
     chosen = np.argsort(counts[:, 0] - counts[:, 1], kind="stable")[:60]
     right, shown, _ = counts[chosen].sum(axis=0)
     assert right / shown < haystack.truth[1] - 0.15
@@ -107,7 +109,7 @@ def test_estimates_of_chosen_and_drawn_frames_are_of_the_whole_haystack(
     covered, errors = [], []
     for _ in range(60):
         known = np.where(rng.random(300) < probability, probability, 0.0)
-        found = sampled_figures(AnnotatedFrames(haystack.samples, known, 300), 0.5)
+        found = sampled_figures(AnnotatedFrames(haystack.samples, HALF, known, 300))
         assert found is not None
         assert (found.chosen, found.categories) == (60, 3)
         figures = (found.map, found.precision, found.recall)
@@ -123,16 +125,16 @@ def test_with_few_drawn_frames_there_is_no_estimate(haystack: Haystack) -> None:
     known: FloatArray = np.zeros(300)
     known[:29] = 0.1
     known[30:90] = 1.0
-    assert sampled_figures(AnnotatedFrames(haystack.samples, known, 300), 0.5) is None
+    assert sampled_figures(AnnotatedFrames(haystack.samples, HALF, known, 300)) is None
 
 
 def test_rare_categories_are_counted_and_left_out_of_map(haystack: Haystack) -> None:
     known: FloatArray = np.zeros(300)
     known[:40] = 0.2
     few = haystack.samples[0].on(np.arange(300) < 3)
-    found = sampled_figures(AnnotatedFrames([few, haystack.samples[1]], known, 300), 0.5)
+    found = sampled_figures(AnnotatedFrames([few, haystack.samples[1]], HALF[:2], known, 300))
     assert found is not None
     assert (found.categories, found.rare_categories) == (1, int((few.truths > 0).any()))
-    none = sampled_figures(AnnotatedFrames([few], known, 300), 0.5)
+    none = sampled_figures(AnnotatedFrames([few], HALF[:1], known, 300))
     assert none is not None
     assert none.map is None

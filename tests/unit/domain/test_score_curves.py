@@ -7,6 +7,7 @@ import pytest
 
 from services.contracts.events import Split
 from services.contracts.identity import DetectorId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.kept_figures import Window
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.score_curves import (
@@ -26,7 +27,7 @@ DETECTOR = DetectorId("d@1")
 @pytest.mark.parametrize("threshold", [0, 5])
 def test_curves_are_those_that_pycocotools_accumulates(seed: int, threshold: int) -> None:
     frames = oracle.random_frames(seed, 20)
-    state = MatchState(0.5)
+    state = MatchState(OperatingScores(0.5))
     for frame in frames:
         state.add(oracle.matched(frame))
     expected = oracle.coco_eval(frames).eval
@@ -44,7 +45,7 @@ def test_curves_are_those_that_pycocotools_accumulates(seed: int, threshold: int
 @pytest.mark.parametrize("seed", range(12))
 def test_counts_and_the_best_score_are_those_of_a_plain_pass(seed: int) -> None:
     frames = oracle.random_frames(seed, 20)
-    state = MatchState(0.5, (timedelta(days=3),))
+    state = MatchState(OperatingScores(0.5), (timedelta(days=3),))
     matches = []
     for number, frame in enumerate(frames):
         split = Split.REFERENCE if number % 3 else Split.HAYSTACK

@@ -9,6 +9,7 @@ import scipy
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import Category, DetectorId, FrameId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics import slices as subject
 from services.domain.metrics.average_precision import operating_point, twelve
 from services.domain.metrics.match_state import MatchState
@@ -51,7 +52,7 @@ def surveyed(
     tags = [(f"key{k}", f"value{v}") for k in range(KEYS) for v in range(VALUES)]
     hard = {tags[i] for i in rng.choice(len(tags), planted, replace=False)}
     tagged: defaultdict[Tag, set[FrameId]] = defaultdict(set)
-    state, matches = MatchState(0.5), []
+    state, matches = MatchState(OperatingScores(0.5)), []
     for number in range(frames):
         own = [tags[k * VALUES + int(v)] for k, v in enumerate(rng.integers(0, VALUES, KEYS))]
         frame = frame_of(rng, number, 0.1 + 0.3 * any(tag in hard for tag in own))
@@ -78,7 +79,7 @@ def test_no_slice_is_worse_where_none_was_planted() -> None:
 
 
 def test_a_pair_is_worse_only_if_it_is_worse_than_either_of_its_tags() -> None:
-    rng, state = np.random.default_rng(5), MatchState(0.5)
+    rng, state = np.random.default_rng(5), MatchState(OperatingScores(0.5))
     tagged: defaultdict[Tag, set[FrameId]] = defaultdict(set)
     wet, tunnel, night = ("weather", "rain"), ("road", "tunnel"), ("light", "night")
     for number in range(800):
@@ -125,7 +126,11 @@ def test_the_pairs_are_compared_by_ratios_of_sums_over_frames() -> None:
 
 
 def test_a_slices_figures_are_those_of_its_frames_alone() -> None:
-    rng, state, alone = np.random.default_rng(3), MatchState(0.5), MatchState(0.5)
+    rng, state, alone = (
+        np.random.default_rng(3),
+        MatchState(OperatingScores(0.5)),
+        MatchState(OperatingScores(0.5)),
+    )
     own = set()
     for number in range(120):
         frame = frame_of(rng, number, 0.2)

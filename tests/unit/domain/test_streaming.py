@@ -15,6 +15,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.contracts.matches import CategoryMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.kept_figures import EVER, Window
 from services.domain.metrics.match_columns import LAST_REVISION, Cells, NamedColumns, Names
@@ -55,7 +56,7 @@ class World:
     """A state, and what it should hold."""
 
     def __init__(self) -> None:
-        self.state = MatchState(0.5, (DAY, 30 * DAY))
+        self.state = MatchState(OperatingScores(0.5), (DAY, 30 * DAY))
         self.known: dict[FrameId, Known] = {}
         self.revision = 0
         self.until = oracle.START + 5 * DAY
@@ -206,8 +207,9 @@ def test_a_snapshot_stays_as_it_was_made() -> None:
 
 
 def test_a_window_of_another_length_is_refused() -> None:
+    state = MatchState(OperatingScores(0.5), (DAY,))
     with pytest.raises(ValueError, match="not in tuple"):
-        MatchState(0.5, (DAY,)).of(DETECTOR, Subset.ALL, Window(2 * DAY, oracle.START))
+        state.of(DETECTOR, Subset.ALL, Window(2 * DAY, oracle.START))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +270,7 @@ def test_a_window_that_slides_past_no_frame_costs_nothing() -> None:
 def test_a_detection_takes_few_bytes_whatever_the_subsets_and_windows_asked_for() -> None:
     groups, size = 20_000, 4
     rng = np.random.default_rng(0)
-    state = MatchState(0.5, (DAY,))
+    state = MatchState(OperatingScores(0.5), (DAY,))
     cells = Cells(
         part=rng.integers(0, 3, groups),
         captured=rng.integers(0, 10**12, groups),

@@ -11,6 +11,7 @@ from prometheus_client import Gauge
 
 from services.contracts.identity import DetectorId
 from services.contracts.matches import FrameMatched, categories_of
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.drift import DriftMeasure
 from services.domain.metrics.match_snapshot import MatchSnapshot
 from services.domain.metrics.match_state import MatchState
@@ -120,7 +121,7 @@ async def test_matches_are_taken_in_and_shown_while_it_is_reckoned_how_sure_they
     assert read(metrics.EVALUATED_FRAMES, detector="d@1", subset="all") == 40
     go_on.set()
     await assessing
-    alone = MatchState(0.5)
+    alone = MatchState(OperatingScores(0.5))
     alone.add(categories_of(matches_of(frames[:20])))
     expected = alone.snapshot().interval(DetectorId("d@1"), Subset.ALL)
     assert expected is not None

@@ -10,6 +10,7 @@ from services.contracts.errors import StoreUnavailable
 from services.contracts.events import Split
 from services.contracts.identity import FrameId
 from services.contracts.matches import CategoryMatched, categories_of
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.lift import LiftPool
 from services.domain.metrics.subsets import Subset
 from services.domain.ports.frames import FrameRecord
@@ -89,7 +90,7 @@ class Stored:
             await self.matches.record(samples.published([*now, *gone]))
 
     def reports(self) -> Reports:
-        return Reports(self.matches, self.needles, 0.5, self.clock)
+        return Reports(self.matches, self.needles, OperatingScores(0.5), self.clock)
 
     def costs(self) -> StoredErrorCosts:
         return StoredErrorCosts(self.frames, self.matches, self.clock)
@@ -170,7 +171,9 @@ async def test_of_more_frames_than_may_be_held_figures_are_those_of_a_uniform_sa
     frames = random_frames(4, 64)
     sampled = [frame for frame in frames if FrameSample(halvings=2).includes(frame.frame_id)]
     await quarter.tell(sampled)
-    reports = Reports(stored.matches, stored.needles, 0.5, stored.clock, most_frames=24)
+    reports = Reports(
+        stored.matches, stored.needles, OperatingScores(0.5), stored.clock, most_frames=24
+    )
     costs = StoredErrorCosts(stored.frames, stored.matches, stored.clock, most_frames=24)
 
     for first in range(0, 64, 16):
@@ -208,7 +211,7 @@ async def test_what_was_told_while_a_store_was_away_is_told_again() -> None:
 
 
 def test_a_frame_that_is_no_haystack_any_more_is_not_drawn() -> None:
-    pool = LiftPool(operating_score=0.5)
+    pool = LiftPool(OperatingScores(0.5))
     (match,) = categories_of([samples.frame_matched("a", split=Split.HAYSTACK)])
     pool.put(match)
     assert set(pool.modes(match.regions)) == set(match.regions)

@@ -21,6 +21,7 @@ from services.contracts.events import (
 from services.contracts.identity import Category, DetectorId, FrameId, ModelId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import METRICS
+from services.domain.detection.operating_scores import OperatingScores
 from services.evaluator.live.gauges import show_slices
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts, Report
@@ -98,7 +99,7 @@ async def reports(
     await needle_store.record([shortlist.needle for shortlist in shortlists])
     for shortlist in shortlists:
         await needle_store.write_shortlists([shortlist])
-    return await Reports(match_store, needle_store, 0.5, FakeClock()).now(COUNTS)
+    return await Reports(match_store, needle_store, OperatingScores(0.5), FakeClock()).now(COUNTS)
 
 
 async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
@@ -134,7 +135,7 @@ async def test_the_frames_of_each_tag_are_compared_with_all_others() -> None:
         match = matched(frame(f"f{number:02d}", 0.9 - number / 1000, right=not wet))
         tags = {"weather": "rain" if wet else "dry"}
         await store.record([event.model_copy(update={"tags": tags}) for event in published(match)])
-    reports = Reports(store, InMemoryNeedleStore(), 0.5, FakeClock())
+    reports = Reports(store, InMemoryNeedleStore(), OperatingScores(0.5), FakeClock())
     await reports.now(COUNTS)
 
     rain, dry = await reports.slices(DetectorId("d@1"))
@@ -265,7 +266,9 @@ async def test_a_retracted_needle_leaves_the_report() -> None:
     match_store, needle_store = InMemoryMatchStore(), InMemoryNeedleStore()
     await match_store.record(published([match]))
     await needle_store.record([needle, retracted])
-    (report,) = await Reports(match_store, needle_store, 0.5, FakeClock()).now(COUNTS)
+    (report,) = await Reports(match_store, needle_store, OperatingScores(0.5), FakeClock()).now(
+        COUNTS
+    )
     assert (report.counts.needles, report.counts.shortlists) == (0, 0)
 
 

@@ -11,6 +11,7 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.splits import SplitRule
 from services.domain.statistics.sampling import permanent_number
 from services.evaluator.live.gauges import show_sampled
@@ -50,7 +51,7 @@ class World:
 
     def __init__(self) -> None:
         self.frames, self.matches = InMemoryFrameStore(), InMemoryMatchStore()
-        self.campaigns = SampleCampaigns(self.frames, self.matches, RULE, 0.5)
+        self.campaigns = SampleCampaigns(self.frames, self.matches, RULE, OperatingScores(0.5))
 
     async def predict(self, frame_ids: list[str]) -> None:
         for name in frame_ids:
@@ -156,7 +157,7 @@ async def test_a_report_estimates_the_haystack_from_the_drawn_frames_of_shortlis
     shortlist = needle_with(drawn)
     await needles.record([shortlist.needle])
     await needles.write_shortlists([shortlist])
-    reports = Reports(world.matches, needles, 0.5, FakeClock())
+    reports = Reports(world.matches, needles, OperatingScores(0.5), FakeClock())
     (report,) = await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
 
     found = await reports.sampled(report.detector)
@@ -185,7 +186,7 @@ async def test_a_report_without_enough_annotated_draws_estimates_nothing() -> No
     shortlist = needle_with(dict.fromkeys(names(20), 0.2))
     await needles.record([shortlist.needle])
     await needles.write_shortlists([shortlist])
-    reports = Reports(world.matches, needles, 0.5, FakeClock())
+    reports = Reports(world.matches, needles, OperatingScores(0.5), FakeClock())
     await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
     assert await reports.sampled(DETECTOR) is None
     await world.annotate(names(20), frozenset())

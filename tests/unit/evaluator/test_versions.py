@@ -15,6 +15,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import DetectorId, FamilyId, FrameId, NeedleId, needle_id
 from services.contracts.matches import CategoryMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.changes import Change
 from services.evaluator.versions.reading import StoredVersions
 from services.evaluator.versions.report import ComparisonReport, Frames
@@ -67,7 +68,9 @@ class World:
         async def families_of(detector: DetectorId) -> dict[NeedleId, FamilyId]:
             return self.families[detector]
 
-        return StoredVersions(self.frames, self.matches, self.needles, families_of, 0.5)
+        return StoredVersions(
+            self.frames, self.matches, self.needles, families_of, OperatingScores(0.5)
+        )
 
     async def compare(self, frames_of: Frames = "reference") -> ComparisonReport:
         return await self.versions().compare(OLD, NEW, frames_of)

@@ -6,10 +6,11 @@ import pytest
 
 from services.app.categories.rematching import Rematcher
 from services.contracts.errors import BrokerUnavailable
-from services.contracts.events import NeedleFound, NeedleRetracted, PredictionsMade
+from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, PredictionsMade
 from services.contracts.identity import Category
 from services.contracts.matches import FrameMatched
 from services.domain.ports.category_maps import MapScope
+from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.outbox import InMemoryOutbox
 from tests.unit.fp_miner.test_service import World
@@ -77,6 +78,29 @@ async def test_a_needle_that_only_changes_its_category_keeps_its_id(world: World
     again = await rematched(world, InMemoryOutbox())
     retracted = [event.needle_id for event in again if isinstance(event, NeedleRetracted)]
     assert sorted(retracted) == sorted(needles)
+
+
+async def test_needles_and_misses_follow_an_operating_score_after_a_rematch() -> None:
+    world = World(reference_share=0.99, mine_misses="true", event_version=2)
+    hit = samples.detection(SIGN, score=0.6)
+    await world.run(
+        samples.frame_captured(),
+        samples.frame_annotated(samples.annotation(SIGN)),
+        samples.predictions_made(hit, samples.detection(STOP, score=0.6, bbox=(300, 0, 20, 20))),
+    )
+    (needle,) = [e for e in world.outbox.published if isinstance(e, NeedleFound)]
+    assert needle.category == STOP
+    both = f"{STOP}=.7,ods@1:{SIGN}=.7"
+    world.settings = Settings.model_validate(
+        {**world.settings.model_dump(), "operating_score_of": both}
+    )
+    await world.frames.maps.rematch(SCOPE, "ada", AT)
+    published = await rematched(world, InMemoryOutbox())
+    (missed,) = [event for event in published if isinstance(event, NeedleFound)]
+    assert (missed.error_type, missed.category) == (ErrorType.MISSED, SIGN)
+    (retracted,) = [event for event in published if isinstance(event, NeedleRetracted)]
+    assert retracted.needle_id == needle.needle_id
+    assert retracted.revision > needle.revision
 
 
 @pytest.mark.parametrize("acknowledged", [0, 1, 2, 3])

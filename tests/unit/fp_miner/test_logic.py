@@ -6,6 +6,7 @@ import pytest
 from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, Rle, Split
 from services.contracts.identity import Category, FrameId, NeedleId
 from services.contracts.matches import CategoryMatch, FrameMatched
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.shortlists import Membership
 from services.domain.splits import SplitRule
@@ -13,6 +14,8 @@ from services.fp_miner import logic
 from services.fp_miner.logic import NeedleRule
 from tests import samples
 
+OPERATING = OperatingScores(0.5)
+FALSE_POSITIVES = NeedleRule(OPERATING)
 SPLIT = SplitRule(0.5)
 HAYSTACK_DRIVE, REFERENCE_DRIVE = "d1", "d7"
 
@@ -35,7 +38,7 @@ def matches_of(frame: FrameRecord, **context: object) -> list[FrameMatched]:
         memberships,  # type: ignore[arg-type]
         count_copies=bool(context.get("count_copies")),
     )
-    matches = logic.matches_of(complete, SPLIT, 0.5)
+    matches = logic.matches_of(complete, SPLIT, OPERATING)
     matches = [logic.with_vanished(match, known) for match in matches]  # type: ignore[arg-type]
     return [match for match in matches if match.groups.categories]
 
@@ -70,18 +73,18 @@ def test_annotated_and_empty_makes_every_detection_a_false_positive() -> None:
 def test_a_right_detection_is_no_needle() -> None:
     (match,) = matches_of(record(ground_truth=samples.frame_annotated(samples.annotation())))
     assert columns(match).errors == (None,)
-    assert logic.needles_in(match, NeedleRule(0.5)) == []
+    assert logic.needles_in(match, FALSE_POSITIVES) == []
 
 
 def test_only_what_is_shown_on_the_map_is_a_needle() -> None:
     (match,) = matches_of(record())
-    assert len(logic.needles_in(match, NeedleRule(0.9))) == 1
-    assert logic.needles_in(match, NeedleRule(0.91)) == []
+    assert len(logic.needles_in(match, NeedleRule(OperatingScores(0.9)))) == 1
+    assert logic.needles_in(match, NeedleRule(OperatingScores(0.91))) == []
 
 
 def test_a_haystack_frame_has_no_needles() -> None:
     (match,) = matches_of(record(captured=samples.frame_captured(drive_id=HAYSTACK_DRIVE)))
-    assert logic.needles_in(match, NeedleRule(0.5)) == []
+    assert logic.needles_in(match, FALSE_POSITIVES) == []
 
 
 def test_a_category_that_vanished_is_matched_with_nothing() -> None:
@@ -148,15 +151,15 @@ def test_a_pair_of_which_something_was_refused_says_nothing_but_that_nothing_is_
 
 def test_a_revision_of_which_something_was_refused_retracts_and_a_cured_one_brings_back() -> None:
     (sound,) = matches_of(record())
-    (needle,) = logic.needles_in(sound, NeedleRule(0.5))
+    (needle,) = logic.needles_in(sound, FALSE_POSITIVES)
     known = [samples.STOP_SIGN]
 
     (partial,) = matches_of(
         record(ground_truth=samples.frame_annotated(revision=2, complete=False)), known=known
     )
-    (retracted,) = logic.needle_events(known_to_be(needle), partial, NeedleRule(0.5))
+    (retracted,) = logic.needle_events(known_to_be(needle), partial, FALSE_POSITIVES)
     (cured,) = matches_of(record(ground_truth=samples.frame_annotated(revision=3)), known=known)
-    (found,) = logic.needle_events(known_to_be(needle), cured, NeedleRule(0.5))
+    (found,) = logic.needle_events(known_to_be(needle), cured, FALSE_POSITIVES)
 
     assert isinstance(retracted, NeedleRetracted)
     assert isinstance(found, NeedleFound)
@@ -189,13 +192,13 @@ def test_a_frame_that_turns_out_to_be_a_copy_overtakes_its_match() -> None:
 
 def test_a_known_needle_is_found_again_or_retracted_on_every_delivery() -> None:
     (match,) = matches_of(record())
-    (needle,) = logic.needles_in(match, NeedleRule(0.5))
+    (needle,) = logic.needles_in(match, FALSE_POSITIVES)
     (cleared,) = matches_of(
         record(ground_truth=samples.frame_annotated(samples.annotation(), revision=2))
     )
     for _ in range(2):
-        assert logic.needle_events(known_to_be(needle), match, NeedleRule(0.5)) == [needle]
-        (retracted,) = logic.needle_events(known_to_be(needle), cleared, NeedleRule(0.5))
+        assert logic.needle_events(known_to_be(needle), match, FALSE_POSITIVES) == [needle]
+        (retracted,) = logic.needle_events(known_to_be(needle), cleared, FALSE_POSITIVES)
         assert isinstance(retracted, NeedleRetracted)
         assert retracted.revision > needle.revision
 
@@ -205,7 +208,7 @@ def test_a_needle_names_the_category_that_was_mistaken() -> None:
     mined = [
         needle
         for match in matches_of(record(ground_truth=truth))
-        for needle in logic.needle_events({}, match, NeedleRule(0.5))
+        for needle in logic.needle_events({}, match, FALSE_POSITIVES)
     ]
     (needle,) = mined
     assert isinstance(needle, NeedleFound)
@@ -213,7 +216,7 @@ def test_a_needle_names_the_category_that_was_mistaken() -> None:
     assert needle.true_category == "crossing"
 
 
-MISSES = NeedleRule(0.5, misses=True)
+MISSES = NeedleRule(OPERATING, misses=True)
 
 
 def missed_by(frame: FrameRecord, rule: NeedleRule = MISSES) -> list[NeedleFound]:
@@ -244,7 +247,7 @@ def test_only_detections_at_the_operating_score_find_an_annotation(
 
 
 def test_misses_are_needles_only_where_the_setting_says_so() -> None:
-    assert missed_by(annotated_and_found(), NeedleRule(0.5)) == []
+    assert missed_by(annotated_and_found(), FALSE_POSITIVES) == []
 
 
 def test_a_haystack_frame_has_no_misses() -> None:

@@ -21,7 +21,7 @@ REFERENCE = next(
     for drive in map(DriveId, map(str, itertools.count()))
     if RULE.split_of(FrameId("needle"), drive) is Split.REFERENCE
 )
-PROBABILITY = inclusion_probability([0.9], 0.8 * 0.5, 0.5)
+PROBABILITY = inclusion_probability([0.9], 0.8 * 0.5)
 
 
 def world_of(**settings: float | str) -> World:
@@ -133,10 +133,10 @@ async def test_a_drawn_frame_that_lost_its_region_leaves() -> None:
 
 
 def test_probabilities_are_near_the_rate_and_higher_where_the_detector_is_unsure() -> None:
-    sure, unsure = (inclusion_probability([s] * 5, 0.02, 0.5) for s in (0.99, 0.6))
-    assert 0.015 <= inclusion_probability([], 0.02, 0.5) < sure < unsure <= 0.03
-    assert inclusion_probability([0.6] * 1000, 0.02, 0.5) == pytest.approx(0.03)
-    assert inclusion_probability([0.6] * 1000, 0.9, 0.5) == 1.0
+    sure, unsure = (inclusion_probability([s] * 5, 0.02) for s in (0.99, 0.6))
+    assert 0.015 <= inclusion_probability([], 0.02) < sure < unsure <= 0.03
+    assert inclusion_probability([0.6] * 1000, 0.02) == pytest.approx(0.03)
+    assert inclusion_probability([0.6] * 1000, 0.9) == 1.0
 
 
 def test_frames_are_drawn_as_often_as_their_probability_says() -> None:

@@ -14,6 +14,7 @@ from services.contracts.events import (
     ShortlistPublished,
 )
 from services.contracts.identity import FrameId, region_point_id
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.domain.splits import SplitRule
@@ -73,9 +74,13 @@ class MissWorld(World):
         await self.vectors.upsert(regions, [Point(point, ones, {"split": split}) for point in ids])
         record = FrameRecord(FrameId(frame_id), captured, truth, {made.detector_id: made})
         (complete,) = miner.complete_frames([record], {})
-        match = miner.matches_of([complete], SPLIT, 0.5)[0]
+        match = miner.matches_of([complete], SPLIT, OperatingScores(0.5))[0]
         await self.matches.record([match])
-        return [embedded, match, *miner.needles_in(match, NeedleRule(0.5, misses=True))]
+        return [
+            embedded,
+            match,
+            *miner.needles_in(match, NeedleRule(OperatingScores(0.5), misses=True)),
+        ]
 
     async def reference(self) -> list[Event]:
         """Eight frames with an unsure detection on a missed object, and eight without a miss."""

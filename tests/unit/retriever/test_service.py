@@ -221,6 +221,18 @@ async def test_a_region_embedded_later_is_added_to_the_standing_shortlist() -> N
     assert world.shortlists() == [["first"], ["second", "first"]]
 
 
+@pytest.mark.parametrize(("detector", "listed"), [("ods@1", []), ("ods@2", ["second", "first"])])
+async def test_regions_below_their_categorys_operating_score_are_not_listed(
+    detector: str, listed: list[str]
+) -> None:
+    world = World(operating_score_of=f"{detector}:{samples.STOP_SIGN}=.95")
+    needle = await found(world)
+    await world.embed("first", 0.5)
+    await world.run([needle])
+    await world.run([await world.embed("second", 0.1)])
+    assert world.shortlists()[1:] == ([listed] if listed else [])
+
+
 async def test_a_needle_that_comes_before_its_vector_waits_for_it() -> None:
     world = World()
     await world.embed("hay", 0.1)

@@ -65,7 +65,9 @@ async def test_ground_truth_of_the_haystack_is_not_used() -> None:
 
 
 async def test_detections_below_the_operating_score_are_examples_and_are_not_counted() -> None:
-    assert (await estimates(await world(), operating_score=0.95)) == {}
+    made = await world()
+    assert (await estimates(made, operating_score=0.95)) == {}
+    assert (await estimates(made, operating_score_of=f"{samples.STOP_SIGN}=.95")) == {}
 
 
 async def test_nothing_is_estimated_before_anything_is_embedded() -> None:

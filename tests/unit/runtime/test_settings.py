@@ -67,6 +67,8 @@ def test_shortlists_of_misses_are_refused_where_none_are_mined() -> None:
 @pytest.mark.parametrize(
     ("name", "listed"),
     [
+        ("operating_score_of", "stop sign"),
+        ("operating_score_of", "stop sign=1.5"),
         ("topic_partitions_of", "gaze.marches=24"),
         ("topic_partitions_of", "gaze.matches=0"),
         ("topic_partitions_of", "gaze.matches=1.5"),

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from services.app.categories.changing import apply_change
+from services.app.categories.changing import apply_change, match_again
 from services.app.parts import App
 from services.app.undoing.requesting import undo_now
 from services.app.upkeep import finish_pending
@@ -38,9 +38,12 @@ async def test_what_a_broker_would_lose_is_published_later(lasts: bool) -> None:
     )
     app = SimpleNamespace(stores=stores, outbox=outbox, lasts=lasts)
     assert await apply_change(cast("App", app), CHANGE, "ada", AT) == (True, int(lasts))
+    again = await match_again(cast("App", app), MapScope("ods"), "ada", AT)
+    assert again == lasts
     assert await undo_now(cast("App", app), Undo(samples.DETECTOR, "ada", AT)) == int(lasts)
     await finish_pending(cast("App", app))
-    assert len(outbox.published) == 2 * lasts
+    assert len(outbox.published) == 3 * lasts
     app.lasts = True
     await finish_pending(cast("App", app))
-    assert len(outbox.published) == 2
+    # What waited is one rematch, by the latest map, and one undo.
+    assert len(outbox.published) == (3 if lasts else 2)

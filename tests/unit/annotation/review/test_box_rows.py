@@ -6,6 +6,7 @@ from services.annotation.review.box_rows import BoxRow, annotations_from, rows_o
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Rle
 from services.contracts.identity import Category, FrameId
+from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 from tests.samples import DETECTOR, annotation, detection, predictions_made
 
@@ -27,7 +28,7 @@ def test_annotations_are_kept_and_predictions_offered_best_first() -> None:
     made = predictions_made(detection(score=0.6), detection(score=0.9), detection(score=0.1))
     record = FrameRecord(FrameId("f1"), predictions={DETECTOR: made})
 
-    rows = rows_of([annotation()], record, 0.5)
+    rows = rows_of([annotation()], record, OperatingScores(0.5))
 
     assert [(item.kept, item.score) for item in rows[:3]] == [
         (True, None),
@@ -38,7 +39,7 @@ def test_annotations_are_kept_and_predictions_offered_best_first() -> None:
 
 
 def test_a_box_that_is_sent_as_it_was_shown_changes_nothing() -> None:
-    (shown, *_) = rows_of([MASKED], FrameRecord(FrameId("f1")), 0.5)
+    (shown, *_) = rows_of([MASKED], FrameRecord(FrameId("f1")), OperatingScores(0.5))
 
     assert annotations_from([shown], [MASKED], IMAGE) == (MASKED,)
 
