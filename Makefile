@@ -9,6 +9,10 @@ WORKERS ?= 2
 # A worker that crashed is not replaced: the next one would run the same test, and crash too.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --max-worker-restart 0 --dist loadscope --no-loadscope-reorder
 
+# The lock files name every dependency, so pip need not look for any: left to itself, an older pip
+# asks for the newest release of what is required with an extra, and finds that it has no hash.
+INSTALL := pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+
 # The environments of a fresh clone are installed two at a time.
 MAKEFLAGS += --jobs=2
 # Tests start `gazeloop` a hundred times: where this is set, every start compiles it anew.
@@ -20,19 +24,17 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
-# The lock files name every dependency, so pip need not look for any: left to itself, an older pip
-# asks for the newest release of what is required with an extra, and finds that it has no hash.
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing the locked requirements (about 5 GB with torch; once)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/runtime.txt
+	@$(BIN)/$(INSTALL) -r requirements/runtime.txt
 	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gazeloop.pth"
 	@printf '#!%s\nfrom services.cli.main import main\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/gazeloop
 	@chmod +x $(BIN)/gazeloop
 	@touch $@
 
 .venv/dev.stamp: .venv/runtime.stamp requirements/dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@$(BIN)/$(INSTALL) -r requirements/dev.txt
 	@touch $@
 
 $(KAFKA_JARS)/.stamp: services/runtime/embedded/kafka_pom.xml .venv/runtime.stamp
@@ -52,16 +54,17 @@ lint: .venv/dev.stamp ## format, lint, layers and types
 check: lint ## lint and unit tests
 	@$(PYTEST) -q tests/unit
 
+# Tests use a small part of these two environments: to compile all of it took as long as to install it.
 .interop/stamp: requirements/interop.txt
 	@test -x .interop/bin/python || $(PYTHON) -m venv .interop
 	@echo "Installing Datumaro and Label Studio's SDK into .interop (0.7 GB, once)"
-	@.interop/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/interop.txt
+	@.interop/bin/$(INSTALL) --no-compile -r requirements/interop.txt
 	@touch $@
 
 .fiftyone/stamp: requirements/fiftyone.txt
 	@test -x .fiftyone/bin/python || $(PYTHON) -m venv .fiftyone
 	@echo "Installing FiftyOne into .fiftyone (1 GB, once)"
-	@.fiftyone/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/fiftyone.txt
+	@.fiftyone/bin/$(INSTALL) --no-compile -r requirements/fiftyone.txt
 	@touch $@
 
 tools: .interop/stamp .fiftyone/stamp ## fetch what tests need: tools for deploy/ and k8s/, Label Studio, a browser, what reads our exports
@@ -87,7 +90,7 @@ coverage: setup tools ## the same, with the lines that no test reaches (half as 
 
 .bench/stamp: requirements/bench.txt
 	@test -x .bench/bin/python || $(PYTHON) -m venv .bench
-	@.bench/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/bench.txt
+	@.bench/bin/$(INSTALL) -r requirements/bench.txt
 	@touch $@
 
 bench-map: .bench/stamp ## streaming mAP beside the libraries there are (about 6 minutes)
@@ -130,7 +133,7 @@ bench-loop: setup ## whether a detector retrained on shortlists gets better, bes
 
 .mutants/stamp: requirements/mutants.txt
 	@test -x .mutants/bin/python || $(PYTHON) -m venv .mutants
-	@.mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/mutants.txt
+	@.mutants/bin/$(INSTALL) -r requirements/mutants.txt
 	@touch $@
 
 mutants: setup .mutants/stamp ## which small changes of the code no unit test notices (hours; goes on where it stopped)
@@ -162,7 +165,7 @@ platforms: setup ## resolve the locks for macOS and for Linux on ARM (needs uv a
 
 .docs/stamp: requirements/docs.txt
 	@test -x .docs/bin/python || $(PYTHON) -m venv .docs
-	@.docs/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/docs.txt
+	@.docs/bin/$(INSTALL) -r requirements/docs.txt
 	@touch $@
 
 docs: .docs/stamp ## write the documentation as a site to build/site; a broken link fails

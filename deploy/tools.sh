@@ -120,7 +120,7 @@ label-studio() {
   say "installing Label Studio into .tools/label-studio (1 GB; minutes)"
   rm -rf "$home"
   "${PYTHON:-python3}" -m venv "$home"
-  "$home/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps \
+  "$home/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile \
     -r "$locked" > "$TOOLS/label-studio.log" 2>&1 \
     || { tail -5 "$TOOLS/label-studio.log" >&2; say "Label Studio is left out: it cannot be installed"; return; }
   mkdir -p "$home/empty"
