@@ -1,4 +1,4 @@
-// Once, and again without harm: the replica set, and one user per service, each with a password of its own.
+// Once, and again without harm: the replica set, and one user per service, each with a password and a role of its own.
 const fs = require("fs");
 const secret = (name) => fs.readFileSync(`/run/secrets/${name}`, "utf8").trim();
 const database = process.env.GAZELOOP_MONGODB_DATABASE || "gazeloop";
@@ -13,19 +13,36 @@ try {
 while (!db.hello().isWritablePrimary) sleep(200);
 
 const admin = db.getSiblingDB("admin");
-// What services do: they read and write documents, and make their collections and indexes. They drop and rename
-// nothing, and see no other database.
-const actions = ["find", "insert", "update", "remove", "createCollection", "createIndex", "listCollections", "listIndexes", "collStats", "dbStats"];
-const privileges = [{ resource: { db: database, collection: "" }, actions }];
-if (admin.getRole("gazeloop-service")) admin.updateRole("gazeloop-service", { privileges, roles: [] });
-else admin.createRole({ role: "gazeloop-service", privileges, roles: [] });
+// Which service writes which collection, and which collections only their writers may read. All make the indexes of
+// all collections when they start. None drops or renames anything, or sees another database.
+const { secret: secrets, writers } = JSON.parse(fs.readFileSync("/writers.json", "utf8"));
+const onDatabase = ["listCollections", "dbStats"];
+const onEveryCollection = ["createIndex", "listIndexes", "collStats"];
+const reading = ["find"];
+const writing = ["insert", "update", "remove"];
 
-// The operator is who runs commands, as the service `cli` of compose.yaml: also `migrate` and `backup restore`.
-for (const service of ["ingest", "embedder", "fp-miner", "retriever", "evaluator", "review", "webhooks", "label-studio", "bridge", "operator"]) {
-  const user = `gazeloop-${service}`;
-  const pwd = secret(`mongodb_password_${service}`);
-  const role = service === "operator" ? { role: "readWrite", db: database } : { role: "gazeloop-service", db: "admin" };
-  if (admin.getUser(user)) admin.updateUser(user, { pwd, roles: [role] });
-  else admin.createUser({ user, pwd, roles: [role] });
+function privilegesOf(service) {
+  const ofCollections = Object.entries(writers).map(([collection, names]) => {
+    const writes = names === "all" || names.includes(service);
+    const reads = writes || !secrets.includes(collection);
+    const actions = [...onEveryCollection, ...(reads ? reading : []), ...(writes ? writing : [])];
+    return { resource: { db: database, collection }, actions };
+  });
+  return [{ resource: { db: database, collection: "" }, actions: onDatabase }, ...ofCollections];
 }
+
+function put(kind, name, content) {
+  if (admin[`get${kind}`](name)) admin[`update${kind}`](name, content);
+  else admin[`create${kind}`]({ [kind.toLowerCase()]: name, ...content });
+}
+
+for (const service of ["ingest", "embedder", "fp-miner", "retriever", "evaluator", "review", "webhooks", "label-studio", "bridge"]) {
+  const name = `gazeloop-${service}`;
+  put("Role", name, { privileges: privilegesOf(service), roles: [] });
+  put("User", name, { pwd: secret(`mongodb_password_${service}`), roles: [{ role: name, db: "admin" }] });
+}
+// Who runs commands, as the service `cli` of compose.yaml: also `migrate` and `backup restore`.
+put("User", "gazeloop-operator", { pwd: secret("mongodb_password_operator"), roles: [{ role: "readWrite", db: database }] });
+// What all services shared before.
+if (admin.getRole("gazeloop-service")) admin.dropRole("gazeloop-service");
 print("MongoDB is set up");

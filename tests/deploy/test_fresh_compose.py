@@ -9,19 +9,20 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import structlog
-from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from typer.testing import CliRunner
 
 from services.annotation.stores.opening import open_annotation_stores
 from services.cli.main import app as command_line
+from services.contracts.flow import LABEL_STUDIO, REVIEW
 from services.runtime.embedded.child import Child, is_listening
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import find_mongod
@@ -32,6 +33,7 @@ from services.runtime.settings import Settings
 from services.runtime.stores.opening import open_stores
 from tests.deploy.checking import ROOT, check, tool
 from tests.integration.security.qdrant import KEY, Qdrant
+from tests.mongodb_users import OPERATOR, USERS, WRITERS, Client, make_users, password_of, user_of
 
 # A command's log is open until its process ends, and qdrant-client warns of a key without TLS.
 pytestmark = [
@@ -40,9 +42,8 @@ pytestmark = [
 ]
 
 DEPLOY = ROOT / "deploy"
-PASSWORD = "of-everybody"
 TMPFS_BYTES = 512 << 20
-Client = MongoClient[dict[str, Any]]
+UNAUTHORIZED = 13
 
 
 @pytest.fixture(scope="module")
@@ -53,22 +54,6 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     output = check(tool("compose-go"), "-format", "json", "compose.yaml", cwd=folder)
     services: dict[str, Any] = json.loads(output)["services"]
     return services
-
-
-def users() -> list[str]:
-    """Those that the setup script makes."""
-    return [f"gazeloop-{name}" for name in listed(r"for \(const service of (\[.*\])\)")]
-
-
-def listed(pattern: str) -> list[str]:
-    """A list in the setup script."""
-    (found,) = re.findall(pattern, (DEPLOY / "mongodb" / "setup.js").read_text())
-    names: list[str] = json.loads(found)
-    return names
-
-
-def password_of(user: str) -> str:
-    return f"of-{user}"
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +83,7 @@ def _set_up(port: int) -> None:
         first.admin.command("replSetInitiate", {"_id": "gazeloop", "members": [member]})
         while not first.admin.command("hello")["isWritablePrimary"]:
             pass
-        roles = [{"role": "root", "db": "admin"}]
-        first.admin.command("createUser", "root", pwd=PASSWORD, roles=roles)
-    signed_in: dict[str, Any] = {"username": "root", "password": PASSWORD}
-    with Client("127.0.0.1", port, directConnection=True, **signed_in) as owner:
-        resource = {"db": "gazeloop", "collection": ""}
-        allowed = [{"resource": resource, "actions": listed(r"const actions = (\[.*\]);")}]
-        owner.admin.command("createRole", "gazeloop-service", privileges=allowed, roles=[])
-        for user in users():
-            operates = user == "gazeloop-operator"
-            role = ("readWrite", "gazeloop") if operates else ("gazeloop-service", "admin")
-            roles = [dict(zip(("role", "db"), role, strict=True))]
-            owner.admin.command("createUser", user, pwd=password_of(user), roles=roles)
+    make_users(port)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +164,7 @@ def container(
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     values = {
-        f"mongodb_password_{user.removeprefix('gazeloop-')}": password_of(user) for user in users()
+        f"mongodb_password_{user.removeprefix('gazeloop-')}": password_of(user) for user in USERS
     }
     values["qdrant_api_key"] = KEY
     for secret in described["secrets"]:
@@ -254,27 +228,70 @@ def test_the_pages_cache_counts_toward_no_containers_memory(compose: dict[str, A
     assert review["environment"]["GAZELOOP_DATA"] in made[0].split()
 
 
-def test_a_services_user_cannot_drop_what_is_stored_or_become_another(mongodb: str) -> None:
-    user = "gazeloop-embedder"
+@pytest.mark.parametrize("user", USERS)
+async def test_every_service_may_start(user: str, deployment: Deployment) -> None:
+    settings = Settings.model_validate(
+        {
+            "mongodb": deployment.addresses["GAZELOOP_MONGODB"],
+            "mongodb_user": user,
+            "mongodb_password": password_of(user),
+        }
+    )
+    async with open_stores(settings, "the broker") as stores:
+        # As ingest's user, CVAT's job does.
+        if user in map(user_of, (REVIEW, LABEL_STUDIO, "ingest")):
+            await open_annotation_stores(stores)
+
+
+def test_a_service_writes_its_own_collections_and_reads_no_others_secrets(mongodb: str) -> None:
+    for user in set(USERS) - {OPERATOR}:
+        with Client(mongodb, username=user, password=password_of(user)) as client:
+            for collection, writers in WRITERS["writers"].items():
+                own = client.gazeloop[collection]
+                writes = writers == "all" or user.removeprefix("gazeloop-") in writers
+                # It matches nothing.
+                update = partial(own.update_one, {"_id": "nobody"}, {"$set": {"at": 0}})
+                assert is_allowed(update) == writes, (user, collection)
+                reads = writes or collection not in WRITERS["secret"]
+                assert is_allowed(own.find_one) == reads, (user, collection)
+                assert not is_allowed(own.drop), (user, collection)
+
+
+def is_allowed(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except OperationFailure as exc:
+        if exc.code != UNAUTHORIZED:
+            raise
+        return False
+    return True
+
+
+def test_a_service_cannot_become_another(mongodb: str) -> None:
+    user = user_of("embedder")
     with Client(mongodb, username=user, password=password_of(user)) as client:
-        client.gazeloop.tokens.insert_one({"_id": "mine"})
-        client.gazeloop.tokens.delete_one({"_id": "mine"})
-        for command in ({"drop": "tokens"}, {"dropDatabase": 1}):
-            with pytest.raises(OperationFailure, match="not authorized"):
-                client.gazeloop.command(command)
-        with pytest.raises(OperationFailure, match="not authorized"):
-            client.admin.command("updateUser", "gazeloop-review", pwd="another")
+        review = user_of(REVIEW)
+        assert not is_allowed(lambda: client.admin.command("updateUser", review, pwd="another"))
+        assert not is_allowed(lambda: client.gazeloop.command("dropDatabase"))
     with (
-        Client(mongodb, username="gazeloop-review", password=password_of(user)) as client,
+        Client(mongodb, username=review, password=password_of(user)) as client,
         pytest.raises(OperationFailure, match="Authentication failed"),
     ):
         client.gazeloop.tokens.find_one()
 
 
+def test_the_set_up_script_makes_these_users() -> None:
+    script = (DEPLOY / "mongodb" / "setup.js").read_text()
+    (found,) = re.findall(r"for \(const service of (\[.*\])\)", script)
+    assert {*map(user_of, json.loads(found)), OPERATOR} == set(USERS)
+    known = {name for names in WRITERS["writers"].values() if names != "all" for name in names}
+    assert {*map(user_of, known), OPERATOR} == set(USERS)
+
+
 def test_commands_have_a_container_with_all_that_they_may_need(compose: dict[str, Any]) -> None:
     cli = compose["cli"]
     assert cli["profiles"] == ["cli"]  # `up` does not start it
-    assert cli["environment"]["GAZELOOP_MONGODB_USER"] in users()
+    assert cli["environment"]["GAZELOOP_MONGODB_USER"] == OPERATOR
     given = {secret["target"] for secret in cli["secrets"]}
     asked = {secret["target"] for item in compose.values() for secret in item.get("secrets", [])}
     assert given == {name for name in asked if str(name).startswith("GAZELOOP_")}

@@ -103,6 +103,7 @@ def deployed(
     kafka: EmbeddedKafka,
     metadata: Metadata,
     environment: Mapping[str, str] | None = None,
+    logins: Mapping[str, Mapping[str, str]] | None = None,
     **settings: object,
 ) -> Iterator[Deployment]:
     """All services, started on a broker and a metadata store.
@@ -110,6 +111,7 @@ def deployed(
     Parameters
     ----------
     environment : variables of the processes beside the settings
+    logins : variables of one process each
     """
     names = [*COMMANDS, "http"]
     ports = {name: steady_port(folder, name) for name in names}
@@ -138,7 +140,8 @@ def deployed(
         victims = {}
         for name, command in COMMANDS.items():
             port = {"GAZELOOP_METRICS_PORT": str(ports[name])}
-            variables = {**_variables(chosen), **port, **(environment or {})}
+            own = (logins or {}).get(name, {})
+            variables = {**_variables(chosen), **port, **(environment or {}), **own}
             victim = Victim(command, folder / f"{name}.log", variables)
             victims[name] = parts.enter_context(victim)
         lag = parts.enter_context(LagReader(broker, chosen))

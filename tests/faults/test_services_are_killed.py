@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,29 +32,48 @@ from tests.faults.outcome import (
     until_settled,
 )
 from tests.faults.survey import Fact, Publisher, facts
+from tests.mongodb_users import OPERATOR, make_users, password_of, user_of
 
 SEED = 20261121
 KILLS_PER_PROCESS = 50 if os.environ.get("GAZELOOP_TEST_FAULTS") else 5
 SURVEY_FRAMES = 30 * KILLS_PER_PROCESS
 PAUSE_S = 0.05
 PROGRESS_DEADLINE_S = 12.0
+EMBEDDING = "gazeloop-embedder-and-retriever"
 POISON = (b"", b"\x00\xff", b"{}", b'{"type": "FrameCaptured"}')
 POISONED = (FRAMES, PREDICTIONS, GROUND_TRUTH, MATCHES, NEEDLES)
 
 
+class AuthenticatingMongod(Mongod):
+    """A mongod that lets in nobody but its users."""
+
+    def _command(self, folder: Path) -> list[str]:
+        return [*super()._command(folder), "--auth"]
+
+
 @pytest.fixture
 def mongod(tmp_path: Path) -> Iterator[Mongod]:
-    with Mongod(tmp_path / "mongodb") as mongod:
+    with AuthenticatingMongod(tmp_path / "mongodb") as mongod:
+        make_users(mongod.port, (EMBEDDING, ["embedder", "retriever"]))
         yield mongod
+
+
+def _login(user: str) -> dict[str, str]:
+    return {"mongodb_user": user, "mongodb_password": password_of(user)}
 
 
 @pytest.fixture
 def deployment(tmp_path: Path, mongod: Mongod) -> Iterator[Deployment]:
+    """Each process with its services' rights in MongoDB; the test itself has the operator's."""
+    users = {name: EMBEDDING if name == "embedder" else user_of(name) for name in COMMANDS}
+    logins = {
+        name: {f"GAZELOOP_{key.upper()}": value for key, value in _login(user).items()}
+        for name, user in users.items()
+    }
+    settings: dict[str, Any] = {"epoch_s": 0.5, "session_timeout_s": 2, **_login(OPERATOR)}
     with ExitStack() as parts:
         kafka = parts.enter_context(EmbeddedKafka(tmp_path / "kafka"))
-        yield parts.enter_context(
-            deployed(tmp_path, kafka, mongod, epoch_s=0.5, session_timeout_s=2)
-        )
+        yield parts.enter_context(deployed(tmp_path, kafka, mongod, logins=logins, **settings))
 
 
 @pytest.mark.timeout(3600)

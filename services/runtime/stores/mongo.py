@@ -158,7 +158,8 @@ def _refusal(error: PyMongoError) -> str | None:
     if isinstance(error, OperationFailure) and error.code in _ACCESS_CODES:
         return (
             "MongoDB refuses this user: check GAZELOOP_MONGODB_USER and"
-            " GAZELOOP_MONGODB_PASSWORD, and that its role is readWrite"
+            " GAZELOOP_MONGODB_PASSWORD, and that its role is the one that deploy/mongodb/setup.js"
+            " makes, or readWrite"
         )
     if isinstance(error, ServerSelectionTimeoutError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return (

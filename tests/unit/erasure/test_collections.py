@@ -1,4 +1,4 @@
-"""Every collection of the code is erased from, or holds nothing about frames."""
+"""Every collection of the code is erased from, or holds nothing about frames; and has writers."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ from services.annotation.stores.frame_traces import of_annotation
 from services.runtime.stores import frame_traces
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.tombstones_mongo import TOMBSTONES
+from tests.mongodb_users import WRITERS
 
 ROOT = Path(__file__).parents[3]
 _OPENED = re.compile(r'database\[(?:"(\w+)"|(\w+))\]')
@@ -31,6 +32,7 @@ async def test_every_collection_is_erased_from_or_known_to_hold_no_frames() -> N
         for path in (ROOT / "services").rglob("*.py")
         for name, constant in _OPENED.findall(path.read_text())
     } - {"name", "source", "old", "collection"}  # these loop over others
+    assert opened == set(WRITERS["writers"])
     database = connect("mongodb://127.0.0.1:1", "none")
     traces = [
         *of_annotation(database),
