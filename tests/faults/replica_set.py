@@ -12,14 +12,31 @@ from services.runtime.embedded.mongod import Mongod
 from tests.faults.proxies import Proxies, Proxy
 
 _NAME = "faults"
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+"""Where Debian's package has it."""
 Client = MongoClient[dict[str, Any]]
 
 
 class Member(Mongod):
-    """A mongod of a replica set."""
+    """A mongod of a replica set, whose clock can be set where libfaketime is installed."""
 
     def _command(self, folder: Path) -> list[str]:
-        return [*super()._command(folder), "--replSet", _NAME]
+        command = [*super()._command(folder), "--replSet", _NAME]
+        if FAKETIME is None:
+            return command
+        clock = _clock_of(folder)
+        clock.write_text("+0")
+        variables = {
+            "LD_PRELOAD": FAKETIME,
+            "FAKETIME_TIMESTAMP_FILE": clock,
+            "FAKETIME_CACHE_DURATION": 1,  # seconds until it reads the file again
+            "FAKETIME_DONT_FAKE_MONOTONIC": 1,
+        }
+        return ["/usr/bin/env", *(f"{key}={value}" for key, value in variables.items()), *command]
+
+
+def _clock_of(folder: Path) -> Path:
+    return folder / "clock"
 
 
 class ReplicaSet:
@@ -32,10 +49,8 @@ class ReplicaSet:
 
     def __init__(self, folder: Path, proxies: Proxies, members: int = 3) -> None:
         self._parts = ExitStack()
-        numbers = range(1, members + 1)
-        self.members = [
-            self._parts.enter_context(Member(folder / f"member-{number}")) for number in numbers
-        ]
+        self._folders = [folder / f"member-{number}" for number in range(1, members + 1)]
+        self.members = [self._parts.enter_context(Member(path)) for path in self._folders]
         self.proxies: Sequence[Proxy] = [proxies.before(member.port) for member in self.members]
         hosts = [f"127.0.0.1:{proxy.port}" for proxy in self.proxies]
         listed = [{"_id": number, "host": host} for number, host in enumerate(hosts)]
@@ -68,6 +83,11 @@ class ReplicaSet:
         assert number is not None
         with self._asking(self.members[number]) as client:
             client.admin.command("replSetStepDown", 20, secondaryCatchUpPeriodSecs=10)
+
+    def set_clocks(self, seconds: int) -> None:
+        """Let all members' clocks be off by this much, within a second."""
+        for path in self._folders:
+            _clock_of(path).write_text(f"{seconds:+d}")
 
     def _asking(self, member: Member) -> Client:
         address = f"mongodb://127.0.0.1:{member.port}/?directConnection=true"

@@ -322,6 +322,21 @@ async def _with_clock(scene: Scene, seconds: float) -> None:
     await asyncio.sleep(5)
 
 
+async def clocks_of_mongodb_an_hour_ahead(scene: Scene) -> None:
+    await _with_clocks_of_mongodb(scene, 3600)
+
+
+async def clocks_of_mongodb_an_hour_behind(scene: Scene) -> None:
+    await _with_clocks_of_mongodb(scene, -3600)
+
+
+async def _with_clocks_of_mongodb(scene: Scene, seconds: int) -> None:
+    scene.stage.mongodb.set_clocks(seconds)
+    await asyncio.sleep(20)
+    scene.stage.mongodb.set_clocks(0)
+    await asyncio.sleep(5)
+
+
 async def everything_three_times_shuffled(scene: Scene) -> None:
     ids = {fact.frame_id.encode() for fact in scene.survey}
     found: list[OutgoingRecord] = []
@@ -468,6 +483,8 @@ ROWS: Sequence[Fault] = (
     disk_of_the_vectors_full,
     clock_an_hour_ahead,
     clock_an_hour_behind,
+    clocks_of_mongodb_an_hour_ahead,
+    clocks_of_mongodb_an_hour_behind,
     everything_three_times_shuffled,
     truth_late,
     poison_on_all_topics,

@@ -24,13 +24,15 @@ from tests.faults.outcome import (
     until_settled,
 )
 from tests.faults.proxies import Proxies, Proxy
-from tests.faults.replica_set import ReplicaSet
+from tests.faults.replica_set import FAKETIME, ReplicaSet
 from tests.faults.rows import (
     ENDS_PROCESSES,
     ROWS,
     Fault,
     Scene,
     Stage,
+    clocks_of_mongodb_an_hour_ahead,
+    clocks_of_mongodb_an_hour_behind,
     connections_to_the_vectors_stalled,
     disk_of_a_broker_node_full,
     disk_of_the_mongodb_primary_full,
@@ -51,6 +53,7 @@ WITH_DISKS = {
     disk_of_the_mongodb_primary_full,
     disk_of_the_vectors_full,
 }
+WITH_CLOCKS = {clocks_of_mongodb_an_hour_ahead, clocks_of_mongodb_an_hour_behind}
 NOTES = ROOT / "build" / "faults.md"
 WITH_SERVER = {
     vectors_slower_by_2_s,
@@ -128,6 +131,8 @@ def needed(fault: Fault, stage: Stage) -> None:
         pytest.skip("no disk of its own can be mounted here")
     if fault in WITH_SERVER and not URL:
         pytest.skip("GAZELOOP_TEST_QDRANT names no server")
+    if fault in WITH_CLOCKS and FAKETIME is None:
+        pytest.skip("libfaketime is not installed")
 
 
 @pytest.mark.usefixtures("needed")

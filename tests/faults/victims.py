@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ class Victim:
             **(environment or {}),
         }
         self.exits: list[int] = []
+        self._lock = threading.RLock()
+        self._terminated = False
         self.start()
 
     def __enter__(self) -> Self:
@@ -43,10 +46,11 @@ class Victim:
 
     def kill(self) -> None:
         """End it with SIGKILL, and start it again."""
-        self.tend()
-        self._process.kill()
-        self._process.wait()
-        self.start()
+        with self._lock:  # else who tends it starts another one meanwhile
+            self.tend()
+            self._process.kill()
+            self._process.wait()
+            self.start()
 
     def suspend(self, seconds: float) -> None:
         """Let it do nothing for a while, as on a machine that is out of memory."""
@@ -56,14 +60,17 @@ class Victim:
 
     def tend(self) -> None:
         """Start it again if it has ended by itself, as a supervisor would; `exits` says how."""
-        code = self._process.poll()
-        if code is not None:
-            self.exits.append(code)
-            self.start()
+        with self._lock:
+            code = self._process.poll()
+            if code is not None and not self._terminated:
+                self.exits.append(code)
+                self.start()
 
     def terminate(self, deadline_s: float = 60.0) -> int:
-        """Ask it to end, and say how it did."""
-        self._process.send_signal(signal.SIGTERM)
+        """Ask it to end, and say how it did; nobody but `start` starts it again."""
+        with self._lock:
+            self._terminated = True
+            self._process.send_signal(signal.SIGTERM)
         return self._process.wait(deadline_s)
 
     def wait(self, deadline_s: float = 60.0) -> int:
@@ -72,7 +79,8 @@ class Victim:
 
     def start(self) -> None:
         """Start it, after it was told to end."""
-        with self._log.open("ab") as log:
+        with self._lock, self._log.open("ab") as log:
+            self._terminated = False
             self._process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
