@@ -388,6 +388,7 @@ async def test_a_text_that_is_not_unicode_does_not_stop_its_dead_letter(ingest: 
 
 
 async def test_a_short_absence_is_waited_out(ingest: Ingest) -> None:
+    ingest.settings = ingest.settings.model_copy(update={"stall_limit_s": 60.0})
     ingest.outbox.failures = [
         BrokerUnavailable("away"),
         DeliveryUnconfirmed("late"),
