@@ -70,10 +70,21 @@ class CardEmbedder(MapEmbedder[CellMaps]):
         described = card.model_dump_json(exclude={"name", "licence", "text"})
         self._digest = hashlib.sha256(f"{sha256} {described}".encode()).hexdigest()
         width, height = card.crop_size
-        # A wrong card is found at the start, not at the first frame.
-        trial = self._maps(np.zeros((1, height, width, 3), np.uint8))
+        trial = self._trial(width, height)
         self._frame_dimension: int = trial.frames.shape[1]
         self._channels: int = trial.cells.shape[2]
+
+    def _trial(self, width: int, height: int) -> CellMaps:
+        """One pass, so that a wrong card is found at the start and not at the first frame."""
+        try:
+            return self._maps(np.zeros((1, height, width, 3), np.uint8))
+        except InvalidSettings:
+            raise
+        except Exception as exc:  # the runtimes' errors have no common base but this
+            raise InvalidSettings(
+                f"the network {self._card.name} fails on an image of {width} x {height} pixels, the"
+                f" size of a crop in its card: {str(exc).strip()[:300]}"
+            ) from exc
 
     @classmethod
     def of_onnx(cls, settings: Settings) -> Self:

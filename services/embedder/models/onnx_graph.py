@@ -4,6 +4,7 @@ Nothing in the file is executed but its graph: no Python code, no custom operato
 other files that it names.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,11 @@ Outputs = Mapping[str, NDArray[np.float32]]
 log = structlog.get_logger(__name__)
 _RANK = 4
 _CHANNELS = 3
+_EXTERNAL = re.compile(rb"\x6a.{1,3}\n\x08location\x12", re.DOTALL)
+"""The place of weights in another file, TensorProto.external_data in onnx/onnx.proto.
+
+OpenVINO would read it from the working directory, and it has no part in the model's identity.
+"""
 
 
 class Graph(Protocol):
@@ -48,6 +54,11 @@ def open_graph(content: bytes, card: ModelCard, *, threads: int, bf16: bool = Fa
     InvalidSettings
         The network's input or outputs are not as the card says.
     """
+    if _EXTERNAL.search(content):
+        raise MissingWeights(
+            "the ONNX file keeps its weights in another file: put them inside, with"
+            " onnx.save_model(onnx.load(FILE), NEW_FILE)"
+        )
     try:
         model = openvino.Core().read_model(content)
     except RuntimeError as exc:

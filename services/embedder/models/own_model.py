@@ -1,9 +1,11 @@
 """An Embedder of the user's own package, named as `module:factory`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
-from typing import Protocol, Self, runtime_checkable
+from operator import index
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import structlog
@@ -19,7 +21,27 @@ from services.runtime.settings import Settings
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _LONGEST = 16_384
 """Most dimensions of a vector, far above any published model's."""
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
+
+
+def _of_user(name: str, call: Callable[[], T]) -> T:
+    """What the user's code returns.
+
+    Raises
+    ------
+    InvalidSettings
+        It raised something.
+    """
+    try:
+        return call()
+    except InvalidSettings:
+        raise
+    except Exception as exc:  # any, as it is not our code
+        raise InvalidSettings(
+            f"GAZELOOP_EMBEDDER={name} raised {type(exc).__name__}: {exc}. Is its package, with all"
+            " that it needs, installed where gazeloop runs?"
+        ) from exc
 
 
 @runtime_checkable
@@ -50,6 +72,16 @@ class OwnModel(Protocol):
         ...
 
 
+def _made(name: str) -> object:
+    module, _, factory = name.partition(":")
+    return getattr(import_module(module), factory)()
+
+
+def _two(model: OwnModel) -> tuple[int, int]:
+    frame, region = model.dimensions()
+    return index(frame), index(region)
+
+
 class OwnEmbedder:
     """Checks what a user's model returns, and scales it to unit length."""
 
@@ -58,12 +90,12 @@ class OwnEmbedder:
     def __init__(self, model: OwnModel, name: str) -> None:
         self._model = model
         self._name = name
-        identity = model.identity()
-        if not _IDENTITY.fullmatch(identity):
+        identity = _of_user(name, model.identity)
+        if not isinstance(identity, str) or not _IDENTITY.fullmatch(identity):
             raise InvalidSettings(
                 f"{name}: its identity {identity!r} is to match {_IDENTITY.pattern}"
             )
-        frame, region = model.dimensions()
+        frame, region = _of_user(name, lambda: _two(model))
         if not (0 < frame <= _LONGEST and 0 < region <= _LONGEST):
             raise InvalidSettings(
                 f"{name}: its dimensions are {frame} and {region}; from 1 to {_LONGEST} are allowed"
@@ -81,16 +113,10 @@ class OwnEmbedder:
         Raises
         ------
         InvalidSettings
-            There is no such factory, or it returns no OwnModel.
+            There is no such factory, it raises, or it returns no OwnModel.
         """
         name = settings.embedder
-        module, _, factory = name.partition(":")
-        try:
-            made = getattr(import_module(module), factory)()
-        except (ImportError, AttributeError) as exc:
-            raise InvalidSettings(
-                f"GAZELOOP_EMBEDDER={name}: {exc}. Is its package installed where gazeloop runs?"
-            ) from exc
+        made = _of_user(name, partial(_made, name))
         if not isinstance(made, OwnModel):
             raise InvalidSettings(
                 f"{name} returned {type(made).__name__}, which lacks identity, dimensions or embed"
@@ -105,10 +131,11 @@ class OwnEmbedder:
         Raises
         ------
         InvalidSettings
-            The model returned another number of vectors, or vectors of another length.
+            The model raised, or returned another number of vectors, or of another length.
         """
-        if not images:
-            return []
+        return _of_user(self._name, lambda: self._embedded(images, boxes)) if images else []
+
+    def _embedded(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
         found = self._model.embed(images, boxes)
         if len(found) != len(images):
             raise InvalidSettings(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -202,6 +203,29 @@ def test_what_is_missing_is_named(vit: Path, tmp_path: Path) -> None:
     write_card(other)
     with pytest.raises(MissingWeights, match="neither OpenVINO"):
         opened(other)
+
+
+def test_weights_in_another_file_are_refused_with_the_remedy(
+    vit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parted = tmp_path / "parted.onnx"
+    network = onnx.load(str(vit))
+    onnx.save_model(
+        network, str(parted), save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    write_card(parted)
+    # Both runtimes look for it in the working directory.
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingWeights, match=r"another file: .* onnx\.save_model"):
+        opened(parted)
+
+
+def test_a_network_that_fails_on_the_cards_size_is_refused_at_the_start(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "large.onnx", nn.Conv2d(3, 4, SIDE), ("cells",), sides=True)
+    regions = {"kind": "map", "output": "cells"}
+    write_card(path, input={"width": 32, "height": 32}, regions=regions)
+    with pytest.raises(InvalidSettings, match="fails on an image of 32 x 32 pixels"):
+        opened(path)
 
 
 def test_an_overflow_in_one_image_leaves_the_others(tmp_path: Path) -> None:

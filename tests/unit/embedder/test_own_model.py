@@ -80,6 +80,37 @@ class Forgetful(MeanColours):
         return super().embed(images, boxes)[1:]
 
 
+class Raising(MeanColours):
+    def embed(self, images: Any, boxes: Any) -> Any:
+        del images, boxes
+        raise OSError("weights.bin is not there")
+
+
+class Unnamed(MeanColours):
+    def identity(self) -> Any:
+        return 5
+
+
+class OneLength(MeanColours):
+    def dimensions(self) -> Any:
+        return 3
+
+
+class Nothing(MeanColours):
+    def embed(self, images: Any, boxes: Any) -> Any:
+        del images, boxes
+
+
+class NoVectors(MeanColours):
+    def embed(self, images: Any, boxes: Any) -> Any:
+        del boxes
+        return [3 for _ in images]
+
+
+def needs_a_word(word: str) -> None:
+    del word
+
+
 class Longer(MeanColours):
     def dimensions(self) -> tuple[int, int]:
         return 3, 5
@@ -93,6 +124,12 @@ class Longer(MeanColours):
         (Forgetful, "vectors of 0 images, and got 1"),
         (Longer, r"an array \(2, 4\); \(2, 5\) is expected"),
         (dict, "returned dict, which lacks identity"),
+        (Unnamed, "its identity 5"),
+        (OneLength, "raised TypeError"),
+        (Nothing, "raised TypeError"),
+        (NoVectors, "raised TypeError"),
+        (Raising, "raised OSError: weights.bin is not there"),
+        (needs_a_word, "missing 1 required positional argument"),
     ],
 )
 def test_a_model_that_breaks_its_word_is_refused(
@@ -102,7 +139,9 @@ def test_a_model_that_breaks_its_word_is_refused(
         named(factory).embed([Image.new("RGB", (90, 90))], [BOXES])
 
 
-@pytest.mark.parametrize("name", ["no_such_package:factory", "json:no_such_factory"])
+@pytest.mark.parametrize(
+    "name", ["no_such_package:factory", "json:no_such_factory", ":factory", ".a:factory"]
+)
 def test_a_factory_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(InvalidSettings, match=r"installed where gazeloop runs"):
         embedder_of(Settings(embedder=name))
