@@ -262,7 +262,8 @@ def _inside(
     """The frame without boxes that lie wholly outside its image.
 
     If all detections are refused, they become None: an empty list would claim that the detector
-    found nothing.
+    found nothing. If all annotations are, as in a file with other units, the frame is incomplete:
+    it would count as annotated and empty.
     """
     if size is None:
         return item
@@ -272,7 +273,14 @@ def _inside(
     if item.detections and not found:
         adjustments[Adjustment.NO_DETECTIONS_LEFT] += 1
         found = None
-    return replace(item, detections=found, annotations=annotations, adjustments=adjustments)
+    complete = item.complete and bool(annotations or not item.annotations)
+    return replace(
+        item,
+        detections=found,
+        annotations=annotations,
+        complete=complete,
+        adjustments=adjustments,
+    )
 
 
 def _touching(

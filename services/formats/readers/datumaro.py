@@ -20,7 +20,7 @@ from services.formats.readers.returned import (
     version_of,
 )
 
-_WITHOUT_SHAPE = frozenset({"label", "caption"})
+_WITHOUT_SHAPE = ("label", "caption")  # a tuple compares values of any type
 """Annotation types that apply to a whole image."""
 
 

@@ -9,6 +9,7 @@ from services.formats.geometry import Size
 from services.runtime.images import ImageLimits, measure
 
 _HEADER_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024, max_pixels=2**31)
+_HEAD_BYTES = 4096
 _ARCHIVE_LEFTOVERS = "__MACOSX"
 
 
@@ -67,8 +68,32 @@ def visible_files(folder: Path, endings: Iterable[str]) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in wanted
+        and not path.is_dir()  # a broken link is a file that cannot be read
         and not any(map(_is_hidden, path.relative_to(folder).parts))
     )
+
+
+def head_of(file: Path) -> str:
+    """The beginning of a text file, to tell its format; empty if it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_HEAD_BYTES).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
+
+
+def text_of(file: Path) -> str:
+    """A text file's content, without a byte order mark, as editors on Windows write one.
+
+    Raises
+    ------
+    InvalidRecord
+        `unreadable_file`.
+    """
+    try:
+        return file.read_text("utf-8-sig", errors="replace")
+    except OSError as exc:
+        raise InvalidRecord(f"{file}: {exc.strerror}", reason="unreadable_file") from exc
 
 
 def _is_hidden(part: str) -> bool:

@@ -6,11 +6,12 @@ right nor as wrong.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from services.contracts.errors import InvalidRecord
 from services.formats.items import Dataset, Located
-from services.formats.readers.folders import visible_files
+from services.formats.readers.folders import head_of, text_of, visible_files
 from services.formats.readers.returned import (
     Drawn,
     Frame,
@@ -28,25 +29,31 @@ _DONT_CARE = "DontCare"
 
 def is_kitti(file: Path) -> bool:
     """Whether the first line of a text file is a label of KITTI's."""
-    with file.open(errors="replace") as opened:
-        parts = opened.readline(1000).split()
+    parts = head_of(file).partition("\n")[0].split()
     return len(parts) in _FIELDS and not parts[0].replace(".", "").isdigit()
 
 
 def read_kitti(folder: Path, sent: NamedFrames) -> Dataset:
     """Open a folder of label files."""
     files = visible_files(folder, [".txt"])
-    texts = {str(file): file.read_text("utf-8-sig", errors="replace") for file in files}
-    lines = (line.split() for text in texts.values() for line in text.splitlines())
-    categories = sorted({parts[0] for parts in lines if parts} - {_DONT_CARE})
-    sources = [Located[object](text, place) for place, text in texts.items()]
+    categories = _categories(files)
+    sources = [Located[object](file, str(file)) for file in files]
 
     def parse(source: Located[object]) -> Sequence[Version]:
-        frame = sent.of(str(Path(source.location).relative_to(folder)))
-        labels = _labels(str(source.value).splitlines(), categories)
+        file = Path(source.location)
+        frame = sent.of(str(file.relative_to(folder)))
+        labels = _labels(text_of(file).splitlines(), categories)
         return [version_of(Frame(frame.frame_id, None, source.location), labels, _drawn)]
 
     return Dataset(folder.name, len(files), returned(sources, parse))
+
+
+def _categories(files: Iterable[Path]) -> list[str]:
+    found = set()
+    for file in files:
+        with suppress(InvalidRecord):  # refused when its own labels are read
+            found |= {line.split()[0] for line in text_of(file).splitlines() if line.strip()}
+    return sorted(found - {_DONT_CARE})
 
 
 def _labels(lines: Iterable[str], categories: Sequence[str]) -> list[tuple[str, str]]:

@@ -81,8 +81,10 @@ def versions_of_task(source: Located[object], sent: NamedFrames | None = None) -
     """
     task = fields.record(source.value, "the task")
     frame_id = _frame_id(task, sent)
-    given = task.get("annotations")
-    submitted = [fields.record(item, "an annotation") for item in given or ()]
+    given = task.get("annotations") or []
+    if not isinstance(given, list):
+        raise fields.malformed("annotations is not a list")
+    submitted = [fields.record(item, "an annotation") for item in given]
     if not submitted:
         raise InvalidRecord("nobody has submitted this task", reason="unfinished_task")
     counting = [item for item in submitted if not item.get("was_cancelled")]
@@ -173,7 +175,7 @@ def _size_of(results: Sequence[object]) -> Size | None:
 
 
 def _is_box(result: Record) -> bool:
-    return result.get("type") in {_RECTANGLE, _POLYGON}
+    return result.get("type") in (_RECTANGLE, _POLYGON)  # which compares values of any type
 
 
 def _size(result: Record) -> Size | None:

@@ -13,7 +13,7 @@ from services.formats.readers.annotated_folder import AnnotationReader
 from services.formats.readers.cvat import cvat_root, is_video, read_cvat
 from services.formats.readers.cvat_video import read_cvat_video
 from services.formats.readers.datumaro import read_datumaro
-from services.formats.readers.folders import image_file, visible_files
+from services.formats.readers.folders import head_of, image_file, visible_files
 from services.formats.readers.image_folder import listed
 from services.formats.readers.image_names import IMAGE_ENDINGS
 from services.formats.readers.kitti import is_kitti, read_kitti
@@ -27,7 +27,6 @@ from services.formats.readers.yolo import NAMES, label_files, read_yolo
 
 _LOOKED_AT = 50
 """Files of one kind that are opened to tell their format: those of one data set are alike."""
-_HEAD_BYTES = 4096
 _TRIED = 20
 
 
@@ -172,9 +171,7 @@ def _content(file: Path) -> object:
 
 def _root_tag(file: Path) -> str:
     """The name of an XML file's first element; empty without any."""
-    with file.open("rb") as opened:
-        head = opened.read(_HEAD_BYTES).decode(errors="replace")
-    for part in head.split("<")[1:]:
+    for part in head_of(file).split("<")[1:]:
         if part[:1].isalpha():
             return part.split(">")[0].split()[0].rstrip("/")
     return ""

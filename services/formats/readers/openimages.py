@@ -14,6 +14,7 @@ from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
 from services.formats.readers.detections.class_names import ClassNames
+from services.formats.readers.folders import head_of
 from services.formats.readers.returned import (
     Drawn,
     Frame,
@@ -29,8 +30,7 @@ _COLUMNS = frozenset({"ImageID", "LabelName", "IsGroupOf", *_SIDES})
 
 def is_openimages(file: Path) -> bool:
     """Whether the first line has the columns of annotated boxes."""
-    with file.open(encoding="utf-8-sig", errors="replace") as opened:
-        return set(opened.readline(2000).strip().split(",")) >= _COLUMNS
+    return set(head_of(file).partition("\n")[0].strip().split(",")) >= _COLUMNS
 
 
 def read_openimages(file: Path, sent: NamedFrames) -> Dataset:

@@ -1,5 +1,6 @@
 """Annotations that tools wrote, matched to frames by file names: of an export, or of a folder."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -226,9 +227,11 @@ def around(points: Iterable[Sequence[float]]) -> Box:
     Raises
     ------
     InvalidRecord
-        There are fewer than three, which enclose nothing.
+        There are fewer than three, which enclose nothing, or one is not finite.
     """
     corners = list(points)
+    if not all(math.isfinite(side) for point in corners for side in point):
+        raise InvalidRecord("a point of the outline is not finite", reason="invalid_box")
     if len(corners) < _LEAST_CORNERS:
         raise InvalidRecord(f"{len(corners)} points enclose no object", reason="unsupported_shape")
     across, down = zip(*corners, strict=True)

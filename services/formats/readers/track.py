@@ -1,13 +1,13 @@
 """A vehicle's track from a GPX or NMEA file: where it was at a time, and how far it had come."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Self
+from typing import Any, Self
 from xml.etree.ElementTree import ParseError
 
 import numpy as np
@@ -15,18 +15,25 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
+from services.contracts.bounds import is_possible_time
 from services.contracts.errors import InvalidRecord, MissingPart
 from services.contracts.events import Position
 from services.domain.geodesy import bearing, metres_between, offset
+from services.formats.items import Located, Rejection
+from services.formats.readers.records import rejection
 
 _MAX_BYTES = 256 * 1024 * 1024
 _BEYOND_S = 2.0
 """How far beyond its ends a track still says where the vehicle was."""
 _AHEAD_M = 5.0
 """A heading is of at least this way: a receiver's noise turns that of a shorter one."""
+_BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
+"""Byte order marks and blanks, also those of UTF-16."""
 
 Array = NDArray[np.float64]
 _Point = tuple[datetime, float, float]
+_Written = tuple[str, str, str]
+"""Time, latitude and longitude as a file has them."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,14 @@ class Track:
     seconds : float64 (n,), since 1970 in UTC, ascending
     lats, lons : float64 (n,), WGS 84 degrees
     metres : float64 (n,), the way from the first position
+    rejected : positions that cannot be true
     """
 
     seconds: Array
     lats: Array
     lons: Array
     metres: Array
+    rejected: Sequence[Rejection] = ()
 
     @classmethod
     def of(cls, points: list[_Point]) -> Self:
@@ -101,48 +110,84 @@ def read_track(path: Path) -> Track:
         raise _invalid(path, exc.strerror or "unreadable") from exc
     if len(content) > _MAX_BYTES:
         raise _invalid(path, f"more than {_MAX_BYTES} bytes")
-    is_xml = content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-    points = [*_gpx(path, content)] if is_xml else [*_nmea(content)]
+    is_xml = content.lstrip(_BEFORE_XML).startswith(b"<")
+    found = [*_gpx(path, content)] if is_xml else [*_nmea(path, content)]
+    rejected: list[Rejection] = []
+    points = [*_possible(found, rejected)]
     if len({moment for moment, _, _ in points}) < 2:  # noqa: PLR2004  # a line has two ends
-        raise _invalid(path, "it has fewer than two positions with a time")
-    return Track.of(points)
+        refused = f"; {len(rejected)} were refused, as {rejected[0].detail}" if rejected else ""
+        raise _invalid(path, f"it has fewer than two positions with a time{refused}")
+    return replace(Track.of(points), rejected=rejected)
 
 
 def _invalid(path: Path, detail: str) -> InvalidRecord:
     return InvalidRecord(f"{path}: {detail}", reason="invalid_track")
 
 
-def _gpx(path: Path, content: bytes) -> Iterator[_Point]:
+def _possible(found: Iterable[Located[_Written]], rejected: list[Rejection]) -> Iterator[_Point]:
+    """The points that can be true; the others are added to `rejected`."""
+    for source in found:
+        try:
+            yield _point(source.value)
+        except (ValueError, TypeError) as exc:
+            error = InvalidRecord(str(exc), reason="invalid_position")
+            rejected.append(rejection(error, Located(source.value, source.location)))
+
+
+def _point(written: _Written) -> _Point:
+    """A point as it was written.
+
+    Raises
+    ------
+    ValueError, TypeError
+        It is no time and place on Earth; 0, 0 is what a receiver without a fix writes.
+    """
+    time, lat, lon = written
+    moment = datetime.fromisoformat(time)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    degrees = float(lat), float(lon)
+    if not is_possible_time(moment):
+        raise ValueError(f"{time!r:.40} is no time at which a vehicle was anywhere")
+    if not (abs(degrees[0]) <= 90 and abs(degrees[1]) <= 180) or not any(degrees):  # noqa: PLR2004
+        raise ValueError(f"{lat!r:.40}, {lon!r:.40} is no place on Earth")
+    return moment, *degrees
+
+
+def _gpx(path: Path, content: bytes) -> Iterator[Located[_Written]]:
+    """The points of tracks that have a time."""
     try:
-        fromstring(content, forbid_dtd=True)  # gpxpy would expand the entities of a DTD
-        parsed = part_of_video("gpxpy").parse(content.decode())
-    except (ParseError, DefusedXmlException, ValueError) as exc:
+        root = fromstring(content, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as exc:
         raise _invalid(path, f"not GPX: {exc}") from exc
-    except part_of_video("gpxpy").gpx.GPXException as exc:
-        raise _invalid(path, f"not GPX: {exc}") from exc
-    for point, *_ in parsed.get_points_data():
-        if point.time is not None:
-            yield _utc(point.time), point.latitude, point.longitude
+    for number, point in enumerate(root.iterfind(".//{*}trkpt"), start=1):
+        time = (point.findtext("{*}time") or "").strip()
+        if time:
+            written = (time, point.get("lat", ""), point.get("lon", ""))
+            yield Located(written, f"{path}: point {number}")
 
 
-def _nmea(content: bytes) -> Iterator[_Point]:
+def _nmea(path: Path, content: bytes) -> Iterator[Located[_Written]]:
     """The positions of RMC sentences, which alone name the day; broken sentences are passed over.
 
     A receiver's file often begins and ends within a sentence, and each has a checksum.
     """
     nmea = part_of_video("pynmea2")
-    for line in content.decode("ascii", "replace").splitlines():
+    for number, line in enumerate(content.decode("ascii", "replace").splitlines(), start=1):
         try:
             sentence = nmea.parse(line.strip(), check=True)
         except nmea.ParseError:
             continue
         if sentence.sentence_type == "RMC" and sentence.status == "A" and sentence.datestamp:
-            moment = datetime.combine(sentence.datestamp, sentence.timestamp)
-            yield _utc(moment), sentence.latitude, sentence.longitude
+            yield Located(_written(sentence), f"{path}:{number}")
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _written(sentence: Any) -> _Written:
+    """A sentence's time and position; as it writes them where they cannot be read."""
+    try:
+        moment = datetime.combine(sentence.datestamp, sentence.timestamp)
+        return moment.isoformat(), str(sentence.latitude), str(sentence.longitude)
+    except (ValueError, TypeError):
+        return str(sentence.timestamp), sentence.lat, sentence.lon
 
 
 def part_of_video(name: str) -> ModuleType:

@@ -27,6 +27,7 @@ from services.formats.readers.returned import (
 )
 
 _RECTANGLE, _CIRCLE, _ELLIPSE, _POLYGON = 2, 3, 4, 7
+_SHAPES: Final = (_RECTANGLE, _CIRCLE, _ELLIPSE, _POLYGON)
 _COORDINATES: Final = {_RECTANGLE: 4, _CIRCLE: 3, _ELLIPSE: 4}
 _IMAGE = 2
 """Type of a file."""
@@ -98,13 +99,12 @@ def _drawn(attribute: str, options: Mapping[str, object], given: object) -> Draw
     label = options.get(str(value), value)
     xy = region["xy"]
     numbers = [fields.number(item) for item in xy] if isinstance(xy, list) else []
-    shape, *rest = (float("nan") if item is None else item for item in numbers)
-    kind = int(shape) if shape == shape else 0  # noqa: PLR0124  # not a number differs from itself
-    if kind == _POLYGON:
-        points = around(zip(rest[::2], rest[1::2], strict=len(rest) % 2 == 0))
-        return Drawn(label, points, outlined=True)
+    shape, *rest = (float("nan") if item is None else item for item in numbers or [None])
+    kind = int(shape) if shape in _SHAPES else 0
+    if kind == _POLYGON and len(rest) % 2 == 0:
+        return Drawn(label, around(zip(rest[::2], rest[1::2], strict=True)), outlined=True)
     if len(rest) != _COORDINATES.get(kind):
-        raise InvalidRecord(f"shape {kind} has no box", reason="unsupported_shape")
+        raise InvalidRecord(f"shape {shape:g} has no box", reason="unsupported_shape")
     return Drawn(label, _corners(kind, rest), outlined=kind != _RECTANGLE)
 
 

@@ -17,7 +17,16 @@ from services.contracts.bounds import is_possible_time
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import DriveId, VehicleId
 from services.formats import fields
-from services.formats.items import UNKNOWN_TIME, Dataset, FrameItem
+from services.formats.items import (
+    UNKNOWN_TIME,
+    Dataset,
+    FrameItem,
+    Item,
+    Located,
+    RecordKind,
+    Rejection,
+)
+from services.formats.readers.records import rejection
 from services.formats.readers.track import Track, part_of_video
 
 _SPACING = re.compile(r"(\d+(?:\.\d+)?)(m|s)")
@@ -27,6 +36,8 @@ _ROUNDING = 1e-6
 _STILL_M = 1.0
 _STILL_LEVELS = 1.5
 """Mean difference of two grey pictures, of 256 levels, below which the vehicle stood still."""
+_CUT_OFF_S = 2.0
+"""By how much the pictures may end before the video: its sound may be longer."""
 _SIGHT = (64, 36)
 """Size at which pictures are compared."""
 
@@ -150,8 +161,11 @@ def read_video(
     return Dataset(name, drive.most, _items(drive, pictures, name, vehicle or name))
 
 
-def _items(drive: Drive, pictures: Path, name: str, vehicle: str) -> Iterator[FrameItem]:
-    for shot in _shots(drive):
+def _items(drive: Drive, pictures: Path, name: str, vehicle: str) -> Iterator[Item]:
+    if drive.track is not None:
+        yield from drive.track.rejected
+    decoding = _Decoding(drive.video)
+    for shot in _shots(drive, decoding):
         milliseconds = round(shot.second * 1000)
         image = pictures / f"{milliseconds:012d}.jpg"
         shot.picture.save(image, quality=_QUALITY, subsampling=0)
@@ -165,13 +179,14 @@ def _items(drive: Drive, pictures: Path, name: str, vehicle: str) -> Iterator[Fr
             captured_at=UNKNOWN_TIME if drive.begin is None else datetime.fromtimestamp(at, UTC),
             position=None if drive.track is None else drive.track.position_at(at),
         )
+    yield from decoding.rejections(drive.seconds)
 
 
-def _shots(drive: Drive) -> Iterator[_Shot]:
+def _shots(drive: Drive, decoding: "_Decoding") -> Iterator[_Shot]:
     """The first picture of each step of the way, unless the vehicle stands still."""
     start = drive.way(0.0)
     due, last, seen = 0, -math.inf, None
-    for second, frame in _decoded(drive.video):
+    for second, frame in decoding:
         step = math.floor((drive.way(second) - start) / drive.spacing.step + _ROUNDING)
         if step < due:
             continue
@@ -189,21 +204,53 @@ def _shots(drive: Drive) -> Iterator[_Shot]:
             yield _Shot(second, picture)
 
 
-def _sight(picture: Image.Image) -> NDArray[np.int16]:
-    return np.asarray(picture.convert("L").resize(_SIGHT, Image.Resampling.BOX), np.int16)
+class _Decoding:
+    """One pass over a video's pictures, each with its seconds from the first one."""
 
+    def __init__(self, video: Path) -> None:
+        self._video = video
+        self._end = 0.0
+        self._broken = 0
 
-def _decoded(video: Path) -> Iterator[tuple[float, Any]]:
-    """Pictures with their seconds from the first one."""
-    with _opened(video) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+    def __iter__(self) -> Iterator[tuple[float, Any]]:
         first = None
-        for frame in container.decode(stream):
-            if frame.time is None:
+        for frame in self._frames():
+            if frame.is_corrupt or frame.time is None:
+                self._broken += frame.is_corrupt
                 continue
             first = frame.time if first is None else first
-            yield frame.time - first, frame
+            self._end = frame.time - first
+            yield self._end, frame
+
+    def _frames(self) -> Iterator[Any]:
+        """What can be decoded; a damaged part does not end the video."""
+        errors = part_of_video("av").error
+        with _opened(self._video) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for packet in container.demux(stream):
+                try:
+                    yield from packet.decode()
+                except errors.InvalidDataError:
+                    self._broken += 1
+
+    def rejections(self, seconds: float) -> Iterator[Rejection]:
+        """What of a video of this length has been lost, once the pass is done."""
+        faults = []
+        if self._broken:
+            faults.append(f"{self._broken} pictures are damaged")
+        if seconds - self._end > _CUT_OFF_S:
+            faults.append(f"its pictures end at {self._end:.1f} s of {seconds:.1f} s")
+        for fault in faults:
+            error = InvalidRecord(
+                f"{fault}: copy the file again, or repair it with ffmpeg", reason="damaged_video"
+            )
+            source = Located[object]({"video": self._video.name}, f"{self._video}")
+            yield rejection(error, source, RecordKind.FRAME)
+
+
+def _sight(picture: Image.Image) -> NDArray[np.int16]:
+    return np.asarray(picture.convert("L").resize(_SIGHT, Image.Resampling.BOX), np.int16)
 
 
 @contextmanager

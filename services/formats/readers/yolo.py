@@ -8,7 +8,7 @@ from services.contracts.errors import InvalidRecord
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
 from services.formats.readers.detections.class_names import ClassNames
-from services.formats.readers.folders import visible_files
+from services.formats.readers.folders import text_of, visible_files
 from services.formats.readers.returned import (
     Drawn,
     Frame,
@@ -52,15 +52,12 @@ def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
             " that holds `data.yaml` and `labels/`",
             reason="unreadable_file",
         )
-    sources = [
-        # Editors on Windows may write a byte order mark.
-        Located[object](file.read_text("utf-8-sig", errors="replace"), place)
-        for place, file in files.items()
-    ]
+    sources = [Located[object](file, place) for place, file in files.items()]
 
     def parse(source: Located[object]) -> Sequence[Version]:
         sent_frame = sent.of(image_of(files[source.location].relative_to(folder)))
-        lines = [line for line in str(source.value).splitlines() if line.strip()]
+        text = text_of(files[source.location])
+        lines = [line for line in text.splitlines() if line.strip()]
         frame = Frame(sent_frame.frame_id, sent_frame.size, source.location)
         return [version_of(frame, lines, partial(_drawn, names, sent_frame.size))]
 

@@ -515,6 +515,79 @@ def test_a_polygon_is_read_as_the_box_around_it_and_counted(survey: Path) -> Non
     assert not found.complete
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_annotations_that_cannot_be_read_are_never_taken_for_none(survey: Path, name: str) -> None:
+    _, write = WRITERS[name]
+    write(survey)
+    pictures = {".jpg", ".yaml", ".names", ".data"}
+    found = [path for path in survey.rglob("*") if path.is_file() and path.suffix not in pictures]
+    # One of a folder of files, where there is one; else the file that has all.
+    file = max(found, key=lambda path: (path.parent != survey, path))
+    file.unlink()
+    file.symlink_to(survey / "gone")
+
+    if file.parent == survey:  # one file has all annotations
+        with pytest.raises(InvalidRecord, match=r"No such file|in a known format"):
+            opened(survey)
+        return
+    outcome = opened(survey)
+
+    assert any(file.name in item.location for item in outcome.rejections)
+    unknown = [frame for frame in outcome.frames if file.stem in frame.item.frame_id]
+    assert all(not frame.versions or not frame.item.complete for frame in unknown)
+
+
+@pytest.mark.parametrize("name", ["kitti", "voc", "ultralytics", "labelme"])
+def test_a_folder_called_like_a_file_is_none(survey: Path, name: str) -> None:
+    _, write = WRITERS[name]
+    write(survey)
+    for ending in ("txt", "xml", "json", "csv"):
+        (survey / f"a.{ending}").mkdir()
+
+    outcome = opened(survey)
+
+    assert len(outcome.frames) == 12
+    assert not outcome.rejections
+
+
+def test_boxes_in_other_units_leave_no_frame_that_counts_as_empty(survey: Path) -> None:
+    ultralytics(survey)
+    (survey / "labels" / "train" / "f001.txt").write_text("0 160 120 30 30\n1 40 50 20 20\n")
+
+    outcome = opened(survey)
+
+    assert outcome.reasons == {"box_outside_image": 2}
+    assert [frame.item.complete for frame in outcome.frames] == [False] + [True] * 11
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "sound", "junk"),
+    [
+        ("via 3", "via3.json", '"xy": [2,', '"xy": [Infinity,'),
+        ("via 3", "via3.json", '"xy": [2,', '"xy": [7, 1,'),
+        ("via 3", "via3.json", '"xy": [2,', '"xy": [7, NaN, 1, 2, 3,'),
+        ("label studio", "project-1.json", '"annotations": [', '"annotations": 5, "was": ['),
+        ("label studio", "project-1.json", '"type": "', '"type": {}, "was": "'),
+        ("datumaro", "default.json", '"type": "', '"type": [], "was": "'),
+    ],
+)
+def test_a_value_of_another_type_is_refused_alone(
+    survey: Path, name: str, file: str, sound: str, junk: str
+) -> None:
+    _, write = WRITERS[name]
+    write(survey)
+    text = (survey / file).read_text()
+    assert sound in text
+    (survey / file).write_text(text.replace(sound, junk, 1))
+
+    outcome = opened(survey)
+
+    assert len(outcome.rejections) == 1
+    assert len(outcome.frames) == 12
+    annotated = [frame for frame in outcome.frames if frame.versions and frame.item.complete]
+    assert len(annotated) == 11
+
+
 def test_two_formats_and_none_are_named(survey: Path) -> None:
     with pytest.raises(InvalidRecord, match="no annotations in a known format"):
         found_layout(survey)

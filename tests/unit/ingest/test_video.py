@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from services.contracts.errors import InvalidRecord
-from services.formats.items import UNKNOWN_TIME, FrameItem
+from services.formats.items import UNKNOWN_TIME, FrameItem, Rejection
 from services.formats.readers.track import Track, read_track
 from services.formats.readers.video import Spacing, open_drive, read_video
 
@@ -207,6 +207,101 @@ def test_what_is_no_track_is_refused(content: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRecord, match=r"track\.gpx") as refused:
         read_track(path)
     assert refused.value.reason == "invalid_track"
+
+
+def test_impossible_positions_are_refused_one_by_one(video: Path, tmp_path: Path) -> None:
+    points = [(moment, lat, lon) for moment, lat, lon in track_of([0, 10, 20, 30, 40, 50])]
+    for at, lat in ((1, 95.0), (2, float("nan")), (3, float("inf"))):
+        points[at] = (points[at][0], lat, 13.4)
+    drive = open_drive(
+        video, Spacing.parse("10m"), track=read_track(gpx(tmp_path, points)), begin=None
+    )
+
+    items = list(read_video(drive, tmp_path).items)
+
+    refused = [item for item in items if isinstance(item, Rejection)]
+    assert [item.reason for item in refused] == ["invalid_position"] * 3
+    assert [item.location.rpartition(": ")[2] for item in refused] == [
+        f"point {number}" for number in (2, 3, 4)
+    ]
+    assert len(items) - len(refused) == 6  # by straight lines across the gap
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "GPRMC,100001.00,A,9907.038,N,01131.000,E,22.4,84.4,040526,,,A",
+        "GPRMC,100001.00,A,x,N,y,E,22.4,84.4,040526,,,A",
+        "GPRMC,100001.00,A,,,,,22.4,84.4,040526,,,A",
+        "GPRMC,100001.00,A,4807.038,N,01131.000,E,22.4,84.4,990526,,,A",
+        "GPRMC,990001.00,A,4807.038,N,01131.000,E,22.4,84.4,040526,,,A",
+    ],
+    ids=["beyond the pole", "no numbers", "empty", "no day", "no hour"],
+)
+def test_an_impossible_sentence_is_refused_and_the_others_are_read(
+    body: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "track.nmea"
+    good = [f"GPRMC,10000{s}.00,A,5230.000{s},N,01324.0000,E,9,0,040526,,,A" for s in (0, 2)]
+    path.write_text("\n".join(map(nmea, [good[0], body, good[1]])))
+
+    track = read_track(path)
+
+    assert len(track.seconds) == 2
+    assert [item.location for item in track.rejected] == [f"{path}:2"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
+def test_a_track_may_have_any_encoding_that_it_declares(encoding: str, tmp_path: Path) -> None:
+    path = gpx(tmp_path, track_of([0, 10]))
+    declared = "utf-8" if encoding == "utf-8-sig" else encoding
+    text = path.read_text().replace('"1.0"?>', f'"1.0" encoding="{declared}"?>', 1)
+    path.write_bytes(text.replace('creator="t"', 'creator="Gerät"').encode(encoding))
+
+    assert len(read_track(path).seconds) == 2
+
+
+def test_a_video_that_is_cut_off_is_named_and_its_frames_are_published(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mkv"
+    noise = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(RATE * SECONDS):
+            pixels = noise.integers(0, 255, (48, 64, 3), np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    drive = open_drive(path, Spacing.parse("0.5s"), track=None, begin=BEGIN)
+
+    *frames, refused = read_video(drive, tmp_path).items
+
+    assert 3 <= len(frames) < 8
+    assert isinstance(refused, Rejection)
+    assert refused.reason == "damaged_video"
+    assert "s of 6.0 s" in refused.detail
+
+
+def test_a_damaged_part_of_a_video_does_not_end_it(video: Path, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.mp4"
+    content = bytearray(video.read_bytes())
+    with av.open(str(video)) as container:
+        places = [(packet.pos or 0, packet.size) for packet in container.demux() if packet.size]
+    for place, size in places[20:22]:
+        content[place : place + size] = b"\xff" * size
+    path.write_bytes(content)
+    drive = open_drive(path, Spacing.parse("0.1s"), track=None, begin=None)
+
+    *frames, refused = read_video(drive, tmp_path).items
+
+    assert isinstance(refused, Rejection)
+    assert "pictures are damaged" in refused.detail
+    last = frames[-1]
+    assert isinstance(last, FrameItem)
+    assert last.captured_at > BEGIN + timedelta(seconds=3)
 
 
 def test_a_track_crosses_the_date_line() -> None:

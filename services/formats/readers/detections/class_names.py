@@ -11,6 +11,7 @@ from services.contracts.errors import InvalidRecord
 from services.formats import fields
 from services.formats.fields import Record
 from services.formats.json_files import read_json
+from services.formats.readers.folders import text_of
 
 _BESIDE = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
 
@@ -53,12 +54,12 @@ class ClassNames:
             return cls(yaml_names(file))
         if ending == ".json":
             return cls(_numbered(read_json(file), file))
-        try:
-            text = file.read_text("utf-8-sig", errors="replace")
-        except OSError as exc:
-            raise InvalidRecord(f"{file}: {exc.strerror}", reason="unreadable_file") from exc
+        text = text_of(file)
         if ending == ".csv":
-            rows = [row for row in csv.reader(text.splitlines()) if len(row) > 1]
+            try:
+                rows = [row for row in csv.reader(text.splitlines()) if len(row) > 1]
+            except csv.Error as exc:
+                raise InvalidRecord(f"{file}: not CSV: {exc}", reason="invalid_csv") from exc
             return cls({row[0].strip(): row[1].strip() for row in rows})
         return cls(_numbered([line.strip() for line in text.strip().splitlines()], file))
 

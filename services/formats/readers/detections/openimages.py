@@ -18,6 +18,7 @@ from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.detections.deepstream import as_number
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.output import Output
+from services.formats.readers.folders import head_of
 
 _SIDES = ("XMin", "YMin", "XMax", "YMax")
 _COLUMNS = {"ImageID", "LabelName", *_SIDES}
@@ -30,8 +31,7 @@ def recognises(files: OutputFiles) -> bool:
 
 
 def _has_columns(file: Path) -> bool:
-    with file.open(encoding="utf-8-sig", errors="replace") as opened:
-        return set(opened.readline(1000).strip().split(",")) >= _COLUMNS
+    return set(head_of(file).partition("\n")[0].strip().split(",")) >= _COLUMNS
 
 
 def read(files: OutputFiles) -> Output:
