@@ -33,6 +33,15 @@ def keys_on(broker: BrokerAddress, topic: str) -> dict[tuple[int, int], str]:
     }
 
 
+def count_on(broker: BrokerAddress, topic: str) -> int:
+    """How many records have been written to a topic, without reading them."""
+    consumer = KafkaConsumer(**broker.client_options, group_id=None, enable_auto_commit=False)
+    with closing(consumer):
+        numbers = consumer.partitions_for_topic(topic) or ()
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        return sum(consumer.end_offsets(partitions).values())
+
+
 def records_on(broker: BrokerAddress, topic: str) -> list[Any]:
     """All records of a topic, as kafka-python gives them."""
     consumer = KafkaConsumer(
