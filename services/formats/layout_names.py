@@ -28,7 +28,7 @@ LAYOUTS: Final[Mapping[LayoutName, str]] = {
     LayoutName.VOC: "Pascal VOC, an XML file per image",
     LayoutName.VIA: "VIA 1 or 2, a project or its annotations",
     LayoutName.VIA_3: "VIA 3 project",
-    LayoutName.YOLO: "YOLO text files: Ultralytics, Roboflow, Darknet",
+    LayoutName.YOLO: "YOLO text files, with data.yaml, obj.names or classes.txt",
     LayoutName.CVAT: "CVAT XML, for images or for video 1.1",
     LayoutName.LABEL_STUDIO: "Label Studio JSON",
     LayoutName.LABELME: "LabelMe, a JSON file per image",

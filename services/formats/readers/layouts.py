@@ -23,7 +23,7 @@ from services.formats.readers.openimages import is_openimages, read_openimages
 from services.formats.readers.returned import NamedFrames
 from services.formats.readers.scalabel import is_scalabel, read_scalabel
 from services.formats.readers.via3 import is_via3, read_via3
-from services.formats.readers.yolo import NAMES, label_files, read_yolo
+from services.formats.readers.yolo import label_files, names_file, read_yolo
 
 _LOOKED_AT = 50
 """Files of one kind that are opened to tell their format: those of one data set are alike."""
@@ -130,14 +130,14 @@ def _all_layouts(path: Path) -> dict[LayoutName, list[Path]]:
     }
     xml = _files(path, ".xml")
     voc = [file for file in xml if _root_tag(file) == "annotation"]
-    yolo = [file.parent for file in _named_classes(path) if label_files(file.parent)]
+    yolo = [folder for folder in _with_names(path) if label_files(folder)]
     text = [file for file in _files(path, ".txt") if not any(map(file.is_relative_to, yolo))]
     return {
         **documents,
         LayoutName.LABELME: _folders(documents[LayoutName.LABELME], path),
         LayoutName.VOC: _folders(voc, path),
         LayoutName.CVAT: [file for file in xml if _root_tag(file) == "annotations"],
-        LayoutName.YOLO: list(dict.fromkeys(yolo)),
+        LayoutName.YOLO: yolo,
         LayoutName.KITTI: _folders([file for file in text if is_kitti(file)], path),
         LayoutName.OPENIMAGES: [file for file in _files(path, ".csv") if is_openimages(file)],
     }
@@ -157,9 +157,10 @@ def _folders(files: Sequence[Path], path: Path) -> list[Path]:
     return [parents.pop() if len(parents) == 1 else path]
 
 
-def _named_classes(path: Path) -> list[Path]:
-    files = [file for ending in (".yaml", ".names", ".txt") for file in _files(path, ending)]
-    return [file for file in files if file.name in NAMES]
+def _with_names(path: Path) -> list[Path]:
+    """The folders that hold the names of YOLO's classes."""
+    files = (file for ending in (".yaml", ".names", ".txt") for file in _files(path, ending))
+    return [folder for folder in dict.fromkeys(file.parent for file in files) if names_file(folder)]
 
 
 def _content(file: Path) -> object:

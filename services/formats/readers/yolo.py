@@ -7,7 +7,7 @@ from pathlib import Path
 from services.contracts.errors import InvalidRecord
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
-from services.formats.readers.detections.class_names import ClassNames
+from services.formats.readers.detections.class_names import ClassNames, yaml_names
 from services.formats.readers.folders import text_of, visible_files
 from services.formats.readers.returned import (
     Drawn,
@@ -20,14 +20,14 @@ from services.formats.readers.returned import (
 )
 
 _FIELDS = 5
-NAMES = ("data.yaml", "dataset.yaml", "obj.names", "classes.txt")
+_NAMES = ("data.yaml", "dataset.yaml", "obj.names", "classes.txt")
 """Files with the names of the classes, the first of them that is there."""
 _LEAST_OF_A_SEGMENT = 7
 _NOT_LABELS = frozenset({"classes.txt", "train.txt", "valid.txt", "val.txt", "test.txt"})
 
 
 def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
-    """Open the text files of a folder that holds `data.yaml`, `obj.names` or `classes.txt`.
+    """Open the text files of a folder that also holds the names of the classes.
 
     They are in `labels/`, in `train/labels/` and the like (Roboflow), or beside the images
     (Darknet). A frame without a file was not returned; an empty file means an empty frame.
@@ -38,7 +38,7 @@ def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
     InvalidRecord
         A file is unreadable.
     """
-    listed = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    listed = names_file(folder)
     if listed is None:
         raise InvalidRecord(
             f"{folder} holds no data.yaml: name the folder that holds it, and `labels/`",
@@ -62,6 +62,24 @@ def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
         return [version_of(frame, lines, partial(_drawn, names, sent_frame.size))]
 
     return Dataset(folder.name, len(sources), returned(sources, parse))
+
+
+def names_file(folder: Path) -> Path | None:
+    """The file with the names of the classes; of other names, the only YAML file that has `names`.
+
+    Ultralytics' own data sets call it like themselves, as `coco8.yaml`.
+    """
+    usual = [folder / name for name in _NAMES if (folder / name).is_file()]
+    others = () if usual else (file for file in folder.glob("*.yaml") if _has_names(file))
+    found = usual[:1] or list(others)
+    return found[0] if len(found) == 1 else None
+
+
+def _has_names(file: Path) -> bool:
+    try:
+        return bool(yaml_names(file))
+    except InvalidRecord:
+        return False
 
 
 def label_files(folder: Path) -> list[Path]:

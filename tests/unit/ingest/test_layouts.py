@@ -588,6 +588,21 @@ def test_a_value_of_another_type_is_refused_alone(
     assert len(annotated) == 11
 
 
+def test_ultralytics_own_data_sets_call_the_file_with_the_names_like_themselves(
+    survey: Path,
+) -> None:
+    ultralytics(survey)
+    (survey / "data.yaml").rename(survey / "coco8.yaml")
+    (survey / "hyper-parameters.yaml").write_text("lr0: 0.01\n")
+
+    outcome = opened(survey, named_results())
+
+    assert outcome.stats[0] == pytest.approx(AP, abs=1e-4)
+    (survey / "another.yaml").write_text("names: [a, b]\n")
+    with pytest.raises(InvalidRecord, match=r"yolo|no annotations in a known format"):
+        opened(survey)
+
+
 def test_two_formats_and_none_are_named(survey: Path) -> None:
     with pytest.raises(InvalidRecord, match="no annotations in a known format"):
         found_layout(survey)
