@@ -1,5 +1,6 @@
 """Data sets that come as one zip file."""
 
+import lzma
 import shutil
 import zipfile
 import zlib
@@ -9,6 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from services.contracts.errors import InvalidRecord
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What zipfile raises, RuntimeError for encrypted files."""
 
 
 @contextmanager
@@ -40,5 +51,5 @@ def _unpack(file: Path, folder: Path) -> None:
                 detail = f"{file} holds {size:,} bytes, more than {folder} has room for"
                 raise InvalidRecord(detail, reason="unreadable_file")
             archive.extractall(folder)  # keeps every entry inside the folder
-    except (OSError, zipfile.BadZipFile, RuntimeError, zlib.error) as exc:
+    except _DAMAGED as exc:
         raise InvalidRecord(f"{file}: {exc}", reason="unreadable_file") from exc

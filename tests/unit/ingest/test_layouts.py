@@ -639,6 +639,20 @@ def test_a_broken_zip_file_is_named(tmp_path: Path, content: bytes) -> None:
         pytest.fail("it was opened")
 
 
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
+)
+def test_a_damaged_part_of_a_zip_file_is_named(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "survey.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a", bytes(range(256)) * 9)
+    content = bytearray(path.read_bytes())
+    content[45:75] = b"\xff" * 30
+    path.write_bytes(content)
+    with pytest.raises(InvalidRecord, match=r"survey\.zip"), as_folder(path):
+        pass
+
+
 def test_polygons_of_cvat_and_label_studio_are_read_as_the_boxes_around_them(
     survey: Path,
 ) -> None:
