@@ -1,5 +1,6 @@
 """Three mongods that replicate each other, each reached by others through a proxy of its own."""
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,17 +13,26 @@ from services.runtime.embedded.mongod import Mongod
 from tests.faults.proxies import Proxies, Proxy
 
 _NAME = "faults"
+_POLL_S = 0.2
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 """Where Debian's package has it."""
 Client = MongoClient[dict[str, Any]]
 
 
 class Member(Mongod):
-    """A mongod of a replica set, whose clock can be set where libfaketime is installed."""
+    """A mongod of a replica set.
+
+    Attributes
+    ----------
+    has_own_clock : whether its clock can be set from its next start on; libfaketime makes an idle
+        mongod busy, a tenth of a core
+    """
+
+    has_own_clock = False
 
     def _command(self, folder: Path) -> list[str]:
         command = [*super()._command(folder), "--replSet", _NAME]
-        if FAKETIME is None:
+        if not self.has_own_clock:
             return command
         clock = _clock_of(folder)
         clock.write_text("+0")
@@ -83,6 +93,15 @@ class ReplicaSet:
         assert number is not None
         with self._asking(self.members[number]) as client:
             client.admin.command("replSetStepDown", 20, secondaryCatchUpPeriodSecs=10)
+
+    def restart(self, *, with_own_clocks: bool) -> None:
+        """Restart one member after the other, so that there is a majority all the time."""
+        for member in self.members:
+            member.has_own_clock = with_own_clocks
+            member.kill()
+            member.restart()
+            while self.primary() is None:
+                time.sleep(_POLL_S)
 
     def set_clocks(self, seconds: int) -> None:
         """Let all members' clocks be off by this much, within a second."""

@@ -331,10 +331,13 @@ async def clocks_of_mongodb_an_hour_behind(scene: Scene) -> None:
 
 
 async def _with_clocks_of_mongodb(scene: Scene, seconds: int) -> None:
-    scene.stage.mongodb.set_clocks(seconds)
+    mongodb = scene.stage.mongodb
+    await asyncio.to_thread(partial(mongodb.restart, with_own_clocks=True))
+    mongodb.set_clocks(seconds)
     await asyncio.sleep(20)
-    scene.stage.mongodb.set_clocks(0)
+    mongodb.set_clocks(0)
     await asyncio.sleep(5)
+    await asyncio.to_thread(partial(mongodb.restart, with_own_clocks=False))
 
 
 async def everything_three_times_shuffled(scene: Scene) -> None:
