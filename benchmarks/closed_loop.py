@@ -24,15 +24,14 @@ import numpy as np
 import torch
 
 from benchmarks.loop_detector import (
-    FeatureMaps,
     Found,
     Training,
     detect,
-    feature_maps,
     image_sizes,
     targets,
     train_head,
 )
+from benchmarks.loop_features import FeatureMaps, feature_maps
 from benchmarks.loop_frames import LoopSet
 from benchmarks.loop_report import RANDOM, report
 from benchmarks.loop_rounds import STRATEGIES, TWICE, Loop, Outcome, OutcomeFile, Sizes, Train

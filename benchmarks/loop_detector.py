@@ -1,16 +1,14 @@
 """A small one-stage detector on a SqueezeNet trunk: what the closed loop trains, again and again.
 
 As CenterNet, it predicts per cell and category whether an object's centre is there, and the
-distances to the object's four edges. The trunk has the embedder's ImageNet weights. It is frozen by
-default, and its feature maps are computed once per data set: then a training takes seconds. The
-head has no spatial kernels, so that it can be trained on some of the cells.
+distances to the object's four edges. The head has no spatial kernels, so that it can be trained on
+some of the cells of `loop_features`.
 
 References
 ----------
 Zhou, Wang and Krähenbühl (2019), Objects as Points; Tian et al. (2019), FCOS
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,171 +16,26 @@ from typing import Final
 
 import numpy as np
 import torch
-import torchvision
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import batched_nms
 
+from benchmarks.loop_features import OFFSET, SIDE, STRIDE, FeatureMaps
 from benchmarks.loop_frames import LoopSet
 from services.contracts.events import Detection
 from services.contracts.identity import Category
 from services.domain.detection.coco import FloatArray, IntArray
-from services.embedder.models.weights import read_weights
 
-SIDE: Final = 320
-"""Pixels of the square that every image is resized to."""
-DIMENSIONS: Final = 64
-"""Principal components that are kept of either stride."""
-WEIGHTS: Final = (
-    Path(__file__).parents[1] / "services/embedder/models/weights/squeezenet1_0.safetensors"
-)
-_FINE, _COARSE = 10, 12
-"""The trunk's layers with strides 8 and 16, of 512 channels each."""
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet, as torchvision normalises."""
-_STRIDE: Final = 8
-_OFFSET: Final = 9.0
-"""Where the first cell of stride 8 is centred, in pixels: the trunk's convolutions do not pad."""
 _SPREAD: Final = 0.15
 """Standard deviation of an object's heat, as a share of its side."""
 _CENTRE: Final = 0.3
 """Cells with more heat learn the object's edges."""
 _NEAR: Final = 0.1
 """Cells with more heat are trained on in every batch."""
-_LEAST_SCALE: Final = 1e-6
-"""Of a component, where a data set has fewer than there are."""
 _MOST_FOUND: Final = 40
 _LEAST_SCORE: Final = 0.03
 _OVERLAP: Final = 0.5
-
-
-class Trunk(nn.Module):
-    """SqueezeNet 1.0 up to its last fire module; returns stride 8 and 16 joined on stride 8."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        features = torchvision.models.squeezenet1_0().features
-        state = read_weights(WEIGHTS, "")
-        own = {
-            name.removeprefix("features."): value
-            for name, value in state.items()
-            if name.startswith("features.")
-        }
-        features.load_state_dict(own)
-        self.layers = features
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 1024, side, side) float32 of (B, 3, SIDE, SIDE) float32."""
-        fine = self.layers[: _FINE + 1](images)
-        coarse = self.layers[_FINE + 1 : _COARSE + 1](fine)
-        size = fine.shape[-2:]
-        spread = functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
-        return torch.cat([fine, spread], dim=1)
-
-
-def pixels(path: Path) -> Tensor:
-    """(3, SIDE, SIDE) float32, normalised."""
-    image = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    values = (np.asarray(image, np.float32) / 255 - _MEAN) / _DEVIATION
-    return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)
-
-
-@dataclass(frozen=True)
-class FeatureMaps:
-    """The frozen trunk's features of all frames of a data set.
-
-    Attributes
-    ----------
-    cells : (F, side * side, D) float16, on disk
-    vectors : (F, D) float32, unit length, of whole frames
-    side : cells per row and column
-    """
-
-    cells: np.ndarray
-    vectors: np.ndarray
-    side: int
-
-
-def feature_maps(data: LoopSet, folder: Path, dimensions: int = DIMENSIONS) -> FeatureMaps:
-    """Compute the features of a data set, or open those that were computed before.
-
-    Parameters
-    ----------
-    folder : of the cache
-    dimensions : principal components that are kept of either stride
-    """
-    names = "".join(frame.frame_id for frame in data.frames)
-    key = hashlib.sha256(f"{names} {SIDE} {dimensions}".encode()).hexdigest()[:16]
-    path = folder / f"{data.name}-{key}.npy"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft.npy")
-        _write_maps(data, draft, dimensions)
-        draft.replace(path)
-    cells = np.load(path, mmap_mode="r")
-    pooled = np.stack([np.asarray(some, np.float32).mean(axis=0) for some in cells])
-    pooled -= pooled.mean(axis=0)
-    vectors = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-    return FeatureMaps(cells, vectors, round(cells.shape[1] ** 0.5))
-
-
-@torch.inference_mode()
-def _write_maps(data: LoopSet, path: Path, dimensions: int) -> None:
-    trunk = Trunk().eval()
-    projection = components(data, trunk, dimensions)
-    first = projection(_flat(trunk, data.path(0)))
-    cells = np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.float16, shape=(len(data.frames), *first.shape)
-    )
-    for frame in range(len(data.frames)):
-        cells[frame] = projection(_flat(trunk, data.path(frame))).numpy()
-    cells.flush()
-
-
-@torch.no_grad()
-def components(data: LoopSet, trunk: Trunk, dimensions: int = DIMENSIONS) -> "Components":
-    """Principal components of the trunk's features on at most 100 frames of a data set."""
-    some = np.random.default_rng(0).permutation(len(data.frames))[:100]
-    cells = [_flat(trunk, data.path(frame))[::7] for frame in some.tolist()]
-    return Components.of(torch.cat(cells), dimensions)
-
-
-def _flat(trunk: Trunk, path: Path) -> Tensor:
-    """(side * side, 1024), cells row by row."""
-    maps: Tensor = trunk(pixels(path)[None])
-    return maps[0].flatten(1).T
-
-
-@dataclass(frozen=True)
-class Components:
-    """Principal components of either stride, scaled to unit variance in the first of each."""
-
-    means: tuple[Tensor, Tensor]
-    bases: tuple[Tensor, Tensor]
-
-    @classmethod
-    def of(cls, sample: Tensor, dimensions: int) -> "Components":
-        means, bases = [], []
-        for part in sample.chunk(2, dim=1):
-            mean = part.mean(dim=0)
-            values, vectors = torch.linalg.eigh(torch.cov((part - mean).T))
-            deviation = values.flip(0)[:dimensions].clamp(min=0).sqrt()
-            means.append(mean)
-            # Between raw and whitened: raw lets few components dominate, whitened lifts noise.
-            scale = (deviation * deviation[0]).sqrt().clamp(min=_LEAST_SCALE)
-            bases.append(vectors.flip(1)[:, :dimensions] / scale)
-        return cls((means[0], means[1]), (bases[0], bases[1]))
-
-    @property
-    def width(self) -> int:
-        """Components of both strides."""
-        return sum(basis.shape[1] for basis in self.bases)
-
-    def __call__(self, cells: Tensor) -> Tensor:
-        """(..., width) of (..., 1024)."""
-        parts = zip(cells.chunk(2, dim=-1), self.means, self.bases, strict=True)
-        return torch.cat([(part - mean) @ basis for part, mean, basis in parts], dim=-1) * 2
 
 
 @dataclass(frozen=True)
@@ -253,7 +106,7 @@ def targets(data: LoopSet, side: int) -> Targets:
     heat = np.zeros((*shape, len(data.categories)), np.float32)
     edges = np.zeros((*shape, 4), np.float32)
     weight = np.zeros(shape, np.float32)
-    centres = _OFFSET + _STRIDE * np.arange(side, dtype=np.float32)
+    centres = OFFSET + STRIDE * np.arange(side, dtype=np.float32)
     x, y = (axis.ravel() for axis in np.meshgrid(centres, centres))
     for place in range(len(data.frames)):
         for category, box in _boxes(data, place):
@@ -264,8 +117,8 @@ def targets(data: LoopSet, side: int) -> Targets:
             own /= own.max()
             heat[place, :, category] = np.maximum(heat[place, :, category], own)
             sides = np.stack([x - left, y - top, left + width - x, top + height - y], axis=1)
-            learns = (own > np.maximum(_CENTRE, weight[place])) & (sides.min(axis=1) > -_STRIDE / 2)
-            edges[place, learns] = np.log(np.maximum(sides[learns], 1.0) / _STRIDE)
+            learns = (own > np.maximum(_CENTRE, weight[place])) & (sides.min(axis=1) > -STRIDE / 2)
+            edges[place, learns] = np.log(np.maximum(sides[learns], 1.0) / STRIDE)
             weight[place, learns] = own[learns]
     return Targets(*(torch.from_numpy(part) for part in (heat, edges, weight)))
 
@@ -413,9 +266,9 @@ def decoded(heat: Tensor, edges: Tensor, side: int, size: tuple[int, int]) -> Fo
     order = order[scores > _LEAST_SCORE]
     scores = scores[scores > _LEAST_SCORE]
     cell, category = order // heat.shape[1], order % heat.shape[1]
-    x = _OFFSET + _STRIDE * (cell % side)
-    y = _OFFSET + _STRIDE * (cell // side)
-    reach = edges[cell].clamp(max=4.0).exp() * _STRIDE
+    x = OFFSET + STRIDE * (cell % side)
+    y = OFFSET + STRIDE * (cell // side)
+    reach = edges[cell].clamp(max=4.0).exp() * STRIDE
     corners = torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], 1)
     corners = corners.clamp(0, SIDE)
     kept = batched_nms(corners, scores, category, _OVERLAP)

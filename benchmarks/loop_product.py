@@ -19,7 +19,8 @@ from typing import Final
 import numpy as np
 import orjson
 
-from benchmarks.loop_detector import FeatureMaps, Found
+from benchmarks.loop_detector import Found
+from benchmarks.loop_features import FeatureMaps
 from benchmarks.loop_frames import LoopSet, with_detections
 from benchmarks.loop_strategies import Round
 from services.annotation.exporting import training_set, write_export

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.loop_detector import FeatureMaps
+from benchmarks.loop_features import FeatureMaps
 from benchmarks.loop_frames import Division, LoopSet, figures
 from benchmarks.loop_product import ProductStrategy, product_strategy
 from benchmarks.loop_strategies import BASELINES, Detect, Round, Strategy

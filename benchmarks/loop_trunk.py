@@ -12,20 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.loop_detector import (
-    Components,
     Found,
     Head,
     Targets,
     Training,
-    Trunk,
     batches,
-    components,
     decoded,
     head_loss,
     image_sizes,
-    pixels,
     targets,
 )
+from benchmarks.loop_features import Components, Trunk, components, pixels
 from benchmarks.loop_frames import LoopSet
 from benchmarks.loop_rounds import Train
 from benchmarks.loop_strategies import Detect
