@@ -9,6 +9,7 @@ frames a uniform sample of all frames would need for the same squared error.
 import argparse
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def _haystack(ground_truth: Path, predictions: Path) -> Haystack:
 def replay(
     haystack: Haystack, probability: FloatArray, draws: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """(3,) shares of intervals that cover, and (3,) mean squared errors."""
+    """(3,) shares of intervals that cover, and (3,) mean squared errors; NaN without intervals."""
     covered, errors = [], []
     for _ in range(draws):
         drawn = rng.random(haystack.frames) < probability
@@ -107,11 +108,21 @@ def replay(
         pairs = list(
             zip((found.map, found.precision, found.recall), haystack.truth(kept), strict=True)
         )
-        covered.append([part is not None and part.low <= true <= part.high for part, true in pairs])
+        covered.append(
+            [
+                np.nan if part is None or part.bounds is None else _holds(part.bounds, true)
+                for part, true in pairs
+            ]
+        )
         errors.append(
             [np.nan if part is None else (part.value - true) ** 2 for part, true in pairs]
         )
-    return np.mean(covered, axis=0), np.nanmean(errors, axis=0)
+    with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # of none at all
+        return np.nanmean(covered, axis=0), np.nanmean(errors, axis=0)
+
+
+def _holds(bounds: tuple[float, float], true: float) -> bool:
+    return bounds[0] <= true <= bounds[1]
 
 
 def _campaign(haystack: Haystack, frames: int, rng: np.random.Generator) -> FloatArray:

@@ -6,22 +6,27 @@ by those that were drawn with a known probability (`statistics.sampling`).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.statistics.resampling import Interval, Sample
-from services.domain.statistics.sampling import weight_draws, weights_of
-from services.domain.statistics.significance import NORMAL_975
+from services.domain.statistics.resampling import Sample
+from services.domain.statistics.sampling import perturbed_weights, weight_draws, weights_of
+from services.domain.statistics.significance import student_975
 
 FEWEST_DRAWN: Final = 30
 """Drawn frames from which there are estimates: with fewer, intervals are too narrow."""
+FEWEST_FOR_RECALL: Final = 80
+"""The same for recall, which a few crowded frames decide: with 60, its 95% intervals covered 92%
+where a sample had none of them."""
 FEWEST_FRAMES: Final = 10
 """Annotated frames with objects of a category from which it counts in mAP."""
 _DRAWS: Final = 200
 _SEED: Final = 95
+_GROUPS: Final = 100
+"""Of drawn frames, whose weights change together: the cost of intervals does not grow beyond."""
 _RESOLUTION: Final = 4096
 """Kernels count in integers: a weight is a whole multiple of the mean weight over this."""
 _FIRST: Final = np.uint16(1)
@@ -46,8 +51,16 @@ class AnnotatedFrames:
 
 
 @dataclass(frozen=True)
+class Estimated:
+    """A figure of the whole haystack; `bounds` of 95% are None where none would be honest."""
+
+    value: float
+    bounds: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class SampledFigures:
-    """Figures of the whole haystack with their 95% intervals; None where they are undefined.
+    """Figures of the whole haystack; None where they are undefined.
 
     Attributes
     ----------
@@ -60,9 +73,9 @@ class SampledFigures:
     chosen: int
     categories: int
     rare_categories: int
-    map: Interval | None
-    precision: Interval | None
-    recall: Interval | None
+    map: Estimated | None
+    precision: Estimated | None
+    recall: Estimated | None
 
 
 def size_of(shown: Sequence[float]) -> float:
@@ -92,20 +105,27 @@ def sampled_figures(found: AnnotatedFrames) -> SampledFigures | None:
         chosen=int((~drawn).sum()),
         categories=len(known),
         rare_categories=sum(bool(0 < count < FEWEST_FRAMES) for count in counted),
-        map=_interval(np.array([mean_ap(known, row) for row in weights])),
-        precision=_interval(_ratio(right, shown)),
-        recall=_interval(_ratio(right, truths)),
+        map=_estimated(np.array([mean_ap(known, row) for row in weights])),
+        precision=_estimated(_ratio(right, shown)),
+        recall=_recall(_ratio(right, truths), int(drawn.sum())),
     )
 
 
 def _weights(probability: FloatArray, drawn: BoolArray, haystack: int | None) -> FloatArray:
-    """(1 + draws, F) the frames' weights, and draws of them."""
+    """(1 + draws + G, F) the frames' weights, draws of them, and those with a group changed."""
     others = None
     if haystack is not None:
         others = max(haystack - int((~drawn).sum()), int(drawn.sum()))
-    weights = np.ones((1 + _DRAWS, probability.size))
-    weights[0, drawn] = weights_of(probability[drawn], others)
-    weights[1:, drawn] = weight_draws(probability[drawn], others, _DRAWS, _SEED)
+    of_drawn = probability[drawn]
+    rows = np.vstack(
+        [
+            weights_of(of_drawn, others),
+            weight_draws(of_drawn, others, _DRAWS, _SEED),
+            perturbed_weights(of_drawn, others, _GROUPS),
+        ]
+    )
+    weights = np.ones((len(rows), probability.size))
+    weights[:, drawn] = rows
     return weights
 
 
@@ -153,17 +173,32 @@ def _ratio(parts: FloatArray, wholes: FloatArray) -> FloatArray:
     return np.divide(parts, wholes, out=np.full_like(parts, np.nan), where=wholes > 0)
 
 
-def _interval(values: FloatArray) -> Interval | None:
-    """The first value less its bias, with its normal interval.
+def _recall(values: FloatArray, drawn: int) -> Estimated | None:
+    found = _estimated(values)
+    return found if found is None or drawn >= FEWEST_FOR_RECALL else replace(found, bounds=None)
 
-    The envelope favours frames of high weight. So the AP of a sample is too high, and the draws are
+
+def _estimated(values: FloatArray) -> Estimated | None:
+    """The estimate less its bias, with Student's interval; without one where nothing varies.
+
+    The envelope favours frames of high weight. So the AP of a sample is too high, and draws are
     higher again by about as much. How much is an estimate too: its error is taken to be as large as
-    the bias. Without that, intervals of AP from 60 frames covered 3% fewer values than they should.
+    the bias. Few frames may decide the variance, so its degrees of freedom are estimated
+    (Satterthwaite, Biometrics Bulletin 2, 1946), for changes that are normal but for their size.
+
+    Parameters
+    ----------
+    values : (1 + draws + G,) with the weights of `_weights`
     """
-    value, draws = float(values[0]), values[1:][~np.isnan(values[1:])]
-    if np.isnan(value) or draws.size < 2:  # noqa: PLR2004  # no spread
+    value, draws = float(values[0]), values[1 : 1 + _DRAWS]
+    changes = (values[1 + _DRAWS :] - value) ** 2
+    variance = float(changes.sum())
+    if math.isnan(variance):
         return None
-    bias = float(draws.mean()) - value
-    half = NORMAL_975 * float(np.hypot(draws.std(ddof=1), bias))
+    if not variance:
+        return Estimated(value, None)
+    freedom = 2 * variance**2 / float(changes @ changes)
+    bias = float(np.nanmean(draws)) - value
+    half = student_975(freedom) * math.hypot(math.sqrt(variance), bias)
     middle = value - bias
-    return Interval(middle, max(0.0, middle - half), min(1.0, middle + half))
+    return Estimated(middle, (max(0.0, middle - half), min(1.0, middle + half)))

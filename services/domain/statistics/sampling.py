@@ -5,9 +5,10 @@ permanent random numbers: Ohlsson, in Business Survey Methods, 1995). Draws are 
 order of units does not matter, and a repeated draw is the same draw.
 
 Weights are Hájek's: 1 / probability, scaled to the number of units where that is known (Särndal,
-Swensson and Wretman, Model Assisted Survey Sampling, 1992). Their draws for intervals follow the
-generalised bootstrap for Poisson sampling (Beaumont and Patak, International Statistical Review 80,
-2012).
+Swensson and Wretman, Model Assisted Survey Sampling, 1992). The variance of estimates follows the
+jackknife for unequal probabilities (Berger and Skinner, Journal of the Royal Statistical Society B
+67, 2005), by groups where there are many units; draws of weights follow the generalised bootstrap
+for Poisson sampling (Beaumont and Patak, International Statistical Review 80, 2012).
 """
 
 from hashlib import blake2b
@@ -19,6 +20,7 @@ from services.domain.detection.coco import FloatArray
 
 _EQUAL_SHARE: Final = 0.5
 """Share of a draw that ignores sizes, so that no weight exceeds twice that of a uniform draw."""
+_SEED: Final = 95
 _ROUNDS: Final = 30
 _CLOSE: Final = 1e-9
 
@@ -78,6 +80,25 @@ def weight_draws(probabilities: FloatArray, units: int | None, count: int, seed:
     spread = np.sqrt(1 - probabilities) / np.maximum(1 - leverage, _CLOSE)
     varied = np.maximum(1 + spread * noise, _CLOSE) / probabilities
     return _scaled(varied, units)
+
+
+def perturbed_weights(probabilities: FloatArray, units: int | None, groups: int) -> FloatArray:
+    """(G, n) weights with one group of units changed in turn.
+
+    A unit loses its weight times the root of its chance not to be drawn, so that the squares of an
+    estimate's changes add up to its variance. Where a group has several units, a coin decides which
+    of the others gain as much instead, so that what units have in common does not add up.
+
+    Parameters
+    ----------
+    groups : the most groups; with fewer units, each is one
+    """
+    count = probabilities.size
+    members = np.arange(count) % groups == np.arange(min(groups, count))[:, None]
+    signs = np.full(count, -1.0)
+    signs[groups:] = np.random.default_rng(_SEED).choice((-1.0, 1.0), max(0, count - groups))
+    change = members * signs * np.sqrt(1 - probabilities)
+    return _scaled((1 + change) / probabilities, units)
 
 
 def _scaled(weights: FloatArray, units: int | None) -> FloatArray:

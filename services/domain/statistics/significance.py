@@ -107,7 +107,7 @@ def wilson_upper_bound(successes: int, trials: int) -> float:
     return wilson_interval(successes / trials, trials)[1]
 
 
-def student_975(freedom: int) -> float:
+def student_975(freedom: float) -> float:
     """The 97.5% quantile of Student's t, to about .003 from 7 degrees of freedom on.
 
     References

@@ -5,9 +5,7 @@ from typing import Annotated, Final, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.identity import DetectorId, FrameId
-from services.domain.metrics.sampled_figures import SampledFigures
-from services.domain.statistics.resampling import Interval
-from services.evaluator.slices import bounds_of
+from services.domain.metrics.sampled_figures import Estimated, SampledFigures
 
 FIGURES: Final = ("map", "precision", "recall", "lift")
 """The estimates of a report, by name."""
@@ -35,15 +33,16 @@ class Estimate(_Part):
 
     estimate: float | None
     interval: tuple[float, float] | None
-    """95%."""
+    """95%; None where none would be honest."""
     naive: float | None
     """The same figure of all annotated haystack frames, as if none had been chosen."""
 
     @classmethod
-    def of(cls, found: Interval | None, naive: float | None) -> Self:
+    def of(cls, found: Estimated | None, naive: float | None) -> Self:
         """The estimate and the naive figure."""
-        value = None if found is None else found.value
-        return cls(estimate=value, interval=bounds_of(found), naive=naive)
+        if found is None:
+            return cls(estimate=None, interval=None, naive=naive)
+        return cls(estimate=found.value, interval=found.bounds, naive=naive)
 
 
 class SampledReport(_Part):
@@ -70,7 +69,7 @@ class SampledReport(_Part):
     """Share of false positives on shortlisted frames, divided by that in the haystack."""
 
 
-def lift_of(found: SampledFigures, shortlisted_precision: float | None) -> Interval | None:
+def lift_of(found: SampledFigures, shortlisted_precision: float | None) -> Estimated | None:
     """How much more of what is shown on shortlisted frames is wrong than in the haystack.
 
     Parameters
@@ -78,7 +77,10 @@ def lift_of(found: SampledFigures, shortlisted_precision: float | None) -> Inter
     shortlisted_precision : known without error, because all of these frames are annotated
     """
     precision = found.precision
-    if precision is None or shortlisted_precision is None or precision.high >= 1:
+    if precision is None or shortlisted_precision is None or precision.value >= 1:
         return None
-    wrong = 1 - shortlisted_precision
-    return Interval(*(wrong / (1 - p) for p in (precision.value, precision.low, precision.high)))
+    wrong, bounds = 1 - shortlisted_precision, precision.bounds
+    if bounds is None or bounds[1] >= 1:
+        return Estimated(wrong / (1 - precision.value), None)
+    low, high = (wrong / (1 - bound) for bound in bounds)
+    return Estimated(wrong / (1 - precision.value), (low, high))

@@ -19,6 +19,7 @@ from services.domain.statistics.resampling import Sample
 from services.domain.statistics.sampling import (
     inclusion_probabilities,
     permanent_number,
+    perturbed_weights,
     weight_draws,
     weights_of,
 )
@@ -84,6 +85,25 @@ def test_weights_stand_for_all_units() -> None:
     assert certain == pytest.approx(1)
 
 
+@pytest.mark.parametrize("units", [40, None])
+def test_changes_of_a_total_add_up_to_its_variance(units: int | None) -> None:
+    """Horvitz and Thompson's where the number of units is not known, else that of residuals."""
+    rng = np.random.default_rng(3)
+    probabilities, values = rng.uniform(0.2, 0.9, 400), rng.normal(5, 1, 400)
+    total = float(weights_of(probabilities, units) @ values)
+    for groups, close in ((400, 0.03), (100, 0.4)):
+        changed = perturbed_weights(probabilities, units, groups)
+        assert changed.shape == (groups, 400)
+        weights = weights_of(probabilities, units)
+        centred = values - total / weights.sum() * (units is not None)
+        variance = float(((1 - probabilities) * (weights * centred) ** 2).sum())
+        assert ((changed @ values - total) ** 2).sum() == pytest.approx(variance, rel=close)
+
+
+def test_units_that_are_certain_do_not_change() -> None:
+    assert perturbed_weights(np.ones(5), 5, 3) == pytest.approx(1)
+
+
 def test_a_frame_with_unsure_detections_is_larger() -> None:
     assert size_of([]) == 0.5
     assert size_of([0.6, 0.5]) > size_of([0.6]) > size_of([0.99]) > 0.5
@@ -104,7 +124,7 @@ def test_estimates_of_chosen_and_drawn_frames_are_of_the_whole_haystack(
     right, shown, _ = counts[chosen].sum(axis=0)
     assert right / shown < haystack.truth[1] - 0.15
 
-    probability = np.full(300, 60 / 240)
+    probability = np.full(300, 110 / 240)
     probability[chosen] = 1
     covered, errors = [], []
     for _ in range(60):
@@ -115,9 +135,10 @@ def test_estimates_of_chosen_and_drawn_frames_are_of_the_whole_haystack(
         figures = (found.map, found.precision, found.recall)
         for figure, true in zip(figures, haystack.truth, strict=True):
             assert figure is not None
-            covered.append(figure.low <= true <= figure.high)
+            assert figure.bounds is not None
+            covered.append(figure.bounds[0] <= true <= figure.bounds[1])
             errors.append(figure.value - true)
-    assert np.mean(covered) > 0.88
+    assert 0.9 < np.mean(covered) < 1
     assert abs(np.mean(errors)) < 0.01
 
 
@@ -126,6 +147,21 @@ def test_with_few_drawn_frames_there_is_no_estimate(haystack: Haystack) -> None:
     known[:29] = 0.1
     known[30:90] = 1.0
     assert sampled_figures(AnnotatedFrames(haystack.samples, HALF, known, 300)) is None
+
+
+def test_there_is_no_interval_where_none_would_be_honest(haystack: Haystack) -> None:
+    known: FloatArray = np.zeros(300)
+    known[:79] = 0.2
+    few = sampled_figures(AnnotatedFrames(haystack.samples, HALF, known, 300))
+    known[79] = 0.2
+    enough = sampled_figures(AnnotatedFrames(haystack.samples, HALF, known, 300))
+    assert few is not None
+    assert enough is not None
+    for found, has_bounds in ((few, False), (enough, True)):
+        assert found.recall is not None
+        assert (found.recall.bounds is not None) is has_bounds
+        assert found.precision is not None
+        assert found.precision.bounds is not None
 
 
 def test_rare_categories_are_counted_and_left_out_of_map(haystack: Haystack) -> None:

@@ -118,6 +118,7 @@ async def test_drawn_frames_correct_what_chosen_frames_make_of_the_figures() -> 
     assert precision.interval is not None
     assert precision.interval[0] < objects / shown < precision.interval[1]
     assert report.recall.estimate == pytest.approx(1)
+    assert report.recall.interval is None, "nothing was missed, so nothing says how much might be"
     assert report.chosen == 60
     assert report.awaited == len({*drawn[:3]} - chosen)
     assert report.lift.estimate == pytest.approx(0.5 / (1 - precision.estimate))  # type: ignore[operator]  # it is known
