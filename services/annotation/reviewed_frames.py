@@ -1,13 +1,11 @@
 """The frames that people have reviewed, by needle."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from services.annotation.ports.reviews import Act, ReviewEvent
 from services.annotation.review.decisions import review_of
-from services.annotation.review.spans import EVER
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.events import NeedleFound
 from services.contracts.identity import FrameId, NeedleId
@@ -33,21 +31,30 @@ async def reviewed_needles(stores: AnnotationStores) -> list[ReviewedNeedle]:
     StoreUnavailable
         The store does not answer.
     """
-    events: defaultdict[NeedleId, list[ReviewEvent]] = defaultdict(list)
-    async for event in stores.reviews.since(EVER):
-        events[event.needle_id].append(event)
-    ids, found = sorted(events), list[ReviewedNeedle]()
-    for first in range(0, len(ids), _LOADED):
-        records = await stores.needles.load(ids[first : first + _LOADED])
-        for needle_id, record in records.items():
-            frames = _frames(record, events[needle_id])
-            if record.active and record.needle is not None and not record.is_miss and frames:
-                found.append(ReviewedNeedle(record.needle, frames))
+    found: list[ReviewedNeedle] = []
+    waiting: dict[NeedleId, list[ReviewEvent]] = {}
+    async for events in stores.reviews.by_needle():
+        waiting[events[0].needle_id] = events
+        if len(waiting) == _LOADED:
+            found += await _reviewed(stores, waiting)
+            waiting = {}
+    return found + await _reviewed(stores, waiting)
+
+
+async def _reviewed(
+    stores: AnnotationStores, events: Mapping[NeedleId, Sequence[ReviewEvent]]
+) -> list[ReviewedNeedle]:
+    """Those of these needles that are active and have reviewed frames."""
+    found = []
+    for needle_id, record in (await stores.needles.load([*events])).items():
+        frames = _frames(record, events[needle_id])
+        if record.active and record.needle is not None and not record.is_miss and frames:
+            found.append(ReviewedNeedle(record.needle, frames))
     return found
 
 
 def _frames(record: NeedleRecord, events: Sequence[ReviewEvent]) -> frozenset[FrameId]:
-    review = review_of(sorted(events, key=lambda event: event.version))
+    review = review_of(events)
     decided = {
         region
         for region, decision in review.decisions.items()

@@ -1,3 +1,4 @@
+import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -5,6 +6,7 @@ import pytest
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort
 from services.annotation.ports.reviews import Act, Claim, Projection, ReviewEvent, ReviewStore
+from services.annotation.review.annotator_work import PAUSE, time_by_needle
 from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.contracts.identity import FrameId, NeedleId, RegionId
@@ -18,8 +20,10 @@ NEEDLE, OTHER = NeedleId("n1"), NeedleId("n2")
 
 
 @pytest.fixture
-def reviews(empty_database: Database) -> ReviewStore:
-    return MongoReviewStore(empty_database)
+async def reviews(empty_database: Database) -> ReviewStore:
+    store = MongoReviewStore(empty_database)
+    await store.prepare()
+    return store
 
 
 def event(version: int = 1, needle: NeedleId = NEEDLE, minute: int = 0) -> ReviewEvent:
@@ -76,6 +80,30 @@ async def test_corrections_of_a_frame_are_the_oldest_first(reviews: ReviewStore)
         await reviews.append(appended)
 
     assert [one.version for one in await reviews.of_frame(FrameId("f1"))] == [2, 1]
+
+
+async def test_events_come_needle_by_needle(reviews: ReviewStore) -> None:
+    for appended in (event(2), event(1, OTHER), event(1)):
+        await reviews.append(appended)
+
+    assert [own async for own in reviews.by_needle()] == [[event(1), event(2)], [event(1, OTHER)]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_time_by_needle_is_what_its_events_say(reviews: ReviewStore, seed: int) -> None:
+    draw = random.Random(seed)
+    known = [
+        replace(
+            event(version, NeedleId(f"n{draw.randrange(4)}"), draw.randrange(60)),
+            by=draw.choice(("Ana", "Ben")),
+        )
+        for version in range(30)
+    ]
+    for appended in known:
+        await reviews.append(appended)
+    ordered = sorted(known, key=lambda one: (one.at, f"{one.needle_id}:{one.version}"))
+
+    assert await reviews.time_by_needle(PAUSE) == time_by_needle(ordered)
 
 
 async def test_a_free_needle_is_claimed_and_a_claimed_one_is_not(reviews: ReviewStore) -> None:

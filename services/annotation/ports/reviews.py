@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -127,6 +127,19 @@ class ReviewStore(Protocol):
 
     def since(self, at: datetime) -> AsyncIterator[ReviewEvent]:
         """The events of all needles from this time on, oldest first."""
+        ...
+
+    def by_needle(self) -> AsyncIterator[list[ReviewEvent]]:
+        """Each needle's events in the order of their versions, one needle after another."""
+        ...
+
+    async def time_by_needle(self, pause: timedelta) -> Mapping[NeedleId, timedelta]:
+        """What all people spent on each needle: the time since the same person's event before.
+
+        Parameters
+        ----------
+        pause : a longer time between two events counts as none
+        """
         ...
 
     async def recent(self, limit: int) -> Sequence[ReviewEvent]:

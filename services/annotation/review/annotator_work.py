@@ -12,7 +12,7 @@ from services.annotation.review.decisions import Review, review_of
 from services.contracts.identity import NeedleId, RegionId
 from services.domain.statistics.significance import wilson_interval
 
-_PAUSE: Final = timedelta(minutes=5)
+PAUSE: Final = timedelta(minutes=5)
 """A longer time between two acts is a pause, and no work."""
 
 
@@ -115,7 +115,7 @@ def _times(events: Iterable[ReviewEvent]) -> list[timedelta | None]:
     times: list[timedelta | None] = []
     for event in events:
         since = event.at - last[event.by] if event.by in last else None
-        times.append(since if since is not None and since <= _PAUSE else None)
+        times.append(since if since is not None and since <= PAUSE else None)
         last[event.by] = event.at
     return times
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.annotation.ports.needle_lists import ReviewWork
-from services.annotation.review.annotator_work import time_by_needle
+from services.annotation.review.annotator_work import PAUSE
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.listing import View, work
-from services.annotation.review.spans import EVER
 from services.contracts.identity import DetectorId
 from services.domain.metrics.ap_recovered import RepairGain
 from services.runtime.stores.figures import Figures
@@ -92,7 +91,7 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
 
 
 async def _hours(context: ReviewContext) -> float:
-    spent = time_by_needle([event async for event in context.reviews.since(EVER)])
+    spent = await context.reviews.time_by_needle(PAUSE)
     return sum(spent.values(), timedelta(0)) / timedelta(hours=1)
 
 

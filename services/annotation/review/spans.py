@@ -1,14 +1,10 @@
 """The periods that a page can show."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final, Literal
 
 Span = Literal["day", "week", "month", "year"]
 DAYS: Final[Mapping[Span, int]] = {"day": 1, "week": 7, "month": 30, "year": 365}
-
-EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""Before all reviews."""
 
 
 def span_of(params: Mapping[str, str]) -> Span:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from fastapi import APIRouter, Request, Response
 
 from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
-from services.annotation.review.annotator_work import PersonWork, Work, time_by_needle, work_of
+from services.annotation.review.annotator_work import PAUSE, PersonWork, Work, work_of
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
 from services.annotation.review.rendering import Pages
-from services.annotation.review.spans import DAYS, EVER, Span, span_of
+from services.annotation.review.spans import DAYS, Span, span_of
 from services.contracts.identity import Category, DetectorId, FamilyId, NeedleId
 from services.domain.metrics.ap_recovered import RepairGain
 
@@ -106,11 +106,11 @@ class _Worked(NamedTuple):
 
 async def _worked(context: ReviewContext, span: Span) -> _Worked:
     start = context.clock.now() - timedelta(days=DAYS[span])
-    events = [event async for event in context.reviews.since(EVER)]
-    period = [event for event in events if event.at >= start]
-    return _Worked(
-        await asyncio.to_thread(work_of, period), await asyncio.to_thread(time_by_needle, events)
+    period = [event async for event in context.reviews.since(start)]
+    work, time = await asyncio.gather(
+        asyncio.to_thread(work_of, period), context.reviews.time_by_needle(PAUSE)
     )
+    return _Worked(work, time)
 
 
 async def _families(context: ReviewContext, work: _Worked) -> list[FamilyWork]:

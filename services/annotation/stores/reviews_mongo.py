@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -24,6 +24,8 @@ from services.runtime.stores.unreadable import readable
 
 _KEY_BYTES = 32
 _AT_ONCE = 500
+_MILLISECOND = timedelta(milliseconds=1)
+_BY_PERSON = {"by": 1, "at": 1, "_id": 1, "needle_id": 1}
 
 
 class MongoReviewStore:
@@ -41,6 +43,7 @@ class MongoReviewStore:
             await self._events.create_index([("needle_id", 1), ("version", 1)])
             await self._events.create_index([("frame_id", 1), ("at", 1)])
             await self._events.create_index([("at", -1)])
+            await self._events.create_index([*_BY_PERSON.items()])
 
     async def events(self, needle_id: NeedleId) -> list[ReviewEvent]:
         with translated():
@@ -78,6 +81,34 @@ class MongoReviewStore:
             async for some in parsed(found, _event, _AT_ONCE):
                 for event in some:
                     yield event
+
+    async def by_needle(self) -> AsyncIterator[list[ReviewEvent]]:
+        own: list[ReviewEvent] = []
+        with translated():
+            found = self._events.find().sort([("needle_id", 1), ("version", 1)])
+            async for some in parsed(found, _event, _AT_ONCE):
+                for event in some:
+                    if own and own[0].needle_id != event.needle_id:
+                        yield own
+                        own = []
+                    own.append(event)
+        if own:
+            yield own
+
+    async def time_by_needle(self, pause: timedelta) -> Mapping[NeedleId, timedelta]:
+        before = {"before": {"$shift": {"output": "$at", "by": -1}}}
+        order = {"partitionBy": "$by", "sortBy": {"at": 1, "_id": 1}, "output": before}
+        since: Document = {"$subtract": ["$at", "$before"]}  # milliseconds; null for a first event
+        counted = {"$cond": [{"$lte": [since, pause / _MILLISECOND]}, since, 0]}
+        pipeline: list[Document] = [
+            {"$project": _BY_PERSON},
+            {"$setWindowFields": order},
+            {"$group": {"_id": "$needle_id", "time": {"$sum": counted}}},
+        ]
+        with translated():
+            # An index alone answers it: events carry their regions, and there are many.
+            found = await (await self._events.aggregate(pipeline, hint=_BY_PERSON)).to_list()
+        return {NeedleId(item["_id"]): item["time"] * _MILLISECOND for item in found}
 
     async def recent(self, limit: int) -> Sequence[ReviewEvent]:
         with translated():
