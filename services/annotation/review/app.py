@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 import structlog
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from services.annotation.review.box_routes import box_routes
@@ -41,6 +40,7 @@ from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
 from services.annotation.review.similar import SimilarThings
 from services.annotation.review.similar_routes import similar_routes
+from services.annotation.review.static_files import static_routes
 from services.annotation.review.version_routes import version_routes
 from services.annotation.review.view_routes import view_routes
 from services.annotation.review.work_routes import work_routes
@@ -137,6 +137,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
     count = _counts(context)
     app.include_router(login_routes(context, pages))
     app.include_router(picture_routes(context))
+    app.include_router(static_routes(STATIC))
     for routes in (
         overview_routes,
         list_routes,
@@ -158,7 +159,6 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         dead_letter_routes,
     ):
         app.include_router(routes(context, pages), dependencies=[Depends(count)])
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _handle_errors(app, pages, count)
     return app
 

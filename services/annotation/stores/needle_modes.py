@@ -9,6 +9,15 @@ from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
 
 _BINS = 16
+_INDEX = [
+    (field, 1)
+    for field in (
+        *("state.active", "needle.detector", "needle.category", "needle.error_type"),
+        *("needle.true_category", "mark.family", "mark.exemplar", "mark.resolved"),
+        *("mark.suspicion", "needle.captured_at", "needle.score", "_id"),
+    )
+]
+"""Every field that modes are made of: without it, the shortlists of all needles are read too."""
 
 
 class MongoModes:
@@ -17,9 +26,13 @@ class MongoModes:
     def __init__(self, database: Database) -> None:
         self._needles = database["needles"]
 
+    async def prepare(self) -> None:
+        """Create the index, unless it is there."""
+        with translated():
+            await self._needles.create_index(_INDEX, name="failure_modes")
+
     async def modes(self) -> list[FailureModeCounts]:
         parts = ("detector", "category", "error_type", "true_category")
-        shown = (*parts, "captured_at", "score")
         group: Document = {
             "_id": {name: f"$needle.{name}" for name in parts} | {"family": "$mark.family"},
             "size": {"$sum": 1},
@@ -28,15 +41,10 @@ class MongoModes:
             "resolved": {"$max": "$mark.resolved"},
             "suspects": {"$sum": {"$cond": [{"$gt": ["$mark.suspicion", None]}, 1, 0]}},
         }
-        pipeline: list[Document] = [
-            {"$match": {"state.active": True, "needle": {"$exists": True}}},
-            {
-                "$project": {"mark": 1, **{f"needle.{name}": 1 for name in shown}},
-            },
-            {"$group": group},
-        ]
+        pipeline: list[Document] = [{"$match": {"state.active": True}}, {"$group": group}]
         with translated():
-            found = await (await self._needles.aggregate(pipeline)).to_list()
+            grouped = await (await self._needles.aggregate(pipeline)).to_list()
+            found = [group for group in grouped if group["_id"].get("category")]
             ids = [document["best"]["id"] for document in found]
             best = await self._needles.find({"_id": {"$in": ids}}, {"needle": 1}).to_list()
         needles = readable("needles", best, _needle)

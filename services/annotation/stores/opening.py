@@ -28,6 +28,7 @@ from services.runtime.stores.opening import Stores
 INDEXED_STORES = (
     MongoDriveFrames,
     MongoNeedleLists,
+    MongoModes,
     MongoReviewStore,
     MongoSessionStore,
     MongoCorrectionStore,

@@ -4,7 +4,7 @@
   const one = (selector) => document.querySelector(selector);
   const all = (selector) => [...document.querySelectorAll(selector)];
   const acts = window.gazeloopActs;
-  const zoom = window.gazeloopZoom;
+  const zoom = window.gazeloopZoom ?? { act: () => {}, isZoomed: () => false }; // absent where nothing zooms
   const PATIENCE_MS = 10_000;
   const LONGEST_WAIT_MS = 8000;
   const STALE_MS = 120_000; // older held keys are dropped: the user no longer expects them

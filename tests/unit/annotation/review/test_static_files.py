@@ -1,0 +1,44 @@
+import gzip
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+
+from services.annotation.review.static_files import static_routes
+
+STYLE = "body { color: red; }"
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> AsyncClient:
+    (tmp_path / "page.css").write_text(STYLE)
+    app = FastAPI()
+    app.include_router(static_routes(tmp_path))
+    return AsyncClient(transport=ASGITransport(app), base_url="http://page")
+
+
+async def test_a_file_is_sent_compressed_to_who_can_read_that(browser: AsyncClient) -> None:
+    plain = await browser.get("/static/page.css", headers={"Accept-Encoding": "identity"})
+    compressed = await browser.get("/static/page.css", headers={"Accept-Encoding": "gzip, br"})
+
+    assert plain.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert "Content-Encoding" not in plain.headers
+    assert plain.text == compressed.text == STYLE
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert int(compressed.headers["Content-Length"]) == len(gzip.compress(STYLE.encode()))
+
+
+async def test_a_file_that_the_browser_has_is_not_sent_again(browser: AsyncClient) -> None:
+    etag = (await browser.get("/static/page.css")).headers["ETag"]
+
+    again = await browser.get("/static/page.css", headers={"If-None-Match": etag})
+    changed = await browser.get("/static/page.css", headers={"If-None-Match": '"of before"'})
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert (changed.status_code, changed.text) == (200, STYLE)
+
+
+@pytest.mark.parametrize("name", ["other.css", "..%2Fpyproject.toml", "%2e%2e/pyproject.toml"])
+async def test_nothing_else_is_served(browser: AsyncClient, name: str) -> None:
+    assert (await browser.get(f"/static/{name}")).status_code == 404
