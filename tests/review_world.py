@@ -155,8 +155,9 @@ async def review_world(seed: Seed) -> AsyncIterator[World]:
         yield World(context, stores, outbox, clock, seed.token, replayed, discarded, refused)
         done = ("reviews", "review_claims", "corrections", "revisions", "matches")
         figured = ("figures", "curves", "slice_curves", "region_map", "repair_gains")
-        asked = ("held_corrections", "label_answers", "budgets", "review_sessions", "saved_views")
-        for name in (*done, *figured, *asked, *kept):
+        asked = ("held_corrections", "label_answers", "budgets", "review_sessions")
+        saved = ("saved_views", "region_shortlists")
+        for name in (*done, *figured, *asked, *saved, *kept):
             await database[name].delete_many({})
         for name, documents in kept.items():
             await database[name].insert_many(documents)

@@ -12,6 +12,7 @@ from services.annotation.ports.needle_filters import NeedleFilter, Sort
 from services.annotation.ports.reviews import Act
 from services.annotation.review.decisions import review_of
 from services.annotation.stores.opening import AnnotationStores
+from services.annotation.stores.region_shortlists import RegionShortlist
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.contracts.identity import DriveId, FrameId, RegionId
@@ -84,6 +85,16 @@ async def named_frames(
         A store does not answer.
     """
     return await _frames(stores, sorted(proposals), proposals, tags)
+
+
+def proposals_of(shortlist: RegionShortlist) -> dict[FrameId, dict[RegionId, Proposal]]:
+    """The frames of a circled shortlist, with its regions as proposals."""
+    found: defaultdict[FrameId, dict[RegionId, Proposal]] = defaultdict(dict)
+    for item in shortlist.regions:
+        found[item.frame_id][item.region_id] = Proposal(
+            item.region_id, item.category, item.score, item.bbox, item.needle
+        )
+    return dict(found)
 
 
 async def shortlist_units(

@@ -41,6 +41,7 @@ Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
         "export --format coco --to rain --what annotated --tag weather=rain",
         "export --format coco --to to-annotate --sample june.json --images",
         "export --format label-studio --to circled --listed regions.csv --images --proposals",
+        'export --format cvat --to to-cvat --circled "wet crossings" --images --proposals',
         "export --format parquet --to tables",
         "export --format fiftyone --to to-fiftyone",
     ),
@@ -75,6 +76,15 @@ def export(
             exists=True,
             dir_okay=False,
             metavar="FILE",
+        ),
+    ] = None,
+    circled: Annotated[
+        str | None,
+        typer.Option(
+            "--circled",
+            help="The frames of a shortlist that was circled on the review page's map, instead of"
+            " --what; its regions are the proposals.",
+            metavar="NAME",
         ),
     ] = None,
     images: Images = False,

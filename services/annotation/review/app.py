@@ -36,6 +36,7 @@ from services.annotation.review.picture_routes import picture_routes
 from services.annotation.review.pictures import PictureCache
 from services.annotation.review.place_routes import place_routes
 from services.annotation.review.question_routes import question_routes
+from services.annotation.review.region_shortlist_routes import region_shortlist_routes
 from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
 from services.annotation.review.similar import SimilarThings
@@ -115,6 +116,7 @@ def review_context(
         ids=stores.id_search,
         drives=stores.drive_frames,
         views=stores.saved_views,
+        region_shortlists=stores.region_shortlists,
         places=stores.frame_places,
         times=stores.frame_times,
         matches=stores.matches,
@@ -152,6 +154,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
         version_routes,
         work_routes,
         map_routes,
+        region_shortlist_routes,
         similar_routes,
         budget_routes,
         question_routes,

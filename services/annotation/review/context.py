@@ -16,6 +16,7 @@ from services.annotation.stores.drive_frames import DriveFrames
 from services.annotation.stores.frame_places import FramePlaces
 from services.annotation.stores.frame_times import FrameTimes
 from services.annotation.stores.id_search import IdSearch
+from services.annotation.stores.region_shortlists import RegionShortlists
 from services.annotation.stores.saved_views import SavedViews
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
@@ -83,6 +84,7 @@ class ReviewContext:
     ids: IdSearch
     drives: DriveFrames
     views: SavedViews
+    region_shortlists: RegionShortlists
     places: FramePlaces
     known_places: KnownPlaces
     times: FrameTimes

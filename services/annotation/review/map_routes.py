@@ -10,8 +10,9 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
-from services.annotation.review.region_selection import COLOURS, circled, columns, outline_of
+from services.annotation.review.region_selection import COLOURS, columns, selected
 from services.annotation.review.rendering import Pages
+from services.annotation.stores.region_shortlists import MOST_REGIONS
 from services.runtime.stores.region_maps import MappedRegion
 
 _SHOWN = 120
@@ -27,11 +28,11 @@ def map_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     router = APIRouter()
 
     async def selection(request: Request) -> Sequence[MappedRegion]:
-        outline = outline_of(request.query_params.get("outline", ""))
-        if outline is None:
+        outline = request.query_params.get("outline", "")
+        found = await asyncio.to_thread(selected, await context.maps.find(), outline)
+        if found is None:
             raise HTTPException(HTTPStatus.BAD_REQUEST, _NO_OUTLINE)
-        drawn = await context.maps.find()
-        return await asyncio.to_thread(circled, drawn.regions if drawn else (), outline)
+        return found
 
     @router.get("/map")
     async def page(request: Request, session: In) -> Response:
@@ -68,6 +69,7 @@ def map_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             frames=len({region.frame_id for region in found}),
             needles=sum(bool(region.needle) for region in found),
             outline=request.query_params["outline"],
+            most=MOST_REGIONS,
         )
 
     @router.get("/map/selection.csv")

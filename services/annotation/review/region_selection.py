@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.domain.detection.coco import BoolArray
-from services.runtime.stores.region_maps import MappedRegion
+from services.runtime.stores.region_maps import MappedRegion, RegionMap
 
 _MOST_CORNERS: Final = 400
 _LEAST_CORNERS: Final = 3
@@ -52,6 +52,12 @@ def outline_of(text: str) -> Outline | None:
         return None
     finite = all(math.isfinite(value) for corner in corners for value in corner)
     return corners if finite and _LEAST_CORNERS <= len(corners) <= _MOST_CORNERS else None
+
+
+def selected(drawn: RegionMap | None, text: str) -> list[MappedRegion] | None:
+    """The regions inside the polygon of an address, highest score first; None if it is none."""
+    outline = outline_of(text)
+    return circled(drawn.regions if drawn else (), outline) if outline is not None else None
 
 
 def circled(regions: Sequence[MappedRegion], outline: Outline) -> list[MappedRegion]:

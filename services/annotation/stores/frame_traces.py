@@ -20,7 +20,16 @@ def of_annotation(database: Database) -> list[FrameTraces]:
         MongoTraces("tasks asked for", database, "annotation_asks", _asked, _not_asked),
         AskingNeedles(database),
         MongoTraces("annotation tasks", database, "annotation_tasks", by_id),
+        MongoTraces("regions on shortlists", database, "region_shortlists", _circled, _left_out),
     ]
+
+
+def _circled(ids: Ids) -> Document:
+    return {"regions.frame_id": {"$in": ids}}
+
+
+def _left_out(ids: Ids) -> Document:
+    return {"$pull": {"regions": {"frame_id": {"$in": ids}}}}
 
 
 def _asked(ids: Ids) -> Document:

@@ -19,6 +19,7 @@ from services.annotation.stores.id_search import IdSearch, MongoIdSearch
 from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.annotation.stores.needle_modes import MongoModes
 from services.annotation.stores.open_questions import MongoOpenQuestions
+from services.annotation.stores.region_shortlists import MongoRegionShortlists, RegionShortlists
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.annotation.stores.saved_views import MongoSavedViews, SavedViews
 from services.annotation.stores.sessions_mongo import MongoSessionStore
@@ -55,6 +56,7 @@ class AnnotationStores(Stores):
     id_search: IdSearch
     drive_frames: DriveFrames
     saved_views: SavedViews
+    region_shortlists: RegionShortlists
 
     @classmethod
     def of(cls, shared: Stores) -> Self:
@@ -74,6 +76,7 @@ class AnnotationStores(Stores):
             id_search=MongoIdSearch(database),
             drive_frames=MongoDriveFrames(database),
             saved_views=MongoSavedViews(database),
+            region_shortlists=MongoRegionShortlists(database),
         )
 
 

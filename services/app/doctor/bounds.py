@@ -97,6 +97,7 @@ BOUNDS: Final = (
     ),
     Growing("mongodb", ("review_sessions", "leases"), "login, process", "deleted when they end"),
     Growing("mongodb", ("region_map",), "map", "replaced by the next"),
+    Growing("mongodb", ("region_shortlists",), "circled shortlist", "200, of 5,000 regions each"),
     Growing("mongodb", ("saved_views", "tokens"), "person", "50 views each; tokens by hand"),
     Growing("mongodb", ("known_places",), "place that a person marks", "until that is taken back"),
     Growing(

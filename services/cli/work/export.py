@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import typer
 
@@ -37,6 +37,12 @@ from services.runtime.shown_images import ShownImages
 from services.runtime.stores.opening import Stores
 
 
+class Circled(NamedTuple):
+    """The name of a shortlist that was circled on the map."""
+
+    name: str
+
+
 def export(
     ctx: typer.Context,
     *,
@@ -49,6 +55,7 @@ def export(
     frames: TagOptions,
     sample: Path | None,
     listed: Path | None,
+    circled: str | None,
     images: bool,
     proposals: bool,
 ) -> None:
@@ -65,13 +72,15 @@ def export(
     tags = frames.tags()
     if sample is not None and tags:
         raise typer.BadParameter("a part of a sample is no sample: leave out the tags", ctx)
-    if sample is not None and listed is not None:
-        raise typer.BadParameter("give either --sample or --listed", ctx)
-    wanted: NeedleFilter | Listed = needles.filter()
+    if sum(given is not None for given in (sample, listed, circled)) > 1:
+        raise typer.BadParameter("give one of --sample, --listed and --circled", ctx)
+    wanted: NeedleFilter | Listed | Circled = needles.filter()
     if sample is not None:
         wanted = {frame_id: {} for frame_id in read_sample(sample).frames}
     if listed is not None:
         wanted = read_listed(listed)
+    if circled is not None:
+        wanted = Circled(circled)
 
     async def exported() -> Written:
         return await _export(
@@ -181,7 +190,7 @@ async def _export(
     form: Format,
     to: Path,
     what: What,
-    wanted: NeedleFilter | Listed,
+    wanted: NeedleFilter | Listed | Circled,
     *,
     tags: frozenset[Tag],
     images: bool,
@@ -193,6 +202,8 @@ async def _export(
         stores = await open_annotation_stores(stack.stores)
         if isinstance(wanted, NeedleFilter):
             frames = await exporting.chosen_frames(stores, what, wanted, tags)
+        elif isinstance(wanted, Circled):
+            frames = await exporting.named_frames(stores, await _circled(stores, wanted), tags)
         else:
             frames = await exporting.named_frames(stores, wanted, tags)
         if not proposals:
@@ -212,6 +223,15 @@ async def _export(
         count = len(written.export.frames)
         await _note(stack.stores, to, what=what.value, form=form.value, frames=count)
         return written
+
+
+async def _circled(stores: AnnotationStores, wanted: Circled) -> Listed:
+    shortlist = await stores.region_shortlists.find(wanted.name)
+    if shortlist is None:
+        names = ", ".join(known.name for known in await stores.region_shortlists.all())
+        text = f"there is no shortlist {wanted.name}; known ones: {names or 'none'}"
+        raise typer.BadParameter(text, param_hint="--circled")
+    return exporting.proposals_of(shortlist)
 
 
 async def _training_set(context: Context, form: Format, to: Path, *, images: bool) -> Written:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.annotation.exporting import named_frames
+from services.annotation.exporting import named_frames, proposals_of
 from services.app.region_mapping import draw_region_map
 from services.cli.work.listed_file import read_listed
 from services.contracts.identity import ModelId, PointId
@@ -81,6 +81,40 @@ async def test_circled_regions_are_listed_with_their_needles(ana: Browser, tmp_p
     elsewhere = (await ana.get("/map/selection?outline=8,8 9,8 9,9")).text
     assert "No regions there" in elsewhere
     assert (await ana.get("/map/selection")).status_code == HTTPStatus.BAD_REQUEST
+
+
+async def test_circled_regions_become_a_shortlist_with_a_name(ana: Browser, ben: Browser) -> None:
+    stores = ana.world.stores
+    await draw_region_map(stores, await embedded(ana))
+    form: dict[str, object] = {"name": "wet <roads>", "outline": EVERYTHING}
+
+    assert "Save as a shortlist" in (await ana.get(f"/map/selection?outline={EVERYTHING}")).text
+    made = await ana.post("/map/shortlists", form)
+    page = (await ana.get("/map/shortlist?name=wet%20%3Croads%3E")).text
+    again = (await ben.post("/map/shortlists", form)).text
+    nothing = (await ben.post("/map/shortlists", {"name": "x", "outline": "8,8 9,8 9,9"})).text
+    unnamed = (await ben.post("/map/shortlists", {"name": " ", "outline": EVERYTHING})).text
+
+    assert made.status_code == HTTPStatus.SEE_OTHER
+    assert made.headers["Location"] == "/review/map/shortlist?name=wet+%3Croads%3E"
+    assert "5 regions on 5 frames, circled by Ana" in page
+    assert "annotated" in page
+    assert "wet &lt;roads&gt; is taken" in again
+    assert "you circled 0" in nothing
+    assert "Name the shortlist first." in unnamed
+    table = (await ben.get("/map/shortlist.csv?name=wet%20%3Croads%3E")).text
+    assert [row["frame_id"] for row in csv.DictReader(table.splitlines())] == [
+        f"h000-{k}" for k in (4, 3, 2, 1, 0)
+    ]
+    shortlist = await stores.region_shortlists.find("wet <roads>")
+    assert shortlist is not None
+    frames = await named_frames(stores, proposals_of(shortlist))
+    assert [frame.frame_id for frame in frames] == [f"h000-{k}" for k in range(4)]
+    assert frames[0].proposals[0].needle_id == needle_id_of(0)
+    assert "1, the latest first" in (await ben.get("/map/shortlists")).text
+    gone = (await ben.post("/map/shortlists/delete", {"name": "wet <roads>"})).text
+    assert "No shortlists yet" in gone
+    assert (await ben.get("/map/shortlist?name=wet")).status_code == HTTPStatus.NOT_FOUND
 
 
 async def test_a_map_has_only_so_many_regions(ana: Browser) -> None:
