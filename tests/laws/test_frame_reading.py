@@ -1,17 +1,20 @@
 """What annotation and the commands read of frames: places, times, ids."""
 
+from datetime import timedelta
+
 import pytest
 
 from services.annotation.stores.frame_places import MongoFramePlaces
 from services.annotation.stores.frame_times import MongoFrameTimes
 from services.contracts.events import Position
-from services.contracts.identity import FrameId
+from services.contracts.identity import DriveId, FrameId
 from services.runtime.stores.frame_ids import LeftOut, MongoFrameIds
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from tests.samples import (
+    CAPTURED_AT,
     annotation,
     frame_annotated,
     frame_captured,
@@ -41,6 +44,28 @@ async def test_only_frames_with_a_position_have_a_place(
 
     assert sorted(await places.some(9)) == [(52.0, 13.0), (53.0, 13.0), (54.0, 13.0)]
     assert len(await places.some(2)) == 2
+    ids = [FIRST, FrameId("nowhere"), FrameId("unknown")]
+    assert await places.of(ids) == {FIRST: (53.0, 13.0)}
+
+
+async def test_a_drive_is_a_path_in_the_order_of_capture(
+    frames: MongoFrameStore, empty_database: Database
+) -> None:
+    places = MongoFramePlaces(empty_database)
+    for number, (drive, minute) in enumerate((("d1", 2), ("d1", 1), ("d2", 3), ("d3", 0))):
+        given = {
+            "position": Position(lat=52.0 + number, lon=13.0),
+            "drive_id": DriveId(drive),
+            "captured_at": CAPTURED_AT + timedelta(minutes=minute),
+        }
+        await frames.record([frame_captured(f"f{number}").model_copy(update=given)])
+
+    first, second = DriveId("d1"), DriveId("d2")
+    assert await places.paths([first, second], 9) == {
+        first: [(53.0, 13.0), (52.0, 13.0)],
+        second: [(54.0, 13.0)],
+    }
+    assert await places.paths([first, second], 1) == {first: [(53.0, 13.0)]}
 
 
 async def test_a_frames_parts_have_the_times_of_their_writing(

@@ -1,6 +1,7 @@
 """The page of one frame: detections, ground truth, needles, shortlists, pipeline history."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -15,11 +16,12 @@ from services.annotation.review.overlay import whole
 from services.annotation.review.rendering import Pages
 from services.annotation.stores.drive_frames import DriveNeighbours
 from services.contracts.events import FrameAnnotated, PredictionsMade
-from services.contracts.identity import FrameId
+from services.contracts.identity import DetectorId, FrameId
 from services.domain.ports.frames import FrameRecord
 
 _LONGEST_ID = 200
 _FOUND = 50
+_SIDES = 2
 _OVERTAKEN = (
     "The frame's ground truth has changed since you loaded the page. Your change was not saved."
 )
@@ -55,6 +57,11 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
         times, revisions, beside = await asyncio.gather(
             context.times.of(frame_id), context.times.revisions(frame_id), _beside(context, record)
         )
+        compared = _compared(record, request.query_params)
+        pictures = [
+            whole(record, truth, detector=name, alt=f"frame {frame_id}, {name or 'no predictions'}")
+            for name in (*compared,) or (None,)
+        ]
         return pages.html(
             request,
             "frame.html",
@@ -66,7 +73,8 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             corrections=corrections,
             revisions=revisions,
             beside=beside,
-            picture=whole(record, truth, detector=None, alt=f"frame {frame_id}"),
+            pictures=pictures,
+            compared=compared,
             steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),
             tool=context.settings.annotation_tool,
             searches=context.similar is not None,
@@ -90,6 +98,13 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
         return RedirectResponse(address, HTTPStatus.SEE_OTHER)
 
     return router
+
+
+def _compared(record: FrameRecord, params: Mapping[str, str]) -> list[DetectorId]:
+    """The detectors whose predictions are drawn side by side: those asked for, or the last two."""
+    known = sorted(record.predictions)
+    asked = [DetectorId(name) for side in ("left", "right") if (name := params.get(side, ""))]
+    return asked if len(asked) == _SIDES and set(asked) <= set(known) else known[-_SIDES:]
 
 
 async def _beside(context: ReviewContext, record: FrameRecord) -> DriveNeighbours:

@@ -1,5 +1,6 @@
 """Routes of lists of needles, and of what came of their review."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request, Response
@@ -7,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from services.annotation import needle_table
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.csv_files import csv_file
+from services.annotation.review.drive_map import drive_map
 from services.annotation.review.family_verdicts import decide_family
 from services.annotation.review.guard import Form, In
 from services.annotation.review.listing import View
@@ -15,6 +17,10 @@ from services.annotation.review.rendering import Pages
 from services.annotation.review.verdict_forms import note_of, verdict_of
 
 _BATCH = 500
+_PLACED = 500
+"""Needles on the map; more would cover each other."""
+_PATH_FRAMES = 20_000
+"""Frames of the drives on the map, and of others: 300 kB of the page each."""
 
 
 def list_routes(context: ReviewContext, pages: Pages) -> APIRouter:
@@ -30,6 +36,21 @@ def list_routes(context: ReviewContext, pages: Pages) -> APIRouter:
     async def needles_csv(request: Request, _: In) -> Response:
         rows = _rows(context, View.of(request.query_params))
         return csv_file("needles", needle_table.COLUMNS, rows)
+
+    @router.get("/needles/map")
+    async def by_place(request: Request, session: In) -> Response:
+        view = View.of(request.query_params).first_page()
+        rows = await context.lists.page(view.wanted, view.sort, limit=_PLACED)
+        drives = {row.needle.drive_id for row in rows if row.needle.drive_id}
+        positions, paths, others = await asyncio.gather(
+            context.places.of([row.needle.frame_id for row in rows]),
+            context.places.paths(drives, _PATH_FRAMES),
+            context.places.some(_PATH_FRAMES),
+        )
+        drawn = await asyncio.to_thread(drive_map, rows, positions, paths, others)
+        return pages.html(
+            request, "needle_map.html", session=session, view=view, count=len(rows), map=drawn
+        )
 
     @router.get("/needles/more")
     async def more(request: Request, session: In) -> Response:

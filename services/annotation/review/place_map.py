@@ -3,20 +3,16 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from services.annotation.review.local_plane import LocalPlane, Number, scale_bar
 from services.contracts.events import Position
 
-_Number = TypeVar("_Number", float, NDArray[np.float64])
 WIDTH, HEIGHT = 360.0, 220.0
 _MARGIN = 26.0
 _PIN = 8.5
-_METRES_PER_DEGREE = 111_320.0
 _LEAST_METRES = 60.0
-_SCALES = [m * 10**e for e in range(1, 7) for m in (1, 2, 5)]
 
 
 @dataclass(frozen=True)
@@ -82,12 +78,7 @@ def place_map(
         return None
     lat0 = sum(position.lat for _, position in known) / len(known)
     lon0 = known[0][1].lon
-    east = _METRES_PER_DEGREE * math.cos(math.radians(lat0))
-
-    def metres(lat: _Number, lon: _Number) -> tuple[_Number, _Number]:
-        turned = (lon - lon0 + 180) % 360 - 180  # the shorter way, also across the date line
-        return turned * east, (lat - lat0) * _METRES_PER_DEGREE
-
+    metres = LocalPlane(lat0, lon0).metres
     flat = [(item, position, *metres(position.lat, position.lon)) for item, position in known]
     xs, ys = [entry[2] for entry in flat], [entry[3] for entry in flat]
     span_x = max(max(xs) - min(xs), _LEAST_METRES)
@@ -95,7 +86,7 @@ def place_map(
     unit = min((WIDTH - 2 * _MARGIN) / span_x, (HEIGHT - 2 * _MARGIN) / span_y)
     mid_x, mid_y = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
 
-    def drawn(x: _Number, y: _Number) -> tuple[_Number, _Number]:
+    def drawn(x: Number, y: Number) -> tuple[Number, Number]:
         return WIDTH / 2 + (x - mid_x) * unit, HEIGHT / 2 - (y - mid_y) * unit
 
     places = [_rounded(drawn(x, y)) for _, _, x, y in flat]
@@ -111,7 +102,7 @@ def place_map(
         # The needle and the first candidates are drawn last, on top: they must be legible.
         pins=sorted(pins, key=lambda pin: -pin.number),
         dots="".join(f"M{x:g} {y:g}h0" for x, y in inside),
-        scale=_scale(unit),
+        scale=scale_bar(unit, WIDTH / 3),
         missing=len(pinned) - len(known),
     )
 
@@ -137,10 +128,3 @@ def _is_free(point: tuple[float, float], taken: Sequence[tuple[float, float]]) -
 
 def _rounded(point: tuple[float, float]) -> tuple[float, float]:
     return round(point[0], 1), round(point[1], 1)
-
-
-def _scale(unit: float) -> tuple[float, str]:
-    widest = [metres for metres in _SCALES if metres * unit <= WIDTH / 3]
-    metres = widest[-1] if widest else _SCALES[0]
-    text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"  # noqa: PLR2004
-    return round(metres * unit, 1), text

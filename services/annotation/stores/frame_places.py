@@ -1,7 +1,10 @@
 """The positions of frames, for maps."""
 
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from services.contracts.identity import DriveId, FrameId
 from services.runtime.stores.mongo import Database, translated
 
 
@@ -18,6 +21,21 @@ class FramePlaces(Protocol):
         """
         ...
 
+    async def of(self, frame_ids: Collection[FrameId]) -> Mapping[FrameId, tuple[float, float]]:
+        """Latitude and longitude of those of these frames that have a position."""
+        ...
+
+    async def paths(
+        self, drives: Collection[DriveId], limit: int
+    ) -> Mapping[DriveId, Sequence[tuple[float, float]]]:
+        """By drive, latitude and longitude of its frames in the order of capture.
+
+        Parameters
+        ----------
+        limit : number of frames, of all drives together
+        """
+        ...
+
 
 class MongoFramePlaces:
     """Reads the collection `frames`."""
@@ -31,3 +49,22 @@ class MongoFramePlaces:
         with translated():
             found = await self._frames.find(where, {path: 1}).limit(limit).to_list()
         return [(lat, lon) for lat, lon in (document[path] for document in found)]
+
+    async def of(self, frame_ids: Collection[FrameId]) -> Mapping[FrameId, tuple[float, float]]:
+        where = {"_id": {"$in": [*frame_ids]}, "position": {"$exists": True}}
+        with translated():
+            found = await self._frames.find(where, {"position": 1}).to_list()
+        return {FrameId(item["_id"]): tuple(item["position"]) for item in found}
+
+    async def paths(
+        self, drives: Collection[DriveId], limit: int
+    ) -> Mapping[DriveId, Sequence[tuple[float, float]]]:
+        where = {"drive_id": {"$in": [*drives]}, "position": {"$exists": True}}
+        shown = {"drive_id": 1, "position": 1}
+        order = [("drive_id", 1), ("captured_at", 1), ("_id", 1)]
+        with translated():
+            found = await self._frames.find(where, shown).sort(order).limit(limit).to_list()
+        paths: defaultdict[DriveId, list[tuple[float, float]]] = defaultdict(list)
+        for item in found:
+            paths[DriveId(item["drive_id"])].append(tuple(item["position"]))
+        return dict(paths)

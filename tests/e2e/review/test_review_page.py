@@ -14,10 +14,12 @@ ARTIFACTS = Path(os.environ.get("GAZELOOP_ARTIFACTS", ""))
 PAGES = [
     "/",
     "/needles",
+    "/needles/map",
     "/charts",
     "/charts/curves?score=0.3",
     "/charts/work",
     "/map",
+    "/map/shortlists",
     "/map/selection?outline=-1,-1 9,-1 9,9 -1,9",
     "/frames/behind?outcome=wrong&score=0.3&detector=ods@1",
     "/budgets?detector=ods@1&budget=day",
@@ -318,6 +320,11 @@ def test_circled_points_of_the_map_are_listed(page: Page, site: Site) -> None:
     page.mouse.up()
     page.get_by_role("link", name="List the circled regions").click()
     expect(page.locator(".head")).to_contain_text("4 regions on 4 frames")
+    page.get_by_label("Name").fill("wet roads")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("wet roads")
+    expect(page.locator(".head")).to_contain_text("4 regions on 4 frames, circled by Ana")
+    assert serious(page) == []
 
 
 @one_look

@@ -10,8 +10,8 @@ from PIL import Image
 
 from services.annotation.review.listing import View
 from services.contracts.errors import InvalidSettings, StoreUnavailable
-from services.contracts.events import Annotation
-from services.contracts.identity import DetectorId, FrameId
+from services.contracts.events import Annotation, Detection, PredictionsMade
+from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.metrics.subsets import Subset
 from services.runtime.stores.figures import Figures
 from services.runtime.stores.mongo import connect
@@ -228,6 +228,41 @@ async def test_a_frame_tells_what_was_said_of_it_and_where_it_is_used(ana: Brows
     assert "Shortlisted for" in page
     assert f"/review/needles/{needle_id_of(0)}" in page
     assert "Received by Gazeloop" in page
+
+
+async def test_two_detectors_are_drawn_side_by_side(ana: Browser) -> None:
+    def detections(version: str, category: str) -> PredictionsMade:
+        found = Detection(category=Category(category), score=0.5, bbox=REGION)
+        return PredictionsMade(
+            frame_id=FrameId("h000-1"), detector="ods", version=version, detections=(found,)
+        )
+
+    alone = (await ana.get("/frames?id=h000-1")).text
+    await ana.world.stores.frames.record([detections("2", "barrier"), detections("3", "cone")])
+    latest = (await ana.get("/frames?id=h000-1")).text
+    chosen = (await ana.get("/frames?id=h000-1&left=ods@1&right=ods@3")).text
+    unknown = (await ana.get("/frames?id=h000-1&left=ods@1&right=ods@9")).text
+
+    assert "<figcaption>" not in alone
+    for page, detectors in ((latest, ("2", "3")), (chosen, ("1", "3")), (unknown, ("2", "3"))):
+        assert [f"<figcaption>ods@{n}</figcaption>" in page for n in "123"] == [
+            n in detectors for n in "123"
+        ]
+    left, right = latest.split("<figcaption>ods@2</figcaption>")
+    assert "barrier 0.50" in left
+    assert "cone 0.50" not in left
+    assert "cone 0.50" in right.partition("Predictions</h2>")[0]
+
+
+async def test_needles_are_drawn_by_place_with_the_paths_of_their_drives(ana: Browser) -> None:
+    page = (await ana.get("/needles/map")).text
+    none = (await ana.get("/needles/map?category=nothing")).text
+
+    needles = await ana.world.context.lists.count(View().wanted)
+    assert f"{needles} needles of the list at {needles} places" in page
+    assert page.count('class="drive"') == page.count("<title>d")
+    assert f"/review/needles/{needle_id_of(0)}" in page
+    assert "No needle with a position" in none
 
 
 async def test_a_frame_tells_when_each_service_was_done_with_it(ana: Browser) -> None:

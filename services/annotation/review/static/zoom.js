@@ -19,7 +19,7 @@ window.gazeloopZoom = (() => {
     image.removeAttribute("data-native");
   };
   const letter = (frame, scale) => {
-    for (const text of frame.querySelectorAll("text")) text.setAttribute("font-size", Number(text.dataset.size) / scale);
+    for (const mark of frame.querySelectorAll("[data-size]")) mark.setAttribute(mark.matches("text") ? "font-size" : "r", Number(mark.dataset.size) / scale);
   };
   // Zooms so that the point at these client coordinates stays where it is.
   const zoom = (frame, factor, clientX, clientY) => {

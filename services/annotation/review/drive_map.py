@@ -1,0 +1,140 @@
+"""The map of drives' paths and of the needles along them, on a plain ground."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final, Self
+
+import numpy as np
+
+from services.annotation.ports.needle_lists import NeedleRow
+from services.annotation.review.local_plane import LocalPlane, scale_bar
+from services.contracts.identity import DriveId, FrameId
+
+WIDTH, HEIGHT = 960.0, 600.0
+_MARGIN: Final = 30.0
+_LEAST_METRES: Final = 60.0
+_NEAR: Final = 19.0
+"""Needles nearer than this to a pin, in units of the drawing, share it: pins do not overlap."""
+
+LatLon = tuple[float, float]
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PlacedNeedles:
+    """Needles that are drawn as one pin, and where."""
+
+    number: int
+    x: float
+    y: float
+    rows: Sequence[NeedleRow]
+
+
+@dataclass(frozen=True)
+class DriveMap:
+    """The map as the template draws it, in SVG units.
+
+    Attributes
+    ----------
+    paths : an SVG path for each drive
+    dots : an SVG path of other frames
+    scale : length and label of the scale bar
+    missing : needles without a position
+    """
+
+    paths: Mapping[DriveId, str]
+    dots: str
+    pins: Sequence[PlacedNeedles]
+    scale: tuple[float, str]
+    missing: int
+
+
+def drive_map(
+    rows: Sequence[NeedleRow],
+    positions: Mapping[FrameId, LatLon],
+    paths: Mapping[DriveId, Sequence[LatLon]],
+    others: Sequence[LatLon] = (),
+) -> DriveMap | None:
+    """The map of these needles; None if none has a position.
+
+    Parameters
+    ----------
+    positions : by frame, its latitude and longitude
+    paths : by drive, positions in the order of capture
+    others : positions of frames of any drive, drawn where they are on the map
+    """
+    placed = [row for row in rows if row.needle.frame_id in positions]
+    if not placed:
+        return None
+    needles = [positions[row.needle.frame_id] for row in placed]
+    drawing = _Drawing.of([*needles, *(place for path in paths.values() for place in path)])
+    return DriveMap(
+        {drive: _line(drawing.points(path)) for drive, path in paths.items() if path},
+        _dots(drawing.points(others)) if others else "",
+        _pins(placed, drawing.points(needles)),
+        scale_bar(drawing.unit, WIDTH / 4),
+        len(rows) - len(placed),
+    )
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """Where places are in the drawing.
+
+    Attributes
+    ----------
+    east, north : of the drawing's centre, in metres
+    unit : units of the drawing per metre
+    """
+
+    plane: LocalPlane
+    east: float
+    north: float
+    unit: float
+
+    @classmethod
+    def of(cls, places: Sequence[LatLon]) -> Self:
+        """The largest drawing that shows all of these places."""
+        lat, lon = np.array(places).T
+        plane = LocalPlane(float(lat.mean()), float(lon[0]))
+        flat = np.column_stack(plane.metres(lat, lon))
+        low, high = flat.min(axis=0), flat.max(axis=0)
+        inner = np.array([WIDTH - 2 * _MARGIN, HEIGHT - 2 * _MARGIN])
+        unit = float((inner / np.maximum(high - low, _LEAST_METRES)).min())
+        east, north = ((high + low) / 2).tolist()
+        return cls(plane, east, north, unit)
+
+    def points(self, places: Sequence[LatLon]) -> list[Point]:
+        """These places, in units of the drawing."""
+        lat, lon = np.array(places).T
+        east, north = self.plane.metres(lat, lon)
+        x = WIDTH / 2 + (east - self.east) * self.unit
+        y = HEIGHT / 2 - (north - self.north) * self.unit
+        return [*zip(np.round(x, 1).tolist(), np.round(y, 1).tolist(), strict=True)]
+
+
+def _line(points: Sequence[Point]) -> str:
+    """An SVG path through these points, without repeated ones."""
+    once = [point for point, _ in groupby(points)]
+    first, *rest = (f"{x:g} {y:g}" for x, y in once)
+    return f"M{first}" + ("L" + "L".join(rest) if rest else "h0")
+
+
+def _dots(points: Sequence[Point]) -> str:
+    seen = {(round(x), round(y)) for x, y in points if 0 < x < WIDTH and 0 < y < HEIGHT}
+    return "".join(f"M{x} {y}h0" for x, y in sorted(seen))
+
+
+def _pins(rows: Sequence[NeedleRow], places: Sequence[Point]) -> list[PlacedNeedles]:
+    """Pins of needles, those of near needles together; from north to south."""
+    pins: list[tuple[Point, list[NeedleRow]]] = []
+    for place, row in sorted(zip(places, rows, strict=True), key=lambda item: item[0][::-1]):
+        near = (own for pin, own in pins if math.dist(pin, place) < _NEAR)
+        own = next(near, None)
+        if own is None:
+            own = []
+            pins.append((place, own))
+        own.append(row)
+    return [PlacedNeedles(n, *place, own) for n, (place, own) in enumerate(pins, 1)]
