@@ -42,6 +42,36 @@ class PageLink:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A mark on all charts where a label has a value that it did not have five minutes before.
+
+    Attributes
+    ----------
+    name : what the mark is called, above the value
+    series : a series with the label
+    """
+
+    name: str
+    series: str
+    label: str
+
+    @property
+    def expression(self) -> str:
+        """PromQL: the new values."""
+        series = f'{self.series}{{environment=~"$environment"}}'
+        now, before = (
+            f"count by ({self.label}) ({part})" for part in (series, f"{series} offset 5m")
+        )
+        return f"{now} unless {before}"
+
+
+CHANGES = (
+    Change("Detector version", "gazeloop_evaluated_frames", "detector"),
+    Change("Embedding model", "gazeloop_embedded_frames_total", "model"),
+)
+
+
+@dataclass(frozen=True)
 class Chart:
     """One panel.
 

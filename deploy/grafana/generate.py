@@ -34,6 +34,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from deploy.grafana.boards import BOARDS
 from deploy.grafana.charts import (
+    CHANGES,
     PRECISION,
     PRECISION_DECIMALS,
     Board,
@@ -82,7 +83,19 @@ def rendered(board: Board) -> str:
         builder = builder.with_row(dashboard.Row(row.title))
         for chart in row.charts:
             builder = builder.with_panel(_panel(chart))
-    return json.dumps(builder.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
+    for change in CHANGES:
+        builder = builder.annotation(
+            dashboard.AnnotationQuery()
+            .name(change.name)
+            .datasource(_SOURCE)
+            .icon_color("blue")
+            .expr(change.expression)
+        )
+    built = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
+    for change, annotation in zip(CHANGES, built["annotations"]["list"], strict=True):
+        # The library has no fields for these.
+        annotation |= {"titleFormat": change.name, "textFormat": f"{{{{{change.label}}}}}"}
+    return json.dumps(built, indent=2, sort_keys=True) + "\n"
 
 
 def _to_the_others() -> dashboard.DashboardLink:

@@ -92,6 +92,18 @@ def test_families_categories_vehicles_and_versions_lead_to_the_review_page() -> 
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_new_detector_versions_and_models_are_marked_on_the_charts(path: Path) -> None:
+    marks = {mark["name"]: mark for mark in read_json(path)["annotations"]["list"]}
+
+    assert marks.keys() == {"Detector version", "Embedding model"}
+    for mark in marks.values():
+        assert named_in(mark["expr"]) <= exported_names(), mark["name"]
+        assert "unless" in mark["expr"]
+        assert mark["expr"].count('environment=~"$environment"') == 2
+    assert marks["Detector version"]["textFormat"] == "{{detector}}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_panel_has_a_number_of_its_own(path: Path) -> None:
     numbers = [panel["id"] for panel in panels(path)]
     assert len(set(numbers)) == len(numbers)
