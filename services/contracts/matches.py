@@ -202,7 +202,8 @@ class MatchGroups(Columns):
 
     def taken(self, places: Sequence[int]) -> Self:
         """The table of some groups, by their places, in this order."""
-        bounds = [self._bounds()[k] for k in places]
+        every = self._bounds()
+        bounds = [every[k] for k in places]
 
         def bytes_of(column: bytes, size: int) -> bytes:
             return b"".join(column[size * first : size * last] for first, last in bounds)
@@ -210,19 +211,22 @@ class MatchGroups(Columns):
         def rows_of(column: Sequence[Any]) -> tuple[Any, ...]:
             return tuple(chain.from_iterable(column[first:last] for first, last in bounds))
 
-        return type(self)(
-            categories=tuple(self.categories[k] for k in places),
-            sizes=tuple(self.sizes[k] for k in places),
-            ground_truths=tuple(self.ground_truths[k] for k in places),
-            regions=rows_of(self.regions),
-            bboxes=bytes_of(self.bboxes, 32),
-            scores=bytes_of(self.scores, 8),
-            matched=bytes_of(self.matched, 8),
-            ignored=bytes_of(self.ignored, 8),
-            overlaps=bytes_of(self.overlaps, 8),
-            errors=bytes_of(self.errors, 1),
-            true_categories=rows_of(self.true_categories),
-            missed=self.missed and self.missed.taken(places),
+        # Rows of a table that is valid: to check them again takes most of the time.
+        return self.model_copy(
+            update={
+                "categories": tuple(self.categories[k] for k in places),
+                "sizes": tuple(self.sizes[k] for k in places),
+                "ground_truths": tuple(self.ground_truths[k] for k in places),
+                "regions": rows_of(self.regions),
+                "bboxes": bytes_of(self.bboxes, 32),
+                "scores": bytes_of(self.scores, 8),
+                "matched": bytes_of(self.matched, 8),
+                "ignored": bytes_of(self.ignored, 8),
+                "overlaps": bytes_of(self.overlaps, 8),
+                "errors": bytes_of(self.errors, 1),
+                "true_categories": rows_of(self.true_categories),
+                "missed": self.missed and self.missed.taken(places),
+            }
         )
 
     def with_vanished(self, categories: Iterable[Category]) -> Self:

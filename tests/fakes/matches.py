@@ -93,7 +93,7 @@ class InMemoryMatchStore:
 
     async def revised_since(self, at: datetime) -> set[Revised]:
         return {
-            Revised(match.frame_id, match.detector, match.category, match.revision)
+            Revised(match.frame_id, match.detector, match.revision)
             for key, match in self._latest.items()
             if self._changed_at[key] >= at
         }

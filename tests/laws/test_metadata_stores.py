@@ -317,8 +317,7 @@ async def test_the_matches_that_became_others_are_named_as_they_are_now(stores: 
         await stores.matches.record([match])
 
     def of(match: FrameMatched) -> Revised:
-        (category,) = match.groups.categories
-        return Revised(match.frame_id, match.detector, category, match.revision)
+        return Revised(match.frame_id, match.detector, match.revision)
 
     revised = await stores.matches.revised_since(datetime.now(UTC) - hour)
     assert revised == {of(new), of(samples.frame_matched("f2"))}

@@ -18,7 +18,6 @@ class Revised(NamedTuple):
 
     frame_id: FrameId
     detector: DetectorId
-    category: Category
     revision: int
 
 

@@ -150,12 +150,13 @@ class MongoMatchStore:
         return found is not None
 
     async def revised_since(self, at: datetime) -> set[Revised]:
-        fields = dict.fromkeys(("frame_id", "detector", "categories", "revision"), 1)
+        # A stream's last minute is read again and again: no field that nobody needs.
+        fields = dict.fromkeys(("frame_id", "detector", "revision"), 1)
         revised: set[Revised] = set()
         with translated():
             found = self._matches.find({"matched_at": {"$gte": at}}, fields)
             async for some in parsed(found, _revised, _SCANNED):
-                revised.update(chain.from_iterable(some))
+                revised.update(some)
         return revised
 
     async def erasures(self) -> int:
@@ -279,12 +280,8 @@ def _match(document: Document) -> FrameMatched:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _revised(document: Document) -> list[Revised]:
-    return [
-        Revised(document["frame_id"], document["detector"], category, document["revision"])
-        for category in document.get("categories", ())
-        if "revision" in document
-    ]
+def _revised(document: Document) -> Revised:
+    return Revised(document["frame_id"], document["detector"], document["revision"])
 
 
 def _readable_columns(documents: Sequence[Document], wanted: frozenset[Category]) -> NamedColumns:
