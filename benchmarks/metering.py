@@ -65,7 +65,7 @@ class Meter:
 
     def _cpu_by_stage(self) -> dict[str, float]:
         """Of the services, of other processes, and of what no service here can be said to spend."""
-        services = dict(self._clock.spent_s) | {TIMING: self._clock.timing_s}
+        services = self._clock.spent_s() | {TIMING: self._clock.timing_s}
         rest = time.process_time() - sum(services.values())
         return services | self._processes.cpu_s_of_others() | {"rest": rest}
 

@@ -1,9 +1,10 @@
 """CPU seconds by service, of services that share a process, a loop and threads.
 
-Every callback of the loop and every job of a thread pool is timed by its thread's own clock, and
-counts for the service in whose context it was made, or for the part of the benchmark. What belongs
-to none (the loop itself, and the threads of Kafka's clients and Qdrant) is what is left of the
-process's time.
+Every callback of a loop and every job of a thread pool is timed by its thread's own clock, and
+counts for the service in whose context it was made, or for the part of the benchmark. What a thread
+does besides (those of Kafka's clients have loops of their own) counts for whoever started it. What
+belongs to none (the main loop itself, and the threads of librdkafka and Qdrant) is what is left of
+the process's time.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from threading import Thread, get_ident
 from typing import Any
 
 from services.runtime.kafka.consumer import ConsumingService
@@ -39,16 +41,29 @@ class StageClock:
     """Counts from when it is made. To be made once, before anything is started."""
 
     def __init__(self) -> None:
-        self.spent_s: defaultdict[str, float] = defaultdict(float)
+        self._spent_s: defaultdict[str, float] = defaultdict(float)
+        self._in_thread_s: defaultdict[int, float] = defaultdict(float)
+        """Of these, by thread."""
+        self._running: dict[int, str] = {}
+        """Threads, and who started each."""
         self._timed = 0
         self._timing_s = 0.0
         before_s = _seconds_per_callback()
         self._time_callbacks()
         self._timing_s = max(0.0, _seconds_per_callback() - before_s)
-        self.spent_s.clear()
+        self._spent_s.clear()
         self._timed = 0
+        self._time_jobs()
         self._time_threads()
         self._name_services()
+
+    def spent_s(self) -> dict[str, float]:
+        """CPU seconds so far, by stage."""
+        spent = defaultdict(float, self._spent_s)
+        for thread, stage in list(self._running.items()):
+            clock = time.pthread_getcpuclockid(thread)
+            spent[stage] += time.clock_gettime(clock) - self._in_thread_s[thread]
+        return dict(spent)
 
     @property
     def timing_s(self) -> float:
@@ -57,7 +72,6 @@ class StageClock:
 
     def _time_callbacks(self) -> None:
         run = asyncio.Handle._run  # noqa: SLF001  # nowhere else do all callbacks come by
-        spent = self.spent_s
 
         def timed(handle: asyncio.Handle) -> None:
             self._timed += 1
@@ -65,13 +79,17 @@ class StageClock:
             try:
                 run(handle)
             finally:
-                spent[handle._context.get(_stage, BACKGROUND)] += time.thread_time() - started  # type: ignore[attr-defined]  # noqa: SLF001
+                stage = handle._context.get(_stage, BACKGROUND)  # type: ignore[attr-defined]  # noqa: SLF001
+                self._count(stage, time.thread_time() - started)
 
         asyncio.Handle._run = timed  # type: ignore[method-assign,assignment]  # noqa: SLF001
 
-    def _time_threads(self) -> None:
+    def _count(self, stage: str, spent_s: float) -> None:
+        self._spent_s[stage] += spent_s
+        self._in_thread_s[get_ident()] += spent_s
+
+    def _time_jobs(self) -> None:
         submit = ThreadPoolExecutor.submit
-        spent = self.spent_s
 
         def timed(
             pool: ThreadPoolExecutor, work: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -83,11 +101,31 @@ class StageClock:
                 try:
                     return work(*args, **kwargs)
                 finally:
-                    spent[stage] += time.thread_time() - started
+                    self._count(stage, time.thread_time() - started)
 
             return submit(pool, job)
 
         ThreadPoolExecutor.submit = timed  # type: ignore[method-assign,assignment]
+
+    def _time_threads(self) -> None:
+        start = Thread.start
+
+        def started(thread: Thread) -> None:
+            run, context = thread.run, copy_context()
+
+            def timed() -> None:
+                self._in_thread_s[get_ident()] = 0.0  # numbers of ended threads are used again
+                self._running[get_ident()] = context.get(_stage, BACKGROUND)
+                try:
+                    context.run(run)
+                finally:
+                    stage = self._running.pop(get_ident())
+                    self._spent_s[stage] += time.thread_time() - self._in_thread_s[get_ident()]
+
+            thread.run = timed  # type: ignore[method-assign]
+            start(thread)
+
+        Thread.start = started  # type: ignore[method-assign,assignment]
 
     @staticmethod
     def _name_services() -> None:
