@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.app.repeating import repeated
+from services.app.undoing.journals import daily_journal
+from services.domain.ports.imports import ImportKind
 from services.ground_truth.holding import CorrectionGate, HeldRelease
 from services.ground_truth.publishing import GroundTruthPublisher
 from services.ingest.accepting import CorrectionHolder
@@ -20,10 +22,16 @@ def correction_holder(stores: Stores, clock: Clock) -> CorrectionHolder:
     return CorrectionHolder(gate, stores.ledger, stores.shortlists)
 
 
+def answers_publisher(stores: Stores, outbox: Outbox, clock: Clock) -> GroundTruthPublisher:
+    """Publishes held corrections, as corrections of whoever made them."""
+    journal = daily_journal(stores, ImportKind.CORRECTIONS, "answered questions", clock)
+    return GroundTruthPublisher(stores.ledger, outbox, "answer", journal)
+
+
 @asynccontextmanager
 async def held_released(stores: Stores, outbox: Outbox, clock: Clock) -> AsyncIterator[None]:
     """Release answered corrections while the context is open."""
-    publisher = GroundTruthPublisher(stores.ledger, outbox, "answer")
+    publisher = answers_publisher(stores, outbox, clock)
     release = HeldRelease(stores.held, publisher)
     async with repeated("release_held", release.release, clock, every_s=_RELEASE_S):
         yield

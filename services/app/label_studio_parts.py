@@ -13,7 +13,7 @@ from services.annotation.label_studio.pushing import Pusher
 from services.annotation.label_studio.service import SyncLoop
 from services.annotation.stores.opening import AnnotationStores
 from services.app.repeating import Ticker, going_on
-from services.app.undoing.journals import journal_of
+from services.app.undoing.journals import daily_journal
 from services.domain.ports.imports import ImportKind
 from services.ground_truth.holding import CorrectionGate
 from services.ground_truth.publishing import GroundTruthPublisher
@@ -47,7 +47,7 @@ async def label_studio(
         links = ImageLinks(stores.reviews.signing_key, settings.public_url)
         maker = TaskMaker(tool, stores, settings, clock, links)
         gate = CorrectionGate(stores.held, stores.categories, clock)
-        journal = journal_of(stores, ImportKind.CORRECTIONS, "Label Studio", WAY, clock.now())
+        journal = daily_journal(stores, ImportKind.CORRECTIONS, "Label Studio", clock, WAY)
         publisher = GroundTruthPublisher(stores.ledger, outbox, WAY, journal)
         yield LabelStudioParts(
             stores,

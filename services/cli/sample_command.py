@@ -37,7 +37,10 @@ def draw(
         ),
     ],
 ) -> None:
-    """Print, as JSON, haystack frames to annotate, each with the probability of being drawn."""
+    """Print, as JSON, haystack frames to annotate, each with the probability of being drawn.
+
+    `gazeloop imports list` shows the campaign's id, with which `gazeloop undo` takes it back.
+    """
 
 
 @app.command("estimate", epilog=example("sample estimate june.json"))

@@ -31,6 +31,13 @@ def undo(
             show_default=False,
         ),
     ] = None,
+    keep_annotations: Annotated[
+        bool,
+        typer.Option(
+            "--keep-annotations",
+            help="Of a campaign: keep what its frames' annotators did since the draw.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would be taken back, and change nothing.")
     ] = False,
@@ -39,6 +46,7 @@ def undo(
 
     Predictions and ground truth become what they were before, or are withdrawn, as new revisions:
     history is kept. Needles and shortlists of theirs are retracted, and figures follow. What others
-    have changed since stays, as do frames. After an interruption, the next `gazeloop undo`, or
-    ingest, finishes what was begun.
+    have changed since stays, as do frames. A campaign of `sample draw` ends, and its frames get
+    the ground truth that they had when they were drawn. After an interruption, the next `gazeloop
+    undo`, or ingest, finishes what was begun.
     """

@@ -1,13 +1,16 @@
 """Notes what an import publishes, with what that replaces, so that it can be undone."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from services.contracts.events import FrameCaptured, PredictionsMade
-from services.contracts.identity import FrameId
+from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
+from services.contracts.identity import FrameId, import_id
 from services.domain.ports.frames import FrameRecord, FrameStore
-from services.domain.ports.imports import ImportItem, ImportRun, ImportStore, Part
+from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, ImportStore, Part
 from services.domain.revision_conflicts import revision_of
 from services.ground_truth.drafts import Draft, Revised
+from services.runtime.clock import Clock
 
 
 class ImportJournal:
@@ -48,6 +51,50 @@ class ImportJournal:
     async def undone(self, frame_ids: Collection[FrameId]) -> Mapping[FrameId, str]:
         """For frames of which an import was undone, a tag for what is published of them again."""
         return await self._imports.undone(frame_ids)
+
+
+@dataclass(frozen=True)
+class DailyJournal:
+    """The journal of a service, whose runs are the days on which it publishes.
+
+    Restarts of a day share its run, and a run is never much older than what it has published.
+
+    Attributes
+    ----------
+    by : who publishes; None for whoever annotated what is published, who has runs of their own
+    """
+
+    kind: ImportKind
+    name: str
+    imports: ImportStore
+    frames: FrameStore
+    clock: Clock
+    by: str | None = None
+
+    async def note(self, events: Sequence[Draft]) -> None:
+        """Note events with their revisions before they are published.
+
+        Raises
+        ------
+        StoreUnavailable
+            A store does not answer.
+        """
+        day = self.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        of_person: defaultdict[str, list[Draft]] = defaultdict(list)
+        for event in events:
+            of_person[self.by or _annotator(event)].append(event)
+        for by, some in of_person.items():
+            run_id = import_id(f"{self.kind} {self.name} {by}", day.isoformat())
+            run = ImportRun(run_id, self.kind, self.name, by, day)
+            await ImportJournal(run, self.imports, self.frames).note(some)
+
+    async def undone(self, frame_ids: Collection[FrameId]) -> Mapping[FrameId, str]:
+        """For frames of which an import was undone, a tag for what is published of them again."""
+        return await self.imports.undone(frame_ids)
+
+
+def _annotator(event: Draft) -> str:
+    return event.annotated_by or "" if isinstance(event, FrameAnnotated) else ""
 
 
 def _item(event: Draft, stored: Mapping[FrameId, FrameRecord]) -> ImportItem:

@@ -1,7 +1,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from services.contracts.identity import FrameId, ImportId
+from services.contracts.identity import DetectorId, FrameId, ImportId
 from services.domain.ports.imports import ImportItem, ImportRun, ImportSummary, Undo
 
 
@@ -18,7 +18,12 @@ class InMemoryImports:
     async def note(self, import_id: ImportId, items: Sequence[ImportItem]) -> None:
         noted = self._items.setdefault(import_id, {})
         for item in items:
-            noted.setdefault(f"{item.part} {item.frame_id} {item.detector or ''}", item)
+            key = f"{item.part} {item.frame_id} {item.detector or ''}"
+            before = noted.setdefault(key, item)
+            if item.revision == before.revision + 1:
+                noted[key] = replace(item, previous=before.previous)
+            elif item.revision > before.revision:
+                noted[key] = item
 
     async def run(self, import_id: ImportId) -> ImportRun | None:
         return self._runs.get(import_id)
@@ -45,6 +50,9 @@ class InMemoryImports:
         before = self._undos.get(undo.target)
         if before is None or before[1]:
             self._undos[undo.target] = undo, False
+
+    async def undo_of(self, target: ImportId | DetectorId) -> Undo | None:
+        return self._undos[target][0] if target in self._undos else None
 
     async def unfinished(self) -> Sequence[Undo]:
         found = [undo for undo, finished in self._undos.values() if not finished]

@@ -57,6 +57,36 @@ async def test_a_run_has_the_items_that_were_noted_first(imports: ImportStore) -
     ]
 
 
+async def test_a_part_that_a_run_publishes_again_replaces_what_its_first_revision_did(
+    imports: ImportStore,
+) -> None:
+    later = samples.frame_annotated(samples.annotation(), revision=3)
+    await imports.note(ONE.import_id, [TRUTH])
+    for _ in range(2):
+        await imports.note(ONE.import_id, [replace(TRUTH, revision=3, previous=later)])
+    noted, _ = await imports.items_after(ONE.import_id, "", 9)
+    assert noted == [replace(TRUTH, revision=3)]
+    # Others have published revision 4 in between.
+    others = later.model_copy(update={"revision": 4})
+    fifth = replace(TRUTH, revision=5, previous=others)
+    await imports.note(ONE.import_id, [fifth])
+    await imports.note(ONE.import_id, [TRUTH])
+    assert (await imports.items_after(ONE.import_id, "", 9))[0] == [fifth]
+    unknown = replace(TRUTH, revision=7, previous=None)
+    await imports.note(ONE.import_id, [unknown])
+    assert (await imports.items_after(ONE.import_id, "", 9))[0] == [unknown]
+
+
+async def test_the_latest_undo_of_a_target_is_found(imports: ImportStore) -> None:
+    assert await imports.undo_of(UNDO.target) is None
+    await imports.request(replace(UNDO, keeps=True))
+    assert await imports.undo_of(UNDO.target) == replace(UNDO, keeps=True)
+    await imports.finish(replace(UNDO, keeps=True))
+    again = replace(UNDO, by="ben")
+    await imports.request(again)
+    assert await imports.undo_of(UNDO.target) == again
+
+
 async def test_an_undo_keeps_its_place_until_it_is_finished(imports: ImportStore) -> None:
     await imports.begin(ONE)
     await imports.request(UNDO)

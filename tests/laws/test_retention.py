@@ -141,7 +141,8 @@ async def test_what_old_imports_published_is_no_longer_noted(empty_database: Dat
     before = at + timedelta(days=5)
     assert [await retention.drop_imports(before, 1) for _ in range(3)] == [1, 1, 0]
     left = {item.run.import_id: sum(item.counts.values()) for item in await imports.all()}
-    assert left == {"aaa": 0, "bbb": 2, "ccc": 2}
+    assert left == {"bbb": 2, "ccc": 2}
+    assert [undo.target for undo in await imports.unfinished()] == ["bbb"]
 
 
 async def test_a_replaced_model_keeps_its_first_time_until_it_is_not_replaced(

@@ -47,6 +47,8 @@ from services.annotation.review.view_routes import view_routes
 from services.annotation.review.work_routes import work_routes
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Transient
+from services.domain.ports.imports import ImportKind
+from services.ground_truth.import_journal import DailyJournal
 from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
@@ -85,6 +87,8 @@ def review_context(
     similar : searches vectors; None hides the search for similar regions and frames
     """
     images = ShownImages.of(stores.blobs, settings)
+    kind, frames = ImportKind.CORRECTIONS, stores.frames
+    journal = DailyJournal(kind, "review page", stores.imports, frames, clock)
     return ReviewContext(
         settings=settings,
         clock=clock,
@@ -98,7 +102,7 @@ def review_context(
         marks=stores.family_marks,
         reviews=stores.reviews,
         corrector=Corrector(
-            stores.corrections, GroundTruthPublisher(stores.ledger, outbox, "review")
+            stores.corrections, GroundTruthPublisher(stores.ledger, outbox, "review", journal)
         ),
         pictures=PictureCache(
             settings.data / "cache" / "review",

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.app.consumers.building import BuiltService, Parts
-from services.app.undoing.journals import journal_of
+from services.app.undoing.journals import daily_journal
 from services.contracts.flow import BRIDGE
 from services.domain.ports.imports import ImportKind
 from services.ground_truth.publishing import GroundTruthPublisher
@@ -30,8 +30,8 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
     settings = parts.settings
     asked = bridge_of(settings)
     pairing = await _pairing(asked, parts)
-    now = parts.clock.now()
-    journal = journal_of(parts.stores, ImportKind.BRIDGE, asked.topic.name, BRIDGE, now)
+    name, kind = asked.topic.name, ImportKind.BRIDGE
+    journal = daily_journal(parts.stores, kind, name, parts.clock, BRIDGE)
     async with parts.connected(BRIDGE) as client:
         step = PublishDetections(
             asked,

@@ -75,11 +75,12 @@ BOUNDS: Final = (
     Growing("mongodb", ("tombstones",), "erased frame", "kept: it keeps the frame out"),
     Growing(
         "mongodb",
-        ("imports", "import_items", "undos", "undone_frames"),
-        "imported frame",
-        "items by age: what was published so long ago cannot be undone any more",
+        ("imports", "import_items", "undos"),
+        "import, day of a service or person, imported frame",
+        "by age: what was published so long ago cannot be undone any more",
         ("retain_imports_days",),
     ),
+    Growing("mongodb", ("undone_frames",), "undone frame", _KEPT),
     Growing(
         "mongodb",
         ("unreadable_documents",),

@@ -11,6 +11,7 @@ from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditLog, AuditRecord
 from services.domain.ports.erasure import (
     RETENTION,
+    CountedTraces,
     ErasureRequest,
     FrameTraces,
     OutsideCopies,
@@ -82,12 +83,14 @@ class FrameEraser:
     Parameters
     ----------
     traces : where frames leave traces; the last ones are those that name the others
+    of_services : traces that running services erase, which are only counted here
     """
 
     tombstones: TombstoneStore
     traces: Sequence[FrameTraces]
     outbox: Outbox
     outside: Outside
+    of_services: Sequence[CountedTraces] = ()
 
     async def preview(self, frame_ids: Collection[FrameId]) -> Outcome:
         """How many records of each kind would be erased, and what would stay.
@@ -123,7 +126,7 @@ class FrameEraser:
     async def _counts(self, frame_ids: Collection[FrameId]) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
         for some in _batches(frame_ids):
-            for traces in self.traces:
+            for traces in (*self.traces, *self.of_services):
                 counts[traces.name] += await traces.count(some)
         return counts
 

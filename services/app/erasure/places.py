@@ -12,7 +12,7 @@ from services.app.erasure.montages import MontageTraces
 from services.app.erasure.needles import NeedleTraces
 from services.app.erasure.outside import CvatCopies, LabelStudioCopies, TopicCopies
 from services.app.erasure.tool_tasks import ToolTaskTraces
-from services.app.erasure.vectors import VectorTraces
+from services.app.erasure.vectors import RecordedVectors, VectorTraces
 from services.domain.ports.erasure import FrameTraces, OutsideCopies
 from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
@@ -32,7 +32,9 @@ def requester(
 ) -> FrameEraser:
     """Erases frames beside running services, which erase vectors, needles and what they hold."""
     traces = [*_of_people(stores, outbox, settings, clock), *_of_frames(stores)]
-    return FrameEraser(stores.tombstones, traces, outbox, _outside(stores, settings, clock))
+    outside = _outside(stores, settings, clock)
+    of_services = [NeedleTraces(stores.needles, outbox), RecordedVectors(stores.embeddings)]
+    return FrameEraser(stores.tombstones, traces, outbox, outside, of_services)
 
 
 def alone(

@@ -5,6 +5,7 @@ from collections.abc import Collection
 import numpy as np
 
 from services.contracts.identity import FrameId
+from services.domain.ports.embeddings import Embeddings
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, VectorStore, Where
 from services.runtime.progress import report_progress
 
@@ -44,6 +45,20 @@ class VectorTraces:
     async def _collections(self) -> list[str]:
         prefixes = (f"{FRAME_VECTORS}-", f"{REGION_VECTORS}-")
         return [name for name in await self._vectors.collections() if name.startswith(prefixes)]
+
+
+class RecordedVectors:
+    """Points that the embedder has recorded, for whoever does not have the vector store open."""
+
+    name = VectorTraces.name
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        self._embeddings = embeddings
+
+    async def count(self, frame_ids: Collection[FrameId]) -> int:
+        records = (await self._embeddings.load(frame_ids)).values()
+        events = [event for record in records for event in record.embedded.values()]
+        return sum(1 + len(event.region_ids()) for event in events)
 
 
 def _of(frame_id: FrameId) -> Where:

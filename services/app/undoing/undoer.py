@@ -1,7 +1,7 @@
 """Takes back what an import published, or what a detector version predicted."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from services.contracts.events import FrameAnnotated, PredictionsMade
 from services.contracts.identity import DetectorId, FrameId, ImportId
 from services.domain.ports.category_maps import MapScope
 from services.domain.ports.frames import FrameRecord, FrameStore
-from services.domain.ports.imports import ImportItem, ImportStore, Part, Undo
+from services.domain.ports.imports import ImportItem, ImportKind, ImportStore, Part, Undo
 from services.domain.withdrawal import withdrawn
 from services.ground_truth.drafts import Revised
 from services.ground_truth.publishing import GroundTruthPublisher
@@ -30,6 +30,7 @@ class Effect(StrEnum):
     GROUND_TRUTH_RESTORED = "ground truth restored to what it was before"
     CHANGED_SINCE = "changed since by others, and kept"
     FRAME_KEPT = "frames kept, which `gazeloop erase` deletes"
+    NO_LONGER_DRAWN = "drawn frames of a campaign, which no estimate uses any more"
 
 
 @dataclass(frozen=True)
@@ -101,17 +102,24 @@ class Undoer:
     def _changes(self, undo: Undo) -> AsyncIterator[tuple[Sequence[Change], str]]:
         if "@" in undo.target:
             return self._of_detector(DetectorId(undo.target), undo.after)
-        return self._of_import(ImportId(undo.target), undo.after)
+        return self._of_import(ImportId(undo.target), undo)
 
     async def _of_import(
-        self, import_id: ImportId, after: str
+        self, import_id: ImportId, undo: Undo
     ) -> AsyncIterator[tuple[Sequence[Change], str]]:
+        run, after = await self.imports.run(import_id), undo.after
+        of_campaign = run is not None and run.kind is ImportKind.CAMPAIGN
         while True:
             items, last = await self.imports.items_after(import_id, after, _AT_ONCE)
             if last == after:
                 return
             records = await self.frames.load({item.frame_id for item in items})
-            yield [_change(item, records.get(item.frame_id)) for item in items], last
+            found = [(item, records.get(item.frame_id)) for item in items]
+            if of_campaign:
+                pairs = [_of_drawn(item, record, keeps=undo.keeps) for item, record in found]
+                yield [change for pair in pairs for change in pair], last
+            else:
+                yield [_change(item, record) for item, record in found], last
             after = last
 
     async def _of_detector(
@@ -139,21 +147,36 @@ def _change(item: ImportItem, record: FrameRecord | None) -> Change:
     current = _current(item, record)
     if current is not None and current.revision > item.revision:
         return Change(item.frame_id, Effect.CHANGED_SINCE)
-    if item.previous is not None and not item.previous.withdrawn:
-        restored = (
-            Effect.PREDICTIONS_RESTORED
-            if item.part is Part.PREDICTIONS
-            else Effect.GROUND_TRUTH_RESTORED
-        )
-        draft = item.previous.model_copy(update={"revision": 1})
-        return Change(item.frame_id, restored, item.revision, draft)
     if item.part is Part.GROUND_TRUTH:
-        draft = withdrawn(FrameAnnotated(frame_id=item.frame_id, annotations=()))
-        return Change(item.frame_id, Effect.GROUND_TRUTH_WITHDRAWN, item.revision, draft)
+        return _truth_before(item, item.revision)
+    if item.previous is not None and not item.previous.withdrawn:
+        draft = item.previous.model_copy(update={"revision": 1})
+        return Change(item.frame_id, Effect.PREDICTIONS_RESTORED, item.revision, draft)
     assert item.detector is not None
     # The stored one keeps what the predictions are matched by.
     made = current if isinstance(current, PredictionsMade) else _nothing(item)
     return Change(item.frame_id, Effect.PREDICTIONS_WITHDRAWN, item.revision, withdrawn(made))
+
+
+def _truth_before(item: ImportItem, after: int) -> Change:
+    """Have the ground truth of before take the place of a revision."""
+    if item.previous is not None and not item.previous.withdrawn:
+        draft = item.previous.model_copy(update={"revision": 1})
+        return Change(item.frame_id, Effect.GROUND_TRUTH_RESTORED, after, draft)
+    draft = withdrawn(FrameAnnotated(frame_id=item.frame_id, annotations=()))
+    return Change(item.frame_id, Effect.GROUND_TRUTH_WITHDRAWN, after, draft)
+
+
+def _of_drawn(item: ImportItem, record: FrameRecord | None, *, keeps: bool) -> Iterator[Change]:
+    """What an undo does to a frame that a campaign drew: as it was then, whoever annotated it."""
+    yield Change(item.frame_id, Effect.NO_LONGER_DRAWN)
+    current = record.ground_truth if record is not None else None
+    if keeps or current is None or current.revision <= item.revision:
+        return
+    change = _truth_before(item, current.revision)
+    # An undo that was interrupted has published this already.
+    if change.draft != current.model_copy(update={"revision": 1}):
+        yield change
 
 
 def _current(item: ImportItem, record: FrameRecord | None) -> Revised | None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import typer
 from pydantic import TypeAdapter
 
+from services.app.held_parts import answers_publisher
 from services.app.parts import App, joined
 from services.cli.account import account
 from services.cli.console import console, print_json
@@ -19,7 +20,6 @@ from services.domain.ports.held_corrections import (
     VersionChoice,
 )
 from services.ground_truth.holding import HeldRelease
-from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.clock import SystemClock
 
 _KEPT = "Only the printed answers were saved."
@@ -143,7 +143,7 @@ async def choose_version(app: App, held: str, version: int) -> None:
 
 async def _print_released(app: App) -> None:
     """Release answered corrections. Ingest also does; both send the same events."""
-    publisher = GroundTruthPublisher(app.stores.ledger, app.outbox, "answer")
+    publisher = answers_publisher(app.stores, app.outbox, SystemClock())
     settled = await HeldRelease(app.stores.held, publisher).release()
     left = len(await app.stores.held.waiting())
     console().print(f"{settled:,} settled, {left:,} still wait", highlight=False)

@@ -7,43 +7,58 @@ from typing import TypeVar
 import typer
 from rich.table import Table
 
-from services.app.parts import joined
+from services.app.parts import App, joined
 from services.app.reporting import sample_campaigns
+from services.app.undoing.campaigns import note_campaign, refuse_undone
+from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import run, shared
 from services.cli.logs import log_to_file
 from services.cli.work.sample_file import read_sample
 from services.contracts.identity import DetectorId
 from services.evaluator.samples.campaigns import SampleCampaigns
-from services.evaluator.samples.report import FIGURES, Estimate, SampledReport
+from services.evaluator.samples.report import FIGURES, DrawnSample, Estimate, SampledReport
+from services.runtime.clock import SystemClock
 
 T = TypeVar("T")
 
 
 def draw(ctx: typer.Context, *, detector: str, frames: int, campaign: str) -> None:
     """Run `gazeloop sample draw`."""
-    found = _done(ctx, lambda samples: samples.draw(campaign, DetectorId(detector), frames))
+
+    async def drawn(app: App, samples: SampleCampaigns) -> DrawnSample:
+        sample = await samples.draw(campaign, DetectorId(detector), frames)
+        stores, now = app.stores, SystemClock().now()
+        await note_campaign(stores.imports, stores.frames, sample, account(), now)
+        return sample
+
+    found = _done(ctx, drawn)
     print(found.model_dump_json(indent=2))  # noqa: T201  # to be piped
 
 
 def estimate(ctx: typer.Context, *, drawn: Path, as_json: bool) -> None:
     """Run `gazeloop sample estimate`."""
     sample = read_sample(drawn)
-    report = _done(ctx, lambda samples: samples.estimate(sample))
+
+    async def estimated(app: App, samples: SampleCampaigns) -> SampledReport:
+        await refuse_undone(app.stores.imports, sample)
+        return await samples.estimate(sample)
+
+    report = _done(ctx, estimated)
     if as_json:
         print(report.model_dump_json(indent=2))  # noqa: T201  # to be piped
     else:
         _print(report)
 
 
-def _done(ctx: typer.Context, work: Callable[[SampleCampaigns], Awaitable[T]]) -> T:
+def _done(ctx: typer.Context, work: Callable[[App, SampleCampaigns], Awaitable[T]]) -> T:
     context = shared(ctx)
 
     async def opened() -> T:
         settings = context.stored()
         log_to_file(settings, "sample")
         async with joined(settings) as app:
-            return await work(sample_campaigns(app.stores, settings))
+            return await work(app, sample_campaigns(app.stores, settings))
 
     return run(opened, interrupted="Nothing was changed.")
 

@@ -14,16 +14,24 @@ from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import ImportId, detector_id
-from services.domain.ports.imports import Undo
+from services.domain.ports.imports import ImportKind, Undo
 from services.formats.items import Detector
 from services.runtime.clock import SystemClock
 
 
-def undo(ctx: typer.Context, import_id: str | None, *, detector: str | None, dry_run: bool) -> None:
+def undo(
+    ctx: typer.Context,
+    import_id: str | None,
+    *,
+    detector: str | None,
+    keep_annotations: bool,
+    dry_run: bool,
+) -> None:
     """Run `gazeloop undo`."""
     if (import_id is None) == (detector is None):
         raise typer.BadParameter("name either an import's ID or a --detector")
-    wanted = Undo(_target(import_id, detector), account(), SystemClock().now())
+    target, now = _target(import_id, detector), SystemClock().now()
+    wanted = Undo(target, account(), now, keeps=keep_annotations)
     context = shared(ctx)
     counts = run(
         lambda: _undo(context, wanted, dry_run=dry_run),
@@ -55,8 +63,12 @@ async def _undo(context: Context, wanted: Undo, *, dry_run: bool) -> Mapping[Eff
     log_to_file(settings, "undo")
     async with joined(settings) as stack:
         stores = stack.stores
-        if "@" not in wanted.target and await stores.imports.run(ImportId(wanted.target)) is None:
+        found = await stores.imports.run(ImportId(wanted.target))
+        if "@" not in wanted.target and found is None:
             return None
+        if wanted.keeps and (found is None or found.kind is not ImportKind.CAMPAIGN):
+            detail = "only a campaign of `sample draw` has annotations apart from it to keep"
+            raise typer.BadParameter(detail, param_hint="--keep-annotations")
         counts = await undoer_of(stores, stack.outbox).preview(wanted)
         if not dry_run:
             await undo_now(stack, wanted)

@@ -108,8 +108,8 @@ class OutsideCopies(Protocol):
         ...
 
 
-class FrameTraces(Protocol):
-    """What one place holds about frames. Erasing is idempotent."""
+class CountedTraces(Protocol):
+    """What one place holds about frames."""
 
     @property
     def name(self) -> str:
@@ -125,6 +125,10 @@ class FrameTraces(Protocol):
             The place does not answer; this holds for every method.
         """
         ...
+
+
+class FrameTraces(CountedTraces, Protocol):
+    """What one place holds about frames, and can erase. Erasing is idempotent."""
 
     async def erase(self, frame_ids: Collection[FrameId]) -> None:
         """Delete all of them, durably; a call that was interrupted may be repeated."""

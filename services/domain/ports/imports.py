@@ -17,6 +17,8 @@ class ImportKind(StrEnum):
     CORRECTIONS = "corrections"
     """A campaign's annotations, from a file or a tool."""
     BRIDGE = "bridge"
+    CAMPAIGN = "campaign"
+    """Frames that `gazeloop sample draw` drew; its items are their ground truth at that time."""
 
 
 class Part(StrEnum):
@@ -49,6 +51,7 @@ class ImportItem:
 
     Attributes
     ----------
+    revision : of a campaign, the revision that the frame had when it was drawn; 0 without one
     previous : what the event replaced, if that was stored by then
     """
 
@@ -66,12 +69,14 @@ class Undo:
     Attributes
     ----------
     after : the last key that was done; empty at the beginning
+    keeps : whether a campaign's annotations stay
     """
 
     target: ImportId | DetectorId
     by: str
     at: datetime
     after: str = ""
+    keeps: bool = False
 
     @property
     def tag(self) -> str:
@@ -102,7 +107,11 @@ class ImportStore(Protocol):
         ...
 
     async def note(self, import_id: ImportId, items: Sequence[ImportItem]) -> None:
-        """Note what a run is about to publish; what is noted already stays as it is."""
+        """Note what a run is about to publish; repeats change nothing.
+
+        Of a part that the run published before, the later revision is noted. If it follows that
+        one directly, what the first replaced stays noted as replaced.
+        """
         ...
 
     async def run(self, import_id: ImportId) -> ImportRun | None:
@@ -121,6 +130,10 @@ class ImportStore(Protocol):
 
     async def request(self, undo: Undo) -> None:
         """Note that a target is to be undone; an unfinished request stays as it is."""
+        ...
+
+    async def undo_of(self, target: ImportId | DetectorId) -> Undo | None:
+        """The latest undo of a target, finished or not."""
         ...
 
     async def unfinished(self) -> Sequence[Undo]:

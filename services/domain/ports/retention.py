@@ -88,9 +88,9 @@ class RetentionStore(Protocol):
         ...
 
     async def drop_imports(self, before: datetime, limit: int) -> int:
-        """Delete what runs from before a time have published, so that they cannot be undone.
+        """Forget runs from before a time, so that they cannot be undone.
 
-        The runs themselves stay, as do those whose undo is not finished.
+        Those whose undo is not finished stay. A run goes after the last of its items.
 
         Parameters
         ----------

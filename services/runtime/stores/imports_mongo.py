@@ -1,14 +1,14 @@
 """Imports in MongoDB: a document per run, per published event, per undo, and per undone frame."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pymongo import UpdateOne
 
 from services.contracts.codec import decode, stored
 from services.contracts.events import FrameAnnotated, PredictionsMade
-from services.contracts.identity import FrameId, ImportId
+from services.contracts.identity import DetectorId, FrameId, ImportId
 from services.contracts.topics import GROUND_TRUTH, PREDICTIONS
 from services.domain.ports.imports import (
     ImportItem,
@@ -49,7 +49,10 @@ class MongoImports:
         await insert_new(self._runs, [{"_id": run.import_id, **fields}])
 
     async def note(self, import_id: ImportId, items: Sequence[ImportItem]) -> None:
-        await insert_new(self._items, [_document(import_id, item) for item in items])
+        documents = [_document(import_id, item) for item in items]
+        await insert_new(self._items, documents)
+        later = [document for document in documents if document["revision"] > 1]
+        await write(self._items, [update for item in later for update in _followed(item)])
 
     async def run(self, import_id: ImportId) -> ImportRun | None:
         with translated():
@@ -83,16 +86,21 @@ class MongoImports:
         return readable("import_items", some, _item), some[-1]["_id"] if some else after
 
     async def request(self, undo: Undo) -> None:
-        again = {"by": undo.by, "at": undo.at, "after": "", "finished": False}
+        again = {"by": undo.by, "at": undo.at, "after": "", "finished": False, "keeps": undo.keeps}
         with translated():
             # An unfinished undo keeps its place.
             await self._undos.update_one({"_id": undo.target, "finished": True}, {"$set": again})
         await insert_new(self._undos, [{"_id": undo.target, **again}])
 
+    async def undo_of(self, target: ImportId | DetectorId) -> Undo | None:
+        with translated():
+            found = await self._undos.find_one({"_id": target})
+        return _undo(found) if found else None
+
     async def unfinished(self) -> Sequence[Undo]:
         with translated():
             found = await self._undos.find({"finished": False}).sort("at", 1).to_list()
-        return [Undo(item["_id"], item["by"], item["at"], item["after"]) for item in found]
+        return [_undo(item) for item in found]
 
     async def advance(self, undo: Undo) -> None:
         await self._update(undo, {"after": undo.after})
@@ -133,6 +141,18 @@ def _document(import_id: ImportId, item: ImportItem) -> Document:
     return document
 
 
+def _followed(document: Document) -> Iterator[UpdateOne]:
+    """Replace an earlier revision that the same run noted; the first update that matches does."""
+    own, revision = {"_id": document["_id"]}, document["revision"]
+    yield UpdateOne(own | {"revision": revision - 1}, {"$set": {"revision": revision}})
+    changed: Document = {"$set": {"revision": revision}}
+    if "previous" in document:
+        changed["$set"]["previous"] = document["previous"]
+    else:
+        changed["$unset"] = {"previous": ""}
+    yield UpdateOne(own | {"revision": {"$lt": revision}}, changed)
+
+
 def _item(document: Document) -> ImportItem:
     part, previous = Part(document["part"]), None
     if "previous" in document:
@@ -143,6 +163,12 @@ def _item(document: Document) -> ImportItem:
     return ImportItem(
         part, document["frame_id"], document["revision"], document.get("detector"), previous
     )
+
+
+def _undo(document: Document) -> Undo:
+    # Undos of before campaigns had ids do not say what they keep.
+    keeps = document.get("keeps", False)
+    return Undo(document["_id"], document["by"], document["at"], document["after"], keeps)
 
 
 def _run(document: Document) -> ImportRun:

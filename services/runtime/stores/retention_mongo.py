@@ -128,11 +128,16 @@ class MongoRetention:
     async def drop_imports(self, before: datetime, limit: int) -> int:
         with translated():
             runs = await self._imports.distinct("_id", {"at": {"$lt": before}})
-            undone = await self._undos.distinct("_id", {"finished": False})
-            where = {"run": {"$in": [run for run in runs if run not in set(undone)]}}
-            found = await self._items.find(where, {"_id": 1}).sort("_id", 1).to_list(limit)
+            undone = set(await self._undos.distinct("_id", {"finished": False}))
+            old = [run for run in runs if run not in undone]
+            found = await self._items.find({"run": {"$in": old}}, {"_id": 1}).to_list(limit)
             ids = {"_id": {"$in": [document["_id"] for document in found]}}
-            return (await self._items.delete_many(ids)).deleted_count
+            deleted = (await self._items.delete_many(ids)).deleted_count
+            # Items first: an interrupted call leaves the run, so that the next one finds the rest.
+            if len(found) < limit:
+                for runs_or_undos in (self._undos, self._imports):
+                    await runs_or_undos.delete_many({"_id": {"$in": old}})
+            return deleted
 
     async def note_replaced(self, models: Collection[ModelId], now: datetime) -> None:
         with translated():

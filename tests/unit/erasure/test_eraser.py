@@ -10,7 +10,7 @@ import pytest
 
 from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.needles import NeedleTraces
-from services.app.erasure.vectors import VectorTraces
+from services.app.erasure.vectors import RecordedVectors, VectorTraces
 from services.contracts.events import FrameErased, ShortlistPublished
 from services.contracts.identity import FrameId, PointId, frame_hash
 from services.domain.erasure import erased_name, frames_of
@@ -19,6 +19,7 @@ from services.domain.ports.vectors import Point, Where
 from tests import samples
 from tests.fakes.audit import InMemoryAuditLog
 from tests.fakes.clock import FakeClock
+from tests.fakes.embeddings import InMemoryEmbeddings
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.tombstones import InMemoryTombstones
@@ -199,6 +200,20 @@ async def test_a_preview_counts_and_erases_nothing() -> None:
         "frames": 2,
     }
     assert await world.left() == before
+
+
+async def test_a_preview_beside_services_counts_what_they_erase_and_an_erasure_leaves_it() -> None:
+    world, embeddings = World(), InMemoryEmbeddings()
+    await world.fill()
+    made = samples.predictions_made(samples.detection(), frame_id=GONE)
+    await embeddings.record([samples.frame_embedded(made)])
+    outside = Outside([], world.audit, FakeClock())
+    held = [NeedleTraces(world.needles, world.outbox), RecordedVectors(embeddings)]
+    eraser = FrameEraser(world.tombstones, [world.frames], world.outbox, outside, held)
+    counts = {"frames": 2, "needles, and shortlists with the frame": 2, "vectors": 2}
+    assert (await eraser.preview([GONE])).counts == counts
+    assert (await eraser.erase([GONE], REQUEST)).counts == counts
+    assert len(await world.needles.naming([GONE])) == 2
 
 
 async def test_the_event_goes_to_the_frames_partition_and_holds_its_hash_only() -> None:
