@@ -171,7 +171,8 @@ def _of_drawn(item: ImportItem, record: FrameRecord | None, *, keeps: bool) -> I
     """What an undo does to a frame that a campaign drew: as it was then, whoever annotated it."""
     yield Change(item.frame_id, Effect.NO_LONGER_DRAWN)
     current = record.ground_truth if record is not None else None
-    if keeps or current is None or current.revision <= item.revision:
+    # What another undo has withdrawn since must not come back.
+    if keeps or current is None or current.withdrawn or current.revision <= item.revision:
         return
     change = _truth_before(item, current.revision)
     # An undo that was interrupted has published this already.

@@ -78,6 +78,15 @@ async def test_an_undone_campaign_leaves_its_frames_as_they_were_drawn() -> None
         await draw(world)
 
 
+async def test_an_undone_campaign_leaves_alone_what_another_undo_has_withdrawn() -> None:
+    world = World()
+    await world.take(FIRST, samples.frame_annotated(RIGHT_TRUTH))
+    await draw(world)
+    await world.undo(Undo(FIRST, "ada", AT))
+    await world.undo(UNDO)
+    assert await truths(world) == {"f1": (2, True, ())}
+
+
 async def test_an_undone_campaign_may_keep_its_annotations() -> None:
     world = await annotated()
     before = await truths(world)
