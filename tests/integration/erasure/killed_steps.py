@@ -1,4 +1,4 @@
-"""Erases a frame in one process after another; the n-th is killed by SIGKILL at its n-th step.
+"""Erases a frame in one process after another, each of which is killed by SIGKILL at another step.
 
 A program, because a process with threads, such as the tests', must not fork.
 """
@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -22,7 +23,13 @@ from services.app.parts import joined
 from services.contracts.identity import FrameId, ModelId, PointId
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.erasure import ErasureRequest
-from services.domain.ports.vectors import REGION_VECTORS, Point, VectorStore, collection_of
+from services.domain.ports.vectors import (
+    FRAME_VECTORS,
+    REGION_VECTORS,
+    Point,
+    VectorStore,
+    collection_of,
+)
 from services.formats.writers.frames import stem_of
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
@@ -32,16 +39,19 @@ from services.runtime.stores.vectors_open import open_vector_store
 from tests.integration.erasure.world import World
 
 KEPT = FrameId("kept")
-COLLECTION = collection_of(REGION_VECTORS, ModelId("small"))
-_STEPS = ("add", "append", "erase", "note_swept", "publish")
+COLLECTIONS = [
+    collection_of(alias, ModelId(model))
+    for alias in (FRAME_VECTORS, REGION_VECTORS)
+    for model in ("old", "small")
+]
+_STEPS = ("add", "append", "delete", "erase", "note_swept", "publish")
 """The calls that change something."""
 
 
 class Fused:
-    """A part that ends this process by SIGKILL before or after one of its changes."""
+    """A part that ends this process by SIGKILL after one of its changes, or within it."""
 
     left = 0
-    after = False
 
     def __init__(self, part: Any) -> None:
         self._part = part
@@ -51,17 +61,24 @@ class Fused:
         return _step(found) if name in _STEPS else found
 
 
-def _step(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def step(*args: Any) -> Any:
+def _step(work: Callable[..., Any]) -> Callable[..., Any]:
+    def step(*args: Any) -> Any:
         Fused.left -= 1
-        if Fused.left == 0 and not Fused.after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = await work(*args)
-        if Fused.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+        is_last = Fused.left == 0
+        result = work(*args)
+        return _awaited(result, is_last) if isawaitable(result) else _ended(result, is_last)
 
     return step
+
+
+async def _awaited(result: Awaitable[Any], is_last: bool) -> Any:
+    return _ended(await result, is_last)
+
+
+def _ended(result: Any, is_last: bool) -> Any:
+    if is_last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
 
 
 def fused(eraser: FrameEraser) -> FrameEraser:
@@ -78,11 +95,12 @@ def fused(eraser: FrameEraser) -> FrameEraser:
 
 async def fill(stores: Stores, vectors: VectorStore, settings: Settings, frame: FrameId) -> None:
     """Store everything there may be about a frame: documents, an image, vectors and files."""
-    world = World(stores.database, Path(settings.blob_url))
+    world = World(stores.database, settings.blob_url)
     await world.fill(frame, KEPT, f"image of {frame}".encode())
-    await vectors.ensure(COLLECTION, 2, keywords=["frame_id"], numbers=[])
     point = Point(PointId(str(uuid5(NAMESPACE_URL, frame))), np.ones(2, np.float32), {})
-    await vectors.upsert(COLLECTION, [replace(point, payload={"frame_id": frame})])
+    for collection in COLLECTIONS:
+        await vectors.ensure(collection, 2, keywords=["frame_id"], numbers=[])
+        await vectors.upsert(collection, [replace(point, payload={"frame_id": frame})])
     export, name = settings.data / "exports" / stem_of(frame), f"{stem_of(frame)}.jpg"
     (export / "images").mkdir(parents=True)
     (export / "images" / name).write_bytes(b"pixels")
@@ -93,15 +111,16 @@ async def fill(stores: Stores, vectors: VectorStore, settings: Settings, frame: 
 
 
 async def erase(settings: Settings, frame: FrameId | None) -> None:
-    """Erase a new frame until the process is killed; or finish all erasures."""
+    """Finish what a killed process left, then erase a frame until this one is killed."""
     vectors = open_vector_store(settings)
     async with joined(settings) as app:
-        clock = SystemClock()
-        eraser = alone(app.stores, app.outbox, vectors, app.settings, clock)
-        if frame is None:
-            await eraser.sweep()
-        else:
-            await fill(app.stores, vectors, app.settings, frame)
+        clock, stores = SystemClock(), app.stores
+        await alone(stores, app.outbox, vectors, app.settings, clock).sweep()
+        if frame is not None:
+            await fill(stores, vectors, app.settings, frame)
+            ending: Any = Fused(vectors)
+            in_bucket = replace(stores, blobs=Fused(stores.blobs))
+            eraser = alone(in_bucket, app.outbox, ending, app.settings, clock)
             await fused(eraser).erase([frame], ErasureRequest("ada", "request 17", clock.now()))
     await vectors.close()
 
@@ -110,7 +129,7 @@ def killed(settings: Settings, frame: FrameId, step: int) -> bool:
     """Whether the erasure of a frame in a process of its own was killed at this step."""
     child = os.fork()
     if child == 0:
-        Fused.left, Fused.after = step, step % 2 == 1
+        Fused.left = step
         asyncio.run(erase(settings, frame))
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -120,16 +139,16 @@ def killed(settings: Settings, frame: FrameId, step: int) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Kill an erasure at each of its steps, finish all, and print the number of steps."""
-    data, mongodb, database, kafka = arguments
+    """Kill erasures after their steps, finish all, and print the last step's number."""
+    data, mongodb, database, kafka, blobs, every = arguments
     settings = load_settings(
-        data=Path(data), mongodb=mongodb, mongodb_database=database, kafka=kafka
+        data=Path(data), mongodb=mongodb, mongodb_database=database, kafka=kafka, blobs=blobs
     )
     step = 1
     while killed(settings, FrameId(f"{database}/gone.{step}"), step):
-        step += 1
+        step += int(every)
     asyncio.run(erase(settings, None))
-    print(step - 1)  # noqa: T201  # read by the test
+    print(step - int(every))  # noqa: T201  # read by the test
 
 
 if __name__ == "__main__":

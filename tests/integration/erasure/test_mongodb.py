@@ -47,7 +47,7 @@ def mapped(frame_id: FrameId) -> MappedRegion:
 
 
 async def test_no_document_names_an_erased_frame(database: Database, tmp_path: Path) -> None:
-    world = World(database, tmp_path)
+    world = World(database, str(tmp_path))
     held_back = budget_report("d@1").frames[0]
     both = [replace(held_back, frame_id=frame_id) for frame_id in (GONE, KEPT)]
     await MongoBudgetReports(database).show([replace(budget_report("d@1"), frames=both)])
@@ -71,7 +71,7 @@ async def test_no_document_names_an_erased_frame(database: Database, tmp_path: P
 
 
 async def test_an_erasure_twice_is_an_erasure_once(database: Database, tmp_path: Path) -> None:
-    world = World(database, tmp_path)
+    world = World(database, str(tmp_path))
     await world.fill(GONE, KEPT, b"a picture")
     await world.eraser.erase([GONE], REQUEST)
     before = await world.documents()
@@ -80,7 +80,7 @@ async def test_an_erasure_twice_is_an_erasure_once(database: Database, tmp_path:
 
 
 async def test_an_image_that_another_frame_shows_stays(database: Database, tmp_path: Path) -> None:
-    world = World(database, tmp_path)
+    world = World(database, str(tmp_path))
     captured = await world.fill(GONE, KEPT, b"the same picture")
     await world.fill(KEPT, GONE, b"the same picture")
 

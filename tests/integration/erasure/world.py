@@ -2,7 +2,6 @@
 
 import hashlib
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import bson
@@ -43,11 +42,11 @@ from tests.fakes.outbox import InMemoryOutbox
 
 
 class World:
-    """MongoDB and a folder of images, filled by the stores themselves."""
+    """MongoDB and images at a URL, filled by the stores themselves."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, images: str) -> None:
         self.database = database
-        self.blobs = open_blobs(str(folder))
+        self.blobs = open_blobs(images)
         self.outbox = InMemoryOutbox()
         needles = NeedleTraces(MongoNeedleStore(database), self.outbox)
         traces: list[FrameTraces] = [
