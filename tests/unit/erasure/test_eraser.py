@@ -14,7 +14,13 @@ from services.app.erasure.vectors import RecordedVectors, VectorTraces
 from services.contracts.events import FrameErased, ShortlistPublished
 from services.contracts.identity import FrameId, PointId, frame_hash
 from services.domain.erasure import erased_name, frames_of
-from services.domain.ports.erasure import RETENTION, ErasureRequest, FrameTraces, OutsideCopy
+from services.domain.ports.erasure import (
+    RETENTION,
+    CountedTraces,
+    ErasureRequest,
+    FrameTraces,
+    OutsideCopy,
+)
 from services.domain.ports.vectors import Point, Where
 from tests import samples
 from tests.fakes.audit import InMemoryAuditLog
@@ -208,7 +214,10 @@ async def test_a_preview_beside_services_counts_what_they_erase_and_an_erasure_l
     made = samples.predictions_made(samples.detection(), frame_id=GONE)
     await embeddings.record([samples.frame_embedded(made)])
     outside = Outside([], world.audit, FakeClock())
-    held = [NeedleTraces(world.needles, world.outbox), RecordedVectors(embeddings)]
+    held: list[CountedTraces] = [
+        NeedleTraces(world.needles, world.outbox),
+        RecordedVectors(embeddings),
+    ]
     eraser = FrameEraser(world.tombstones, [world.frames], world.outbox, outside, held)
     counts = {"frames": 2, "needles, and shortlists with the frame": 2, "vectors": 2}
     assert (await eraser.preview([GONE])).counts == counts
