@@ -13,7 +13,7 @@ from services.app.erasure.needles import NeedleTraces
 from services.app.erasure.outside import CvatCopies, LabelStudioCopies, TopicCopies
 from services.app.erasure.tool_tasks import ToolTaskTraces
 from services.app.erasure.vectors import RecordedVectors, VectorTraces
-from services.domain.ports.erasure import FrameTraces, OutsideCopies
+from services.domain.ports.erasure import CountedTraces, FrameTraces, OutsideCopies
 from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
 from services.runtime.kafka.broker import BrokerAddress
@@ -33,7 +33,8 @@ def requester(
     """Erases frames beside running services, which erase vectors, needles and what they hold."""
     traces = [*_of_people(stores, outbox, settings, clock), *_of_frames(stores)]
     outside = _outside(stores, settings, clock)
-    of_services = [NeedleTraces(stores.needles, outbox), RecordedVectors(stores.embeddings)]
+    vectors = RecordedVectors(stores.embeddings)
+    of_services: list[CountedTraces] = [NeedleTraces(stores.needles, outbox), vectors]
     return FrameEraser(stores.tombstones, traces, outbox, outside, of_services)
 
 
