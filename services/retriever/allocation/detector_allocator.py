@@ -16,7 +16,6 @@ import numpy as np
 from services.contracts.codec import decode, encode
 from services.contracts.events import ErrorType, ShortlistPublished
 from services.contracts.identity import (
-    Category,
     DetectorId,
     FamilyId,
     FrameId,
@@ -43,6 +42,7 @@ from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.budgets import budget_report
 from services.retriever.allocation.divided_budget import DividedBudget
 from services.retriever.allocation.drawn_frames import DrawnFrames
+from services.retriever.allocation.frame_placement import FramePlacement
 from services.retriever.allocation.known_sightings import KnownSightings, Sighting
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
 from services.retriever.allocation.sources import Sources
@@ -98,6 +98,9 @@ class DetectorAllocator:
         self._divides = sources.settings.divides_budget
         self._known = KnownSightings(sources.known_places, changelog)
         self._fits = changelog.table(FITTED_TO)
+        self._placement = FramePlacement(
+            self.needles, self._fits, self.drawn, self.division, sources
+        )
         self._corrected = changelog.table(CORRECTED)
         self._of_another_model = changelog.table(OF_ANOTHER_MODEL)
         self._unwritten = changelog.table(UNWRITTEN)
@@ -245,7 +248,7 @@ class DetectorAllocator:
         for assignment in assignments:
             # A frame that is chosen counts as chosen, also if it was drawn before.
             self._lost |= self.drawn.release(assignment.candidate.context.frame)
-        drawn = await self._place_drawn() if epoch.settled else []
+        drawn = await self._placement.of_drawn(self._allocator) if epoch.settled else []
         changed = {*self._lost, *(assignment.needle for assignment in [*assignments, *drawn])}
         self._lost = set()
         self.needles.close_epoch()
@@ -270,41 +273,6 @@ class DetectorAllocator:
         """The needle whose shortlist has the frame, chosen or drawn."""
         return self._allocator.owner(frame) or self.drawn.needle(frame)
 
-    async def _place_drawn(self) -> list[Assignment]:
-        """Put drawn frames on shortlists that have chosen ones, of their category where there are.
-
-        No limit applies to them: a frame that were left out would not be drawn as probably as its
-        candidate says.
-        """
-        waiting = [
-            (frame, row)
-            for frame, row in self.drawn.waiting()
-            if self._allocator.owner(frame) is None
-        ]
-        if not waiting:
-            return []
-        by_category: defaultdict[Category, list[NeedleId]] = defaultdict(list)
-        for needle in self._allocator.shortlists():
-            (_, category), _ = of = self.needles.mode_of(needle)
-            if logic.key_of(*of) in self._fits:
-                by_category[category].append(needle)
-        needles = [needle for of_category in by_category.values() for needle in of_category]
-        if not needles:
-            return []
-        facts = await self._sources.frames.load({frame for frame, _ in waiting})
-        placed = []
-        for frame, row in waiting:
-            seen = facts.get(frame)
-            if seen is None or row.region not in seen.regions:
-                self.drawn.remove(frame)
-            elif row.asked or seen.is_listable(count_copies=self._sources.settings.count_copies):
-                _, category = seen.regions[row.region].detector_category
-                needle = self.drawn.place(frame, by_category.get(category) or needles)
-                family = self.needles.family(needle, None)
-                candidate = ScoredCandidate(row.region, seen.context, 0.0, 0.0, family)
-                placed.append(Assignment(needle, candidate, self.drawn.sampling(frame)))
-        return placed
-
     async def _divided(self, limits: Limits, modes: Collection[Key] | None) -> list[Assignment]:
         """Assign frames for each purpose; errors get what rare ones leave, coverage the rest."""
         most, listed = limits.budgets.haystack, self._tables.listed
@@ -321,7 +289,8 @@ class DetectorAllocator:
             assigned += new
         if modes is None:
             # Not earlier, when the frames that are there are the first of a drive.
-            assigned += await self._cover(most - len(listed), limits)
+            count = most - len(listed)
+            assigned += await self._placement.of_covering(self._allocator, count, limits.size)
         return assigned
 
     async def _rare_modes(self, modes: Collection[Key] | None) -> set[Key]:
@@ -335,38 +304,6 @@ class DetectorAllocator:
             for key in (keys if modes is None else keys.intersection(modes))
             if rare.intersection((key[1], key[3]))
         }
-
-    async def _cover(self, count: int, limits: Limits) -> list[Assignment]:
-        """Put frames on shortlists with room that were drawn for coverage."""
-        waiting = [item for item in self.division.covering() if item[0] not in self._tables.listed]
-        facts = await self._sources.frames.load({frame for frame, _ in waiting})
-        found: list[Assignment] = []
-        for frame, region in waiting:
-            if len(found) >= count:
-                break
-            seen = facts.get(frame)
-            if seen is None or region not in seen.regions:
-                continue
-            needle = self._with_room(seen.regions[region].detector_category, limits.size)
-            if needle is not None:
-                family = self.needles.family(needle, None)
-                self._allocator.keep(ListedFrame(needle, region, seen.context, family))
-                candidate = ScoredCandidate(region, seen.context, 0.0, 0.0, family)
-                found.append(Assignment(needle, candidate))
-        self.division.spend((item.candidate.context.frame for item in found), Purpose.COVERAGE)
-        return found
-
-    def _with_room(self, detector_category: DetectorCategory, size: int) -> NeedleId | None:
-        """The needle with the fewest frames and room for one, of this category where there is."""
-        counts = [
-            (of != detector_category, self._allocator.count(needle), needle)
-            for of, modes in self.needles.modes().items()
-            for mode in modes
-            if (key := logic.key_of(of, mode)) in self._fits
-            for needle in self._allocator.needles(key)
-        ]
-        room = [item for item in counts if item[1] < size]
-        return min(room)[2] if room else None
 
     def _modes_fitted_well(self) -> set[Key]:
         """The modes whose model has enough examples for frames to be listed early."""
