@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 KAFKA_JARS := deploy/kafka/jars
 # Each worker may start a broker, a database and a model: more need more memory (about 2 GB each).
-WORKERS ?= 2
+WORKERS ?= 3
 # A worker that crashed is not replaced: the next one would run the same test, and crash too.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --max-worker-restart 0 --dist loadscope --no-loadscope-reorder
 
@@ -75,7 +75,7 @@ tools: .interop/stamp .fiftyone/stamp ## fetch what tests need: tools for deploy
 	  apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
 	else echo "No chromium here: the review page is not tested in a browser"; fi
 
-test: setup tools lint ## every test, on real parts (WORKERS=2 processes at a time)
+test: setup tools lint ## every test, on real parts (WORKERS=3 processes at a time)
 	@$(PYTEST) tests --durations=25
 
 fuzz: setup .venv/dev.stamp ## thousands of requests made from ingest's OpenAPI document (about 5 minutes)
