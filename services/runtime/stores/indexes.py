@@ -92,5 +92,5 @@ class _NotingCollection:
         self._indexes = indexes
         self._name = name
 
-    async def create_index(self, keys: str | Sequence[tuple[str, int]], **_: Any) -> None:
-        self._indexes[self._name].add(IndexModel(keys).document["name"])
+    async def create_index(self, keys: str | Sequence[tuple[str, int]], **options: Any) -> None:
+        self._indexes[self._name].add(IndexModel(keys, **options).document["name"])

@@ -11,6 +11,11 @@ from services.annotation.ports.reviews import Act, Claim, ReviewEvent
 from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.annotation.stores.corrections import MongoCorrectionStore
 from services.annotation.stores.frame_traces import of_annotation
+from services.annotation.stores.region_shortlists import (
+    ListedRegion,
+    MongoRegionShortlists,
+    RegionShortlist,
+)
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.needles import NeedleTraces
@@ -113,6 +118,11 @@ class World:
             f"h {frame_id}", frame_id, Question.OVERTAKEN, (truth,), (), None, "a file", now
         )
         await MongoHeldCorrections(database).hold([held])
+        (candidate,) = [item for item in listed.candidates if item.frame_id == frame_id]
+        box = (1.0, 2.0, 30.0, 40.0)
+        region = ListedRegion(frame_id, candidate.region_id, samples.STOP_SIGN, 0.5, box)
+        circled = RegionShortlist(f"circled {needle_id}", "ada", now, (region,))
+        await MongoRegionShortlists(database).add(circled)
         place = KnownPlace(needle_id, frame_id, samples.STOP_SIGN, 52.5, 13.4, "ada", now)
         await MongoKnownPlaces(database).mark(place)
 
