@@ -36,7 +36,7 @@ class VectorSweeper:
     """Forgets a replaced model's frames at a bounded rate, then drops its collections.
 
     The records go first, so that they never claim a vector that is gone: whoever makes the model
-    live again meanwhile is told how many frames it lacks, and can fill it.
+    live again meanwhile hears how many frames it lacks, and can fill it.
 
     Parameters
     ----------
