@@ -93,6 +93,25 @@ class FrameFacts:
         """Whether the frame is reference or haystack."""
         return rule.split_of(self.context.frame, self.context.drive)
 
+    def drawable(
+        self, detector: DetectorId, rule: SplitRule, *, count_copies: bool
+    ) -> dict[RegionId, DetectedRegion]:
+        """A detector's regions on a haystack frame that a shortlist may hold; none on others."""
+        if not self.is_listable(count_copies=count_copies):
+            return {}
+        if self.split(rule) is not Split.HAYSTACK:
+            return {}
+        return {
+            region: seen
+            for region, seen in self.regions.items()
+            if seen.detector_category[0] == detector
+        }
+
+
+def surest(regions: Mapping[RegionId, DetectedRegion]) -> RegionId:
+    """The region with the highest score; of several, the first by id."""
+    return min(regions, key=lambda region: (-regions[region].score, region))
+
 
 def _context_of(captured: FrameCaptured) -> CaptureContext:
     position = captured.position

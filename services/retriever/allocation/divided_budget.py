@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from services.contracts.events import Split
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.purposes import Finding, Purpose, divided, rare_of, shares_of
@@ -138,19 +137,12 @@ class DividedBudget:
     def _drawn(self, facts: FrameFacts) -> RegionId | None:
         """The surest detection on a frame that is drawn; None if it is not."""
         settings = self._settings
-        found = {
-            region: seen.score
-            for region, seen in facts.regions.items()
-            if seen.detector_category[0] == self._detector
-        }
-        if (
-            not found
-            or not facts.is_listable(count_copies=settings.count_copies)
-            or facts.split(settings.split_rule) is not Split.HAYSTACK
-            or self._number(facts.context.frame) >= _SPARE * settings.shortlist_budget
-        ):
+        if self._number(facts.context.frame) >= _SPARE * settings.shortlist_budget:
             return None
-        return min(found, key=lambda region: (-found[region], region))
+        found = facts.drawable(
+            self._detector, settings.split_rule, count_copies=settings.count_copies
+        )
+        return logic.surest(found) if found else None
 
     def _number(self, frame: FrameId) -> float:
         campaign = f"{_CAMPAIGN}-{self._settings.split_seed}-{self._detector}"

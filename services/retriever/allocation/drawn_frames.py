@@ -5,12 +5,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-from services.contracts.events import Candidate, Sampling, Split
+from services.contracts.events import Candidate, Sampling
 from services.contracts.identity import DetectorId, FrameId, NeedleId
 from services.domain.shortlists.drawn_frames import DrawnFrame, inclusion_probability, is_drawn
 from services.domain.statistics.sampling import permanent_number
 from services.retriever.changelog import Changelog, Kind
-from services.retriever.logic import FrameFacts
+from services.retriever.logic import FrameFacts, surest
 from services.runtime.settings import Settings
 
 DRAWN: Kind[FrameId, DrawnFrame] = Kind("drawn", FrameId, DrawnFrame)
@@ -117,24 +117,19 @@ class DrawnFrames:
     def _drawn(self, facts: FrameFacts) -> DrawnFrame | None:
         settings, frame = self._settings, facts.context.frame
         rate = settings.sampled_share * settings.shortlist_budget
-        found = {
-            region: seen
-            for region, seen in facts.regions.items()
-            if seen.detector_category[0] == self._detector
-        }
-        if (
-            not (rate and found)
-            or not facts.is_listable(count_copies=settings.count_copies)
-            or facts.split(settings.split_rule) is not Split.HAYSTACK
-        ):
+        if not rate:
+            return None
+        found = facts.drawable(
+            self._detector, settings.split_rule, count_copies=settings.count_copies
+        )
+        if not found:
             return None
         least = self._operating.of
         shown = [s.score for s in found.values() if s.score >= least(*s.detector_category)]
         probability = inclusion_probability(shown, rate)
         if not is_drawn(self._campaign, frame, probability):
             return None
-        best = min(found, key=lambda region: (-found[region].score, region))
-        return DrawnFrame(best, probability)
+        return DrawnFrame(surest(found), probability)
 
     def _put(self, frame: FrameId, row: DrawnFrame) -> None:
         before = self._rows.get(frame)
