@@ -1,6 +1,7 @@
 """What `gazeloop categories` does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,8 @@ def unmap(ctx: typer.Context, detector: str, names: list[str]) -> None:
 
 def rematch(ctx: typer.Context, detector: str) -> None:
     """Run `gazeloop categories rematch`."""
-    try:
+    with _refused():
         scope = parsed_scope(detector)
-    except InvalidRecord as exc:
-        raise typer.BadParameter(str(exc)) from exc
     context = shared(ctx)
     again = run(
         lambda: _match_again(context, scope),
@@ -85,10 +84,8 @@ def _change(
     names: Mapping[Any, str | None],
     dropped: Sequence[Category] = (),
 ) -> None:
-    try:
+    with _refused():
         change = CategoryChange(parsed_scope(detector), parsed_names(names), dropped)
-    except InvalidRecord as exc:
-        raise typer.BadParameter(str(exc)) from exc
     context = shared(ctx)
     changed, again = run(
         lambda: _store(context, change),
@@ -101,6 +98,15 @@ def _change(
     )
     if again:
         _print_matched_again(again)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Refuse what cannot be parsed as wrong usage."""
+    try:
+        yield
+    except InvalidRecord as exc:
+        raise typer.BadParameter(str(exc)) from exc
 
 
 def _print_matched_again(frames: int) -> None:
