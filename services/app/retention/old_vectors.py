@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -87,11 +87,10 @@ class VectorSweeper:
         await self._store.note_replaced([model for model in there if model not in kept], now)
         before = now - timedelta(days=days)
         due = [model for model, since in (await self._store.replaced()).items() if since < before]
-        return [model for model in sorted(due) if await self._is_idle(model)]
+        return [model for model in sorted(due) if await self._is_idle(model, before)]
 
-    async def _is_idle(self, model: ModelId) -> bool:
-        """Whether no process has filled the model lately; looked up once per pass over it."""
-        before = self._clock.now() - timedelta(days=self._settings.retain_vectors_days)
+    async def _is_idle(self, model: ModelId, before: datetime) -> bool:
+        """Whether no process has filled the model since; looked up once per pass over it."""
         return model in self._after or not await self._embeddings.embedded_since(model, before)
 
     async def _forget_some(self, model: ModelId) -> int:
