@@ -188,6 +188,7 @@ class ModelComparer:
             reference[logic.detector_category_of(match)].append(LabelledRegions.of(match))
         categories = []
         frame_of = {needle.region_id: needle.frame_id for of in needles.values() for needle in of}
+        operating = self._settings.operating_scores
         for category, of_category in sorted(needles.items()):
             annotated = [
                 LabelledRegions.of(match)
@@ -200,9 +201,7 @@ class ModelComparer:
                 r: m.frame_id for m in [*annotated, *reference[category]] for r in m.regions
             }
             learnt = modes_of_regions(reference[category], self._settings.region_score)
-            judged_modes = modes_of_regions(
-                annotated, self._settings.operating_scores.of(*category)
-            )
+            judged_modes = modes_of_regions(annotated, operating.of(*category))
             categories.append(_CategoryTruths(learnt, judged_modes, _by_mode(of_category)))
         return categories, frame_of
 

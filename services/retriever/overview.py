@@ -154,11 +154,12 @@ async def _suspects(
     for match in reference:
         annotated[logic.detector_category_of(match)].append(LabelledRegions.of(match))
     suspects = []
+    operating = settings.operating_scores
     for detector_category, background_needles in sorted(background_by_category.items()):
         modes = await asyncio.to_thread(
             modes_of_regions,
             annotated[detector_category],
-            settings.operating_scores.of(*detector_category),
+            operating.of(*detector_category),
         )
         vectors = await known.load(
             model, [*modes, *(needle.region_id for needle in background_needles)]

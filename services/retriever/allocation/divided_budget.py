@@ -44,6 +44,7 @@ class DividedBudget:
         self._detector = detector
         self._matches = matches
         self._settings = settings
+        self._operating = settings.operating_scores
         self._purposes = changelog.table(PURPOSES)
         self._findings = changelog.table(FINDINGS)
         self._coverage = changelog.table(COVERAGE)
@@ -116,7 +117,7 @@ class DividedBudget:
         errors: dict[FrameId, float] = {}
         objects = await self._objects(version)
         for category, count in objects.items():
-            least = self._settings.operating_scores.of(version, category)
+            least = self._operating.of(version, category)
             for labelled in await self._matches.of((version, category)):
                 if labelled.reannotated and labelled.frame_id in purposes:
                     found = errors_at(labelled, least)

@@ -32,6 +32,7 @@ class CandidateSource:
         self._store = store
         self._vectors = vectors
         self._settings = settings
+        self._operating = settings.operating_scores
 
     async def search(
         self, detector_category: DetectorCategory, directions: Vectors, model: ModelId
@@ -39,7 +40,7 @@ class CandidateSource:
         """The regions most similar to any direction; all of the category where they are few."""
         detector, category = detector_category
         hits: list[Hit] = []
-        least = self._settings.operating_scores.of(detector, category)
+        least = self._operating.of(detector, category)
         for name in await self._frames.predicted_as(detector, category):
             where = logic.haystack_filter(detector, name, least)
             hits += await self._hits(directions, where, model)
@@ -69,7 +70,7 @@ class CandidateSource:
     ) -> dict[DetectorCategory, Haystack]:
         """Regions on these haystack frames at or above the operating score, by category."""
         found: defaultdict[DetectorCategory, list[tuple[RegionId, FrameId]]] = defaultdict(list)
-        least = {of: self._settings.operating_scores.of(*of) for of in detector_categories}
+        least = {of: self._operating.of(*of) for of in detector_categories}
         for frame, facts in sorted(frames.items()):
             if facts.split(self._settings.split_rule) is not Split.HAYSTACK:
                 continue
