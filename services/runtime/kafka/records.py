@@ -17,6 +17,10 @@ REPLAY_HEADER = "gazeloop-replay"
 _LONGEST_ID = 100
 
 
+class UnreadableBatch(bytes):
+    """The value of the last record of a batch that cannot be read; says why."""
+
+
 @dataclass(frozen=True)
 class Record:
     """A record as the broker delivered it."""

@@ -25,13 +25,22 @@ from services.contracts.errors import (
     StoreUnavailable,
     Transient,
     Unprocessable,
+    UnreadableEvent,
 )
+from services.contracts.events import Event
 from services.runtime.clock import Clock
 from services.runtime.consumed import consuming
 from services.runtime.exits import Exit, ExitCode, exit_now
 from services.runtime.kafka.dead_letter_limit import DeadLetterLimit
 from services.runtime.kafka.limits import MAX_EVENT_BYTES
-from services.runtime.kafka.records import Decoder, EventDecoder, Parsed, Record, TracedRecord
+from services.runtime.kafka.records import (
+    Decoder,
+    EventDecoder,
+    Parsed,
+    Record,
+    TracedRecord,
+    UnreadableBatch,
+)
 from services.runtime.observability import metrics
 from services.runtime.observability.freshness import age_s, in_hand
 from services.runtime.observability.traces import (
@@ -218,7 +227,7 @@ class Runner:
                 continue
             span = spans.get(RecordPosition.of(record)) if spans else None
             try:
-                event = self._decoder.decode(record)
+                event = self._decoded(record)
             except Invalid as exc:
                 await self._dead_letter(TracedRecord(record, span), exc)
                 continue
@@ -226,6 +235,11 @@ class Runner:
             describe(span, event)
             batch.append(Parsed(record, span, event))
         return batch
+
+    def _decoded(self, record: Record) -> Event:
+        if isinstance(record.value, UnreadableBatch):
+            raise UnreadableEvent(record.value.decode(), reason="unreadable_batch")
+        return self._decoder.decode(record)
 
     async def _run(self, batch: Sequence[Parsed]) -> None:
         self._in_hand = batch
@@ -266,7 +280,9 @@ class Runner:
         # A part of a record must not be replayed: without a topic, it cannot be.
         headers = record.own_headers
         size = sum(len(name) + len(content) for name, content in headers)
-        is_whole = size + len(record.key) + len(value) <= _LARGEST_WHOLE
+        is_whole = size + len(record.key) + len(value) <= _LARGEST_WHOLE and not isinstance(
+            value, UnreadableBatch
+        )
         dead_letter = DeadLettered(
             service=self._service,
             reason=error.reason,

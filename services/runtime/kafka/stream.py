@@ -21,6 +21,7 @@ from mode.services import WaitResults
 from mode.utils.queues import ThrowableQueue
 
 from services.runtime.exits import Exit, ExitCode
+from services.runtime.kafka.fetched_records import MAX_POLLED_RECORDS, bound_fetches
 from services.runtime.kafka.records import Record
 
 log = structlog.get_logger(__name__)
@@ -79,7 +80,8 @@ class StreamApp(faust.App):
         self.buffer: Buffer | None = None
         self._max_buffer_bytes = max_buffer_bytes
         self._exit_process = exit_process
-        super().__init__(*args, **kwargs)
+        bound_fetches()
+        super().__init__(*args, broker_max_poll_records=MAX_POLLED_RECORDS, **kwargs)
 
     def accepts(self) -> bool:
         """Whether a record can be delivered to the stream at once."""
@@ -193,7 +195,7 @@ def record_of(event: EventT[bytes]) -> Record:
         message.key or b"",
         message.value,
         message.timestamp,
-        tuple(dict(message.headers or ()).items()),
+        tuple((name, content or b"") for name, content in dict(message.headers or ()).items()),
     )
 
 

@@ -181,15 +181,29 @@ async def test_poison_is_dead_lettered_and_its_neighbours_go_on(bench: Bench) ->
     bench.step.refused = {refused.frame_id}
     poison = [b"\x00", b"{}", b"[" * 2000, b"\xff" * 100]
     name = FRAMES.name
-    await bench.outbox.publish([*good[:15], refused, *good[15:]])
+    await bench.outbox.publish([*good[:15], refused, *good[15:20]])
     await bench.outbox.publish_records(
         [OutgoingRecord(name, b"key", value, "key") for value in poison]
     )
+    _produce_a_bomb(bench)
+    await bench.outbox.publish(good[20:])
     service = bench.service()
     await service.start()
-    await until(lambda: set(poison) | {encode(refused)} <= set(bench.letters()))
+    await until(lambda: {*poison, b"odd", encode(refused)} <= set(bench.letters()))
     await until(lambda: bench.seen() >= ids(good))
+    await until(lambda: any(b"not decompressed within" in letter for letter in bench.letters()))
     assert refused.frame_id not in bench.seen()
+
+
+def _produce_a_bomb(bench: Bench) -> None:
+    """One batch of some kilobytes that decompresses to 40 MB, behind a record of an odd header."""
+    options = {"compression.type": "zstd", "linger.ms": 2_000, "message.max.bytes": 100_000_000}
+    client = Producer({**bench.broker.librdkafka_options, **options, "batch.size": 100_000_000})
+    client.produce(FRAMES.name, key="odd", value=b"odd", headers=[("null", None)], partition=0)
+    assert client.flush(30) == 0
+    for _ in range(10):
+        client.produce(FRAMES.name, key="bomb", value=bytes(4_000_000), partition=0)
+    assert client.flush(30) == 0
 
 
 async def test_a_replayed_dead_letter_is_processed_once_its_reason_is_gone(bench: Bench) -> None:
