@@ -60,9 +60,9 @@ async def draw_region_map(stores: Stores, vectors: VectorStore, most: int = MOST
 
 async def _sampled(vectors: VectorStore, model: ModelId, most: int) -> list[Point]:
     points: list[Point] = []
-    async for some in vectors.scan(collection_of(REGION_VECTORS, model), _AT_ONCE):
+    async for page in vectors.scan(collection_of(REGION_VECTORS, model), _AT_ONCE):
         # Annotated objects are no detections.
-        points += [point for point in some if point.payload.get("detector")]
+        points += [point for point in page if point.payload.get("detector")]
         if len(points) >= most:
             break
     return points[:most]

@@ -88,24 +88,24 @@ def embed(
     unreadable: list[str] = []
     seconds = 0.0
     for _, group in groupby(examples, key=lambda example: example.frame.frame_id):
-        some = list(group)
+        batch = list(group)
         try:
-            image = some[0].frame.read()
+            image = batch[0].frame.read()
         except Invalid:
-            unreadable.append(some[0].frame.frame_id)
-            advance(len(some))
+            unreadable.append(batch[0].frame.frame_id)
+            advance(len(batch))
             continue
         started = time.perf_counter()
-        if some[0].box is None:
+        if batch[0].box is None:
             whole = letterboxed(image, letterbox) if letterbox else image
             part = embedder.embed([whole], [np.empty((0, 4))])[0].frame[None]
         else:
-            boxes = np.array([example.box for example in some], np.float64)
+            boxes = np.array([example.box for example in batch], np.float64)
             part = embedder.embed([image], [boxes])[0].regions
         seconds += time.perf_counter() - started
         parts.append(part)
-        kept += some
-        advance(len(some))
+        kept += batch
+        advance(len(batch))
     vectors = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
     return Embedded(kept, np.ascontiguousarray(vectors), seconds, unreadable)
 

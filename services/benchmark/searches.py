@@ -85,8 +85,8 @@ def _exact_euclidean(vectors: Vectors, folder: Path) -> Built:
 
 def _smallest(distances: NDArray[np.float32], count: int) -> Answer:
     if count < len(distances):
-        some = np.argpartition(distances, count)[:count]
-        return some[np.argsort(distances[some], kind="stable")]
+        nearest = np.argpartition(distances, count)[:count]
+        return nearest[np.argsort(distances[nearest], kind="stable")]
     return np.argsort(distances, kind="stable")
 
 

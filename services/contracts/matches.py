@@ -311,10 +311,10 @@ class FrameMatched(FrameEvent):
                 places.setdefault(number, []).append([])
                 rows[number] = self.groups.sizes[k]
             places[number][-1].append(k)
-        taken = [some for _, parts in sorted(places.items()) for some in parts]
+        taken = [groups for _, parts in sorted(places.items()) for groups in parts]
         if len(taken) == 1:
             return [self]
-        return [self.model_copy(update={"groups": self.groups.taken(some)}) for some in taken]
+        return [self.model_copy(update={"groups": self.groups.taken(groups)}) for groups in taken]
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,8 @@ class MineNeedles:
         rule, operating = self._settings.split_rule, self._settings.operating_scores
         matches: list[FrameMatched] = []
         for first in range(0, len(frames), _MATCHED_AT_ONCE):
-            some = frames[first : first + _MATCHED_AT_ONCE]
-            matches += logic.matches_of(some, rule, operating)
+            batch = frames[first : first + _MATCHED_AT_ONCE]
+            matches += logic.matches_of(batch, rule, operating)
             report_progress()
         return matches
 

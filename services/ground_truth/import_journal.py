@@ -83,10 +83,10 @@ class DailyJournal:
         of_person: defaultdict[str, list[Draft]] = defaultdict(list)
         for event in events:
             of_person[self.by or _annotator(event)].append(event)
-        for by, some in of_person.items():
+        for by, drafts in of_person.items():
             run_id = import_id(f"{self.kind} {self.name} {by}", day.isoformat())
             run = ImportRun(run_id, self.kind, self.name, by, day)
-            await ImportJournal(run, self.imports, self.frames).note(some)
+            await ImportJournal(run, self.imports, self.frames).note(drafts)
 
     async def undone(self, frame_ids: Collection[FrameId]) -> Mapping[FrameId, str]:
         """For frames of which an import was undone, a tag for what is published of them again."""

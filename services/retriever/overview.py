@@ -125,8 +125,8 @@ def _centred(kinds: Sequence[tuple[DetectorId, bool]], vectors: Vectors) -> Vect
     """
     rows = np.empty_like(vectors)
     for kind in set(kinds):
-        some = np.array([other == kind for other in kinds])
-        rows[some] = beyond(shared_by(vectors[some]), vectors[some])
+        is_member = np.array([other == kind for other in kinds])
+        rows[is_member] = beyond(shared_by(vectors[is_member]), vectors[is_member])
     return rows
 
 

@@ -189,8 +189,8 @@ class StreamSample:
         # Where there are too many regions, those of the last frames are left out.
         ids = sorted(sampled, key=frame_hash)
         for first in range(0, len(ids), _FRAMES_AT_ONCE):
-            some = {frame: sampled[frame] for frame in ids[first : first + _FRAMES_AT_ONCE]}
-            await self._add(read, some, model)
+            batch = {frame: sampled[frame] for frame in ids[first : first + _FRAMES_AT_ONCE]}
+            await self._add(read, batch, model)
         return read
 
     async def _sampled(self, model: ModelId) -> dict[FrameId, Vector]:
@@ -212,10 +212,13 @@ class StreamSample:
         return found | await self._regions.load_frames(model, set(drawn) - found.keys())
 
     async def _add(
-        self, read: defaultdict[DetectorId, _Read], some: Mapping[FrameId, Vector], model: ModelId
+        self,
+        read: defaultdict[DetectorId, _Read],
+        sampled: Mapping[FrameId, Vector],
+        model: ModelId,
     ) -> None:
-        """Add some frames to what was read of the detectors that have processed them."""
-        records = await self._frames.load(some)
+        """Add sampled frames to what was read of the detectors that processed them."""
+        records = await self._frames.load(sampled)
         truths = await self._truths(records)
         facts = await asyncio.to_thread(_facts_of, records.values())
         embedded = {
@@ -236,7 +239,7 @@ class StreamSample:
                 of, truth = read[detector], truths.get((frame_id, detector))
                 if of.is_full(annotated=truth is not None):
                     continue
-                frame = _Frame(some[frame_id], seen.context.drive or frame_id, truth, tags)
+                frame = _Frame(sampled[frame_id], seen.context.drive or frame_id, truth, tags)
                 of.put(frame, _regions_of(seen, detector, vectors, truth, len(of.frames)))
 
     async def _truths(

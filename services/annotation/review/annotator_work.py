@@ -100,7 +100,7 @@ def work_of(events: Iterable[ReviewEvent]) -> Work:
     for event, time in zip(known, times, strict=True):
         by_needle[event.needle_id].append(event)
         by_person[event.by].append((event, time))
-    reviews = {needle: review_of(_ordered(some)) for needle, some in by_needle.items()}
+    reviews = {needle: review_of(_ordered(acts)) for needle, acts in by_needle.items()}
     compared, agreed = _agreements(reviews.values())
     people = {
         name: _person(name, acts, compared[name], agreed[name])

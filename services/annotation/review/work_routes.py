@@ -125,8 +125,8 @@ async def _families(context: ReviewContext, work: _Worked) -> list[FamilyWork]:
         if group.family:
             by_family[group.family].append(group)
     found = [
-        replace(_family(name, some, sums[FamilyId(name)]), gain=gains.get(name))
-        for name, some in by_family.items()
+        replace(_family(name, members, sums[FamilyId(name)]), gain=gains.get(name))
+        for name, members in by_family.items()
     ]
     listed = [family for family in found if family.work.frames]
     return sorted(listed, key=lambda family: (-family.work.accepted, -family.work.frames))

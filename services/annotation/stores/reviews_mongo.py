@@ -78,22 +78,22 @@ class MongoReviewStore:
     async def since(self, at: datetime) -> AsyncIterator[ReviewEvent]:
         with translated():
             found = self._events.find({"at": {"$gte": at}}).sort([("at", 1), ("_id", 1)])
-            async for some in parsed(found, _event, _AT_ONCE):
-                for event in some:
+            async for page in parsed(found, _event, _AT_ONCE):
+                for event in page:
                     yield event
 
     async def by_needle(self) -> AsyncIterator[list[ReviewEvent]]:
-        own: list[ReviewEvent] = []
+        acts: list[ReviewEvent] = []
         with translated():
             found = self._events.find().sort([("needle_id", 1), ("version", 1)])
-            async for some in parsed(found, _event, _AT_ONCE):
-                for event in some:
-                    if own and own[0].needle_id != event.needle_id:
-                        yield own
-                        own = []
-                    own.append(event)
-        if own:
-            yield own
+            async for page in parsed(found, _event, _AT_ONCE):
+                for event in page:
+                    if acts and acts[0].needle_id != event.needle_id:
+                        yield acts
+                        acts = []
+                    acts.append(event)
+        if acts:
+            yield acts
 
     async def time_by_needle(self, pause: timedelta) -> Mapping[NeedleId, timedelta]:
         before = {"before": {"$shift": {"output": "$at", "by": -1}}}

@@ -214,6 +214,6 @@ def digest_of(path: Path) -> str:
     """The sha256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while some := file.read(_READ_BYTES):
-            digest.update(some)
+        while chunk := file.read(_READ_BYTES):
+            digest.update(chunk)
     return digest.hexdigest()

@@ -199,10 +199,10 @@ class _Making:
         unreadable: set[str] = set()
         new = [uri for uri in uris if uri not in kept]
         for first in range(0, len(new), _COPIED_AT_ONCE):
-            some = new[first : first + _COPIED_AT_ONCE]
-            copies = [asyncio.to_thread(_copied, source, self._folder.images, uri) for uri in some]
+            batch = new[first : first + _COPIED_AT_ONCE]
+            copies = [asyncio.to_thread(_copied, source, self._folder.images, uri) for uri in batch]
             copied = await asyncio.gather(*copies)
-            unreadable |= {uri for uri, done in zip(some, copied, strict=True) if not done}
+            unreadable |= {uri for uri, done in zip(batch, copied, strict=True) if not done}
         digests = [uri.rpartition("/")[2] for uri in uris if uri not in unreadable]
         listed = "".join(f"{digest}\n" for digest in digests).encode()
         self.files[IMAGES] = await asyncio.to_thread(self._unfinished.write, IMAGES, listed)

@@ -173,9 +173,9 @@ class Restoring:
         held = set(await asyncio.to_thread(lambda: list(blobs.uris())))
         missing = [uri for uri in folder.image_uris(manifest) if uri not in held]
         for first in range(0, len(missing), _COPIED_AT_ONCE):
-            some = missing[first : first + _COPIED_AT_ONCE]
+            batch = missing[first : first + _COPIED_AT_ONCE]
             await asyncio.gather(
-                *(asyncio.to_thread(_copy, folder.images, blobs, uri) for uri in some)
+                *(asyncio.to_thread(_copy, folder.images, blobs, uri) for uri in batch)
             )
 
     async def _put_vectors(self, folder: Backups, manifest: Manifest) -> None:

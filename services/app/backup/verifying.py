@@ -33,9 +33,9 @@ async def verify(folder: Backups, name: str = "") -> Verified:
     uris = list(folder.image_uris(manifest))
     damaged = []
     for first in range(0, len(uris), _READ_AT_ONCE):
-        some = uris[first : first + _READ_AT_ONCE]
-        sound = await asyncio.gather(*(asyncio.to_thread(_is_sound, folder, uri) for uri in some))
-        damaged += [uri for uri, is_sound in zip(some, sound, strict=True) if not is_sound]
+        batch = uris[first : first + _READ_AT_ONCE]
+        sound = await asyncio.gather(*(asyncio.to_thread(_is_sound, folder, uri) for uri in batch))
+        damaged += [uri for uri, is_sound in zip(batch, sound, strict=True) if not is_sound]
     return Verified(manifest, damaged)
 
 

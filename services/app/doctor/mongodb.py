@@ -106,8 +106,8 @@ async def _unknown_categories(database: Database) -> list[Finding]:
         names.setdefault(item.detector, []).append(item.category)
     remedy = "map or ignore them: `gazeloop categories`, or the page Categories of the review"
     return [
-        Finding(Level.WARNING, _PART, f"{detector} predicts {_listed(some)}", remedy)
-        for detector, some in names.items()
+        Finding(Level.WARNING, _PART, f"{detector} predicts {_listed(categories)}", remedy)
+        for detector, categories in names.items()
     ]
 
 

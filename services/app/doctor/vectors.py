@@ -110,8 +110,8 @@ async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) ->
 
 def _in_short(events: FrameEmbedded) -> FrameEmbedded:
     """The event with one region: a frame may have hundreds, and they are rarely lost singly."""
-    some = [(detector, regions[:1]) for detector, regions in events.regions.items() if regions]
-    return events.model_copy(update={"regions": dict(some[:1])})
+    kept = [(detector, regions[:1]) for detector, regions in events.regions.items() if regions]
+    return events.model_copy(update={"regions": dict(kept[:1])})
 
 
 async def _lost_of(store: VectorStore, events: Sequence[FrameEmbedded]) -> int:

@@ -100,7 +100,7 @@ class FrameEraser:
         Transient
             A store or the broker does not answer.
         """
-        copies = [copy for some in _batches(frame_ids) for copy in await self.outside.of(some)]
+        copies = [copy for batch in _batches(frame_ids) for copy in await self.outside.of(batch)]
         return Outcome(await self._counts(frame_ids), merged(copies))
 
     async def erase(self, frame_ids: Collection[FrameId], request: ErasureRequest) -> Outcome:
@@ -112,8 +112,8 @@ class FrameEraser:
             A store or the broker does not answer; `sweep` goes on later.
         """
         counts = await self._counts(frame_ids)
-        for some in _batches(frame_ids):
-            await self.tombstones.add(some, request)
+        for batch in _batches(frame_ids):
+            await self.tombstones.add(batch, request)
         return Outcome(counts, await self.sweep())
 
     async def sweep(self) -> Sequence[OutsideCopy]:
@@ -125,9 +125,9 @@ class FrameEraser:
 
     async def _counts(self, frame_ids: Collection[FrameId]) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
-        for some in _batches(frame_ids):
+        for batch in _batches(frame_ids):
             for traces in (*self.traces, *self.of_services):
-                counts[traces.name] += await traces.count(some)
+                counts[traces.name] += await traces.count(batch)
         return counts
 
     async def _sweep(self, found: Sequence[Tombstone]) -> Sequence[OutsideCopy]:

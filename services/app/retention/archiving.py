@@ -59,9 +59,9 @@ async def archive_cold_frames(
                 FRAMES.name: [frame_row(record) for record in captured],
                 PREDICTIONS.name: [row for record in captured for row in prediction_rows(record)],
             }
-            for name, some in rows.items():
-                await asyncio.to_thread(writers[name].write, some)
-                written[name] += len(some)
+            for name, table_rows in rows.items():
+                await asyncio.to_thread(writers[name].write, table_rows)
+                written[name] += len(table_rows)
     await store.note_archived(before)
     return written
 

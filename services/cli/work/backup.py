@@ -30,10 +30,10 @@ def create(ctx: typer.Context, to: str, *, keep: int, snapshots: bool) -> None:
     out = console()
     out.print(f"{_line(manifest)}", highlight=False)
     if manifest.unreadable_images:
-        some = ", ".join(manifest.unreadable_images[:_NAMED])
+        names = ", ".join(manifest.unreadable_images[:_NAMED])
         out.print(
             f"[yellow]{len(manifest.unreadable_images):,} images are missing from the blob store,"
-            f" or are not what was stored:[/] {some}",
+            f" or are not what was stored:[/] {names}",
             highlight=False,
         )
     if manifest.cut.backlog:
@@ -77,10 +77,10 @@ def verify(ctx: typer.Context, to: str, *, name: str) -> None:
     del ctx
     done = run(lambda: verified(open_backups(to), name), interrupted="Nothing was changed.")
     if done.damaged:
-        some = ", ".join(done.damaged[:_NAMED])
+        names = ", ".join(done.damaged[:_NAMED])
         raise DamagedBackup(
             f"{len(done.damaged):,} images of the backup {done.manifest.name} are missing or"
-            f" damaged: {some}"
+            f" damaged: {names}"
         )
     console().print(f"{_line(done.manifest)}: every file and image is sound", highlight=False)
 

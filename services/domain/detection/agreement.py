@@ -20,10 +20,10 @@ def same(one: Annotation, other: Annotation) -> bool:
     return one.category == other.category and flags and near
 
 
-def agree(some: Sequence[Annotation], others: Sequence[Annotation]) -> bool:
+def agree(version: Sequence[Annotation], other_version: Sequence[Annotation]) -> bool:
     """Whether two annotators drew the same boxes, in any order."""
-    left = sorted(others, key=_sort_key)  # Sorted, the first one left is usually the match.
-    for annotation in sorted(some, key=_sort_key):
+    left = sorted(other_version, key=_sort_key)  # Sorted, the first one left is usually the match.
+    for annotation in sorted(version, key=_sort_key):
         at = next((at for at, other in enumerate(left) if same(annotation, other)), None)
         if at is None:
             return False

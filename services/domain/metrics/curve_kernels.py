@@ -82,15 +82,15 @@ def _kept(
     planes: BitsArray, parts: int, window: int, keep: BitsArray
 ) -> np.uint64:  # pragma: no cover
     """(WORDS,) out, a block's detections in the parts and the window; returns whether any is."""
-    some = _NONE
+    any_kept = _NONE
     for w in range(WORDS):
         word = _NONE
         for p in range(3):
             if parts >> p & 1:
                 word |= planes[w, PART + p]
         keep[w] = word if window < 0 else word & planes[w, WINDOW + window]
-        some |= keep[w]
-    return some
+        any_kept |= keep[w]
+    return any_kept
 
 
 @compiled

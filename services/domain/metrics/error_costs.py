@@ -164,8 +164,8 @@ class ErrorCostPool:
         truths = np.concatenate([np.zeros(0, _TRUTH), *(there for _, there in frames)])
         category = truths["category"]
         counts = [
-            np.bincount(some, minlength=len(self._codes))
-            for some in (category, category[truths["missed"]], category[truths["unfound"]])
+            np.bincount(codes, minlength=len(self._codes))
+            for codes in (category, category[truths["missed"]], category[truths["unfound"]])
         ]
         columns = [detections[name] for name in ("category", "score", "right", "kind", "repaired")]
         return _Points(*columns, *counts)

@@ -189,8 +189,8 @@ def _partners(old: Sequence[Failure], new: Sequence[Failure]) -> dict[int, int]:
     for before, after in places.values():
         if before and after:
             boxes = [
-                np.array([failures[i].bbox for i in some])
-                for failures, some in ((old, before), (new, after))
+                np.array([failures[i].bbox for i in indices])
+                for failures, indices in ((old, before), (new, after))
             ]
             overlaps = iou_matrix(boxes[1], boxes[0], np.zeros(len(before), np.bool_))
             for j, i in _matched_pairs(overlaps):
@@ -216,7 +216,7 @@ def _groups_of_new(
     votes: defaultdict[FailureGroup, Counter[FailureGroup]] = defaultdict(Counter)
     for j, i in partners.items():
         votes[new[j].group][old[i].group] += 1
-    known = {group: min(some, key=_most_common(some)) for group, some in votes.items()}
+    known = {group: min(counts, key=_most_common(counts)) for group, counts in votes.items()}
     return [
         old[partners[j]].group if j in partners else known.get(failure.group, failure.group)
         for j, failure in enumerate(new)

@@ -52,10 +52,10 @@ def fill(
         row_of[start : start + index.rows[row]["size"]] = row
     for first in range(0, positive.size, FILLED):
         at = index.begins[curve] + first // FILLED
-        some = order[first : first + FILLED]
+        detections = order[first : first + FILLED]
         block = index.order[at]
-        index.block_score[block, : some.size] = scores[some]
-        _fill_block(index, block, some, row_of, positive, counted)
+        index.block_score[block, : detections.size] = scores[detections]
+        _fill_block(index, block, detections, row_of, positive, counted)
         block_kernels.set_key(index, at)
 
 
@@ -63,17 +63,17 @@ def fill(
 def _fill_block(
     index: Index,
     block: int,
-    some: IntArray,
+    detections: IntArray,
     row_of: Array,
     positive: BitsArray,
     counted: BitsArray,
 ) -> None:  # pragma: no cover
     """Fill a block with these detections, which are in order."""
     base = index.rows[row_of[0]]["start"]
-    index.sizes[block] = some.size
+    index.sizes[block] = detections.size
     squares = np.zeros((3, 64), np.uint64)
-    for k in range(some.size):
-        d = some[k]
+    for k in range(detections.size):
+        d = detections[k]
         row = row_of[d]
         place = base + d - index.rows[row]["start"]
         index.block_row[block, k] = row
@@ -84,7 +84,7 @@ def _fill_block(
         squares[2, k & 63] = plane_kernels.belongs(
             index.rows[row]["part"], index.rows[row]["windows"], place
         )
-        if k & 63 == 63 or k == some.size - 1:  # noqa: PLR2004  # a word is full
+        if k & 63 == 63 or k == detections.size - 1:  # noqa: PLR2004  # a word is full
             plane_kernels.fill(index.planes[block], k >> 6, 0, squares[0])
             plane_kernels.fill(index.planes[block], k >> 6, COUNTED, squares[1])
             plane_kernels.fill(index.planes[block], k >> 6, PART, squares[2])

@@ -220,7 +220,7 @@ class MatchIndex:
         )
         _by_all_cores(
             curves,
-            lambda some: self._curves.figures(self._index, some, view.parts, view.window, *out),
+            lambda part: self._curves.figures(self._index, part, view.parts, view.window, *out),
         )
         return out
 
@@ -289,8 +289,8 @@ class MatchIndex:
         self._kernels.append(self._index, batch, criteria, changed)
         self._fill.reserve(self._index, curves, detections)
 
-        def fill(some: IntArray) -> None:
-            for c in some.tolist():
+        def fill(indices: IntArray) -> None:
+            for c in indices.tolist():
                 rows = (row + int(bounds[c]), row + int(bounds[c + 1]))
                 part = slice(batch.starts[bounds[c]], batch.starts[bounds[c + 1]])
                 columns = (batch.scores[part], batch.positive[part], batch.counted[part])

@@ -52,7 +52,7 @@ class MatchSnapshot:
         """The mAP of the first detector minus the second's, on frames with matches of both."""
         new, old = self._of(first, subset), self._of(second, subset)
         both = self._seen(new) & self._seen(old)
-        new, old = ([sample.on(both) for sample in some] for some in (new, old))
+        new, old = ([sample.on(both) for sample in samples] for samples in (new, old))
         return difference(new, old, self.vehicle.size)
 
     def drift(self, detector: DetectorId, subset: Subset = Subset.ALL) -> list[Drift]:

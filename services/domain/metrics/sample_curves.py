@@ -34,8 +34,10 @@ class SampleCurves:
         operating : the operating score of each sample
         """
         score_of = dict(zip(samples, operating, strict=True))
-        some = {category: sample.on(frames) for category, sample in samples.items()}
-        matched = {category: sample for category, sample in some.items() if sample.truths.size}
+        restricted = {category: sample.on(frames) for category, sample in samples.items()}
+        matched = {
+            category: sample for category, sample in restricted.items() if sample.truths.size
+        }
         return cls(
             {category: _curve(sample) for category, sample in matched.items()},
             {

@@ -131,7 +131,7 @@ def of_several(detectors: Sequence[Sequence[SuspectedLabel]]) -> list[SuspectedL
     merged: dict[tuple[FrameId, LabelError, Category | None], list[list[SuspectedLabel]]] = {}
     for item in (item for found in detectors for item in found):
         groups = merged.setdefault((item.frame_id, item.error, item.annotated_as), [])
-        group = next((some for some in groups if _is_same(some[0], item)), None)
+        group = next((members for members in groups if _is_same(members[0], item)), None)
         if group is None:
             groups.append([item])
         else:

@@ -172,7 +172,7 @@ def _drives(drives: Sequence[DriveId | None]) -> list[IntArray]:
     for place, drive in enumerate(drives):
         if drive is not None:
             places[drive].append(place)
-    return [np.array(some) for some in places.values()]
+    return [np.array(frames) for frames in places.values()]
 
 
 def _log_ratio(shown: FloatArray, first: IntArray, last: IntArray) -> FloatArray:

@@ -68,14 +68,16 @@ def replicates(
         order = np.argsort(-ranking.evidence, kind="stable")
         row_weights = weights[:, ranking.frame[order]]
         if measure is RankingMeasure.AUC:
-            some, of = _concordant(ranking.evidence[order], ranking.wrong[order], row_weights)
+            counted_weight, total_weight = _concordant(
+                ranking.evidence[order], ranking.wrong[order], row_weights
+            )
         else:
             counted = ranking.wrong if measure is RankingMeasure.YIELD else ranking.same
-            some, of = _counted_in_first(
+            counted_weight, total_weight = _counted_in_first(
                 counted[order], row_weights, row_weights @ ranking.same[order]
             )
-        hits += some
-        all_ += of
+        hits += counted_weight
+        all_ += total_weight
     undefined = np.full(len(weights), np.nan)
     return np.asarray(np.divide(hits, all_, out=undefined, where=all_ > 0))
 

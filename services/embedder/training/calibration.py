@@ -235,13 +235,13 @@ def _seen(
         except Invalid:
             unreadable += 1
         else:
-            some = chosen(frame)
-            region_boxes = [example.box for example in some if example.box is not None]
+            frame_examples = chosen(frame)
+            region_boxes = [example.box for example in frame_examples if example.box is not None]
             boxes = scaled_boxes(region_boxes, seen.picture.size, (seen.width, seen.height))
             [vectors] = embedder.embed([seen.picture], [boxes])
             whole.append(vectors.frame)
             regions.append(vectors.regions)
-            found += some
+            found += frame_examples
         advance(1)
     if not whole:
         raise InvalidSettings("there is no annotated frame that could be read")

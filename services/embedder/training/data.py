@@ -83,14 +83,14 @@ def prepared(
     advance : called with the number of newly read examples
     """
     pixels, kept, unreadable = _pixels(examples, side, folder, advance)
-    some = [examples[place] for place in kept]
-    names, labels = np.unique([example.label for example in some], return_inverse=True)
-    _, drives = np.unique([example.frame.drive for example in some], return_inverse=True)
+    readable = [examples[place] for place in kept]
+    names, labels = np.unique([example.label for example in readable], return_inverse=True)
+    _, drives = np.unique([example.frame.drive for example in readable], return_inverse=True)
     return TrainingData(
         pixels,
         labels.astype(np.int64),
         drives.astype(np.int64),
-        np.array([example.frame.drive in held_out for example in some], np.bool_),
+        np.array([example.frame.drive in held_out for example in readable], np.bool_),
         [str(name) for name in names],
         unreadable,
     )

@@ -196,8 +196,8 @@ def vectors_of(
     """Compute (N, D) vectors of these examples, of unit length or zero."""
     objective.eval()
     parts: list[Tensor] = [
-        objective.vectors(normalised(pixels[some]).to(device)).float().cpu()
-        for some in _passes(places)
+        objective.vectors(normalised(pixels[batch]).to(device)).float().cpu()
+        for batch in _passes(places)
     ]
     found: NDArray[np.float32] = torch.cat(parts).numpy()
     return found

@@ -68,19 +68,19 @@ def _looks(
     """(N, C) unit vectors: of whole frames, or of each crop of each box."""
     parts = []
     for _, group in groupby(examples, key=lambda example: example.frame.frame_id):
-        some = list(group)
+        batch = list(group)
         try:
-            image = some[0].frame.read()
+            image = batch[0].frame.read()
         except Invalid:
-            advance(len(some))
+            advance(len(batch))
             continue
-        boxes = np.array([example.box for example in some if example.box], np.float64).reshape(
+        boxes = np.array([example.box for example in batch if example.box], np.float64).reshape(
             -1, 4
         )
         [found] = embedder.embed([image], [boxes])
         looks = found.regions.reshape(-1, embedder.frame_dimension) * np.sqrt(len(CONTEXTS))
         parts.append(looks.astype(np.float32) if len(boxes) else found.frame[None])
-        advance(len(some))
+        advance(len(batch))
     if not parts:
         raise InvalidSettings("there is no annotated frame that could be read")
     return np.concatenate(parts)

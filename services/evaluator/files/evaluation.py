@@ -142,9 +142,9 @@ class FileEvaluation:
         )
 
     def _count_masks(self, **parts: Sequence[Detection] | Sequence[Annotation]) -> None:
-        for name, some in parts.items():
-            self._objects[name] += len(some)
-            self._masked[name] += sum(part.mask is not None for part in some)
+        for name, columns in parts.items():
+            self._objects[name] += len(columns)
+            self._masked[name] += sum(part.mask is not None for part in columns)
 
     def _require_masks(self) -> None:
         # One object without a mask counts as its box; all of them are another kind of file.

@@ -268,13 +268,13 @@ class Reports:
             for first in range(0, len(ids), _NAMED):
                 yield await self._matches.load(ids[first : first + _NAMED])
             return
-        some: list[CategoryMatched] = []
+        chunk: list[CategoryMatched] = []
         async for match in self._matches.scan():
-            some.append(match)
-            if len(some) == _CHUNK:
-                yield some
-                some = []
-        yield some
+            chunk.append(match)
+            if len(chunk) == _CHUNK:
+                yield chunk
+                chunk = []
+        yield chunk
 
     def _report(self, detector: DetectorId, tally: _Tally, counts: Counts) -> Report:
         evaluations = {

@@ -98,5 +98,5 @@ def _detections(
     by_category: defaultdict[Category, list[CategoryMatched]] = defaultdict(list)
     for match in matches:
         by_category[match.category].append(match)
-    found = {category: CategoryDetections.of(some) for category, some in by_category.items()}
+    found = {category: CategoryDetections.of(matches) for category, matches in by_category.items()}
     return defaultdict(lambda: CategoryDetections.of(()), found)

@@ -90,11 +90,11 @@ class StoredVersions:
         A frame without objects has no match of a version that detects nothing on it: there, its
         predictions tell.
         """
-        matched = {name: {match.frame_id for match in some} for name, some in found.items()}
+        matched = {name: {match.frame_id for match in matches} for name, matches in found.items()}
         common = matched[old] & matched[new]
         for known, other in ((old, new), (new, old)):
-            for some in _chunks(sorted(matched[known] - matched[other])):
-                for frame_id, record in (await self.frames.load(some)).items():
+            for chunk in _chunks(sorted(matched[known] - matched[other])):
+                for frame_id, record in (await self.frames.load(chunk)).items():
                     made = record.predictions.get(other)
                     if made is not None and made.complete:
                         common.add(frame_id)
@@ -115,11 +115,11 @@ class StoredVersions:
                 by_family[family].append(truth)
         by_family.pop("", None)
         return Campaign(
-            Cost.of(truths), {family: Cost.of(some) for family, some in by_family.items()}
+            Cost.of(truths), {family: Cost.of(found) for family, found in by_family.items()}
         )
 
     async def _truths(self, frame_ids: Collection[FrameId]) -> list[FrameAnnotated]:
-        loaded = [await self.frames.load(some) for some in _chunks(sorted(frame_ids))]
+        loaded = [await self.frames.load(chunk) for chunk in _chunks(sorted(frame_ids))]
         records = chain.from_iterable(part.values() for part in loaded)
         return [record.ground_truth for record in records if record.ground_truth is not None]
 

@@ -109,9 +109,9 @@ def add_region_vectors(
     found: dict[str, dict[str, Any]] = {}
     for record in records:
         for detector, labels in record["predictions"].items():
-            some = [next(rows) for label in labels if label["dimension"]]
-            if some:
-                found.setdefault(detector, {})[ids[record["frame_id"]]] = np.array(some)
+            region_vectors = [next(rows) for label in labels if label["dimension"]]
+            if region_vectors:
+                found.setdefault(detector, {})[ids[record["frame_id"]]] = np.array(region_vectors)
     for detector, embeddings in found.items():
         field = fields[detector]
         view = dataset.select(list(embeddings)).filter_labels(field, ViewField("has_vector"))

@@ -297,7 +297,9 @@ class DetectorAllocator:
         """The failure modes that have to do with a rare category."""
         rare = await self.division.rare()
         keys = {
-            logic.key_of(of, mode) for of, some in self.needles.modes().items() for mode in some
+            logic.key_of(of, mode)
+            for of, modes_of in self.needles.modes().items()
+            for mode in modes_of
         }
         return {
             key

@@ -147,7 +147,7 @@ class MissScorer:
 
     async def _load(self) -> None:
         async for records in self._store.predicted(self._detector):
-            facts = await asyncio.to_thread(lambda some: [*map(FrameFacts.of, some)], records)
+            facts = await asyncio.to_thread(lambda records: [*map(FrameFacts.of, records)], records)
             self.table.put(item for item in facts if item is not None)
             report_progress()
         self._is_loaded = True
@@ -230,8 +230,8 @@ class MissScorer:
         fitted_to = self._fit.frames if self._fit is not None else 0
         return {
             logic.key_of(of, mode): FittedTo(Method.POISSON, fitted_to)
-            for of, some in modes.items()
-            for mode in some
+            for of, modes_of in modes.items()
+            for mode in modes_of
         }
 
 

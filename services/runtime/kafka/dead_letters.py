@@ -98,10 +98,10 @@ async def replay(
     """
     sent = [dead_letter for dead_letter in dead_letters if dead_letter.is_replayable]
     for start in range(0, len(sent), _REPLAY_BATCH):
-        some = sent[start : start + _REPLAY_BATCH]
+        batch = sent[start : start + _REPLAY_BATCH]
         # Records before state changes: if the broker refuses the records, nothing was replayed.
-        await outbox.publish_records([_original(dead_letter) for dead_letter in some])
-        changes = [_changed(dead_letter, LetterChange.REPLAYED, now) for dead_letter in some]
+        await outbox.publish_records([_original(dead_letter) for dead_letter in batch])
+        changes = [_changed(dead_letter, LetterChange.REPLAYED, now) for dead_letter in batch]
         await outbox.publish(changes)
     return ReplayReport(len(sent), tuple(item for item in dead_letters if not item.is_replayable))
 

@@ -28,8 +28,8 @@ class MongoAuditLog:
     async def since(self, at: datetime) -> AsyncIterator[AuditRecord]:
         with translated():
             found = self._audit.find({"at": {"$gte": at}}).sort([("at", 1), ("_id", 1)])
-            async for some in parsed(found, _record, _AT_ONCE):
-                for record in some:
+            async for page in parsed(found, _record, _AT_ONCE):
+                for record in page:
                     yield record
 
 

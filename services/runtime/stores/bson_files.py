@@ -74,14 +74,14 @@ def read_documents(path: Path, at_once: int) -> Iterator[list[RawBSONDocument]]:
     with path.open("rb") as file:
         documents = bson.decode_file_iter(file, RAW)
         while True:
-            some = []
+            batch = []
             try:
                 for document in documents:
-                    some.append(document)
-                    if len(some) == at_once:
+                    batch.append(document)
+                    if len(batch) == at_once:
                         break
             except BSONError as exc:
                 raise DamagedBackup(f"{path} cannot be read: {exc}") from exc
-            if not some:
+            if not batch:
                 return
-            yield some
+            yield batch

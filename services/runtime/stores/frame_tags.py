@@ -30,8 +30,8 @@ class MongoFrameTags:
             The store does not answer.
         """
         tags: dict[FrameId, Mapping[str, str]] = {}
-        for some in _chunks(sorted(frame_ids)):
-            where: Document = {"_id": {"$in": some}, "captured": {"$exists": True}}
+        for chunk in _chunks(sorted(frame_ids)):
+            where: Document = {"_id": {"$in": chunk}, "captured": {"$exists": True}}
             with translated():
                 found = await self._frames.find(where, {"captured": 1}).to_list()
             captures = readable("frames", found, _captured)

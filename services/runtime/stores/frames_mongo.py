@@ -145,19 +145,19 @@ class MongoFrameStore:
         for where in _named(frame_ids):
             with translated():
                 found = self._frames.find(_TRUTH | where, parts)
-                while some := await found.to_list(_AT_ONCE):
-                    ids = {"frame_id": {"$in": [document["_id"] for document in some]}}
+                while documents := await found.to_list(_AT_ONCE):
+                    ids = {"frame_id": {"$in": [document["_id"] for document in documents]}}
                     made = await self._predictions.find(ids).to_list()
-                    records = (await self._records(some, made)).values()
+                    records = (await self._records(documents, made)).values()
                     yield [item for item in records if item.predictions and item.ground_truth]
 
     async def predicted(self, detector: DetectorId) -> AsyncIterator[Sequence[FrameRecord]]:
         with translated():
             found = self._predictions.find({"detector": detector})
-            while some := await found.to_list(_AT_ONCE):
-                ids = {"_id": {"$in": [document["frame_id"] for document in some]}}
+            while documents := await found.to_list(_AT_ONCE):
+                ids = {"_id": {"$in": [document["frame_id"] for document in documents]}}
                 frames = await self._frames.find(ids, dict.fromkeys(_PARTS, 1)).to_list()
-                yield list((await self._records(frames, some)).values())
+                yield list((await self._records(frames, documents)).values())
 
     async def category_maps(
         self, detectors: Collection[DetectorId]
@@ -170,9 +170,9 @@ class MongoFrameStore:
         of_scope = {"$in": [scope, re.compile(f"^{re.escape(scope)}@")]}
         with translated():
             found = self._predictions.find({"_id": {"$gt": after}, "detector": of_scope})
-            some = await found.sort("_id", 1).to_list(limit)
-        made = await asyncio.to_thread(readable, "predictions", some, _predictions)
-        return made, some[-1]["_id"] if some else after
+            documents = await found.sort("_id", 1).to_list(limit)
+        made = await asyncio.to_thread(readable, "predictions", documents, _predictions)
+        return made, documents[-1]["_id"] if documents else after
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         where = {"truth_source": source, "truth_complete": True}

@@ -82,8 +82,8 @@ class MongoImports:
         if after:
             where["_id"]["$gt"] = after
         with translated():
-            some = await self._items.find(where).sort("_id", 1).to_list(limit)
-        return readable("import_items", some, _item), some[-1]["_id"] if some else after
+            page = await self._items.find(where).sort("_id", 1).to_list(limit)
+        return readable("import_items", page, _item), page[-1]["_id"] if page else after
 
     async def request(self, undo: Undo) -> None:
         again = {"by": undo.by, "at": undo.at, "after": "", "finished": False, "keeps": undo.keeps}

@@ -118,8 +118,8 @@ class MongoMatchStore:
             where["split"] = split.value
         with translated():
             found = self._matches.find(where, batch_size=_SCANNED)
-            async for some in parsed(found, _match, _SCANNED):
-                for match in categories_of(some):
+            async for page in parsed(found, _match, _SCANNED):
+                for match in categories_of(page):
                     if categories is None or match.category in categories:
                         yield match
 
@@ -139,8 +139,8 @@ class MongoMatchStore:
             # By the index of frames, which has the order: the reader stops after a page.
             found = self._matches.find(where, batch_size=_LISTED)
             found = found.sort("frame_id", 1).hint([("frame_id", 1)])
-            async for some in parsed(found, _match, _LISTED):
-                for match in categories_of(some):
+            async for page in parsed(found, _match, _LISTED):
+                for match in categories_of(page):
                     if categories is None or match.category in categories:
                         yield match
 
@@ -155,8 +155,8 @@ class MongoMatchStore:
         revised: set[Revised] = set()
         with translated():
             found = self._matches.find({"matched_at": {"$gte": at}}, fields)
-            async for some in parsed(found, _revised, _SCANNED):
-                revised.update(some)
+            async for page in parsed(found, _revised, _SCANNED):
+                revised.update(page)
         return revised
 
     async def erasures(self) -> int:
@@ -171,8 +171,8 @@ class MongoMatchStore:
         wanted = frozenset(categories)
         with translated():
             found = self._matches.find(where, fields, batch_size=_AT_ONCE)
-            while some := await found.to_list(_AT_ONCE):
-                yield await asyncio.to_thread(_readable_columns, some, wanted)
+            while documents := await found.to_list(_AT_ONCE):
+                yield await asyncio.to_thread(_readable_columns, documents, wanted)
 
     async def categories(self) -> list[Category]:
         with translated():
@@ -302,7 +302,7 @@ def _columns(documents: Sequence[Document], wanted: frozenset[Category]) -> Name
     groups = [document["groups"] for document in documents]
     categories = [group["categories"] for group in groups]
     sizes = np.frombuffer(b"".join(group["sizes"] for group in groups), np.int32)
-    counts = [len(some) for some in categories]
+    counts = [len(names) for names in categories]
     document_of = np.repeat(np.arange(len(documents)), counts)
 
     def of_groups(values: Sequence[int]) -> Any:

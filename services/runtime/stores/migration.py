@@ -127,12 +127,12 @@ async def _run(database: Database, step: str, write: Write) -> AsyncIterator[Pro
         done, unreadable = mark["done"], mark["unreadable"]
         while True:
             after = {"_id": {"$gt": mark["after"]}} if "after" in mark else {}
-            some = await old.find(after).sort("_id", 1).limit(_AT_ONCE).to_list()
-            if not some:
+            documents = await old.find(after).sort("_id", 1).limit(_AT_ONCE).to_list()
+            if not documents:
                 break
-            unreadable += await write(database, some)
-            done += len(some)
-            mark = {"after": some[-1]["_id"], "done": done, "unreadable": unreadable}
+            unreadable += await write(database, documents)
+            done += len(documents)
+            mark = {"after": documents[-1]["_id"], "done": done, "unreadable": unreadable}
             await checkpoints.update_one({"_id": step}, {"$set": mark}, upsert=True)
             yield Progress(step, done, total, unreadable)
 

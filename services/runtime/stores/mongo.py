@@ -204,8 +204,8 @@ async def parsed(
     Parses in a thread, because a large batch takes seconds and would block the event loop.
     """
     name = found.collection.name
-    while some := await found.to_list(at_once):
-        yield await asyncio.to_thread(readable, name, some, parse)
+    while page := await found.to_list(at_once):
+        yield await asyncio.to_thread(readable, name, page, parse)
 
 
 async def write(collection: AsyncCollection[Document], updates: Sequence[UpdateOne]) -> None:

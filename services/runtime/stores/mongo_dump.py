@@ -70,8 +70,8 @@ async def dump(
     collection = database.get_collection(name, codec_options=RAW)
     with BsonWriter(path) as file, translated(), _passing():
         found = collection.find({}, session=session).sort("_id", 1)
-        while some := await found.to_list(_AT_ONCE):
-            await asyncio.to_thread(file.write, some)
+        while documents := await found.to_list(_AT_ONCE):
+            await asyncio.to_thread(file.write, documents)
     return file
 
 
@@ -97,8 +97,8 @@ async def load(database: Database, name: str, path: Path) -> None:
     """
     with translated():
         await database[name].delete_many({})
-        for some in read_documents(path, _AT_ONCE):
-            inserts = [InsertOne(cast("Document", item)) for item in some]
+        for documents in read_documents(path, _AT_ONCE):
+            inserts = [InsertOne(cast("Document", item)) for item in documents]
             await database[name].bulk_write(inserts, ordered=False)
 
 
@@ -112,5 +112,5 @@ async def add_missing(database: Database, name: str, path: Path) -> None:
     DamagedBackup
         The file cannot be read.
     """
-    for some in read_documents(path, _AT_ONCE):
-        await insert_new(database[name], [dict(item) for item in some])
+    for documents in read_documents(path, _AT_ONCE):
+        await insert_new(database[name], [dict(item) for item in documents])

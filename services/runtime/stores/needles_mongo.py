@@ -94,8 +94,8 @@ class MongoNeedleStore:
             where["frame_id"] = {"$in": list(frame_ids)}
         with translated():
             found = self._needles.find(where).sort("_id", 1)
-            async for some in parsed(found, _record, _SCANNED):
-                for record in some:
+            async for page in parsed(found, _record, _SCANNED):
+                for record in page:
                     yield record
 
     async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:

@@ -35,18 +35,20 @@ class MongoRetention:
     async def old_frames(
         self, before: datetime, after: str, limit: int
     ) -> tuple[Sequence[OldFrame], str]:
-        some, end = await self._oldest(_UNANNOTATED, before, after, limit)
+        documents, end = await self._oldest(_UNANNOTATED, before, after, limit)
         with translated():
-            moved = {"moved.frame": {"$in": [document["_id"] for document in some]}}
+            moved = {"moved.frame": {"$in": [document["_id"] for document in documents]}}
             listed = set(await self._shortlists.distinct("moved.frame", moved))
-        frames = [OldFrame(item["_id"], item["drive_id"], item["_id"] in listed) for item in some]
+        frames = [
+            OldFrame(item["_id"], item["drive_id"], item["_id"] in listed) for item in documents
+        ]
         return frames, end
 
     async def old_images(
         self, before: datetime, after: str, limit: int
     ) -> tuple[Sequence[FrameId], str]:
-        some, end = await self._oldest(_WITH_IMAGE, before, after, limit)
-        ids = [document["_id"] for document in some]
+        documents, end = await self._oldest(_WITH_IMAGE, before, after, limit)
+        ids = [document["_id"] for document in documents]
         with translated():
             active = {"frame_id": {"$in": ids}, "state.active": True}
             needed = set(await self._needles.distinct("frame_id", active))
@@ -83,11 +85,11 @@ class MongoRetention:
         fields = {"drive_id": 1, "captured_stored": 1}
         with translated():
             found = self._frames.find(bounded, fields)
-            some = await found.sort([("captured_stored", 1), ("_id", 1)]).to_list(limit)
-        if not some:
+            documents = await found.sort([("captured_stored", 1), ("_id", 1)]).to_list(limit)
+        if not documents:
             return [], ""
-        at = some[-1]["captured_stored"]
-        return some, f"{at.time} {at.inc} {some[-1]['_id']}"
+        at = documents[-1]["captured_stored"]
+        return documents, f"{at.time} {at.inc} {documents[-1]['_id']}"
 
     async def count_old_frames(self, before: datetime) -> int:
         return await self._count(_UNANNOTATED, before)

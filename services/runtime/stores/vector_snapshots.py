@@ -59,10 +59,10 @@ class QdrantSnapshots:
             with _answering(), path.open("wb") as file:
                 async with self._http.stream("GET", one) as answer:
                     _check(answer)
-                    async for some in answer.aiter_bytes():
-                        await asyncio.to_thread(file.write, some)
-                        digest.update(some)
-                        size += len(some)
+                    async for chunk in answer.aiter_bytes():
+                        await asyncio.to_thread(file.write, chunk)
+                        digest.update(chunk)
+                        size += len(chunk)
         finally:
             await self._json("DELETE", one, params={"wait": "true"})
         return Snapshot(digest.hexdigest(), size)
