@@ -8,7 +8,8 @@ import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.domain.detection.boxes import Annotations, Detections
-from services.domain.detection.matching import grouped, match_groups
+from services.domain.detection.grouping import grouped
+from services.domain.detection.matching import match_groups
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import mean_numbers
 from services.domain.metrics.kept_figures import EVER

@@ -19,7 +19,7 @@ from benchmarks.retrieval_data import (
 )
 from services.contracts.identity import Category
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.detection.matching import frame_match
+from services.domain.detection.frame_matching import frame_match
 from services.domain.detection.missed import missed_annotations
 from services.domain.mining.ranking import Vectors
 from services.domain.missed.evidence import SIZES, DetectedFrames

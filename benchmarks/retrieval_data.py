@@ -21,7 +21,7 @@ from services.contracts.events import (
 from services.contracts.identity import Category, DriveId, FrameId, VehicleId
 from services.contracts.matches import CategoryMatch
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.detection.matching import match_frame
+from services.domain.detection.frame_matching import match_frame
 from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import Shown, region_features

@@ -19,7 +19,7 @@ from benchmarks.retrieval_measures import figure, options
 from services.contracts.events import PredictionsMade, Split
 from services.contracts.identity import DetectorId, FrameId, VehicleId
 from services.contracts.matches import CategoryMatched
-from services.domain.detection.matching import match_frame
+from services.domain.detection.frame_matching import match_frame
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.metrics.slices import Slice

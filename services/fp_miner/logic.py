@@ -24,7 +24,7 @@ from services.contracts.matches import (
 from services.contracts.missed import MissedAnnotations
 from services.domain.derived_tags import tags_of
 from services.domain.detection.category_map import SAME_NAMES, CategoryMap
-from services.domain.detection.matching import frame_matches, matched_groups
+from services.domain.detection.frame_matching import frame_matches, matched_groups
 from services.domain.detection.missed import missed_annotations
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.counting import NotCounted, why_not_counted

@@ -7,7 +7,7 @@ import numpy as np
 from services.contracts.events import FrameAnnotated
 from services.contracts.missed import MissedAnnotation
 from services.domain.detection.coco import AREA_RANGES
-from services.domain.detection.matching import FrameMatch
+from services.domain.detection.frame_matching import FrameMatch
 
 
 def missed_annotations(

@@ -11,7 +11,7 @@ from services.contracts.identity import Category, FrameId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import IntArray
 from services.domain.detection.error_types import TYPES
-from services.domain.detection.matching import FrameMatch
+from services.domain.detection.frame_matching import FrameMatch
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import Operating
 from services.domain.metrics.subsets import Subset, part_of

@@ -28,7 +28,7 @@ from services.contracts.events import ErrorType
 from services.contracts.identity import Category, FrameId
 from services.domain.detection.coco import RECALLS, BoolArray, FloatArray, IntArray
 from services.domain.detection.error_types import TYPES
-from services.domain.detection.matching import FrameMatch, Pair, frame_matches
+from services.domain.detection.frame_matching import FrameMatch, Pair, frame_matches
 
 _REPAIRABLE: Final = (
     TYPES.index(ErrorType.LOCALIZATION),
@@ -161,7 +161,7 @@ class ErrorCostPool:
         # Sorted by id, because that order breaks ties of score.
         frames = [self._frames[frame_id] for frame_id in sorted(self._frames)]
         detections = np.concatenate([np.zeros(0, _DETECTION), *(found for found, _ in frames)])
-        truths = np.concatenate([np.zeros(0, _TRUTH), *(there for _, there in frames)])
+        truths = np.concatenate([np.zeros(0, _TRUTH), *(truths for _, truths in frames)])
         category = truths["category"]
         counts = [
             np.bincount(codes, minlength=len(self._codes))

@@ -16,7 +16,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.domain.detection.category_map import SAME_NAMES, CategoryMap
-from services.domain.detection.matching import FrameMatch, frame_match
+from services.domain.detection.frame_matching import FrameMatch, frame_match
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import Figures
 from services.domain.metrics.confusion import Confusions, confusions_of

@@ -9,7 +9,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated, IouType, PredictionsMade, Split
 from services.contracts.identity import DetectorId, FrameId, VehicleId
 from services.contracts.matches import CategoryMatched
-from services.domain.detection.matching import match_frame
+from services.domain.detection.frame_matching import match_frame
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.counting import why_not_counted
 from services.evaluator.versions.comparison import Version, compared

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from services.contracts.identity import DetectorId, FrameId
-from services.domain.detection.matching import Pair
+from services.domain.detection.frame_matching import Pair
 from services.domain.metrics.counting import why_not_counted
 from services.domain.metrics.error_costs import ErrorCostPool, ErrorCosts
 from services.domain.ports.frames import FrameRecord, FrameStore

@@ -21,7 +21,7 @@ from services.contracts.events import (
 from services.contracts.identity import Category, DriveId, FrameId, VehicleId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import METRICS
-from services.domain.detection.matching import frame_match, match_frame
+from services.domain.detection.frame_matching import frame_match, match_frame
 from services.domain.metrics.confusion import Confusions, confusions_of
 
 CATEGORIES = tuple(Category(name) for name in ("crossing", "light", "sign", "stop"))

@@ -15,7 +15,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import Category, FrameId
-from services.domain.detection.matching import match_frame
+from services.domain.detection.frame_matching import match_frame
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics import error_costs as subject
 from services.domain.metrics.average_precision import twelve

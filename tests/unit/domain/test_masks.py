@@ -17,8 +17,8 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Category, FrameId
 from services.contracts.matches import CategoryMatch
+from services.domain.detection.frame_matching import match_frame
 from services.domain.detection.masks import Masks, grid_of, mask_iou_matrix
-from services.domain.detection.matching import match_frame
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState

@@ -6,7 +6,7 @@ from services.contracts.events import Annotation, Detection, FrameAnnotated, Pre
 from services.contracts.identity import Category, FrameId
 from services.contracts.matches import CategoryMatch
 from services.domain.detection.boxes import Annotations, Detections, iou_matrix
-from services.domain.detection.matching import frame_match, frame_matches, match_frame
+from services.domain.detection.frame_matching import frame_match, frame_matches, match_frame
 from tests.unit.domain.oracle import CATEGORIES, coco_eval, random_frames
 
 SIGN = Category("sign")

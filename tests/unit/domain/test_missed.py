@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from services.contracts.events import Annotation, FrameAnnotated
-from services.domain.detection.matching import frame_match
+from services.domain.detection.frame_matching import frame_match
 from services.domain.detection.missed import missed_annotations
 from tests.unit.domain.oracle import CATEGORIES, Frame, coco_eval, random_frame, random_frames
 
