@@ -142,7 +142,10 @@ async def _units(
     frames = {
         frame.frame_id: frame for frame in await _frames(stores, sorted(proposals), proposals)
     }
-    return {name: [frames[one] for one in given if one in frames] for name, given in ids.items()}
+    return {
+        name: [frames[frame_id] for frame_id in frame_ids if frame_id in frames]
+        for name, frame_ids in ids.items()
+    }
 
 
 @dataclass(frozen=True)

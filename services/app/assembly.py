@@ -127,18 +127,20 @@ async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
         are wrongly configured.
     """
     warn_where_idle(service, settings)
-    there = None
+    stack_addresses = None
     if not (settings.kafka and settings.mongodb):
-        there = await asyncio.to_thread(stack.running, settings)
-        if there is None:
+        stack_addresses = await asyncio.to_thread(stack.running, settings)
+        if stack_addresses is None:
             raise InvalidSettings(
                 "set GAZELOOP_KAFKA and GAZELOOP_MONGODB, or run `gazeloop up` on this data folder"
             )
-    resolved = _resolved(settings, there)
+    resolved = _resolved(settings, stack_addresses)
     async with AsyncExitStack() as closing:
         # A cluster's owner creates its topics: by `gazeloop topics create`, or in Kubernetes.
         yield await _once_there(
-            lambda: _serving(resolved, [service], creating=there is not None), resolved, closing
+            lambda: _serving(resolved, [service], creating=stack_addresses is not None),
+            resolved,
+            closing,
         )
 
 

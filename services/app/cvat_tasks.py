@@ -39,7 +39,7 @@ class Pushed:
 
     created: int = 0
     frames: int = 0
-    there: int = 0
+    existing: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ def _push(
     images: ShownImages,
 ) -> Pushed:
     with cvat_server(settings) as server:
-        there = server.tasks()
-        known = {name for task in there.values() for name in server.images(task)}
-        done = Pushed(there=len(there))
-        for plan in planned(units, there.keys(), known):
+        existing = server.tasks()
+        known = {name for task in existing.values() for name in server.images(task)}
+        done = Pushed(existing=len(existing))
+        for plan in planned(units, existing.keys(), known):
             server.create(plan, lambda frame: images.content(shown[frame.frame_id]))
             done.created += 1
             done.frames += len(plan.frames)

@@ -53,15 +53,15 @@ class Models:
         InvalidSettings
             No model matches, or several do.
         """
-        whole = [model for model in self.models if model.model_id == name]
-        found = whole or [model for model in self.models if name in model.model_id]
+        exact = [model for model in self.models if model.model_id == name]
+        found = exact or [model for model in self.models if name in model.model_id]
         if len(found) == 1:
             return found[0]
-        there = ", ".join(model.model_id for model in found or self.models) or "none yet"
+        listed = ", ".join(model.model_id for model in found or self.models) or "none yet"
         raise InvalidSettings(
-            f"{name!r} is in the ids of several models: {there}"
+            f"{name!r} is in the ids of several models: {listed}"
             if found
-            else f"no model here has {name!r} in its id; there are: {there}"
+            else f"no model here has {name!r} in its id; there are: {listed}"
         )
 
 

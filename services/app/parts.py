@@ -86,10 +86,15 @@ class App:
                 return
 
 
+async def services_run(settings: Settings) -> bool:
+    """Whether services run already: those of a cluster, or of `gazeloop up` on this folder."""
+    return bool(settings.kafka) or await asyncio.to_thread(stack.running, settings) is not None
+
+
 @asynccontextmanager
 async def joined(settings: Settings) -> AsyncIterator[App]:
     """The parts without services: of a running `gazeloop up`, or started for this context."""
-    beside = bool(settings.kafka) or await asyncio.to_thread(stack.running, settings) is not None
+    run_already = await services_run(settings)
     async with AsyncExitStack() as closing:
         parts = stack.joined(settings)
         addresses = await asyncio.to_thread(parts.__enter__)
@@ -98,7 +103,7 @@ async def joined(settings: Settings) -> AsyncIterator[App]:
         to = addresses.applied_to(settings)
         app = await closing.enter_async_context(opened(to, creating=not settings.kafka))
         review = {"review": addresses.review} if addresses.review else {}
-        lasts = beside or not BrokerAddress.of(to).in_memory
+        lasts = run_already or not BrokerAddress.of(to).in_memory
         yield replace(app, addresses=review, lasts=lasts)
 
 

@@ -16,7 +16,7 @@ def open_vectors_to_read(settings: Settings) -> VectorStore:
     MissingPart, InvalidSettings
         As from `open_vector_store`.
     """
-    there = None if settings.qdrant else stack.running(settings)
-    if there is not None and there.vectors:
-        return TimedVectors(ServedVectors.at(there.vectors, there.vectors_key))
+    stack_addresses = None if settings.qdrant else stack.running(settings)
+    if stack_addresses is not None and stack_addresses.vectors:
+        return TimedVectors(ServedVectors.at(stack_addresses.vectors, stack_addresses.vectors_key))
     return open_vector_store(settings)

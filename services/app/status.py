@@ -91,8 +91,8 @@ async def read_status(settings: Settings) -> Status:
 
 
 def _read(settings: Settings) -> Status:
-    there = stack.running(settings)
-    resolved = there.applied_to(settings) if there is not None else settings
+    stack_addresses = stack.running(settings)
+    resolved = stack_addresses.applied_to(settings) if stack_addresses is not None else settings
     if not resolved.kafka:
         return Status(settings.data, "", "", {}, {}, 0)
     broker = BrokerAddress.of(resolved)

@@ -103,8 +103,8 @@ def _supercategories(run: RetrievalRun) -> dict[str, str]:
     }
     for name in run.supercategories:
         if name not in found.values():
-            there = ", ".join(sorted({*found.values()})) or "none"
-            raise InvalidSettings(f"there is no supercategory {name!r}; there are {there}")
+            known = ", ".join(sorted({*found.values()})) or "none"
+            raise InvalidSettings(f"there is no supercategory {name!r}; there are {known}")
     return found
 
 

@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 class Context(GlobalOptions):
-    """The global options, and the settings that they give."""
+    """The global options, and the settings with which they run a command."""
 
     def settings(self, **defaults: object) -> Settings:
         """The settings: options first, then the environment, `defaults`, and built-in defaults.
@@ -35,18 +35,18 @@ class Context(GlobalOptions):
         InvalidSettings
             One is unknown or breaks its bounds.
         """
-        given: dict[str, object] = dict(self.given)
+        values: dict[str, object] = dict(self.overrides)
         if self.data is not None:
-            given["data"] = self.data
+            values["data"] = self.data
         if self.debug:
-            given["log_level"] = "DEBUG"
-        settings = load_settings(**given)
-        given_fields = settings.model_fields_set
-        given |= {name: value for name, value in defaults.items() if name not in given_fields}
-        if "embedder" not in given_fields and not settings.qdrant:
-            remembered = live_embedder(load_settings(**given).data)
-            given |= {name: value for name, value in remembered.items() if name not in given_fields}
-        return load_settings(**given)
+            values["log_level"] = "DEBUG"
+        settings = load_settings(**values)
+        set_fields = settings.model_fields_set
+        values |= {name: value for name, value in defaults.items() if name not in set_fields}
+        if "embedder" not in set_fields and not settings.qdrant:
+            remembered = live_embedder(load_settings(**values).data)
+            values |= {name: value for name, value in remembered.items() if name not in set_fields}
+        return load_settings(**values)
 
     def stored(self) -> Settings:
         """The settings of a command that only reads; an empty data folder starts nothing.
@@ -67,8 +67,8 @@ class Context(GlobalOptions):
 
 def shared(ctx: typer.Context) -> Context:
     """The global options of the running command."""
-    given = ctx.find_object(GlobalOptions) or GlobalOptions()
-    return Context(given.data, given.given, given.debug)
+    options = ctx.find_object(GlobalOptions) or GlobalOptions()
+    return Context(options.data, options.overrides, options.debug)
 
 
 def run(work: Callable[[], Coroutine[Any, Any, _T]], *, interrupted: str) -> _T:

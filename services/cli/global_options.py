@@ -1,4 +1,4 @@
-"""The options before the command, as given."""
+"""The options before the command."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ class GlobalOptions:
     Attributes
     ----------
     data : the data folder, if one was named
-    given : settings of this call, by name
+    overrides : settings of this call, by name
     """
 
     data: Path | None = None
-    given: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
     debug: bool = False
 
 
-def pairs(given: Sequence[str], option: str) -> dict[str, str]:
+def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     """Settings by name, from an option's `NAME=VALUE` strings.
 
     Raises
@@ -31,7 +31,7 @@ def pairs(given: Sequence[str], option: str) -> dict[str, str]:
         One has no `=`.
     """
     found = {}
-    for text in given:
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)

@@ -67,16 +67,16 @@ class Source:
     ] = None
 
     def __post_init__(self) -> None:
-        given = [path for path in (self.coco, self.voc, self.via) if path is not None]
-        if len(given) > 1:
+        paths = [path for path in (self.coco, self.voc, self.via) if path is not None]
+        if len(paths) > 1:
             raise typer.BadParameter("name one data set: --coco, --voc or --via")
-        if given and self.images is None:
+        if paths and self.images is None:
             raise typer.BadParameter("name the folder of its images", param_hint="--images")
-        if self.images is not None and not given:
+        if self.images is not None and not paths:
             raise typer.BadParameter("name its annotations: --coco, --voc or --via")
 
     @property
     def name(self) -> str:
         """The source's name in tables and model cards."""
-        given = self.coco or self.voc or self.via
-        return given.stem if given else "data folder"
+        path = self.coco or self.voc or self.via
+        return path.stem if path else "data folder"

@@ -27,8 +27,8 @@ def done_by(module: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
 
     def declared(command: Callable[P, None]) -> Callable[P, None]:
         @wraps(command)
-        def work(*args: P.args, **given: P.kwargs) -> None:
-            getattr(import_module(module), command.__name__)(*args, **given)
+        def work(*args: P.args, **kwargs: P.kwargs) -> None:
+            getattr(import_module(module), command.__name__)(*args, **kwargs)
 
         work.done_by = module  # type: ignore[attr-defined]  # for the test that compares the two
         return work

@@ -73,7 +73,7 @@ def options(
             file_okay=False,
         ),
     ] = None,
-    given: Annotated[
+    overrides: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
@@ -91,7 +91,7 @@ def options(
     ] = False,
 ) -> None:
     """Global options; place them before the command."""
-    ctx.obj = GlobalOptions(data=data, given=pairs(given or [], "--set"), debug=debug)
+    ctx.obj = GlobalOptions(data=data, overrides=pairs(overrides or [], "--set"), debug=debug)
 
 
 def main() -> None:

@@ -17,17 +17,19 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     command : the fields of its dataclass parameters are annotated as Typer's options are
     """
     parameters = signature(command).parameters.values()
-    groups = {given.name: given.annotation for given in parameters if _is_group(given)}
+    groups = {
+        parameter.name: parameter.annotation for parameter in parameters if _is_group(parameter)
+    }
 
     @wraps(command)
-    def grouped(**given: Any) -> None:
+    def grouped(**kwargs: Any) -> None:
         made = {
-            name: group(**{option.name: given.pop(option.name) for option in fields(group)})
+            name: group(**{option.name: kwargs.pop(option.name) for option in fields(group)})
             for name, group in groups.items()
         }
-        command(**given, **made)
+        command(**kwargs, **made)
 
-    options = [option for given in parameters for option in _options(given)]
+    options = [option for parameter in parameters for option in _options(parameter)]
     grouped.__signature__ = signature(command).replace(parameters=options)  # type: ignore[attr-defined]  # as inspect reads it
     return grouped
 

@@ -178,37 +178,39 @@ def _exif_camera(exif: _Exif) -> str | None:
 
 def _mapillary(exif: _Exif) -> CaptureMetadata:
     """What Mapillary's tools write as JSON into ImageDescription."""
-    given = _read(lambda: json.loads(_text(exif.image[ExifTags.Base.ImageDescription])))
-    if not isinstance(given, dict):
+    description = _read(lambda: json.loads(_text(exif.image[ExifTags.Base.ImageDescription])))
+    if not isinstance(description, dict):
         return CaptureMetadata()
     moment = _read(
-        lambda: datetime.strptime(given["MAPCaptureTime"] + "000+0000", "%Y_%m_%d_%H_%M_%S_%f%z")
+        lambda: datetime.strptime(
+            description["MAPCaptureTime"] + "000+0000", "%Y_%m_%d_%H_%M_%S_%f%z"
+        )
     )
     position = _position(
-        _read(lambda: float(given["MAPLatitude"])),
-        _read(lambda: float(given["MAPLongitude"])),
-        _read(lambda: float(given["MAPCompassHeading"]["TrueHeading"])),
+        _read(lambda: float(description["MAPLatitude"])),
+        _read(lambda: float(description["MAPLongitude"])),
+        _read(lambda: float(description["MAPCompassHeading"]["TrueHeading"])),
     )
-    camera = _camera(given.get("MAPDeviceMake"), given.get("MAPDeviceModel"))
+    camera = _camera(description.get("MAPDeviceMake"), description.get("MAPDeviceModel"))
     return CaptureMetadata(_possible(moment), position, camera)
 
 
 def _xmp(content: bytes) -> CaptureMetadata:
     """What XMP says, by its EXIF and TIFF names and Google's for panoramas."""
-    given = _xmp_properties(content)
-    moment = given.get("exif:DateTimeOriginal") or given.get("photoshop:DateCreated")
-    heading = given.get("GPano:PoseHeadingDegrees")
-    if given.get("exif:GPSImgDirectionRef", "T") == "T":
-        heading = given.get("exif:GPSImgDirection", heading)
+    properties = _xmp_properties(content)
+    moment = properties.get("exif:DateTimeOriginal") or properties.get("photoshop:DateCreated")
+    heading = properties.get("GPano:PoseHeadingDegrees")
+    if properties.get("exif:GPSImgDirectionRef", "T") == "T":
+        heading = properties.get("exif:GPSImgDirection", heading)
     position = _position(
-        _read(lambda: _xmp_degrees(given["exif:GPSLatitude"])),
-        _read(lambda: _xmp_degrees(given["exif:GPSLongitude"])),
+        _read(lambda: _xmp_degrees(properties["exif:GPSLatitude"])),
+        _read(lambda: _xmp_degrees(properties["exif:GPSLongitude"])),
         _read(lambda: _ratio(heading or "")),
     )
     return CaptureMetadata(
         _possible(_read(lambda: datetime.fromisoformat(moment or ""))),
         position,
-        _camera(given.get("tiff:Make"), given.get("tiff:Model")),
+        _camera(properties.get("tiff:Make"), properties.get("tiff:Model")),
     )
 
 

@@ -100,15 +100,15 @@ def box(value: object) -> Box:
     return (x, y, width, height)
 
 
-def rotation(given: Record) -> float:
-    """The `rotation` of a box in degrees, as a number or a text; 0 where none is given.
+def rotation(fields: Record) -> float:
+    """The `rotation` of a box in degrees, as a number or a text; 0 without one.
 
     Raises
     ------
     InvalidRecord
         `rotated_box`: it is something else.
     """
-    value = given.get("rotation")
+    value = fields.get("rotation")
     if value is None or value == "":
         return 0.0
     try:
@@ -212,7 +212,7 @@ def key(value: object) -> int | str:
     return value if isinstance(value, int) else int(found)
 
 
-def captured_at(given: Record) -> datetime | None:
+def captured_at(fields: Record) -> datetime | None:
     """Capture time: `captured_at`, else COCO's `date_captured`; UTC unless it names a zone.
 
     Raises
@@ -221,16 +221,16 @@ def captured_at(given: Record) -> datetime | None:
         `invalid_time`: `captured_at` is not ISO 8601, or not a plausible capture time. COCO's own
         field is free text, so an unreadable or implausible value there counts as absent.
     """
-    if given.get("captured_at"):
-        found = _time(given["captured_at"])
+    if fields.get("captured_at"):
+        found = _time(fields["captured_at"])
         if found is None:
             detail = (
-                f"captured_at {given['captured_at']!r:.40} is no ISO 8601 time from"
+                f"captured_at {fields['captured_at']!r:.40} is no ISO 8601 time from"
                 f" {FIRST_TIME:%Y-%m-%d} to {LAST_TIME:%Y-%m-%d}"
             )
             raise InvalidRecord(detail, reason="invalid_time")
         return found
-    return _time(given.get("date_captured"))
+    return _time(fields.get("date_captured"))
 
 
 def _time(value: object) -> datetime | None:
@@ -245,15 +245,15 @@ def _time(value: object) -> datetime | None:
     return found.astimezone(UTC) if is_possible_time(found) else None
 
 
-def position(given: Record) -> Position | None:
-    """Where an image was captured, if `lat` and `lon` are given.
+def position(fields: Record) -> Position | None:
+    """Where an image was captured, from `lat` and `lon`; None without either.
 
     Raises
     ------
     InvalidRecord
         `invalid_position`: one of them is missing, or not in degrees.
     """
-    lat, lon, heading = (given.get(name) for name in ("lat", "lon", "heading"))
+    lat, lon, heading = (fields.get(name) for name in ("lat", "lon", "heading"))
     if lat is None and lon is None:
         return None
     turned = number(heading)

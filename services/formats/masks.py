@@ -115,8 +115,8 @@ def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
     upright = _TURNS[orientation](drawn.reshape(mask.size, order="F"))
     width, height = actual
     rows, columns = (
-        (2 * np.arange(there) + 1) * here // (2 * there)
-        for here, there in zip(upright.shape, (height, width), strict=True)
+        (2 * np.arange(wanted) + 1) * side // (2 * wanted)
+        for side, wanted in zip(upright.shape, (height, width), strict=True)
     )
     encoded = coco_mask.encode(np.asfortranarray(upright[np.ix_(rows, columns)]))
     return Rle(size=(height, width), counts=encoded["counts"].decode())

@@ -47,7 +47,7 @@ def parsed_scope(text: str) -> MapScope:
     return MapScope(detector_id(name, version) if at else name)
 
 
-def parsed_names(given: Mapping[str, Any]) -> Names:
+def parsed_names(mapping: Mapping[str, Any]) -> Names:
     """The ground truth's name of each name of the detector; None for one that is ignored.
 
     Raises
@@ -56,7 +56,7 @@ def parsed_names(given: Mapping[str, Any]) -> Names:
         `invalid_category`: one is no text, blank, too long, or has an invisible character.
     """
     try:
-        names = _NAMES.validate_python(given, strict=True)
+        names = _NAMES.validate_python(mapping, strict=True)
     except ValidationError as exc:
         place = ".".join(str(part) for part in exc.errors()[0]["loc"])
         detail = f"{place:.200}: {exc.errors()[0]['msg']}"

@@ -148,14 +148,14 @@ class BatchPublisher:
             if frame.content is None
         ]
         known = await self.publisher.ledger.known(bare) if bare else set()
-        there, rejections = [], list(batch.rejections)
+        published, rejections = [], list(batch.rejections)
         for frame, subject in zip(batch.frames, subjects, strict=True):
             if frame.content is not None or subject in known:
-                there.append(frame)
+                published.append(frame)
             else:
                 detail = f"no picture of {frame.item.frame_id} was ever published"
                 rejections.append(refused(frame.item, "unknown_frame", detail))
-        return Batch(there, rejections)
+        return Batch(published, rejections)
 
     async def recognised(self, batch: Batch) -> Batch:
         """The corrections, with a tag on those that return to earlier content."""

@@ -46,9 +46,9 @@ class ShortlistPublication:
         await self._store.write_shortlists(shortlists)
         stored = await self._needles.refresh([shortlist.needle_id for shortlist in shortlists])
         for shortlist in shortlists:
-            there = stored[shortlist.needle_id].shortlist
-            is_later = there is not None and there.revision > shortlist.revision
-            if there != shortlist and not is_later:
+            latest = stored[shortlist.needle_id].shortlist
+            is_later = latest is not None and latest.revision > shortlist.revision
+            if latest != shortlist and not is_later:
                 raise StoreUnavailable(
                     f"needle {shortlist.needle_id}: another retriever was faster"
                 )

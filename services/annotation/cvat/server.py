@@ -192,8 +192,8 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
     shapes = []
     for frame in frames:
         for truth in frame.annotations or ():
-            given = {"crowd": truth.crowd, "ignore": truth.ignore}
-            attributes = {name: "true" for name, value in given.items() if value}
+            flags = {"crowd": truth.crowd, "ignore": truth.ignore}
+            attributes = {name: "true" for name, value in flags.items() if value}
             shapes.append(shape(frame, truth.category, truth.bbox, "manual", attributes))
         for proposal in frame.proposals:
             attributes = {"proposal": "true", "score": repr(proposal.score)}

@@ -45,11 +45,11 @@ class TaskMaker:
             A store or Label Studio is unreachable.
         """
         tried = [plan.record for plan in plans if plan.record.trying]
-        there = await self._there_already(project, tried)
+        existing = await self._there_already(project, tried)
         fresh = []
         for plan in plans:
-            if plan.record.frame_id in there:
-                await self._note_made(plan, interface, there[plan.record.frame_id])
+            if plan.record.frame_id in existing:
+                await self._note_made(plan, interface, existing[plan.record.frame_id])
                 done.adopted += 1
             else:
                 fresh.append(plan)

@@ -70,10 +70,10 @@ class _Task:
     where: str
 
     @property
-    def given(self) -> int:
+    def base_revision(self) -> int:
         """The revision of the ground truth that the task's annotators started from or produced."""
-        given = self.task["data"].get("ground_truth_revision")
-        return max(given if type(given) is int else 0, self.record.revision or 0)
+        revision = self.task["data"].get("ground_truth_revision")
+        return max(revision if type(revision) is int else 0, self.record.revision or 0)
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,14 @@ class Puller:
         question, tag = question_of(versions, unknown), logic.read_of(found.task)
         if question is None:
             draft = answered(versions[0], answers)
-            accepted = await self.publisher.publish_next(draft, found.given, tag)
+            accepted = await self.publisher.publish_next(draft, found.base_revision, tag)
             if accepted is not None:
                 pulled.published += 1
                 return TaskStatus.ANSWERED, {"revision": accepted.revision}
             question = Question.OVERTAKEN
-        held = self.gate.question(question, versions, unknown, found.given, found.where, tag)
+        held = self.gate.question(
+            question, versions, unknown, found.base_revision, found.where, tag
+        )
         await self.stores.held.hold([held])
         pulled.held[question.value] += 1
         return TaskStatus.ANSWERED, {}
@@ -209,9 +211,9 @@ class Puller:
         known = await tasks.in_tool()
         if await self.tool.how_many(project) >= len(known):
             return
-        there = {int(our_task["id"]) for our_task in await self.tool.our_tasks(project)}
+        task_ids = {int(our_task["id"]) for our_task in await self.tool.our_tasks(project)}
         for task_id, frame_id in known.items():
-            if task_id not in there:
+            if task_id not in task_ids:
                 await tasks.note(frame_id, task_id=None, read="", status=TaskStatus.DELETED)
                 pulled.deleted += 1
 

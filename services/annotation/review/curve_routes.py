@@ -84,14 +84,14 @@ def curve_routes(context: ReviewContext, pages: Pages) -> APIRouter:
 
 
 def _choice(request: Request, detectors: list[DetectorId]) -> CurveChoice:
-    given = request.query_params
-    wanted = given.get("detector", "")
+    params = request.query_params
+    wanted = params.get("detector", "")
     detector = next((name for name in detectors if name == wanted), None)
-    subset = next((item for item in Subset if item == given.get("subset")), Subset.ALL)
-    category = Category(given.get("category", "").strip())
+    subset = next((item for item in Subset if item == params.get("subset")), Subset.ALL)
+    category = Category(params.get("category", "").strip())
     last = detectors[-1] if detectors else DetectorId("")
-    part = given.get("slice", "").strip()[:_LONGEST]
-    score = _score(given.get("score", ""))
+    part = params.get("slice", "").strip()[:_LONGEST]
+    score = _score(params.get("score", ""))
     return CurveChoice(detector or last, Subset.ALL if part else subset, category, score, part)
 
 

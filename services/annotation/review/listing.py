@@ -64,8 +64,8 @@ class View:
         parts["sort"] = None if self.sort is Sort.SCORE else self.sort
         parts["page"] = None if self.page == 1 else self.page
         parts |= changes
-        given = {name: str(value) for name, value in parts.items() if value not in (None, "")}
-        return f"?{urlencode(given)}" if given else ""
+        query = {name: str(value) for name, value in parts.items() if value not in (None, "")}
+        return f"?{urlencode(query)}" if query else ""
 
     def first_page(self) -> "View":
         """The same view, on its first page."""
@@ -174,8 +174,8 @@ def _ignored(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         "stage": [*Stage, _ANY],
         "sort": [*Sort],
     }
-    given = ((name, params.get(name, "")[:_LONGEST]) for name in known)
-    return tuple((name, value) for name, value in given if value and value not in known[name])
+    values = ((name, params.get(name, "")[:_LONGEST]) for name in known)
+    return tuple((name, value) for name, value in values if value and value not in known[name])
 
 
 def _member(enum: type[_E], value: str | None) -> _E | None:

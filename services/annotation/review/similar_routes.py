@@ -134,18 +134,18 @@ async def _content(context: ReviewContext, frame_id: FrameId) -> bytes:
 
 
 def _view(request: Request) -> SimilarView:
-    given = {
+    params = {
         name: request.query_params.get(name, "").strip()[:_LONGEST]
         for name in ("text", "region", "frame", "box", "split", "of")
     }
-    split = given["split"] if given["split"] in {*Split} else ""
+    split = params["split"] if params["split"] in {*Split} else ""
     return SimilarView(
-        given["text"],
-        RegionId(given["region"]),
-        FrameId(given["frame"]),
-        _box(given["box"]),
+        params["text"],
+        RegionId(params["region"]),
+        FrameId(params["frame"]),
+        _box(params["box"]),
         split,
-        given["of"] == "frames",
+        params["of"] == "frames",
     )
 
 

@@ -43,8 +43,8 @@ async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> li
             checks["blobs"] = lambda: look_at_blobs(resolved)
         # Only one process can open Qdrant Edge: `gazeloop up`, if it runs. A service that uses no
         # vectors has no key.
-        there = resolved.qdrant or (has_vectors(resolved) and not owned)
-        if there and (service is None or service in USES_VECTORS):
+        can_open_vectors = resolved.qdrant or (has_vectors(resolved) and not owned)
+        if can_open_vectors and (service is None or service in USES_VECTORS):
             checks["vectors"] = lambda: look_at_vectors(resolved, model=model)
         checks |= _tools(resolved)
         return [
@@ -71,9 +71,11 @@ async def _resolved(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
     If none does, its parts run while the context is open.
     """
     named = bool(settings.kafka and settings.mongodb)
-    there = await asyncio.to_thread(stack.running, settings) if settings.data.exists() else None
-    if there is not None:
-        yield there.applied_to(settings), True
+    stack_addresses = (
+        await asyncio.to_thread(stack.running, settings) if settings.data.exists() else None
+    )
+    if stack_addresses is not None:
+        yield stack_addresses.applied_to(settings), True
     elif named or not (settings.data / "mongodb").exists():
         yield settings, False
     else:

@@ -56,16 +56,16 @@ def _all(
 ) -> Iterator[Finding]:
     nodes = len(admin.describe_cluster()["brokers"])
     yield Finding(Level.OK, _PART, f"{broker} answers, {nodes} brokers")
-    there = [item for item in described if not item["error_code"]]
-    existing = [topic for topic in TOPICS if topic.name in {item["name"] for item in there}]
+    visible = [item for item in described if not item["error_code"]]
+    existing = [topic for topic in TOPICS if topic.name in {item["name"] for item in visible}]
     yield from _absent(described, settings)
     for difference in topic_differences(admin, settings, existing):
         yield Finding(Level.WARNING, _PART, str(difference), difference.remedy)
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in existing]
     configured = admin.describe_configs(resources, config_filter="all")["topic"]
-    yield from _forbidden(there, settings)
+    yield from _forbidden(visible, settings)
     yield from _hidden(configured)
-    for item in there:
+    for item in visible:
         yield from _unwritable(item, configured[item["name"]])
         yield from _risks(item, configured[item["name"]], nodes)
     yield from _space(admin)

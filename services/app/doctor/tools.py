@@ -53,8 +53,8 @@ async def look_at_label_studio(settings: Settings) -> list[Finding]:
         title = f"{tool.url} answers; project {settings.label_studio_project!r}"
         if not found:
             return [Finding(Level.WARNING, "label_studio", f"{title} does not exist", _SETUP)]
-        there = Finding(Level.OK, "label_studio", f"{title} exists")
-        return [there, *await _webhook(tool, int(found[0]["id"]), settings)]
+        exists = Finding(Level.OK, "label_studio", f"{title} exists")
+        return [exists, *await _webhook(tool, int(found[0]["id"]), settings)]
 
 
 async def _webhook(tool: LabelStudio, project: int, settings: Settings) -> list[Finding]:

@@ -140,12 +140,12 @@ def _counted(model: ModelId, frames: int, lost: int) -> Finding:
 
 def _filled_by(model: ModelId) -> str:
     again = "recomputes them from the images"
-    made = settings_of(model)
-    if made is None:
+    made_by = settings_of(model)
+    if made_by is None:
         return f"`gazeloop models fill`, with the settings of the embedder that made them, {again}"
-    given = " ".join(f"--set {name}={value}" for name, value in made.settings.items())
-    file = f"; set GAZELOOP_WEIGHTS too if its weights ({made.weights}…) came from a file"
-    return f"`gazeloop {given} models fill` {again}{file}"
+    options = " ".join(f"--set {name}={value}" for name, value in made_by.settings.items())
+    file = f"; set GAZELOOP_WEIGHTS too if its weights ({made_by.weights}…) came from a file"
+    return f"`gazeloop {options} models fill` {again}{file}"
 
 
 async def _compared(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:

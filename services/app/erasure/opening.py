@@ -1,6 +1,5 @@
 """Open what an erasure needs, for the command line and for operators by HTTP."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -8,13 +7,12 @@ from datetime import datetime
 
 from services.app.erasure.eraser import FrameEraser, Outcome
 from services.app.erasure.places import CONFIRMING, alone, requester
-from services.app.parts import App, joined
+from services.app.parts import App, joined, services_run
 from services.contracts.identity import DriveId, FrameId, VehicleId
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.erasure import ErasureRequest
 from services.ingest.api.erasures import Erase, EraseFrames, ErasureAnswer, StayingCopy
 from services.runtime.clock import Clock, SystemClock
-from services.runtime.embedded import stack
 from services.runtime.settings import Settings
 from services.runtime.stores.frame_ids import MongoFrameIds
 from services.runtime.stores.vectors_open import open_vector_store
@@ -84,10 +82,9 @@ async def opened_erasure(settings: Settings) -> AsyncIterator[Erasure]:
     StoreUnavailable, BrokerUnavailable
         A part does not answer.
     """
-    beside = bool(settings.kafka) or await asyncio.to_thread(stack.running, settings) is not None
     clock = SystemClock()
     async with AsyncExitStack() as closing:
-        if beside:
+        if await services_run(settings):
             app = await closing.enter_async_context(joined(settings))
             yield Erasure(app, requester(app.stores, app.outbox, app.settings, clock), CONFIRMING)
             return

@@ -82,9 +82,9 @@ class VectorSweeper:
         if live is None:
             return []
         kept = {live, *self._used}
-        there = models_of(await self._vectors.collections())
+        stored = models_of(await self._vectors.collections())
         now = self._clock.now()
-        await self._store.note_replaced([model for model in there if model not in kept], now)
+        await self._store.note_replaced([model for model in stored if model not in kept], now)
         before = now - timedelta(days=days)
         due = [model for model, since in (await self._store.replaced()).items() if since < before]
         return [model for model in sorted(due) if await self._is_idle(model, before)]

@@ -32,7 +32,7 @@ def push(ctx: typer.Context, *, by: UnitName, needles: NeedleOptions) -> None:
     done = run(lambda: _push(context, by, wanted), interrupted=_AGAIN)
     console().print(
         f"{done.created:,} tasks with {done.frames:,} frames created;"
-        f" {done.there:,} tasks existed already",
+        f" {done.existing:,} tasks existed already",
         highlight=False,
     )
 

@@ -44,8 +44,8 @@ def _show_bounds(settings: Settings, *, as_json: bool) -> None:
         table.add_column(name, overflow="fold")
     for item in BOUNDS:
         names = ", ".join(item.names)
-        given = "\n".join(f"{k} = {v}" for k, v in settings_of(item, settings).items())
-        table.add_row(*map(escape, (item.part, names, item.grows_by, item.bound, given)))
+        values = "\n".join(f"{k} = {v}" for k, v in settings_of(item, settings).items())
+        table.add_row(*map(escape, (item.part, names, item.grows_by, item.bound, values)))
     console().print(table)
 
 

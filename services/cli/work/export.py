@@ -72,7 +72,7 @@ def export(
     tags = frames.tags()
     if sample is not None and tags:
         raise typer.BadParameter("a part of a sample is no sample: leave out the tags", ctx)
-    if sum(given is not None for given in (sample, listed, circled)) > 1:
+    if sum(choice is not None for choice in (sample, listed, circled)) > 1:
         raise typer.BadParameter("give one of --sample, --listed and --circled", ctx)
     wanted: NeedleFilter | Listed | Circled = needles.filter()
     if sample is not None:
@@ -116,13 +116,13 @@ def _is_given(ctx: typer.Context, name: str) -> bool:
 
 
 def _refuse_filters(ctx: typer.Context, form: str) -> None:
-    given = [
+    options = [
         parameter.opts[0]
         for parameter in ctx.command.params
         if parameter.name not in {"form", "to"} and _is_given(ctx, str(parameter.name))
     ]
-    if given:
-        raise typer.BadParameter(f"{form} writes everything: leave out {', '.join(given)}", ctx)
+    if options:
+        raise typer.BadParameter(f"{form} writes everything: leave out {', '.join(options)}", ctx)
 
 
 def _export_tables(context: Context, form: TableFormat, to: Path) -> None:

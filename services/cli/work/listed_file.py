@@ -41,19 +41,19 @@ def read_listed(path: Path) -> Listed:
 
 def _proposal(row: Mapping[str, str | None]) -> Proposal | None:
     """The row's region; None if it names none."""
-    given = {name: (row.get(name) or "").removeprefix("'") for name in ("region_id", "category")}
-    if not all(given.values()):
+    names = {name: (row.get(name) or "").removeprefix("'") for name in ("region_id", "category")}
+    if not all(names.values()):
         return None
     try:
         x, y, width, height, score = (float(row.get(name) or "") for name in (*_SIDES, "score"))
     except ValueError:
         x = y = width = height = score = math.nan
     if not all(map(math.isfinite, (x, y, width, height, score))) or min(width, height) <= 0:
-        _refuse(f"region {given['region_id']} has no score or no box")
+        _refuse(f"region {names['region_id']} has no score or no box")
     needle = row.get("needle_id") or None
     return Proposal(
-        RegionId(given["region_id"]),
-        Category(given["category"]),
+        RegionId(names["region_id"]),
+        Category(names["category"]),
         score,
         (x, y, width, height),
         NeedleId(needle) if needle else None,

@@ -51,8 +51,8 @@ def _opened(
     folder: Path, where: LayoutOptions, by: TakenOptions, detections: DetectionOptions
 ) -> Dataset:
     found = found_layout(folder / (where.annotations or ""), where.format)
-    given = folder / where.images if where.images else None
-    images = given or images_root(folder, _named_images(found))
+    image_folder = folder / where.images if where.images else None
+    images = image_folder or images_root(folder, _named_images(found))
     names = ", ".join(str(path.relative_to(folder)) for path in found.annotations[:3])
     more = f" and {len(found.annotations) - 3} more" if len(found.annotations) > 3 else ""  # noqa: PLR2004  # those shown
     line = f"read as {found.name} ({LAYOUTS[found.name]}): {names}{more}; images in {images}"

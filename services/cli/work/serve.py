@@ -34,7 +34,9 @@ def run_service(ctx: typer.Context, service: Service) -> None:
 
 async def _up(context: Context, fill: Mapping[str, str]) -> None:
     settings = context.settings()
-    fill_settings = replace(context, given={**context.given, **fill}).settings() if fill else None
+    fill_settings = (
+        replace(context, overrides={**context.overrides, **fill}).settings() if fill else None
+    )
     out = console()
     log_to_file(settings, "gazeloop")
     out.print(f"starting on {settings.data}", highlight=False)

@@ -71,10 +71,10 @@ def train(
 
 
 def _device(requested: str) -> str:
-    there = torch.cuda.is_available()
-    if requested == "cuda" and not there:
+    has_gpu = torch.cuda.is_available()
+    if requested == "cuda" and not has_gpu:
         raise InvalidSettings("torch finds no usable GPU: leave --device out")
-    return "cuda" if there and requested != "cpu" else "cpu"
+    return "cuda" if has_gpu and requested != "cpu" else "cpu"
 
 
 def _trained(

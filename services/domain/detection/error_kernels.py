@@ -65,7 +65,7 @@ def of_overlaps(
 def of_boxes(
     boxes: FloatArray,
     truths: FloatArray,
-    beside: IntArray,
+    ranges: IntArray,
     categories: IntArray,
     truth_categories: IntArray,
     used: BoolArray,
@@ -75,9 +75,11 @@ def of_boxes(
     truth = np.empty(categories.size, np.int64)
     row = np.empty(len(truths), np.float64)
     for n in range(categories.size):
-        first, last = beside[n]
+        first, last = ranges[n]
         for g in range(first, last):
             row[g] = overlap_of(boxes[n], truths[g], False)
-        there = slice(first, last)
-        kind[n], truth[n] = _error(row[there], categories[n], truth_categories[there], used[there])
+        on_frame = slice(first, last)
+        kind[n], truth[n] = _error(
+            row[on_frame], categories[n], truth_categories[on_frame], used[on_frame]
+        )
     return kind, truth

@@ -49,7 +49,7 @@ class Errors:
 def errors_of_boxes(
     boxes: FloatArray,
     truths: FloatArray,
-    beside: IntArray,
+    ranges: IntArray,
     categories: IntArray,
     truth_categories: IntArray,
     *,
@@ -60,7 +60,7 @@ def errors_of_boxes(
     Parameters
     ----------
     boxes, truths : (N, 4) and (G, 4), of the false positives, and of the ground truths that count
-    beside : (N, 2), the range of the ground truths that are on the false positive's frame
+    ranges : (N, 2), the range of the ground truths that are on the false positive's frame
     categories, truth_categories : (N,) and (G,)
     used : (G,) bool, whether a detection of its own category matched the ground truth
 
@@ -71,7 +71,7 @@ def errors_of_boxes(
     from services.domain.detection import error_kernels  # noqa: PLC0415  # see compiled.py
 
     return Errors(
-        *error_kernels.of_boxes(boxes, truths, beside, categories, truth_categories, used)
+        *error_kernels.of_boxes(boxes, truths, ranges, categories, truth_categories, used)
     )
 
 

@@ -97,17 +97,17 @@ def place_of(index: Index, block: int, row: int, place: int) -> int:  # pragma: 
 def _move_up(column: Array, first: int, end: int, by: int) -> None:  # pragma: no cover
     """Move some elements of a column up; those between are left as they are."""
     # Numba checks an index for being negative unless it comes from a range over a whole array.
-    here, there = column[first:end], column[first + by : end + by]
-    for k in range(here.size - 1, -1, -1):
-        there[k] = here[k]
+    source, target = column[first:end], column[first + by : end + by]
+    for k in range(source.size - 1, -1, -1):
+        target[k] = source[k]
 
 
 @compiled
 def _move_down(column: Array, first: int, end: int) -> None:  # pragma: no cover
     """Move some elements of a column down by one."""
-    here, there = column[first:end], column[first - 1 : end - 1]
-    for k in range(here.size):
-        there[k] = here[k]
+    source, target = column[first:end], column[first - 1 : end - 1]
+    for k in range(source.size):
+        target[k] = source[k]
 
 
 @compiled

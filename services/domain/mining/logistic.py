@@ -103,11 +103,11 @@ class _Descent:
         falling = float((direction * self._slope).sum())
         length = 1.0
         while length > _SMALLEST_STEP:
-            there = self._at + length * direction
-            value, slope = self._function(there)
+            candidate = self._at + length * direction
+            value, slope = self._function(candidate)
             if value <= self._value + _ARMIJO * length * falling:
-                self._remember(there - self._at, slope - self._slope)
-                self._at, self._value, self._slope = there, value, slope
+                self._remember(candidate - self._at, slope - self._slope)
+                self._at, self._value, self._slope = candidate, value, slope
                 return True
             length /= 2
         return False

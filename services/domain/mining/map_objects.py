@@ -49,7 +49,9 @@ def map_objects(errors: Iterable[LocatedError]) -> list[MapObject]:
     near: defaultdict[tuple[Category, str], list[int]] = defaultdict(list)
     for error in sorted(errors):
         cell = h3.latlng_to_cell(error.lat, error.lon, PLACE_RESOLUTION)
-        around = [at for beside in h3.grid_disk(cell, 1) for at in near[error.category, beside]]
+        around = [
+            at for neighbour in h3.grid_disk(cell, 1) for at in near[error.category, neighbour]
+        ]
         apart, found = min(
             ((metres_between(*firsts[at][1:], *error[1:]), at) for at in around),
             default=(RADIUS_M + 1, -1),

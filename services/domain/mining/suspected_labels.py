@@ -97,7 +97,7 @@ class LabelledFrame:
         boxes = np.array([item.bbox for item in found], np.float64).reshape(-1, 4)
         scores = np.array([item.score for item in found], np.float64)
         places = np.array([numbers[item.category] for item in found], np.int64)
-        there = truth.annotations
+        annotations = truth.annotations
         return cls(
             frame_id=truth.frame_id,
             unit=unit,
@@ -105,9 +105,9 @@ class LabelledFrame:
             scores=scores,
             categories=[item.category for item in found],
             features=region_features(Shown(boxes, scores, places, *size)),
-            annotated=np.array([item.bbox for item in there], np.float64).reshape(-1, 4),
-            annotated_as=[item.category for item in there],
-            counts=np.array([not (item.crowd or item.ignore) for item in there], np.bool_),
+            annotated=np.array([item.bbox for item in annotations], np.float64).reshape(-1, 4),
+            annotated_as=[item.category for item in annotations],
+            counts=np.array([not (item.crowd or item.ignore) for item in annotations], np.bool_),
         )
 
 

@@ -36,7 +36,7 @@ def runtime_of(settings: Settings) -> Runtime:
     InvalidSettings
         `cuda` is set without a GPU; or int8 is set with a runtime other than OpenVINO.
     """
-    there = torch.cuda.is_available()
+    has_gpu = torch.cuda.is_available()
     if Precision(settings.embed_precision) is Precision.INT8:
         if settings.embed_runtime not in ("auto", Runtime.OPENVINO):
             raise InvalidSettings(
@@ -45,8 +45,8 @@ def runtime_of(settings: Settings) -> Runtime:
             )
         return Runtime.OPENVINO
     if settings.embed_runtime == "auto":
-        return Runtime.CUDA if there else Runtime.OPENVINO
-    if settings.embed_runtime == "cuda" and not there:
+        return Runtime.CUDA if has_gpu else Runtime.OPENVINO
+    if settings.embed_runtime == "cuda" and not has_gpu:
         raise InvalidSettings(
             "GAZELOOP_EMBED_RUNTIME is cuda, and torch sees no GPU: set it to auto or openvino"
         )

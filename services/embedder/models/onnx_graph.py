@@ -97,12 +97,12 @@ def _checked_input(shape: list[int | None], card: ModelCard) -> int | None:
         raise InvalidSettings(
             f"the network takes {batch} images at a time: export it for one, or for any number"
         )
-    for side, wanted in ((height, "height"), (width, "width")):
-        given = getattr(card.input, wanted) if isinstance(card.input, FixedInput) else None
-        if side is not None and side != given:
+    for side, name in ((height, "height"), (width, "width")):
+        declared = getattr(card.input, name) if isinstance(card.input, FixedInput) else None
+        if side is not None and side != declared:
             raise InvalidSettings(
-                f"the network's input has a {wanted} of {side} pixels, and the card says"
-                f" {given or 'that frames keep their aspect ratio'}"
+                f"the network's input has a {name} of {side} pixels, and the card says"
+                f" {declared or 'that frames keep their aspect ratio'}"
             )
     return batch
 
@@ -177,11 +177,11 @@ class _OnnxRuntimeGraph:
         values = pixels[..., ::-1] if card.channels == "bgr" else pixels
         mean, deviation = np.array([card.mean, card.deviation], np.float32)
         prepared = (values / np.float32(255) - mean) / deviation
-        given = prepared.transpose(0, 3, 1, 2).astype(np.float16 if self._half else np.float32)
-        size = self._batch or len(given)
+        inputs = prepared.transpose(0, 3, 1, 2).astype(np.float16 if self._half else np.float32)
+        size = self._batch or len(inputs)
         parts = [
-            self._session.run(list(card.outputs), {self._input: given[start : start + size]})
-            for start in range(0, len(given), size)
+            self._session.run(list(card.outputs), {self._input: inputs[start : start + size]})
+            for start in range(0, len(inputs), size)
         ]
         joined = (np.concatenate(output) for output in zip(*parts, strict=True))
         return {

@@ -40,10 +40,10 @@ class TextTower:
             raise MissingWeights(f"OpenVINO cannot run {folder / part.file}: {exc}") from exc
         self._inputs = {name for port in model.inputs for name in port.get_names()}
         outputs = {name for port in model.outputs for name in port.get_names()}
-        for name, there in ((part.input, self._inputs), (part.output, outputs)):
-            if name not in there:
+        for name, known in ((part.input, self._inputs), (part.output, outputs)):
+            if name not in known:
                 raise InvalidSettings(
-                    f"{folder / part.file} has no {name!r}; it has {', '.join(sorted(there))}"
+                    f"{folder / part.file} has no {name!r}; it has {', '.join(sorted(known))}"
                 )
 
     @classmethod
@@ -85,10 +85,10 @@ class TextTower:
         tokens = self._tokenizer.encode(text).ids[: part.length]
         padded = np.full((1, part.length), part.padding, np.int64)
         padded[0, : len(tokens)] = tokens
-        given: dict[str, NDArray[np.int64]] = {part.input: padded}
+        inputs: dict[str, NDArray[np.int64]] = {part.input: padded}
         if part.mask is not None and part.mask in self._inputs:
-            given[part.mask] = (np.arange(part.length) < len(tokens)).astype(np.int64)[None]
-        (found,) = np.asarray(self._compiled(given)[part.output], np.float32)
+            inputs[part.mask] = (np.arange(part.length) < len(tokens)).astype(np.int64)[None]
+        (found,) = np.asarray(self._compiled(inputs)[part.output], np.float32)
         if found.ndim != 1 or not np.isfinite(found).all():
             raise InvalidSettings(f"the text tower gives {found.shape} for one text, or no numbers")
         return scaled_to_unit(found)

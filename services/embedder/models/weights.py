@@ -175,22 +175,22 @@ def fill(model: nn.Module, state: State, backbone: Backbone, way: Pooling, where
     beyond = neck.beyond if neck else backbone.head
     wanted = {n: t for n, t in model.state_dict().items() if not n.startswith(beyond)}
     named = ((backbone.renamed(name), tensor) for name, tensor in state.items())
-    given = {
+    tensors = {
         name: tensor
         for name, tensor in named
         if not name.startswith(beyond) and (name in wanted or not name.endswith(_COUNTER))
     }
-    missing = [name for name in wanted if name not in given and not name.endswith(_COUNTER)]
+    missing = [name for name in wanted if name not in tensors and not name.endswith(_COUNTER)]
     if missing:
         raise InvalidSettings(f"{where}: it lacks {missing[0]} ({len(missing)} missing in all)")
-    for name, tensor in given.items():
+    for name, tensor in tensors.items():
         if name not in wanted:
             raise InvalidSettings(f"{where}: the layer {name} is unknown")
         if tensor.shape != wanted[name].shape:
             shapes = f"{tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
             raise InvalidSettings(f"{where}: the layer {name} is {shapes}")
     counters = {n: torch.zeros((), dtype=torch.int64) for n in wanted if n.endswith(_COUNTER)}
-    values = {n: t.to(torch.float32) if t.is_floating_point() else t for n, t in given.items()}
+    values = {n: t.to(torch.float32) if t.is_floating_point() else t for n, t in tensors.items()}
     model.load_state_dict({**counters, **values}, strict=False, assign=True)
 
 

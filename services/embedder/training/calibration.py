@@ -276,8 +276,8 @@ def _quality(seen: _Seen) -> RetrievalQuality:
 
 def _cosines(exact: Vectors, rough: Vectors) -> Cosines:
     # Regions completely outside their frame have zero vectors.
-    there = np.linalg.norm(exact, axis=1) > 0
-    cosines = (exact * rough).sum(axis=1)[there]
+    is_nonzero = np.linalg.norm(exact, axis=1) > 0
+    cosines = (exact * rough).sum(axis=1)[is_nonzero]
     return Cosines(
         count=len(cosines),
         least=round(float(cosines.min(initial=1.0)), 5),

@@ -70,15 +70,15 @@ def listed_category(
     """
     name = _name(record)
     named = Category(name) if isinstance(name, str) and _is_listed(name, categories) else None
-    given = record.get("category_id", name)
-    found = _by_id(fields.key(given), categories) if "category_id" in record else set()
+    category_id = record.get("category_id", name)
+    found = _by_id(fields.key(category_id), categories) if "category_id" in record else set()
     if named is not None:
         if found and named not in found:
             adjustments[Adjustment.CATEGORY_BY_NAME] += 1
         return named
     if len(found) != 1:
         what = f"{len(found)} categories are" if found else "no category is"
-        raise InvalidRecord(f"{what} listed as {given!r:.60}", reason="unknown_category")
+        raise InvalidRecord(f"{what} listed as {category_id!r:.60}", reason="unknown_category")
     return found.pop()
 
 

@@ -108,14 +108,14 @@ def read_coco(
 
 
 def _frame_id(record: Record, key: ImageKey, *, dataset: str, sent: Manifest | None) -> FrameId:
-    given = record.get("frame_id")
-    if given is None:
+    raw_id = record.get("frame_id")
+    if raw_id is None:
         if sent is not None:
             return sent.of(str(record.get("file_name"))).frame_id
         return fields.frame_id(dataset, key)
-    own = fields.own_frame_id(given)
+    own = fields.own_frame_id(raw_id)
     if own is None:
-        raise fields.malformed(f"frame_id {given!r:.60} is not an id")
+        raise fields.malformed(f"frame_id {raw_id!r:.60} is not an id")
     return own
 
 

@@ -62,7 +62,7 @@ def require_decided(attributes: Iterable[Mapping[str, str]]) -> None:
     InvalidRecord
         `unfinished_task`.
     """
-    if any(given.get("proposal") == "true" for given in attributes):
+    if any(item.get("proposal") == "true" for item in attributes):
         raise InvalidRecord("a proposal is not decided yet", reason="unfinished_task")
 
 
@@ -81,8 +81,10 @@ def drawn_by_cvat(
 
 def shape_of(element: Element) -> Record:
     """One shape: its tag, its XML attributes, and the attributes that the export added."""
-    given = {item.get("name"): (item.text or "").strip() for item in element.findall("attribute")}
-    return {**element.attrib, "shape": element.tag, "attributes": given}
+    attributes = {
+        item.get("name"): (item.text or "").strip() for item in element.findall("attribute")
+    }
+    return {**element.attrib, "shape": element.tag, "attributes": attributes}
 
 
 def drawn_shape(shape: Record) -> Drawn | None:

@@ -52,11 +52,11 @@ def _versions(
 ) -> Sequence[Version]:
     item = fields.record(source.value, "the item")
     sent = manifest.of(f"{item.get('id')}.json")
-    given = item.get("annotations")
-    if not isinstance(given, list):
+    annotations = item.get("annotations")
+    if not isinstance(annotations, list):
         raise fields.malformed("annotations is not a list")
     frame = Frame(sent.frame_id, _size(item), source.location)
-    return [version_of(frame, given, partial(_drawn, names))]
+    return [version_of(frame, annotations, partial(_drawn, names))]
 
 
 def _size(item: Record) -> Size | None:

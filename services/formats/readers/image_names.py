@@ -107,16 +107,16 @@ class ImageReferences:
         InvalidRecord
             `unknown_image`: no image matches, or several do. `malformed_record`: it names none.
         """
-        file_name, given = record.get("file_name"), record.get("image_id")
+        file_name, image_id = record.get("file_name"), record.get("image_id")
         named = self._names.find(file_name) if isinstance(file_name, str) and file_name else set()
-        if given is None:
+        if image_id is None:
             return self._one(named, fields.key(file_name))
-        key = fields.key(given)
-        meant = self._meant(key)
+        key = fields.key(image_id)
+        by_id = self._meant(key)
         if len(named) != 1:
-            return self._one(meant, key)
+            return self._one(by_id, key)
         (image,) = named
-        if meant and image not in meant:
+        if by_id and image not in by_id:
             self.adjustments[image][Adjustment.RESULT_BY_FILE_NAME] += 1
         return image
 
@@ -161,9 +161,9 @@ class ImageReferences:
 
 def _keys(sources: Iterable[Located[object]]) -> Iterator[ImageKey]:
     for source in sources:
-        given = source.value.get("image_id") if isinstance(source.value, Mapping) else None
+        image_id = source.value.get("image_id") if isinstance(source.value, Mapping) else None
         try:
-            yield fields.key(given)
+            yield fields.key(image_id)
         except InvalidRecord:  # refused later, when the record is read
             continue
 

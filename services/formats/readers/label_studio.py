@@ -81,10 +81,10 @@ def versions_of_task(source: Located[object], sent: NamedFrames | None = None) -
     """
     task = fields.record(source.value, "the task")
     frame_id = _frame_id(task, sent)
-    given = task.get("annotations") or []
-    if not isinstance(given, list):
+    annotations = task.get("annotations") or []
+    if not isinstance(annotations, list):
         raise fields.malformed("annotations is not a list")
-    submitted = [fields.record(item, "an annotation") for item in given]
+    submitted = [fields.record(item, "an annotation") for item in annotations]
     if not submitted:
         raise InvalidRecord("nobody has submitted this task", reason="unfinished_task")
     counting = [item for item in submitted if not item.get("was_cancelled")]
@@ -102,11 +102,11 @@ def _frame_id(task: Record, sent: NamedFrames | None) -> FrameId:
         `unknown_image`: it names no frame, and its image matches none or several that were sent.
     """
     data = fields.record(task.get("data"), "data")
-    given = data.get("frame_id")
-    if isinstance(given, str):
-        own = fields.own_frame_id(given)
+    raw_id = data.get("frame_id")
+    if isinstance(raw_id, str):
+        own = fields.own_frame_id(raw_id)
         if own is None:
-            raise InvalidRecord(f"frame_id {given!r:.60} is not an id", reason="unknown_image")
+            raise InvalidRecord(f"frame_id {raw_id!r:.60} is not an id", reason="unknown_image")
         return own
     if sent is None:
         detail = "the task names no frame_id: name the export's manifest.json with --manifest"
@@ -149,14 +149,14 @@ def _version(frame_id: FrameId, submitted: Record, location: str) -> Version:
     return version_of(frame, results, _drawn)
 
 
-def _annotator(given: object) -> str | None:
+def _annotator(annotator: object) -> str | None:
     """An annotator's email address, or their number if the tool has only that."""
-    if isinstance(given, dict):
-        email = given.get("email")
+    if isinstance(annotator, dict):
+        email = annotator.get("email")
         if isinstance(email, str) and email.isprintable() and 0 < len(email) <= _LONGEST_NAME:
             return email
-        given = given.get("id")
-    return f"user {given}" if type(given) is int else None
+        annotator = annotator.get("id")
+    return f"user {annotator}" if type(annotator) is int else None
 
 
 def _size_of(results: Sequence[object]) -> Size | None:
@@ -183,8 +183,8 @@ def _size(result: Record) -> Size | None:
     return None if width is None or height is None else (width, height)
 
 
-def _drawn(given: object) -> Drawn | None:
-    result = fields.record(given, "a result")
+def _drawn(item: object) -> Drawn | None:
+    result = fields.record(item, "a result")
     kind = result.get("type")
     if isinstance(kind, str) and kind in _WITHOUT_SHAPE:
         return None
@@ -219,8 +219,8 @@ def _outline(value: Record, size: Size) -> Box:
     points = value.get("points")
     corners: list[list[float]] = []
     for point in points if isinstance(points, list) else ():
-        given = [fields.number(number) for number in point] if isinstance(point, list) else []
-        numbers = [number for number in given if number is not None]
+        coordinates = [fields.number(number) for number in point] if isinstance(point, list) else []
+        numbers = [number for number in coordinates if number is not None]
         if len(numbers) != len(size):
             raise InvalidRecord("a point of a polygon is not two numbers", reason="invalid_box")
         corners.append([number * side / 100 for number, side in zip(numbers, size, strict=True)])

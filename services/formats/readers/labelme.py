@@ -51,8 +51,8 @@ def read_labelme(folder: Path, sent: NamedFrames) -> Dataset:
     return Dataset(folder.name, len(files), returned(sources, parse))
 
 
-def _drawn(given: object) -> Drawn:
-    shape = fields.record(given, "a shape")
+def _drawn(item: object) -> Drawn:
+    shape = fields.record(item, "a shape")
     kind = shape.get("shape_type", "polygon")
     points = _points(shape.get("points"))
     if kind == "rectangle" and len(points) == _CORNERS:
@@ -72,9 +72,9 @@ def _around_circle(points: Sequence[tuple[float, float]]) -> Box:
     return (x - radius, y - radius, x + radius, y + radius)
 
 
-def _points(given: object) -> list[tuple[float, float]]:
+def _points(points: object) -> list[tuple[float, float]]:
     found = []
-    for point in given if isinstance(given, list) else ():
+    for point in points if isinstance(points, list) else ():
         numbers = [fields.number(value) for value in point] if isinstance(point, list) else []
         if len(numbers) != _CORNERS or numbers[0] is None or numbers[1] is None:
             raise InvalidRecord("a point is not two numbers", reason="invalid_box")

@@ -62,8 +62,8 @@ def _annotations(
             kept.append(part)
             continue
         before = left.pop(at)
-        given = {name: getattr(part.value, name) for name in _KEPT if name in says}
-        kept.append(Located(before.model_copy(update=given), part.location))
+        fields = {name: getattr(part.value, name) for name in _KEPT if name in says}
+        kept.append(Located(before.model_copy(update=fields), part.location))
     return tuple(kept)
 
 

@@ -75,8 +75,8 @@ def _tags(record: Record) -> dict[str, str] | None:
     return tags({"tags": attributes}) if isinstance(attributes, dict) else None
 
 
-def _drawn(given: object) -> Drawn | None:
-    label = fields.record(given, "a label")
+def _drawn(item: object) -> Drawn | None:
+    label = fields.record(item, "a label")
     box = label.get("box2d")
     if box is None:
         return None

@@ -56,8 +56,8 @@ def _shape(
     segmentation = record.get("segmentation")
     turn = _rotation(record)
     try:
-        given = record.get("bbox")
-        bbox = None if given is None or given == [] else box_of(given)
+        bbox_field = record.get("bbox")
+        bbox = None if bbox_field is None or bbox_field == [] else box_of(bbox_field)
     except InvalidRecord as exc:
         if exc.reason != "box_without_area" or not segmentation:
             raise

@@ -44,12 +44,12 @@ def attributes(record: Record) -> dict[str, str] | None:
     InvalidRecord
         `malformed_record`: there are more than 16, or one is too long.
     """
-    given = record.get("attributes")
-    if not isinstance(given, dict):
+    declared = record.get("attributes")
+    if not isinstance(declared, dict):
         return None
     found = {
         str(key): _text(value)
-        for key, value in given.items()
+        for key, value in declared.items()
         if isinstance(value, str | bool | int | float) and value != "" and key not in _APPLIED
     }
     if len(found) > _MOST or not all(map(_fits, found, found.values())):
@@ -67,14 +67,14 @@ def tags(record: Record) -> dict[str, str] | None:
     InvalidRecord
         `malformed_record`: there are more than 32, one is too long, or they are no object.
     """
-    given = record.get("tags")
-    if given is None:
+    declared = record.get("tags")
+    if declared is None:
         return None
-    if not isinstance(given, dict):
+    if not isinstance(declared, dict):
         raise fields.malformed("tags are not an object of keys and values")
     found = {
         str(key): _text(value)
-        for key, value in given.items()
+        for key, value in declared.items()
         if isinstance(value, str | bool | int | float) and value != ""
     }
     if len(found) > _MOST_TAGS or not all(map(_fits, found, found.values())):
@@ -92,10 +92,10 @@ def vector(record: Record) -> FrameVector | None:
     InvalidRecord
         `malformed_record`: it is something else.
     """
-    given = record.get("vector")
-    if given is None:
+    declared = record.get("vector")
+    if declared is None:
         return None
-    found = fields.record(given, "vector")
+    found = fields.record(declared, "vector")
     values = found.get("values")
     if isinstance(values, list):
         numbers = [fields.number(value) for value in values]

@@ -224,9 +224,9 @@ class _Via:
 
 def _file_attributes(record: Record) -> dict[str, Any]:
     """`file_attributes`, which VIA stores as strings: numbers parsed, empty values left out."""
-    given = record.get("file_attributes") or {}
+    declared = record.get("file_attributes") or {}
     attributes = {
-        name: value for name, value in fields.record(given, "file_attributes").items() if value
+        name: value for name, value in fields.record(declared, "file_attributes").items() if value
     }
     for name in _NUMBERS:
         if isinstance(attributes.get(name), str):
@@ -256,29 +256,29 @@ def _is_polygon(region: Located[object]) -> bool:
 
 
 def _category(attributes: object, named: str | None) -> Category:
-    given = fields.record(attributes, "region_attributes")
-    found = _attribute(given, named)
+    values = fields.record(attributes, "region_attributes")
+    found = _attribute(values, named)
     if found is None:
         what = f"{named!r:.40} is not" if named else "none of them is known to be the category"
         raise InvalidRecord(
-            f"the region's attributes are {', '.join(map(repr, given)) or 'none'}; {what}: name"
+            f"the region's attributes are {', '.join(map(repr, values)) or 'none'}; {what}: name"
             " the one that holds the category with --category-attribute",
             reason="unknown_category",
         )
-    value = given[found]
+    value = values[found]
     if isinstance(value, dict):  # a checkbox: the one that is ticked
         ticked = [name for name, on in value.items() if on]
         value = ticked[0] if len(ticked) == 1 else None
     return category_name(value.strip() if isinstance(value, str) else value)
 
 
-def _attribute(given: Record, named: str | None) -> str | None:
+def _attribute(values: Record, named: str | None) -> str | None:
     """The attribute that holds the category: the named one, the only one, or a usual name."""
     if named is not None:
-        return named if named in given else None
-    if len(given) == 1:
-        return next(iter(given))
-    lower = {name.lower(): name for name in reversed([*given])}
+        return named if named in values else None
+    if len(values) == 1:
+        return next(iter(values))
+    lower = {name.lower(): name for name in reversed([*values])}
     return next((lower[name] for name in _CATEGORY_ATTRIBUTES if name in lower), None)
 
 

@@ -49,8 +49,8 @@ def read_via3(file: Path, sent: NamedFrames) -> Dataset:
     content = fields.record(read_json(file), str(file))
     attribute, options = _category(fields.record(content.get("attribute", {}), "attribute"))
     regions: dict[str, list[Record]] = defaultdict(list)
-    for given in fields.record(content.get("metadata"), "metadata").values():
-        region = fields.record(given, "a region")
+    for item in fields.record(content.get("metadata"), "metadata").values():
+        region = fields.record(item, "a region")
         regions[str(region.get("vid"))].append(region)
     files = fields.record(content.get("file"), "file")
     sources = [
@@ -93,10 +93,10 @@ def _category(attributes: Record) -> tuple[str, Mapping[str, object]]:
     return key, options if isinstance(options, dict) else {}
 
 
-def _drawn(attribute: str, options: Mapping[str, object], given: object) -> Drawn:
-    region = fields.record(given, "a region")
-    value = fields.record(region.get("av"), "av").get(attribute)
-    label = options.get(str(value), value)
+def _drawn(attribute: str, options: Mapping[str, object], value: object) -> Drawn:
+    region = fields.record(value, "a region")
+    choice = fields.record(region.get("av"), "av").get(attribute)
+    label = options.get(str(choice), choice)
     xy = region["xy"]
     numbers = [fields.number(item) for item in xy] if isinstance(xy, list) else []
     shape, *rest = (float("nan") if item is None else item for item in numbers or [None])

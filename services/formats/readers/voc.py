@@ -211,11 +211,11 @@ def _image(folder: Path, stem: str, named: str, notes: Notes) -> Path:
     Tools copy XML files and leave the old image name inside.
     """
     parent, last = str(Path(stem).parent), PurePosixPath(named.replace("\\", "/"))
-    given = [f"{parent}/{named}", named] if named else []
-    own = [f"{stem}{ending}" for ending in _ENDINGS]
+    declared = [f"{parent}/{named}", named] if named else []
+    by_stem = [f"{stem}{ending}" for ending in _ENDINGS]
     is_stale = bool(named) and last.stem != Path(stem).name
     # The name may be a path from another machine, whose last parts may exist here.
-    names = [*own, *given] if is_stale else [*given, *own]
+    names = [*by_stem, *declared] if is_stale else [*declared, *by_stem]
     missing = None
     for name in [*names, *([f"{parent}/{last.name}", last.name] if named else [])]:
         try:
@@ -224,7 +224,7 @@ def _image(folder: Path, stem: str, named: str, notes: Notes) -> Path:
             if missing is None or exc.reason != "missing_image":
                 missing = exc
             continue
-        if is_stale and name in own:
+        if is_stale and name in by_stem:
             notes.adjustments[Adjustment.IMAGE_BY_STEM] += 1
         return found
     raise missing or InvalidRecord(f"there is no image {stem!r:.200}", reason="missing_image")

@@ -100,9 +100,9 @@ def image_of(label: Path) -> str:
 
 
 def _drawn(names: ClassNames, size: Size, line: str) -> Drawn:
-    label, *given = line.split()
+    label, *values = line.split()
     try:
-        numbers = [float(part) for part in given]
+        numbers = [float(part) for part in values]
     except ValueError:
         raise InvalidRecord(f"{line!r:.80} holds no numbers", reason="invalid_box") from None
     name = names.record_of(label)["category_name"]

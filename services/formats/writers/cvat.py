@@ -36,9 +36,9 @@ def to_cvat(frames: Sequence[ExportFrame]) -> Export:
             height=str(frame.height),
         )
         for annotation in frame.annotations or ():
-            given = {"crowd": annotation.crowd, "ignore": annotation.ignore}
-            flags = {name: "true" for name, value in given.items() if value}
-            _box(image, annotation.category, annotation.bbox, flags)
+            flags = {"crowd": annotation.crowd, "ignore": annotation.ignore}
+            attributes = {name: "true" for name, is_set in flags.items() if is_set}
+            _box(image, annotation.category, annotation.bbox, attributes)
         for proposal in frame.proposals:
             attributes = {"proposal": "true", "score": repr(proposal.score)}
             attributes["needle_id"] = proposal.needle_id or ""

@@ -64,9 +64,9 @@ def detections(labels: list[dict[str, Any]]) -> fo.Detections:
     """Labels of one field of one frame."""
     made = []
     for label in labels:
-        given = {key: value for key, value in label.items() if key not in {"dimension", "mask"}}
+        fields = {key: value for key, value in label.items() if key not in {"dimension", "mask"}}
         shown = {"mask": mask_of(label["mask"])} if label["mask"] else {}
-        made.append(fo.Detection(**given, **shown, has_vector=label.get("dimension") is not None))
+        made.append(fo.Detection(**fields, **shown, has_vector=label.get("dimension") is not None))
     return fo.Detections(detections=made)
 
 

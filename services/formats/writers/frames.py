@@ -130,16 +130,18 @@ def labels(frames: Iterable[ExportFrame]) -> list[Category]:
     return sorted(found | {proposal.category for frame in frames for proposal in frame.proposals})
 
 
-def lost(frames: Sequence[ExportFrame], given: Iterable[ExportFrame], *what: str) -> dict[str, int]:
+def lost(
+    frames: Sequence[ExportFrame], requested: Iterable[ExportFrame], *fields: str
+) -> dict[str, int]:
     """How much of each kind (`mask`, `crowd`, `ignore`, `area`) a format drops.
 
     Parameters
     ----------
-    given : all requested frames; those without annotations are counted too
+    requested : all requested frames; those without annotations are counted too
     """
     counts: Counter[str] = Counter()
     for frame in frames:
         for annotation in frame.annotations or ():
-            counts.update(name for name in what if getattr(annotation, name))
-    counts["not annotated"] = sum(1 for _ in given) - len(frames)
+            counts.update(name for name in fields if getattr(annotation, name))
+    counts["not annotated"] = sum(1 for _ in requested) - len(frames)
     return {name: count for name, count in sorted(counts.items()) if count}

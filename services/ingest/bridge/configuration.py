@@ -105,8 +105,8 @@ def _names(settings: Settings, format_name: FormatName) -> ClassNames | None:
 
 
 def _pairing(settings: Settings) -> tuple[Template | None, Template | None, Template | None]:
-    given = settings.bridge_frame_id, settings.bridge_vehicle, settings.bridge_time
-    frame_id, vehicle, time = given
+    texts = settings.bridge_frame_id, settings.bridge_vehicle, settings.bridge_time
+    frame_id, vehicle, time = texts
     if frame_id and (vehicle or time):
         raise InvalidSettings(
             "GAZELOOP_BRIDGE_FRAME_ID pairs by id, GAZELOOP_BRIDGE_VEHICLE and GAZELOOP_BRIDGE_TIME"

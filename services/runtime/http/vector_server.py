@@ -30,14 +30,14 @@ def vector_server(open_vectors: Callable[[], VectorStore], key: str) -> FastAPI:
 
     @app.post("/{operation}")
     async def answer(operation: str, request: Request) -> Response:
-        given = request.headers.get("Authorization", "").encode()
-        if not compare_digest(given, expected):
+        key = request.headers.get("Authorization", "").encode()
+        if not compare_digest(key, expected):
             return Response("wrong key", HTTPStatus.UNAUTHORIZED)
         try:
-            asked = orjson.loads(await request.body())
+            body = orjson.loads(await request.body())
             if operation == "scan":
-                return StreamingResponse(_lines(open_vectors(), asked))
-            return Response(orjson.dumps(await _ANSWERS[operation](open_vectors(), asked)))
+                return StreamingResponse(_lines(open_vectors(), body))
+            return Response(orjson.dumps(await _ANSWERS[operation](open_vectors(), body)))
         except StoreUnavailable as exc:
             return Response(str(exc), HTTPStatus.SERVICE_UNAVAILABLE)
         except GazeloopError as exc:
@@ -54,24 +54,24 @@ async def _aliases(vectors: VectorStore, _: _Asked) -> dict[str, str]:
     return await vectors.aliases()
 
 
-async def _dimension(vectors: VectorStore, asked: _Asked) -> int | None:
-    return await vectors.dimension(asked["collection"])
+async def _dimension(vectors: VectorStore, body: _Asked) -> int | None:
+    return await vectors.dimension(body["collection"])
 
 
-async def _load(vectors: VectorStore, asked: _Asked) -> dict[PointId, str]:
-    found = await vectors.load(asked["collection"], asked["point_ids"])
+async def _load(vectors: VectorStore, body: _Asked) -> dict[PointId, str]:
+    found = await vectors.load(body["collection"], body["point_ids"])
     return {point_id: packed(vector) for point_id, vector in found.items()}
 
 
-async def _nearest(vectors: VectorStore, asked: _Asked) -> list[list[tuple[object, ...]]]:
-    rows = np.stack([unpacked(text) for text in asked["vectors"]])
-    where = Where(**asked["where"])
-    found = await vectors.nearest_batch(asked["collection"], rows, where, asked["limit"])
+async def _nearest(vectors: VectorStore, body: _Asked) -> list[list[tuple[object, ...]]]:
+    rows = np.stack([unpacked(text) for text in body["vectors"]])
+    where = Where(**body["where"])
+    found = await vectors.nearest_batch(body["collection"], rows, where, body["limit"])
     return [[(hit.point_id, hit.similarity, hit.payload) for hit in hits] for hits in found]
 
 
-async def _count(vectors: VectorStore, asked: _Asked) -> int:
-    return await vectors.count(asked["collection"], Where(**asked["where"]))
+async def _count(vectors: VectorStore, body: _Asked) -> int:
+    return await vectors.count(body["collection"], Where(**body["where"]))
 
 
 _ANSWERS: Final[Mapping[str, Callable[[VectorStore, _Asked], Awaitable[object]]]] = {
@@ -84,7 +84,7 @@ _ANSWERS: Final[Mapping[str, Callable[[VectorStore, _Asked], Awaitable[object]]]
 }
 
 
-async def _lines(vectors: VectorStore, asked: _Asked) -> AsyncIterator[bytes]:
-    async for points in vectors.scan(asked["collection"], asked["at_once"]):
+async def _lines(vectors: VectorStore, body: _Asked) -> AsyncIterator[bytes]:
+    async for points in vectors.scan(body["collection"], body["at_once"]):
         rows = [(point.point_id, packed(point.vector), point.payload) for point in points]
         yield orjson.dumps(rows) + b"\n"

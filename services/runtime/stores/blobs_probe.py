@@ -51,12 +51,12 @@ def probe_blobs(url: str) -> Access:
 
 def _probe_folder(folder: Path) -> Access:
     with accessing(folder.as_uri()):
-        there = nearest(folder)
-        if os.statvfs(there).f_flag & os.ST_RDONLY:
+        existing = nearest(folder)
+        if os.statvfs(existing).f_flag & os.ST_RDONLY:
             return Access.READS
-        if there != folder:  # the first image creates the folder; a probe must not
-            if not os.access(there, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, "no folder can be made", str(there))
+        if existing != folder:  # the first image creates the folder; a probe must not
+            if not os.access(existing, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "no folder can be made", str(existing))
             return Access.WRITES
         probe = folder / f".doctor-{secrets.token_hex(8)}"
         try:

@@ -68,9 +68,11 @@ async def lost_frames(vectors: VectorStore, events: Sequence[FrameEmbedded]) -> 
         for event in events
         for region_id in event.region_ids()
     }
-    there = await vectors.load(collection_of(FRAME_VECTORS, model), frames)
-    there |= await vectors.load(collection_of(REGION_VECTORS, model), regions)
-    return sorted({frame for point, frame in (frames | regions).items() if point not in there})
+    stored_points = await vectors.load(collection_of(FRAME_VECTORS, model), frames)
+    stored_points |= await vectors.load(collection_of(REGION_VECTORS, model), regions)
+    return sorted(
+        {frame for point, frame in (frames | regions).items() if point not in stored_points}
+    )
 
 
 class MongoEmbeddings:

@@ -359,8 +359,8 @@ def _refuse_conflicts(
                 name, stored_revision = "truth_content", frames[_id]["truth_revision"]
             case PredictionsMade():
                 name, stored_revision = "content", made[_id]["revision"]
-        there = made if isinstance(fact, PredictionsMade) else frames
-        refuse_conflict(fact, written[name], stored_revision, there[_id][name])
+        documents = made if isinstance(fact, PredictionsMade) else frames
+        refuse_conflict(fact, written[name], stored_revision, documents[_id][name])
 
 
 def _late_summaries(facts: Iterable[FrameFact], frames: Mapping[str, Document]) -> list[UpdateOne]:

@@ -71,8 +71,8 @@ async def missing_indexes(database: Database, stores: Iterable[MakeStore]) -> li
     missing = []
     for collection, wanted in sorted(noted.indexes.items()):
         with translated():
-            there = await database[collection].index_information()
-        if wanted - there.keys():
+            existing = await database[collection].index_information()
+        if wanted - existing.keys():
             missing.append(collection)
     return missing
 

@@ -110,14 +110,14 @@ class MongoRevisionLedger:
 
     async def published(self, entries: Collection[Entry]) -> set[Entry]:
         known = await self._acknowledged({entry.subject for entry in entries})
-        there = {
+        published = {
             entry
             for entry in entries
             if entry.digest in known.get(entry.subject, {}).get("published", ())
         }
         moved = {entry for entry in entries if known.get(entry.subject, {}).get("moved")}
-        older = await self._older.load(moved - there)
-        return there | {entry for entry, item in older.items() if item.broker == self._broker}
+        older = await self._older.load(moved - published)
+        return published | {entry for entry, item in older.items() if item.broker == self._broker}
 
     async def known(self, subjects: Collection[str]) -> set[str]:
         found = await self._find(subjects, {"broker": 1})

@@ -60,11 +60,11 @@ async def planned(database: Database) -> dict[str, int] | None:
     """
     if (await store_version(database) or STORE_VERSION) >= STORE_VERSION:
         return None
-    there = await _collections(database)
+    existing = await _collections(database)
     counts = {}
     with translated():
         for name, old in _RENAMED.items():
-            source = old if old in there else name
+            source = old if old in existing else name
             counts[name] = await database[source].estimated_document_count()
     return counts
 
@@ -79,10 +79,10 @@ async def migrate(database: Database, on_progress: OnProgress = lambda _: None) 
     """
     if await planned(database) is None:
         return False
-    there = await _collections(database)
+    existing = await _collections(database)
     with translated():
         for name, old in _RENAMED.items():
-            if name in there and old not in there:
+            if name in existing and old not in existing:
                 await database[name].rename(old)
     for step, write in (("frames", _write_frames), ("matches", _write_matches)):
         async for progress in _run(database, step, write):
@@ -103,11 +103,11 @@ async def drop_old(database: Database) -> list[str]:
     """
     if await store_version(database) != STORE_VERSION:
         return []
-    there = sorted(await _collections(database) & set(_RENAMED.values()))
+    leftover = sorted(await _collections(database) & set(_RENAMED.values()))
     with translated():
-        for name in there:
+        for name in leftover:
             await database[name].drop()
-    return there
+    return leftover
 
 
 async def _collections(database: Database) -> set[str]:

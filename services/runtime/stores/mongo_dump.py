@@ -29,8 +29,8 @@ async def collections_to_keep(database: Database) -> list[str]:
         MongoDB does not answer.
     """
     with translated():
-        there = await database.list_collection_names()
-    return sorted(name for name in there if name not in _OF_PROCESSES and "." not in name)
+        names = await database.list_collection_names()
+    return sorted(name for name in names if name not in _OF_PROCESSES and "." not in name)
 
 
 _PASSED: Final = frozenset({239, 246})

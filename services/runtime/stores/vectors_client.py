@@ -213,11 +213,11 @@ class ClientVectorStore:
         return sorted(collection.name for collection in found.collections)
 
     async def alias(self, names: Mapping[str, str]) -> None:
-        there = await self.aliases()
+        existing = await self.aliases()
         dropped: list[models.AliasOperations] = [
             models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=name))
             for name in names
-            if name in there
+            if name in existing
         ]
         created: list[models.AliasOperations] = [
             models.CreateAliasOperation(

@@ -104,7 +104,7 @@ async def test_pushing_again_creates_nothing(cvat: Cvat, world: World) -> None:
     again = await push(cvat, world)
 
     assert first.created == 3
-    assert (again.created, again.there) == (0, 3)
+    assert (again.created, again.existing) == (0, 3)
     assert {name: task.images.keys() for name, task in cvat.named().items()} == before
 
 

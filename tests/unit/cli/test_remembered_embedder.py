@@ -70,7 +70,7 @@ async def test_an_embedder_that_is_named_takes_nothing_of_the_folders(
 
 
 async def test_one_setting_may_differ_from_the_folders(folder: Path) -> None:
-    now = Context(data=folder, given={"pooling": "gem"}).settings()
+    now = Context(data=folder, overrides={"pooling": "gem"}).settings()
     assert (now.embedder, now.pooling) == ("gazeloop-small", "gem")
 
 
@@ -81,7 +81,7 @@ async def test_a_folder_without_a_note_has_the_default(tmp_path: Path) -> None:
 
 async def test_with_a_server_nothing_is_remembered(folder: Path) -> None:
     given = {"qdrant": "http://localhost:6333"}
-    assert Context(data=folder, given=given).settings().embedder == Settings().embedder
+    assert Context(data=folder, overrides=given).settings().embedder == Settings().embedder
 
 
 async def test_a_note_that_cannot_be_read_says_what_to_do(folder: Path) -> None:

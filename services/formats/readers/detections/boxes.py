@@ -29,9 +29,9 @@ def numbers(values: object, count: int, what: str) -> list[float]:
     InvalidRecord
         `malformed_record`: it is something else.
     """
-    given = [fields.number(value) for value in values] if isinstance(values, list | tuple) else []
-    found = [value for value in given if value is not None]
-    if len(given) != count or len(found) != count:
+    parsed = [fields.number(value) for value in values] if isinstance(values, list | tuple) else []
+    found = [value for value in parsed if value is not None]
+    if len(parsed) != count or len(found) != count:
         raise fields.malformed(f"{what} is not {count} numbers")
     return found
 

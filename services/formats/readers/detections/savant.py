@@ -86,9 +86,9 @@ def _converted(record: Record) -> Record:
 
 def _box(value: object) -> Box:
     """The box, or the one around a box that is rotated by an angle in degrees."""
-    given = value if isinstance(value, dict) else {}
-    x, y, width, height = from_centre([given.get(side) for side in ("xc", "yc", "width", "height")])
-    (degrees,) = numbers([given.get("angle") or 0.0], 1, "the angle")
+    box = value if isinstance(value, dict) else {}
+    x, y, width, height = from_centre([box.get(side) for side in ("xc", "yc", "width", "height")])
+    (degrees,) = numbers([box.get("angle") or 0.0], 1, "the angle")
     return upright_box((x, y, width, height), degrees)
 
 

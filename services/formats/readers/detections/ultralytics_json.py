@@ -66,8 +66,8 @@ def _are_fractions(parts: Iterable[Document]) -> bool:
 def _sides(box: object, *axes: str) -> list[float]:
     if not isinstance(box, dict):
         return []
-    given = [fields.number(value) for key, value in box.items() if key.startswith(axes)]
-    return [side for side in given if side is not None]
+    values = [fields.number(value) for key, value in box.items() if key.startswith(axes)]
+    return [side for side in values if side is not None]
 
 
 def _converted(record: Record) -> Record:
