@@ -5,7 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -285,8 +285,7 @@ def _allocated(file: int, size: int) -> bool:
 async def disk_of_a_broker_node_full(scene: Scene) -> None:
     await _filled(scene, "kafka", 20)
     kafka = scene.deployment.kafka
-    with suppress(ProcessLookupError):  # a node ends that cannot write
-        await asyncio.to_thread(kafka.kill, 3)
+    await asyncio.to_thread(kafka.kill, 3)  # unless it has ended, as a node does that cannot write
     await asyncio.to_thread(kafka.restart, 3)
 
 
@@ -296,8 +295,7 @@ async def disk_of_the_mongodb_primary_full(scene: Scene) -> None:
         await until(lambda: scene.stage.mongodb.primary() is not None)
     await _filled(scene, "mongodb", 20)
     member = scene.stage.mongodb.members[2]
-    with suppress(ProcessLookupError):
-        await asyncio.to_thread(member.kill)
+    await asyncio.to_thread(member.kill)
     await asyncio.to_thread(member.restart)
 
 

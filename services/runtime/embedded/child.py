@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -122,8 +123,10 @@ class Child:
             self._keeper.wait()
 
     def kill(self) -> None:
-        """Kill the program without warning, like a power failure."""
-        os.kill(self.pid, signal.SIGKILL)
+        """Kill the program without warning, like a power failure, unless it has ended already."""
+        if self.running:
+            with suppress(ProcessLookupError):  # it has ended, and its keeper is about to
+                os.kill(self.pid, signal.SIGKILL)
         self.stop()
 
     def _close_input(self) -> None:

@@ -176,6 +176,14 @@ def test_a_program_that_does_not_listen_to_reason_is_killed(tmp_path: Path) -> N
         os.kill(child.pid, 0)
 
 
+def test_a_program_that_has_ended_by_itself_can_be_killed(tmp_path: Path) -> None:
+    child = Child("short", ["true"], tmp_path)
+    with pytest.raises(MissingPart, match="ended at once"):
+        child.wait_until(lambda: False, deadline_s=60)
+    child.kill()
+    assert not child.running
+
+
 def test_without_java_the_broker_is_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
