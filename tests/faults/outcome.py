@@ -57,6 +57,22 @@ class Outcome:
 CLEAN = Outcome(lost=0, duplicates=0, differences=())
 
 
+async def settled_outcome(
+    survey: Sequence[Fact], deployment: Deployment, stores: Stores, *, patience_s: float
+) -> Outcome:
+    """What became of a survey, counted while nothing moves.
+
+    An epoch is recorded before its shortlists are stored, so all may look settled when the last
+    shortlists are about to come. If they came while the outcome was counted, it is counted again:
+    their frames may have moved between the reads that a report is made of.
+    """
+    while True:
+        settled = await until_settled(deployment, stores, patience_s=patience_s)
+        outcome = await outcome_of(survey, deployment, stores)
+        if settled == await asyncio.to_thread(published_shortlists, deployment.broker):
+            return outcome
+
+
 async def outcome_of(survey: Sequence[Fact], deployment: Deployment, stores: Stores) -> Outcome:
     """What became of a survey, once nothing waits."""
     settings = deployment.settings
@@ -121,20 +137,24 @@ def published_shortlists(broker: BrokerAddress) -> dict[NeedleId, ShortlistPubli
     return latest
 
 
-async def until_settled(deployment: Deployment, stores: Stores, *, patience_s: float) -> None:
+async def until_settled(
+    deployment: Deployment, stores: Stores, *, patience_s: float
+) -> dict[NeedleId, ShortlistPublished]:
     """Wait until an epoch has listed frames, all that is stored is published, and nothing waits.
 
-    A frame that is listed moves from H-S to S, in matches that fp_miner publishes again.
+    A frame that is listed moves from H-S to S, in matches that fp_miner publishes again. Returns
+    the published shortlists whose frames have moved.
     """
-    await _until_shortlists_are_published(
+    settled = await _until_shortlists_are_published(
         deployment.broker, stores, deployment.settings, patience_s=patience_s
     )
     await until(deployment.caught_up, deadline_s=patience_s)
+    return settled
 
 
 async def _until_shortlists_are_published(
     broker: BrokerAddress, stores: Stores, settings: Settings, *, patience_s: float
-) -> None:
+) -> dict[NeedleId, ShortlistPublished]:
     async with asyncio.timeout(patience_s + 2 * WINDOW * settings.epoch_s):
         while True:
             needles = [needle async for needle in stores.needles.scan() if needle.active]
@@ -143,7 +163,7 @@ async def _until_shortlists_are_published(
             epochs = await stores.epochs.latest()
             settled = epochs and all(epoch.settled for epoch in epochs.values())
             if settled and stored and stored == published:
-                return
+                return published
             await asyncio.sleep(_PAUSE_S)
 
 

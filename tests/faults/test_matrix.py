@@ -19,9 +19,8 @@ from tests.faults.outcome import (
     CLEAN,
     Outcome,
     missing_vectors,
-    outcome_of,
     report_differences,
-    until_settled,
+    settled_outcome,
 )
 from tests.faults.proxies import Proxies, Proxy
 from tests.faults.replica_set import FAKETIME, ReplicaSet
@@ -150,8 +149,7 @@ async def test_nothing_is_lost_or_there_twice_and_the_report_is_the_same(
     finally:
         tending.cancel()
         stage.proxies.clear()
-    await until_settled(deployment, stores, patience_s=300)
-    outcome = await outcome_of(scene.survey, deployment, stores)
+    outcome = await settled_outcome(scene.survey, deployment, stores, patience_s=300)
     exits = deployment.exits()
     ended = sorted(name for name in exits if exits[name] != before[name])
     _note(fault, scene, outcome, ended, time.monotonic() - began)

@@ -28,8 +28,7 @@ from tests.faults.outcome import (
     CLEAN,
     match_counts,
     missing_vectors,
-    outcome_of,
-    until_settled,
+    settled_outcome,
 )
 from tests.faults.survey import Fact, Publisher, facts
 from tests.mongodb_users import OPERATOR, make_users, password_of, user_of
@@ -89,8 +88,7 @@ async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
 
     assert publisher.acknowledged == len(survey)
     assert not any(deployment.exits().values())
-    await until_settled(deployment, stores, patience_s=120)
-    assert await outcome_of(survey, deployment, stores) == CLEAN
+    assert await settled_outcome(survey, deployment, stores, patience_s=120) == CLEAN
     assert await match_counts(stores) == Counter({fact.frame_id: 1 for fact in survey})
     assert await asyncio.to_thread(_dead_letters, deployment) == _expected_dead_letters()
     await until(
