@@ -245,6 +245,7 @@ def epoch(number: int = 1, detector: DetectorId = DETECTOR) -> Epoch:
         detector,
         number,
         offsets={"gaze.needles/0": number},
+        starts={"gaze.needles/0": number - 1},
         models={STOP_SIGN: f"model-{number}"},
         sizes=(Size(90, 9), Size(100, 10)),
         budget=15,

@@ -17,7 +17,7 @@ from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.domain.ports.openings import Openings
 from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
-from services.domain.shortlists.epochs import WINDOW, Epoch, Size, ends_at, next_epoch
+from services.domain.shortlists.epochs import WINDOW, Epoch, Size, includes, next_epoch
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever import logic
 from services.retriever.allocation.budgets import limits_of, show_budgets
@@ -34,7 +34,7 @@ from services.retriever.publication import ShortlistPublication
 from services.retriever.scoring.candidate_source import CandidateSource
 from services.retriever.stages import Changes, DetectorStages
 from services.runtime.clock import Clock
-from services.runtime.consumed import consumed_offsets, is_before
+from services.runtime.consumed import consumed_offsets, place_of
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
@@ -139,7 +139,7 @@ class PublishShortlists:
         return [
             event
             for event in events
-            if not latest or any(not is_before(event, last.offsets) for last in latest)
+            if not latest or any(not _has_consumed(last, event) for last in latest)
         ]
 
     async def forget(self, _: AbstractSet[FrameHash]) -> None:
@@ -245,13 +245,13 @@ class PublishShortlists:
         self._needles.forget_all()
         self._size.forget()
 
-    async def _close_epochs(self, changes: Changes, offsets: Mapping[str, int]) -> None:
+    async def _close_epochs(self, changes: Changes, consumed: Mapping[str, range]) -> None:
         """Close an epoch of each detector, then publish the shortlists that change."""
         started = self._clock.monotonic()
-        frames, limits = await self._load(changes.records, offsets)
+        frames, limits = await self._load(changes.records, consumed)
         for detector in sorted(self._detectors or {}):
             changes_of = changes.of(detector)
-            while not await self._close(detector, changes_of, offsets, frames, limits):
+            while not await self._close(detector, changes_of, consumed, frames, limits):
                 await self._overtaken(detector, limits)
                 if changes.is_empty:
                     break  # There were events after all.
@@ -264,7 +264,7 @@ class PublishShortlists:
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 
     async def _load(
-        self, records: Sequence[NeedleRecord], offsets: Mapping[str, int]
+        self, records: Sequence[NeedleRecord], consumed: Mapping[str, range]
     ) -> tuple[int, Limits]:
         """Load what is missing; returns the number of haystack frames, and the limits."""
         model = await live_model(self._vectors, REGION_VECTORS)
@@ -275,13 +275,13 @@ class PublishShortlists:
                 self._forget_caches()
         frames = 0 if model is None else await self._size.haystack_frames(model)
         limits = limits_of(frames, self._settings)
-        await self._publication.write(await self._load_missing(records, offsets, model, limits))
+        await self._publication.write(await self._load_missing(records, consumed, model, limits))
         return frames, limits
 
     async def _load_missing(
         self,
         records: Sequence[NeedleRecord],
-        offsets: Mapping[str, int],
+        consumed: Mapping[str, range],
         model: ModelId | None,
         limits: Limits,
     ) -> list[ShortlistPublished]:
@@ -296,7 +296,7 @@ class PublishShortlists:
             records = [*records, *await self._needles.all()]
         self._allocated_for, self._is_outdated = model, False
         for detector, stages in list(self._detectors.items()):
-            is_again = self._is_again(detector, offsets)
+            is_again = self._is_again(detector, consumed)
             if stages.allocator.needles.needs_clustering and not is_again:
                 outdated[detector] = self._detectors.pop(detector)
         if model is not None:
@@ -370,19 +370,19 @@ class PublishShortlists:
         self,
         detector: DetectorId,
         changes: Changes,
-        offsets: Mapping[str, int],
+        consumed: Mapping[str, range],
         frames: int,
         limits: Limits,
     ) -> bool:
         """Close an epoch of one detector; False if another process has closed its number."""
         assert self._detectors is not None
-        if self._is_again(detector, offsets):
+        if self._is_again(detector, consumed):
             return True
         stages, before = self._detectors[detector], self._epochs.get(detector)
         epoch = next_epoch(
             before,
             detector,
-            offsets,
+            consumed,
             Size(frames, sum(stages.observed.values()) + sum(changes.observed.values())),
             limits.budgets.haystack,
             is_empty=changes.is_empty,
@@ -399,12 +399,12 @@ class PublishShortlists:
         await self._publication.write(closed.shortlists)
         return True
 
-    def _is_again(self, detector: DetectorId, offsets: Mapping[str, int]) -> bool:
+    def _is_again(self, detector: DetectorId, consumed: Mapping[str, range]) -> bool:
         """Whether the batch is delivered again, and all is known that its epoch has recorded."""
         assert self._detectors is not None
         last = self._epochs.get(detector)
         is_known = last is not None and self._detectors[detector].closed == last.number
-        return last is not None and is_known and ends_at(last, offsets)
+        return last is not None and is_known and includes(last, consumed)
 
     async def _read_once_grown(
         self, detector: DetectorId, before: Epoch | None, limits: Limits, changes: Changes
@@ -425,6 +425,11 @@ class PublishShortlists:
             stages = await self._loader.read(detector, model, limits, earlier, records)
             stages.state[_READ_ONCE_GROWN] = ""
             self._detectors[detector] = stages
+
+
+def _has_consumed(epoch: Epoch, event: Event) -> bool:
+    place = place_of(event)
+    return place is not None and epoch.has_consumed(*place)
 
 
 def _withdrawn(records: Collection[NeedleRecord]) -> list[ShortlistPublished]:

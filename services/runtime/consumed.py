@@ -1,4 +1,4 @@
-"""The offsets up to which the batch that a step works on was consumed."""
+"""The offsets of the records that a step works on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -6,26 +6,30 @@ from contextvars import ContextVar
 from types import MappingProxyType
 
 from services.contracts.events import Event
-from services.runtime.kafka.records import Parsed
+from services.runtime.kafka.records import Parsed, Record
 
-_NONE: Mapping[str, int] = MappingProxyType({})
-_offsets: ContextVar[Mapping[str, int]] = ContextVar("offsets", default=_NONE)
+_NONE: Mapping[str, range] = MappingProxyType({})
+_offsets: ContextVar[Mapping[str, range]] = ContextVar("offsets", default=_NONE)
 _places: ContextVar[Mapping[int, tuple[str, int]]] = ContextVar(
     "places", default=MappingProxyType({})
 )
 
 
 @contextmanager
-def consuming(batch: Sequence[Parsed]) -> Iterator[None]:
-    """Make the offsets of this batch available while the context is open."""
-    following: dict[str, int] = {}
-    places: dict[int, tuple[str, int]] = {}
-    for parsed in batch:
-        record = parsed.record
-        name = f"{record.topic}/{record.partition}"
-        following[name] = max(following.get(name, 0), record.offset + 1)
-        places[id(parsed.event)] = name, record.offset
-    offsets_before, places_before = _offsets.set(following), _places.set(places)
+def consuming(batch: Sequence[Parsed], skipped: Sequence[Record] = ()) -> Iterator[None]:
+    """Make the offsets of this batch available while the context is open.
+
+    Parameters
+    ----------
+    skipped : records that came with it and need no work: unreadable or repeated ones
+    """
+    offsets: dict[str, range] = {}
+    for record in (*(parsed.record for parsed in batch), *skipped):
+        name, offset = _name(record), record.offset
+        known = offsets.get(name, range(offset, offset + 1))
+        offsets[name] = range(min(known.start, offset), max(known.stop, offset + 1))
+    places = {id(parsed.event): (_name(parsed.record), parsed.record.offset) for parsed in batch}
+    offsets_before, places_before = _offsets.set(offsets), _places.set(places)
     try:
         yield
     finally:
@@ -33,15 +37,18 @@ def consuming(batch: Sequence[Parsed]) -> Iterator[None]:
         _places.reset(places_before)
 
 
-def consumed_offsets() -> Mapping[str, int]:
-    """The next offset of each `topic/partition` that the current batch has records of."""
+def _name(record: Record) -> str:
+    return f"{record.topic}/{record.partition}"
+
+
+def consumed_offsets() -> Mapping[str, range]:
+    """From the first to the last record of the current batch, by `topic/partition`."""
     return _offsets.get()
 
 
-def is_before(event: Event, offsets: Mapping[str, int]) -> bool:
-    """Whether an event of the current batch is before these offsets, by `topic/partition`.
+def place_of(event: Event) -> tuple[str, int] | None:
+    """The `topic/partition` and offset of an event of the current batch.
 
-    An event that a step has changed has no place, and is before none.
+    None for an event that a step has changed.
     """
-    name, offset = _places.get().get(id(event), ("", 0))
-    return offset < offsets.get(name, 0)
+    return _places.get().get(id(event))

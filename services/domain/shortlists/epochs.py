@@ -13,8 +13,8 @@ have work: so little that it costs no quality that can be measured.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypedDict
 
 from services.contracts.identity import Category, DetectorId
 
@@ -56,6 +56,8 @@ class Epoch:
     settled : whether it has
     released : the number of haystack frames that may be listed in this epoch
     settled_budget : the budget of the last settled epoch, this one included; 0 before the first
+    starts : the first offset of each `topic/partition` from which on all records up to `offsets`
+        were consumed; 0 where missing. Earlier ones may have been skipped
     """
 
     detector: DetectorId
@@ -67,57 +69,78 @@ class Epoch:
     settled: bool
     released: int
     settled_budget: int
+    starts: Mapping[str, int] = field(default_factory=dict)
+
+    def has_consumed(self, name: str, offset: int) -> bool:
+        """Whether it, or an epoch before it, has consumed a record of a `topic/partition`."""
+        return self.starts.get(name, 0) <= offset < self.offsets.get(name, 0)
 
 
 def next_epoch(
     before: Epoch | None,
     detector: DetectorId,
-    offsets: Mapping[str, int],
+    consumed: Mapping[str, range],
     size: Size,
     budget: int,
     *,
     is_empty: bool,
 ) -> Epoch:
-    """The epoch that ends at these offsets, with nothing released yet.
+    """The epoch that consumed these records, with nothing released yet.
 
     Parameters
     ----------
+    consumed : the offsets of its records by `topic/partition`
     is_empty : whether it consumed no events
     """
     if before is None:
         return Epoch(
             detector,
             number=1,
-            offsets=dict(offsets),
+            offsets={name: records.stop for name, records in consumed.items()},
             models={},
             sizes=(size,),
             budget=budget,
             settled=False,
             released=0,
             settled_budget=0,
+            starts={name: records.start for name, records in consumed.items()},
         )
-    merged = {
-        name: max(before.offsets.get(name, 0), offsets.get(name, 0))
-        for name in sorted(before.offsets.keys() | offsets.keys())
-    }
     sizes = (*before.sizes, size)[-1 - WINDOW :]
     return replace(
         before,
         number=before.number + 1,
-        offsets=merged,
         sizes=sizes,
         budget=budget,
         settled=is_settled(sizes) or is_empty,
+        **_merged(before, consumed),
     )
 
 
-def ends_at(epoch: Epoch, offsets: Mapping[str, int]) -> bool:
-    """Whether an epoch has consumed all up to these offsets, of which there are some.
+class _Merged(TypedDict):
+    offsets: Mapping[str, int]
+    starts: Mapping[str, int]
 
-    Its batch is delivered again when the process ended after its epoch was recorded.
+
+def _merged(before: Epoch, consumed: Mapping[str, range]) -> _Merged:
+    offsets, starts = dict(before.offsets), dict(before.starts)
+    for name, records in consumed.items():
+        end = offsets.get(name, 0)
+        if records.start > end:
+            # Whoever sets a group's offset to a later one may set it back: what was skipped then
+            # comes after what is consumed now, and was not consumed.
+            starts[name] = records.start
+        offsets[name] = max(end, records.stop)
+    return {"offsets": offsets, "starts": starts}
+
+
+def includes(epoch: Epoch, consumed: Mapping[str, range]) -> bool:
+    """Whether an epoch and those before it have consumed all of these records, if there are any.
+
+    A batch is delivered again when the process ended after its epoch was recorded.
     """
-    return bool(offsets) and all(
-        offset <= epoch.offsets.get(name, 0) for name, offset in offsets.items()
+    return bool(consumed) and all(
+        epoch.has_consumed(name, records.start) and epoch.has_consumed(name, records.stop - 1)
+        for name, records in consumed.items()
     )
 
 

@@ -173,7 +173,7 @@ class Runner:
         if not batch:
             return
         try:
-            await self._run(batch)
+            await self._run(batch, records)
         except (Invalid, *VALUE_ERRORS) as exc:
             if len(batch) == 1:
                 await self._dead_letter(batch[0], _as_invalid(exc))
@@ -241,11 +241,11 @@ class Runner:
             raise UnreadableEvent(record.value.decode(), reason="unreadable_batch")
         return self._decoder.decode(record)
 
-    async def _run(self, batch: Sequence[Parsed]) -> None:
+    async def _run(self, batch: Sequence[Parsed], records: Sequence[Record] = ()) -> None:
         self._in_hand = batch
         events = [parsed.event for parsed in batch]
         causes = [(parsed.event, parsed.span) for parsed in batch]
-        with self._traces.within(causes), in_hand(batch), consuming(batch):
+        with self._traces.within(causes), in_hand(batch), consuming(batch, records):
             await self._until_not_transient(lambda: self._step.run(events))
         if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
             for parsed in batch:

@@ -119,6 +119,7 @@ def _document(epoch: Epoch) -> Document:
         "detector": epoch.detector,
         "number": epoch.number,
         "offsets": sorted(epoch.offsets.items()),
+        "starts": sorted(epoch.starts.items()),
         "models": sorted(epoch.models.items()),
         "sizes": [list(size) for size in epoch.sizes],
         "budget": epoch.budget,
@@ -141,4 +142,5 @@ def _epoch(document: Document) -> Epoch:
         settled=document["settled"],
         released=document.get("released", listed),
         settled_budget=document.get("settled_budget", listed),
+        starts=dict(document.get("starts", ())),
     )

@@ -6,7 +6,7 @@ from services.domain.shortlists.epochs import (
     WINDOW,
     Epoch,
     Size,
-    ends_at,
+    includes,
     is_settled,
     next_epoch,
     with_release,
@@ -41,9 +41,12 @@ def test_a_stream_of_constant_rate_is_settled_after_twenty_windows() -> None:
     assert all(settled[settled.index(True) :])
 
 
+NAME = "gaze.needles/0"
+
+
 def following(before: Epoch | None, size: Size, *, offset: int = 99, empty: bool = False) -> Epoch:
-    offsets = {} if empty else {"gaze.needles/0": offset}
-    return next_epoch(before, samples.DETECTOR, offsets, size, 15, is_empty=empty)
+    consumed = {} if empty else {NAME: range(offset - 1, offset)}
+    return next_epoch(before, samples.DETECTOR, consumed, size, 15, is_empty=empty)
 
 
 def test_an_epoch_records_the_sizes_of_its_window() -> None:
@@ -64,13 +67,30 @@ def test_an_epoch_without_events_is_settled_unless_it_is_the_first() -> None:
     assert second.offsets == first.offsets
 
 
-def test_a_batch_that_is_delivered_again_is_of_the_epoch_that_it_closed() -> None:
-    first = following(None, Size(9, 9), offset=5)
-    second = following(first, Size(10, 9), offset=7)
-    ((name, _),) = second.offsets.items()
-    assert [ends_at(second, {name: offset}) for offset in (6, 7, 8)] == [True, True, False]
-    assert not ends_at(second, {})
-    assert not ends_at(second, {name: 7, "another/0": 1})
+def consuming(before: Epoch | None, *records: range) -> Epoch:
+    for some in records:
+        before = next_epoch(before, samples.DETECTOR, {NAME: some}, Size(9, 9), 15, is_empty=False)
+    assert before is not None
+    return before
+
+
+def test_a_batch_that_is_delivered_again_is_of_the_epochs_that_consumed_it() -> None:
+    last = consuming(None, range(5), range(5, 7))
+    found = [includes(last, {NAME: some}) for some in (range(3, 6), range(7), range(6, 8))]
+    assert found == [True, True, False]
+    assert not includes(last, {})
+    assert not includes(last, {NAME: range(7), "another/0": range(1)})
+
+
+def test_records_that_were_skipped_are_not_consumed_when_they_come_after_later_ones() -> None:
+    last = consuming(None, range(3), range(8, 10), range(10, 12))
+    assert not includes(last, {NAME: range(3, 8)})
+    assert includes(last, {NAME: range(8, 12)})
+    again = consuming(last, range(2), range(2, 9))
+    assert [again.has_consumed(NAME, offset) for offset in (7, 8, 11, 12)] == [
+        *(False, True),
+        *(True, False),
+    ]
 
 
 def released(budgets: list[int], share: float, *, settled: frozenset[int]) -> list[int]:

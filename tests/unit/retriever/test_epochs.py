@@ -285,6 +285,23 @@ async def test_events_that_come_again_beside_later_ones_count_once() -> None:
     assert (last.number, last.sizes[-1].observed) == (2, 2)
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_was_skipped_is_taken_in_when_it_comes_after_later_events(
+    restarted: bool,
+) -> None:
+    world = World()
+    await delivered(world, [await found(world), await world.embed("j0", 0.1)], 0)
+    skipped, later = await found(world, "skipped", 0.5), await found(world, "later", 0.9)
+    await delivered(world, [later], 2)
+    if restarted:
+        world.step = world.retriever()
+    await delivered(world, [skipped], 1)
+    await delivered(world, [later], 2)
+    assert (await world.needles.load([skipped.needle_id])).keys() == {skipped.needle_id}
+    last = (await world.epochs.of(samples.DETECTOR))[-1]
+    assert (last.number, last.offsets) == (3, {"gaze.needles/0": 3})
+
+
 async def test_frames_wait_while_models_wait_to_be_fitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
