@@ -24,7 +24,7 @@ _PAGE = 1000
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL_FIGURES = 1 << 31
 _ALL_AREAS = (1 << 10) - 1
-"""The bits of a match that stand for the ten IoU thresholds, whatever the area."""
+"""The bits of a match for the ten IoU thresholds over all areas."""
 _BOX: Final = dict.fromkeys(("x", "y", "width", "height"), float)
 
 FRAMES: Final = Table(

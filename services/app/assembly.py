@@ -201,7 +201,7 @@ async def _serving(
         )
         addresses = {"metrics": f"http://{settings.host}:{health.port}/metrics"}
         if served.names:
-            # Another process may own an embedded store, and a server's key says who may read it.
+            # Another process may own an embedded store; a server checks the key.
             may_search = "retriever" in services or settings.qdrant_api_key
             open_ = vectors if may_search else None
             searching = replace(app, open_vectors=open_, embeds="embedder" in services)

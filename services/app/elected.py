@@ -60,7 +60,7 @@ class Candidate:
                 return False
         except Transient as exc:
             log.warning("lease_not_renewed", job=self._job, error=str(exc))
-            # Nobody else can take the lease before it is over, and the next try is before that.
+            # No other process can take the lease before it expires; the next try is before that.
             return now + _RENEW_S < self._until
         # From before the call, so that the lease is over here before it is in the store.
         self._until = now + LEASE.total_seconds()

@@ -23,7 +23,7 @@ def correction_holder(stores: Stores, clock: Clock) -> CorrectionHolder:
 
 
 def answers_publisher(stores: Stores, outbox: Outbox, clock: Clock) -> GroundTruthPublisher:
-    """Publishes held corrections, as corrections of whoever made them."""
+    """Publishes held corrections in the names of the people who made them."""
     journal = daily_journal(stores, ImportKind.CORRECTIONS, "answered questions", clock)
     return GroundTruthPublisher(stores.ledger, outbox, "answer", journal)
 

@@ -91,8 +91,8 @@ async def use(
 ) -> None:
     """Make this model live, and have the retriever replan with it at once.
 
-    The retriever plans after every `FrameEmbedded`, and reads the live model then. So this
-    publishes such an event of the model again, which has no other effect.
+    The retriever plans after every `FrameEmbedded`, and reads the live model then. Publishing such
+    an event of the model again therefore triggers a plan, and has no other effect.
 
     Raises
     ------

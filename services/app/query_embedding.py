@@ -40,7 +40,7 @@ class SettingsEmbedder:
         MissingWeights, InvalidSettings
             There is no such embedder.
         InvalidImage, InvalidRecord
-            The image is unreadable, or the region lies outside of it.
+            The image is unreadable, or the region is outside of it.
         """
         async with self._embedding:
             return await asyncio.to_thread(self._box, content, box)

@@ -118,7 +118,7 @@ def text_vector(vector: Vector, embedder: Embedder, *, regions: bool) -> Vector:
 
 
 def _of_regions(vector: Vector, embedder: Embedder) -> Vector:
-    """The vector of a region whose crops are both as the text says."""
+    """The vector of a region whose two crops both match the text."""
     crops, rest = divmod(embedder.region_dimension, len(vector))
     if len(vector) != embedder.frame_dimension or rest or crops < 2:  # noqa: PLR2004  # crop, context
         raise InvalidSettings(
@@ -144,7 +144,7 @@ async def search(
     InvalidImage
         The image is unreadable.
     InvalidRecord
-        The region lies outside the image.
+        The region is outside the image.
     """
     alias = FRAME_VECTORS if query.box is None else REGION_VECTORS
     await _check_model(alias, embedder, vectors)
@@ -192,7 +192,7 @@ def image_vector(
     InvalidImage
         The image is unreadable.
     InvalidRecord
-        The region lies outside the image.
+        The region is outside the image.
     """
     seen = decode_scaled(content, limits, embedder.decoded_side)
     if box is not None and not _meets(box, seen.width, seen.height):

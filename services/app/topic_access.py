@@ -58,7 +58,7 @@ def grants_of(service: str, bridge_topic: str = "") -> list[Grant]:
         topics = [Grant("topic", topic.name, ("Describe",)) for topic in TOPICS]
         return topics + [Grant("group", group_of(name), ("Describe",)) for name in CONSUMERS]
     if service == OPERATOR:
-        # Replaying a dead letter writes to the topic that it came from.
+        # Replaying a dead letter writes to its original topic.
         everything = ("Describe", "DescribeConfigs", "Read", "Write")
         topics = [Grant("topic", topic.name, everything) for topic in TOPICS]
         return [*topics, Grant("group", group_of(""), ("Describe",), "prefix")]

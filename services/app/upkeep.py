@@ -31,7 +31,7 @@ async def finish_pending(app: App) -> None:
     Raises
     ------
     Transient
-        A store or the broker does not answer; ingest goes on.
+        A store or the broker does not answer; ingest continues.
     """
     if app.lasts:
         stores = app.stores

@@ -29,7 +29,7 @@ app = typer.Typer(cls=_CreatesByDefault, no_args_is_help=True)
 def backup() -> None:
     """Back up the stores, images and offsets while services run: `gazeloop backup TO`.
 
-    `gazeloop restore` restores a backup. docs/backup.md says what is in it.
+    `gazeloop restore` restores a backup. docs/backup.md lists its contents.
     """
 
 
@@ -56,7 +56,7 @@ def create(
 ) -> None:
     """Write a backup; images that an earlier one has are not copied again.
 
-    Services may run. An interrupted run leaves no backup; the next one goes on with the images.
+    Services may run. An interrupted run leaves no backup; the next one continues with the images.
     """
 
 

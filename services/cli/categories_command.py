@@ -1,4 +1,4 @@
-"""`gazeloop categories`: what a detector's category names stand for in the ground truth."""
+"""`gazeloop categories`: how a detector's category names map to the ground truth's."""
 
 from pathlib import Path
 from typing import Annotated
@@ -61,7 +61,7 @@ def map_names(
         ),
     ],
 ) -> None:
-    """Have one or several of the detector's names stand for a category of the ground truth."""
+    """Map one or several of the detector's names to a category of the ground truth."""
 
 
 @app.command("ignore", epilog=example("categories ignore ods person car"))
@@ -73,7 +73,7 @@ def ignore(ctx: typer.Context, detector: DetectorScope, names: PredictedNames) -
 @app.command("unmap", epilog=example("categories unmap ods@2 stop_sign"))
 @done_by("services.cli.work.categories")
 def unmap(ctx: typer.Context, detector: DetectorScope, names: PredictedNames) -> None:
-    """Drop these names from the map: each stands for itself again."""
+    """Drop these names from the map: each maps to itself again."""
 
 
 @app.command("rematch", epilog=example("categories rematch ods"))

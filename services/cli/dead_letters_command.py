@@ -76,7 +76,7 @@ def replay(
     service: Service = None,
     state: States = State.OPEN,
 ) -> None:
-    """Publish the original records again, byte for byte, to the topics that they came from.
+    """Publish the original records again, byte for byte, to their original topics.
 
     By default, replays those that are open or have failed again. A record that fails once more
     updates its dead letter, and does not count toward the limit that stops a service. Safe to

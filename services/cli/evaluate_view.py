@@ -226,5 +226,5 @@ def _number(value: float | None) -> str:
 
 
 def _rounded_down(score: float) -> str:
-    """Three digits, below which no detection that counts lies."""
+    """Three digits, rounded down, so that every detection that counts is at or above it."""
     return f"{math.floor(score * 1000) / 1000:.3f}"

@@ -199,7 +199,7 @@ def auto(
     detections: DetectionOptions,
     accept_partial: AcceptPartial = False,
 ) -> None:
-    """Publish a folder or zip file in one of twelve formats, and say which it is."""
+    """Publish a folder or zip file in one of twelve formats, and print which it is."""
 
 
 ReturnedFile = Annotated[

@@ -104,4 +104,4 @@ def auto(
     accept_partial: AcceptPartial = False,
     montages: MontageOptions,
 ) -> None:
-    """Mine a folder or zip file in one of twelve formats, and say which it is."""
+    """Mine a folder or zip file in one of twelve formats, and print which it is."""

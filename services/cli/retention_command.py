@@ -44,5 +44,5 @@ def archive(
     """Write the frames that are due, with their predictions, to tables.
 
     With `retain_until_archived`, ingest erases frames only after this. Images are not written:
-    `image_uri` says where they are until they are erased.
+    `image_uri` locates them until they are erased.
     """

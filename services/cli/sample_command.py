@@ -58,5 +58,5 @@ def estimate(
 ) -> None:
     """Print figures of the whole haystack, beside the naive ones of all annotated frames.
 
-    Frames on shortlists stand for themselves, drawn frames for all others.
+    Frames on shortlists represent themselves, drawn frames all others.
     """

@@ -103,7 +103,8 @@ class MatchGroups(Columns):
     Group `k` is category `categories[k]`, whose `sizes[k]` detections follow those of group
     `k - 1`, in descending score, at most 100. Bit `10 * area + threshold` of `matched` and
     `ignored` stands for one of four area ranges (all, small, medium, large) and ten IoU thresholds
-    (.50 to .95). A group without detections and ground truths says: nothing is left here.
+    (.50 to .95). A group without detections and ground truths replaces one
+    that had some.
     """
 
     categories: Annotated[tuple[AnyCategory, ...], Field(max_length=MOST_GROUPS)] = ()

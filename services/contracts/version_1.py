@@ -143,7 +143,7 @@ def joined(header: FrameMatched, groups: Iterable[FrameMatched]) -> FrameMatched
 
 
 def downgraded(event: Event) -> list[Event]:
-    """The version 1 events that say what this one says; none for what version 1 cannot say."""
+    """The version 1 events with the content of this one; none if version 1 cannot express it."""
     match event:
         case FrameMatchedNow():
             return [FrameMatched.of(match) for match in categories_of([event])]

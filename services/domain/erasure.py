@@ -1,4 +1,4 @@
-"""What an event says of erased frames, and what is left of it without them."""
+"""Which erased frames an event names, and the event without them."""
 
 from collections.abc import Set as AbstractSet
 
@@ -10,7 +10,7 @@ _LENGTH = 16
 
 
 def erased_name(frame_id: FrameId) -> FrameId:
-    """What stands for an erased frame where others refer to it: the beginning of its hash."""
+    """The name of an erased frame where others refer to it: the beginning of its hash."""
     return FrameId(f"erased-{frame_hash(frame_id)[:_LENGTH]}")
 
 

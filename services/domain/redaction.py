@@ -1,4 +1,4 @@
-"""Which regions of a frame's image nobody is to see."""
+"""Which regions of a frame's image are hidden from everybody."""
 
 import hashlib
 from collections.abc import Collection
@@ -15,7 +15,7 @@ _MARGIN = 0.1
 
 
 class HiddenImage(MissingImage):
-    """An image that nobody is to see before a detector has found what is to be redacted."""
+    """An image that stays hidden until a detector has found what is to be redacted."""
 
     default_reason = "not_redacted_yet"
 

@@ -34,7 +34,7 @@ class EventVectors:
 
     Parameters
     ----------
-    name : of the model, as the events' `vector.model` says it
+    name : of the model, as in the events' `vector.model`
     frame_dimension, region_dimension : lengths of its vectors
     """
 
@@ -72,7 +72,7 @@ class EventVectors:
         return source
 
     def has_vector(self, region: Region) -> bool:
-        """Whether its detection came with a usable vector of the model; others are counted."""
+        """Whether its detection has a usable vector of the model; others are counted."""
         if region.detector is None:
             return False
         try:
@@ -105,7 +105,7 @@ class EventVectors:
         )
 
     def _read(self, frame_vector: FrameVector | None, dimension: int) -> Vector:
-        """The values of a vector that came.
+        """The values of a vector on an event.
 
         Raises
         ------

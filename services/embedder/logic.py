@@ -45,7 +45,7 @@ class Region:
     Attributes
     ----------
     detector : None of an annotated object
-    vector : the one that came with the detection
+    vector : the one on the event of the detection
     """
 
     region_id: RegionId
@@ -57,7 +57,7 @@ class Region:
 
 
 class Model(Protocol):
-    """What the rules here need to know of a model."""
+    """The facts about a model that the rules here need."""
 
     @property
     def model_id(self) -> ModelId:
@@ -148,7 +148,7 @@ def task_of(
 
 
 def _embedded(record: EmbeddingRecord, model: ModelId, regions: Sequence[Region]) -> FrameEmbedded:
-    """The event that says what the model has done after the task."""
+    """The event that reports what the model has embedded after the task."""
     stored = record.embedded.get(model)
     done, done_revisions = (stored.regions, stored.predictions_revisions) if stored else ({}, {})
     waiting = {

@@ -1,4 +1,4 @@
-"""What an image file itself says of its capture: time, position, heading and camera.
+"""Capture metadata of an image file: time, position, heading and camera.
 
 Read from EXIF, from the JSON that Mapillary's tools write into EXIF's description, and from XMP, in
 this order. All of it is optional, and cameras write zeros where they know nothing, so a value that
@@ -42,7 +42,7 @@ _NAMESPACES = {
 
 @dataclass(frozen=True)
 class CaptureMetadata:
-    """What a file says; None where it says nothing.
+    """The metadata of a file; None where a value is missing.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class CaptureMetadata:
     camera: str | None = None
 
     def or_else(self, other: "CaptureMetadata") -> "CaptureMetadata":
-        """What both say; where they differ, what the first does."""
+        """The values of both; the first has precedence."""
         return CaptureMetadata(
             self.captured_at or other.captured_at,
             self.position or other.position,
@@ -65,7 +65,7 @@ class CaptureMetadata:
 
 
 def capture_metadata(facts: ImageFacts) -> CaptureMetadata:
-    """What the file says of its capture."""
+    """Read a file's capture metadata."""
     exif = _loaded(facts.exif)
     found = CaptureMetadata(_exif_time(exif), _exif_position(exif), _exif_camera(exif))
     return found.or_else(_mapillary(exif)).or_else(_xmp(facts.xmp))
@@ -196,7 +196,7 @@ def _mapillary(exif: _Exif) -> CaptureMetadata:
 
 
 def _xmp(content: bytes) -> CaptureMetadata:
-    """What XMP says, by its EXIF and TIFF names and Google's for panoramas."""
+    """The XMP metadata, by its EXIF and TIFF names and Google's for panoramas."""
     properties = _xmp_properties(content)
     moment = properties.get("exif:DateTimeOriginal") or properties.get("photoshop:DateCreated")
     heading = properties.get("GPano:PoseHeadingDegrees")

@@ -1,4 +1,4 @@
-"""Files with what a detector's category names stand for."""
+"""Files of category maps."""
 
 from pathlib import Path
 

@@ -259,7 +259,7 @@ def _looked_at(item: FrameItem, source: str) -> Iterator[PredictionsMade | Frame
 def _inside(
     item: FrameItem, size: tuple[int, int] | None, rejections: list[Rejection]
 ) -> FrameItem:
-    """The frame without boxes that lie wholly outside its image.
+    """The frame without boxes that are wholly outside its image.
 
     If all detections are refused, they become None: an empty list would claim that the detector
     found nothing. If all annotations are, as in a file with other units, the frame is incomplete:

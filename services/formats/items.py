@@ -147,4 +147,4 @@ class Dataset:
     left: set[FrameId] = field(default_factory=set)
     """Frames that were sent to a tool and have not come back so far."""
     categories: CategoryChange | None = None
-    """What the detector's category names stand for, to be stored before the data set."""
+    """The detector's category map, to be stored before the data set."""

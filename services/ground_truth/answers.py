@@ -25,7 +25,7 @@ def labels_of(versions: Sequence[FrameAnnotated]) -> set[Category]:
 
 
 def answered(draft: FrameAnnotated, answers: Mapping[str, LabelAnswer]) -> FrameAnnotated:
-    """The correction with its labels replaced, kept or dropped as the answers say."""
+    """The correction with its labels replaced, kept or dropped according to the answers."""
     meant = (
         _meant(annotation, answers.get(annotation.category)) for annotation in draft.annotations
     )

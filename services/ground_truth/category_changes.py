@@ -1,4 +1,4 @@
-"""Changes of what a detector's category names stand for: checked, stored, and audited."""
+"""Changes of a detector's category map: checked, stored, and audited."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

@@ -26,7 +26,7 @@ class IncomingCorrection:
     Attributes
     ----------
     versions : one, or one per annotator if they disagree
-    origin : where the correction came from, in words for reviewers
+    origin : the source of the correction, in words for reviewers
     tag : distinguishes it from an equal correction that was submitted earlier
     """
 

@@ -61,7 +61,7 @@ class DailyJournal:
 
     Attributes
     ----------
-    by : who publishes; None for whoever annotated what is published, who has runs of their own
+    by : the publisher; None for the annotators of what is published, each with runs of their own
     """
 
     kind: ImportKind

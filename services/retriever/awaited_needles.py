@@ -57,7 +57,7 @@ class AwaitedNeedles:
     def forget_unlisted(self, waiting: Collection[NeedleId], held: Collection[DetectorId]) -> None:
         """Forget needles that a settled epoch found no candidates for.
 
-        What they are given one day says nothing about latency.
+        Candidates that they may get much later do not count toward latency.
 
         Parameters
         ----------

@@ -62,7 +62,7 @@ class FrameCache:
         self._reannotated = None
 
     async def reannotated(self) -> set[FrameId]:
-        """Every frame whose ground truth came back from reannotation: verdicts are on these."""
+        """Every frame whose ground truth is from reannotation; verdicts are on these frames."""
         if self._reannotated is None:
             self._reannotated = await self._store.annotated_from(REANNOTATION_SOURCE)
         return set(self._reannotated)

@@ -133,7 +133,7 @@ class Changelog:
     def __init__(self, recorded: Iterable[StateChanges] = ()) -> None:
         self._tables: dict[Name, Table[Any, Any]] = {}
         self._recorded: defaultdict[Name, list[_Rows]] = defaultdict(list)
-        """Of tables that nobody asked for yet."""
+        """Of tables that were not requested yet."""
         self._whole_bytes: int | None = None
         self._bytes_since = 0
         self.follow(recorded)

@@ -1,4 +1,4 @@
-"""Loads what the stages of a detector know: as the last epoch recorded it, or from the stores."""
+"""Loads the state of a detector's stages: as the last epoch recorded it, or from the stores."""
 
 import asyncio
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class StagesLoader:
     async def recorded(self, last: Epoch, model: ModelId, limits: Limits) -> DetectorStages | None:
         """The stages of a detector as its last epoch left them; None if that is not recorded.
 
-        Nor are they used under other settings than those that they were made by.
+        A record that other settings produced is not used.
         """
         recorded = await self._epochs.changes(last.detector)
         changelog = await asyncio.to_thread(Changelog, recorded)

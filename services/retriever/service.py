@@ -53,7 +53,7 @@ class PublishShortlists:
 
     Needles, haystack regions and annotated frames arrive in any order; each is stored before its
     event. A batch's offsets are committed after its epoch is recorded and its shortlists are
-    acknowledged, so an epoch never has to remember what it has not stored.
+    acknowledged, so no epoch depends on unrecorded state.
 
     An epoch is recorded once per detector, by compare-and-swap on its number. A process that finds
     its number taken reads that detector's state again and closes the next one.
@@ -143,7 +143,7 @@ class PublishShortlists:
         ]
 
     async def forget(self, _: AbstractSet[FrameHash]) -> None:
-        """Drop all that is known: an erased frame may be an example, a candidate or a needle.
+        """Drop all state in memory: an erased frame may be an example, a candidate or a needle.
 
         The next epoch reads the stores again, and fits the models again.
         """
@@ -163,7 +163,7 @@ class PublishShortlists:
         return listed
 
     async def settle_when_due(self) -> None:
-        """Like `settle`, but only when no events came for a while.
+        """Like `settle`, but only when no events have arrived for a while.
 
         Call this periodically, several times per epoch.
         """
@@ -176,7 +176,7 @@ class PublishShortlists:
         async with self._forgetting_on_error():
             if await self._others_closed():
                 self._quiet_s = 0.0
-            # A batch may have been worked on all the time.
+            # A batch may have been processed meanwhile.
             listed = self._is_quiet() and await self._list_held()
         if listed:
             await self.report_budgets()
@@ -204,7 +204,7 @@ class PublishShortlists:
         return True
 
     async def report_budgets(self) -> None:
-        """Publish what of the budgets is spent and what they hold back, if that changed.
+        """Publish how much of the budgets is spent and which frames they hold back, on a change.
 
         Call this periodically.
         """
@@ -218,9 +218,9 @@ class PublishShortlists:
         show_budgets(reports)
 
     def _held(self) -> set[DetectorId]:
-        """The detectors whose last epoch did not list all it could, because much was new.
+        """The detectors whose last epoch held frames back, because much was new.
 
-        So may those be that were read from the stores, and have closed no epoch since.
+        This includes detectors that were read from the stores and have closed no epoch since.
         """
         return {
             of
@@ -234,7 +234,7 @@ class PublishShortlists:
             try:
                 yield
             except BaseException:
-                # What is in memory may not have been recorded, so read all that is.
+                # The state in memory may not be recorded, so read what is recorded.
                 self._forget_caches()
                 self._detectors = None
                 raise
@@ -254,7 +254,7 @@ class PublishShortlists:
             while not await self._close(detector, changes_of, consumed, frames, limits):
                 await self._overtaken(detector, limits)
                 if changes.is_empty:
-                    break  # There were events after all.
+                    break  # Another process has closed an epoch: events did arrive.
         self._quiet_s = 0.0
         await self._publication.publish()
         if self._allocated_for is not None:
@@ -271,7 +271,7 @@ class PublishShortlists:
         if self._detectors is not None and model is not None and model == self._allocated_for:
             await self._follow(model)
             if _detectors_of(records) - self._detectors.keys():
-                # No epoch of theirs says what other processes have consumed so far.
+                # They have no epoch, so it is unknown what other processes have consumed of them.
                 self._forget_caches()
         frames = 0 if model is None else await self._size.haystack_frames(model)
         limits = limits_of(frames, self._settings)
@@ -309,7 +309,7 @@ class PublishShortlists:
         return _withdrawn({record.needle_id: record for record in records}.values())
 
     async def _recorded(self, model: ModelId) -> dict[DetectorId, DetectorStages]:
-        """The detectors whose last epoch recorded what they know."""
+        """The detectors whose last epoch recorded their state."""
         found = {
             detector: await self._read_again(last, model) for detector, last in self._epochs.items()
         }

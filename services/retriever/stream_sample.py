@@ -61,7 +61,7 @@ _FRAMES_AT_ONCE: Final = 100
 
 
 class _Truth(NamedTuple):
-    """What annotations say of a detector's regions on a frame.
+    """The labels that annotations give to a detector's regions on a frame.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Keeps erased frames out of a service: drops their events, and erases what came in between."""
+"""Keeps erased frames out of a service: drops their events, and erases what arrived earlier."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
@@ -31,7 +31,7 @@ class ErasedFramesLeftOut:
     service : its name, for tombstones and metrics
     traces : what the service stores about frames
     forget : drops erased frames from the service's memory
-    drop_images : deletes the images of dropped frames, which no store may know
+    drop_images : deletes the images of dropped frames, which may be in no store
     forwards : whether it publishes MatchesErased once the frame's matches are deleted
     """
 

@@ -27,7 +27,7 @@ class RevisedFrames:
     async def taken(self) -> AsyncIterator[Collection[FrameId] | None]:
         """Yield the changed frames; None the first time, and after an erasure.
 
-        None stands for all frames: what is held of them is to be read again.
+        None means all frames: the caller must read everything again.
 
         If the body raises, the next call yields the same frames again.
 
@@ -45,9 +45,9 @@ class RevisedFrames:
 
     @asynccontextmanager
     async def passed_over(self) -> AsyncIterator[None]:
-        """The body takes in all frames, so that nobody needs to know which of them changed.
+        """Note that the body processes all frames, so the changed ones need not be looked up.
 
-        That saves reading a minute's matches. The next call may yield some of them once more.
+        This saves reading a minute's matches. The next call may yield some of them once more.
         """
         now, erasures = self._clock.now(), await self._matches.erasures()
         yield

@@ -78,7 +78,7 @@ class SyncLoop:
             self._pause_s = min(2 * self._pause_s, _PATIENCE_S)
             log.warning("label_studio_later", wait_s=self._pause_s, error=str(exc))
         except VALUE_ERRORS:
-            # One stored value that cannot be used: an end would come again at every start.
+            # A single unusable stored value: ending the process would recur at every start.
             self._pause_s = min(2 * self._pause_s, _PATIENCE_S)
             metrics.BACKGROUND_FAILURES.labels("label_studio").inc()
             log.exception("work_failed", work="label_studio", wait_s=self._pause_s)

@@ -78,7 +78,7 @@ def rows_from(form: FormData) -> list[BoxRow]:
 def annotations_from(
     rows: Sequence[BoxRow], before: Sequence[Annotation], image: tuple[int, int]
 ) -> tuple[Annotation, ...]:
-    """The annotations that the kept rows stand for.
+    """The annotations of the kept rows.
 
     An annotation whose box is unchanged keeps its mask, area and flags. A new box fits neither a
     mask nor an area, so it loses them.

@@ -1,4 +1,4 @@
-"""The page of category maps: what detectors' names stand for, and which are unknown."""
+"""The page of category maps: how detectors' names map to the ground truth's, and unknown ones."""
 
 from http import HTTPStatus
 

@@ -31,7 +31,7 @@ class Corrector:
     async def publish(
         self, truth: FrameAnnotated, annotations: Sequence[Annotation], by: str, act_id: str = ""
     ) -> int | None:
-        """Publish these annotations as the next revision and return it; None if another came first.
+        """Publish these annotations as the next revision and return it; None if it was overtaken.
 
         Parameters
         ----------

@@ -37,7 +37,7 @@ class FramePage:
 
     Attributes
     ----------
-    after : the frame after which the search goes on; None if all were read
+    after : the frame after which the search continues; None if all were read
     """
 
     frames: Sequence[CountedFrame]

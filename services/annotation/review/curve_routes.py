@@ -19,7 +19,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True)
 class CurveChoice:
-    """What a page of curves shows; an empty category stands for all together."""
+    """What a page of curves shows; an empty category means all together."""
 
     detector: DetectorId
     subset: Subset

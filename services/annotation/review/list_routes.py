@@ -1,4 +1,4 @@
-"""Routes of lists of needles, and of what came of their review."""
+"""Routes of lists of needles, and of the result of their review."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The map of embeddings: regions whose vectors are near lie near, to be circled and listed."""
+"""The map of embeddings: similar regions are close together, to be circled and listed."""
 
 import asyncio
 from collections.abc import Sequence

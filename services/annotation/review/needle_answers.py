@@ -149,7 +149,7 @@ class NeedleAnswers:
         return next((found for found in ids if found != record.needle_id), None)
 
     async def finished(self, request: Request, session: Session, after: str = "") -> Response:
-        """What came of the review of a view."""
+        """The result of the review of a view."""
         view = View.of(request.query_params).first_page()
         context = self._context
         outcome = await review_outcome(context, view)

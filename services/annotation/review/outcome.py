@@ -1,4 +1,4 @@
-"""What came of a review: verdicts, corrections, and mean average precision since then."""
+"""The result of a review: verdicts, corrections, and mean average precision since then."""
 
 import asyncio
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class DetectorChange:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a review.
+    """The result of a review.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Outcome:
 
 
 async def review_outcome(context: ReviewContext, view: View) -> Outcome:
-    """What came of the review of a view.
+    """The result of the review of a view.
 
     Raises
     ------

@@ -169,7 +169,7 @@ class Reviewer:
             return None
         frame_id = target.frame_id
         revision = await self.context.corrector.published_by(self.act_id, frame_id)
-        if revision is None:  # otherwise a crash came between publishing and recording it
+        if revision is None:  # otherwise the process crashed between publishing and recording it
             if refused := await self._refused_by_claim():
                 return refused
             seen = {after} | await self._revisions(seen_acts, frame_id)
@@ -208,7 +208,7 @@ class Reviewer:
         assert last.revision is not None
         context = self.context
         if await context.corrector.published_by(self.act_id, last.frame_id) is not None:
-            return None  # a crash came between publishing and recording it
+            return None  # the process crashed between publishing and recording it
         before = await context.corrector.before(last.frame_id, last.revision)
         record = (await context.frames.load([last.frame_id])).get(last.frame_id)
         truth = await context.corrector.ground_truth(record) if record else None

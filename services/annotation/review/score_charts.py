@@ -9,7 +9,7 @@ WIDTH, HEIGHT = 520.0, 300.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 14.0, 10.0, 40.0
 _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _EVERY = 5
-"""Of 101 points, how many steps lie between those that can be followed."""
+"""Of 101 points, how many steps are between those that link to frames."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Place:
-    """A point of a chart, and the score that it stands for."""
+    """A point of a chart, and its score."""
 
     x: float
     y: float
@@ -48,7 +48,7 @@ class ScoreChart:
 
     @property
     def ticks(self) -> list[tuple[float, float, str]]:
-        """Where a tick lies on the horizontal and on the vertical axis, and its label."""
+        """A tick's position on the horizontal and on the vertical axis, and its label."""
         return [(_x(tick), _y(tick), f"{tick:.1f}") for tick in _TICKS]
 
 

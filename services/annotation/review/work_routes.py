@@ -1,4 +1,4 @@
-"""The page of the work: people's verdicts per hour and agreement, and what came of each family."""
+"""The page of the work: people's verdicts per hour and agreement, and the result of each family."""
 
 import asyncio
 from collections import defaultdict
@@ -32,7 +32,7 @@ _FAMILIES = (
 
 @dataclass(frozen=True)
 class FamilyWork:
-    """What was listed for one family of needles, and what came of it.
+    """What was listed for one family of needles, and the result.
 
     Attributes
     ----------

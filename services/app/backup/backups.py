@@ -33,7 +33,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BackupPlace(Protocol):
-    """Where backups lie. A backup that has its manifest is whole; others are not seen."""
+    """Where backups are stored. A backup without a manifest is incomplete, and is not listed."""
 
     @property
     def images(self) -> BlobStore:

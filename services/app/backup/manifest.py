@@ -1,4 +1,4 @@
-"""What a backup says of itself; it is written last, so a backup that has one is whole."""
+"""A backup's manifest. It is written last, so a backup that has one is complete."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ _PLACES: Final = frozenset(
     | {"allowed_hosts", "kafka_user", "kafka_tls", "kafka_ca", "mongodb_tls", "mongodb_ca"}
     | {"qdrant_ca", "tls_certificate", "tls_key", "trusted_proxies", "webhook_secrets"}
 )
-"""Settings that say where things are, and not what is made of the data."""
+"""Settings that name places; they do not affect what is computed from the data."""
 
 
 class KeptFile(BaseModel):
@@ -90,7 +90,7 @@ class Cut(BaseModel):
         }
 
     def first_of(self, topic: str) -> dict[int, int]:
-        """For each partition of a topic, the offset from which some group goes on."""
+        """For each partition of a topic, the offset at which some group continues."""
         first: dict[int, int] = {}
         for topics in self.offsets.values():
             for number, offset in topics.get(topic, {}).items():

@@ -91,7 +91,7 @@ class Restoring:
     async def restore(
         self, folder: Backups, manifest: Manifest, clock: Clock, on_stage: OnStage
     ) -> Restored:
-        """Restore a backup; after an interruption, the same call goes on.
+        """Restore a backup; after an interruption, the same call continues.
 
         Raises
         ------

@@ -21,7 +21,7 @@ async def apply_change(app: App, change: CategoryChange, by: str, at: datetime) 
     Raises
     ------
     Transient
-        A store or the broker does not answer; ingest goes on later.
+        A store or the broker does not answer; ingest continues later.
     """
     stores = app.stores
     changed = await change_categories(change, stores.category_maps, stores.audit, by, at)
@@ -36,7 +36,7 @@ async def match_again(app: App, scope: MapScope, by: str, at: datetime) -> int:
     Raises
     ------
     Transient
-        A store or the broker does not answer; ingest goes on later.
+        A store or the broker does not answer; ingest continues later.
     """
     await app.stores.category_maps.rematch(scope, by, at)
     await app.stores.audit.append(AuditRecord(at, AuditAct.CATEGORIES, by, scope, _SAME))

@@ -19,7 +19,7 @@ class Rematcher:
 
     To every service this is a repeated delivery: fp_miner matches it by the map that is stored now,
     behind the frame's other events, and the embedder announces its regions again, which has the
-    retriever rank them again. How far it is stands in the store, so whoever sweeps next goes on.
+    retriever rank them again. The store holds the progress, so the next sweep continues there.
     """
 
     maps: CategoryMaps
@@ -32,7 +32,7 @@ class Rematcher:
         Raises
         ------
         Transient
-            A store or the broker does not answer; the next sweep goes on.
+            A store or the broker does not answer; the next sweep continues.
         """
         published = 0
         while due := await self.maps.unmatched():

@@ -1,7 +1,7 @@
 """What grows while a deployment runs, and what bounds it.
 
 A unit test compares this with the code: every collection, every topic, and every setting that
-bounds bytes or ages has a row. So whoever adds one decides what bounds it.
+bounds bytes or ages has a row. Adding one therefore requires deciding what bounds it.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Growing:
 
     Attributes
     ----------
-    part : where it lies
+    part : where it is stored
     names : the collections, topics or caches
     grows_by : what adds to it
     bound : what ends or shrinks it
-    settings : those that say how much there may be
+    settings : those that bound it
     """
 
     part: str

@@ -109,7 +109,7 @@ class FrameEraser:
         Raises
         ------
         Transient
-            A store or the broker does not answer; `sweep` goes on later.
+            A store or the broker does not answer; `sweep` continues later.
         """
         counts = await self._counts(frame_ids)
         for batch in _batches(frame_ids):

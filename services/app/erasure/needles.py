@@ -65,9 +65,9 @@ def _stripped(record: NeedleRecord, frame_ids: set[FrameId]) -> list[ShortlistPu
 
 
 def _withdrawal(record: NeedleRecord) -> list[ShortlistPublished]:
-    """The empty shortlist that withdraws a needle's, if it has one; it tells nothing of the frame.
+    """The empty shortlist that withdraws a needle's, if it has one, without data of the frame.
 
-    Its revision is that after the stored one, so that a repeat says the same.
+    Its revision is the one after the stored revision, so that a repeat yields the same event.
     """
     if record.shortlist is None:
         return []

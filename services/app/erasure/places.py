@@ -24,7 +24,7 @@ from services.runtime.stores.frame_traces import ImageTraces
 from services.runtime.stores.opening import Stores
 
 CONFIRMING: Final = ("embedder", "fp_miner", "retriever")
-"""The services that store something about a frame and hear of its erasure."""
+"""The services that store something about a frame and are informed of its erasure."""
 
 
 def requester(

@@ -48,7 +48,7 @@ class VectorTraces:
 
 
 class RecordedVectors:
-    """Points that the embedder has recorded, for whoever does not have the vector store open."""
+    """Points that the embedder has recorded, for processes without an open vector store."""
 
     name = VectorTraces.name
 

@@ -35,8 +35,8 @@ _EVERY_S: Final = 60.0
 class VectorSweeper:
     """Forgets a replaced model's frames at a bounded rate, then drops its collections.
 
-    The records go first, so that they never claim a vector that is gone: whoever makes the model
-    live again meanwhile hears how many frames it lacks, and can fill it.
+    The records are deleted first, so that they never claim a vector that is gone. A user who makes
+    the model live again meanwhile sees how many frames it lacks, and can fill it.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ async def undo_now(app: App, undo: Undo) -> int:
     Raises
     ------
     Transient
-        A store or the broker does not answer; ingest goes on.
+        A store or the broker does not answer; ingest continues.
     """
     stores = app.stores
     kind = "detector" if "@" in undo.target else "import"

@@ -80,7 +80,7 @@ class Undoer:
         Raises
         ------
         Transient
-            A store or the broker does not answer; the next sweep goes on.
+            A store or the broker does not answer; the next sweep continues.
         """
         done = 0
         for undo in await self.imports.unfinished():

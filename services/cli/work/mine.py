@@ -111,7 +111,7 @@ async def _mine_alone(
     typer.Exit
         With 1, if data was lost.
     """
-    # Any free ports: nobody connects. Nothing is listed early: nobody waits for part of a list.
+    # Any free ports: no client connects. Nothing is listed early: no one reads partial lists.
     settings = context.settings(http_port=0, metrics_port=0, shortlist_early=0.0)
     out = console()
     log_to_file(settings, "gazeloop")

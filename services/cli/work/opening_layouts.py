@@ -84,7 +84,7 @@ def _dataset(
 
 
 def _named_images(found: FoundLayout) -> list[str]:
-    """The names of images, relative to their folder, where a format says them so."""
+    """The names of images, relative to their folder, where a format lists them."""
     match found.name:
         case LayoutName.COCO:
             listed = read_json(found.only)["images"]

@@ -26,7 +26,7 @@ class NamedPredictions:
 
 @dataclass(frozen=True)
 class CategoryMap:
-    """The names of one detector version; a name that is not listed stands for itself.
+    """The names of one detector version; a name that is not listed maps to itself.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class CategoryMap:
         return NamedPredictions(renamed, [region for region, _ in kept])
 
     def predicted_as(self, category: Category) -> list[Category]:
-        """The detector's names that stand for a category of the ground truth, sorted."""
+        """The detector's names that map to a category of the ground truth, sorted."""
         names = {name for name, meant in self.names.items() if meant == category}
         if category not in self.names:
             names.add(category)
@@ -59,7 +59,7 @@ class CategoryMap:
 
 
 SAME_NAMES = CategoryMap()
-"""Every name stands for itself."""
+"""Every name maps to itself."""
 
 
 def effective_map(of_detector: CategoryMap, of_version: CategoryMap) -> CategoryMap:

@@ -1,7 +1,7 @@
 """COCO's evaluation settings, as `Params.setDetParams` in pycocotools/cocoeval.py has them.
 
 A setting is an area range and an IoU threshold; it is bit `10 * area + threshold` of a match's
-40-bit words. Bit 0 is all areas at IoU .5, which is also where errors are told apart.
+40-bit words. Bit 0 is all areas at IoU .5, at which errors are also classified.
 """
 
 from collections.abc import Sequence

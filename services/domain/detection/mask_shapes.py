@@ -39,7 +39,7 @@ def outline_path(mask: Rle, image: tuple[int, int], most: int) -> str:
     Parameters
     ----------
     image : width and height, where masks may be drawn on another grid
-    most : columns to draw; of a wider object every second one, or fewer, stands for those after it
+    most : columns to draw; of a wider object, every second column or fewer
     """
     runs = list(column_runs(mask))
     if not runs:

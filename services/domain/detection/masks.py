@@ -73,7 +73,7 @@ def mask_iou_matrix(detections: Masks, annotations: Masks, crowd: BoolArray) -> 
     if not len(detections) or not len(annotations):
         return np.zeros((len(detections), len(annotations)))
     overlap = rle.iou(list(detections.encoded), list(annotations.encoded), crowd.astype(np.uint8))
-    return np.ascontiguousarray(overlap).clip(min=0)  # -1 stands for different grids
+    return np.ascontiguousarray(overlap).clip(min=0)  # -1 marks different grids
 
 
 def _encoded(item: Detection | Annotation, grid: Grid) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def missed_annotations(
     A list per category of the frame, in its order.
     """
     missed: list[list[MissedAnnotation]] = [[] for _ in frame.categories]
-    # NaN, which stands for not found at any score, fails the comparison too.
+    # NaN, the score of an object that is not found at all, fails the comparison too.
     rows = np.flatnonzero(~(frame.found >= np.array(operating)[frame.truths]))
     if not rows.size:
         return missed

@@ -90,7 +90,7 @@ def place_of(index: Index, block: int, row: int, place: int) -> int:  # pragma: 
     for k in range(index.sizes[block]):
         if rows[k] == row and places[k] == place:
             return k
-    return -1  # never: `block_of` says that it is there
+    return -1  # unreachable: `block_of` names this block
 
 
 @compiled

@@ -1,11 +1,11 @@
 """Precision on frames without ground truth, estimated from how probably each detection is wrong.
 
 The estimate of a slice is the mean probability that its detections are right. Its variance has
-three parts: chance, given the probabilities; what the detections of a drive have in common and the
-model does not know; and that other annotated drives would have given other weights. The second is
-what residuals vary more on annotated drives than independent ones would (the method of moments).
+three parts: chance, given the probabilities; the correlation of detections within a drive, which
+the model does not see; and the choice of annotated drives, which determines the weights. The second
+is the excess variance of residuals over independent ones on annotated drives (method of moments).
 
-No interval is given where it would not be honest: with too few annotated drives to know how drives
+No interval is given where it would be too narrow: with too few annotated drives to know how drives
 differ, with too few detections, and where too many frames look like nothing that is annotated, so
 that a model can only guess (see embedding_drift.py).
 """
@@ -42,7 +42,7 @@ MOST_SLICES: Final = 200
 MOST_SHOWN: Final = 30
 MOST_UNLIKE: Final = 0.2
 """With a larger share of frames that look like nothing annotated, there is no interval. On the
-survey, it was .41 with a changed camera, where half of the intervals did not hold the truth, and at
+survey, it was .41 with a changed camera, where half of the intervals missed the true value, and at
 most .16 without drift (docs/measurements/estimated-precision.md)."""
 _NEVER_ZERO: Final = 1e-12
 
@@ -104,7 +104,7 @@ class EstimatedSlice:
     tag : None for all of them
     detections : from the operating score on
     precision : of these, estimated
-    interval : 95%; None where `no_interval` says why
+    interval : 95%; None where `no_interval` gives the reason
     drift : the share of frames that look like nothing annotated; None with a single drive
     """
 
@@ -136,7 +136,7 @@ class EstimatedStream:
     slices: Sequence[EstimatedSlice]
 
     def is_worse(self, part: EstimatedSlice) -> bool:
-        """Whether a slice's interval lies below that of the reference."""
+        """Whether a slice's interval is below that of the reference."""
         if self.reference is None or part.interval is None:
             return False
         return part.interval.high < self.reference.low

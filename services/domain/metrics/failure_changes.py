@@ -199,7 +199,7 @@ def _partners(old: Sequence[Failure], new: Sequence[Failure]) -> dict[int, int]:
 
 
 def _matched_pairs(overlaps: np.ndarray) -> list[tuple[int, int]]:
-    """Rows and columns that overlap enough, the largest overlaps first, no one of them twice."""
+    """Pairs of a row and a column that overlap enough, largest first; each is used at most once."""
     pairs: list[tuple[int, int]] = []
     left = overlaps.copy()
     while left.size and left.max() >= _SAME_PLACE:

@@ -52,11 +52,11 @@ CHUNK: Final = 4096
 ERROR: Final = 25
 """The first bit of a mark's error: 1 + index in `TYPES`, 0 for no error. Below: the overlap."""
 RIGHT: Final = 28
-"""The bit of a mark that says: a true positive in setting 0."""
+"""The bit of a mark that is set for a true positive in setting 0."""
 COUNTS: Final = 29
-"""The bit of a mark that says: not ignored in setting 0."""
+"""The bit of a mark that is set for a detection that setting 0 does not ignore."""
 SHOWN: Final = 30
-"""The bit of a mark that says: the score is at least the operating score."""
+"""The bit of a mark that is set where the score is at least the operating score."""
 OVERLAP: Final = 1 << 24
 """The unit of a mark's overlap. Multiples of 2**-24 hold a float32 from .5 to 1 exactly, and sum
 exactly, so that a detection can be subtracted again."""
@@ -78,7 +78,7 @@ Array = NDArray[Any]
 
 
 class Index(NamedTuple):
-    """The arrays of an index, with room to grow: `used` says how much of them is in use.
+    """The arrays of an index, with room to grow: `used` counts the elements in use.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Index(NamedTuple):
     freed : (256,) int64, by size, the first of the places that a former match of this size left
         free; the block there is the next one; -1 is none
     planes : (B, WORDS, PLANES) uint64, bit i of a plane is about the block's i-th detection; a word
-        of all planes lies together, so that one instruction changes or counts several planes
+        of all planes is contiguous, so that one instruction changes or counts several planes
     block_score, block_row, block_place : (B, BLOCK) float64, int32 and uint8, score, row and place
         on it of each detection
     sizes : (B,) int64, detections in each block

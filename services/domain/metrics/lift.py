@@ -162,7 +162,7 @@ class LiftPool:
 
 
 def _digest(region: RegionId) -> bytes:
-    """16 bytes that stand for a region, the same in every process."""
+    """16 bytes that identify a region, the same in every process."""
     return blake2b(region.encode(), digest_size=16).digest()
 
 

@@ -5,16 +5,16 @@ frame, and all detections in COCO's order: by descending score, then by frame, t
 on the frame. It answers, for any subset of the frames and any time window, what pycocotools
 computes from scratch on the same frames.
 
-**Blocks.** A curve's detections lie in blocks of at most 256. Within a block, bits are stored by
+**Blocks.** A curve's detections are in blocks of at most 256. Within a block, bits are stored by
 property and not by detection: a plane is 256 bits, four words, of which bit i is about the i-th
 detection (a bit-sliced index: O'Neil and Quass, SIGMOD 1997). There are 40 planes of true
 positives, one for each setting (ten IoU thresholds in four area ranges), 40 of detections that are
-not ignored, and 8 that say which part of the frames and which windows a detection belongs to, and
+not ignored, and 8 for the part of the frames and the windows to which a detection belongs, and
 whether it is among the best of its frame. A subset within a window is a mask: the union of part
 planes, intersected with a window's plane. So true positives and detections of a block, in any
 setting, subset and window, are four population counts each, and no subset or window needs a copy.
 
-**Changes.** A match is found by a hash of its curve and frame, and knows the block of each of its
+**Changes.** A match is found by a hash of its curve and frame; it names the block of each of its
 detections. A new detection's place is found by two binary searches: among the first detections of
 the curve's blocks, then within a block. Inserting or removing one shifts that block's planes by a
 bit. A full block splits into two halves. So a change touches one block, and the order of blocks, an

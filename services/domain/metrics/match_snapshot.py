@@ -42,7 +42,7 @@ class MatchSnapshot:
         return interval(self._of(detector, subset), self.vehicle.size)
 
     def category_interval(self, curve: Curve, subset: Subset) -> Interval | None:
-        """A category's AP with its 95% interval; None if it is on too few frames to tell."""
+        """A category's AP with its 95% interval; None if it is on too few frames."""
         sample = self.samples[curve].of(subset.word)
         if np.count_nonzero(sample.truths) < FEWEST_FRAMES:
             return None

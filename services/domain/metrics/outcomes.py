@@ -1,4 +1,4 @@
-"""The detections and objects of a frame that a count of true and false positives stands for."""
+"""The detections and objects of a frame behind a count of true and false positives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

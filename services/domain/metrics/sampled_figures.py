@@ -1,6 +1,6 @@
 """AP, precision and recall of a haystack of which some frames are annotated.
 
-Frames that were chosen stand for themselves alone. All other frames of the haystack are represented
+Frames that were chosen represent only themselves. All other frames of the haystack are represented
 by those that were drawn with a known probability (`statistics.sampling`).
 """
 
@@ -41,7 +41,7 @@ class AnnotatedFrames:
     samples : one per category, on F numbered frames
     operating : the operating score of each category
     probability : (F,) 1 of a chosen frame, less of one that was drawn, 0 of one that does not count
-    haystack : the number of all frames; None where the drawn frames say how many there are
+    haystack : the number of all frames; None where the drawn frames determine it
     """
 
     samples: Sequence[Sample]

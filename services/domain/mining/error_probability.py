@@ -179,7 +179,7 @@ class ErrorProbability:
     influence: FloatArray
 
     def of(self, detections: Detections) -> "Predicted":
-        """What it says of detections."""
+        """Its predictions for detections."""
         columns = self.inputs.columns(detections)
         return _predicted(columns, columns @ self.weights, self.recalibration)
 
@@ -197,7 +197,7 @@ class ErrorProbability:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a model says of N detections.
+    """A model's predictions for N detections.
 
     Attributes
     ----------
@@ -223,7 +223,7 @@ def _predicted(columns: FloatArray, odds: FloatArray, recalibration: FloatArray)
 
 @dataclass(frozen=True)
 class FittedErrors:
-    """A model, and what it says of the examples that it is recalibrated by.
+    """A model, and its predictions for the examples that recalibrate it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Failure models: tell failure modes apart, learnt from the annotated regions of a category.
+"""Failure models: classifiers of failure modes, learnt from a category's annotated regions.
 
 There is one model per detector and predicted category. Its examples are regions of known truth:
 true positives, and failures by mode. With enough of both, it is a logistic model over principal
@@ -69,7 +69,7 @@ class Examples:
     vectors : (N, D) float32, unit length
     features : (N, F) float64, see region_features
     modes : N, None for a true positive
-    regions : N ids; none where nobody asks for them
+    regions : N ids; empty where they are not needed
     """
 
     vectors: Vectors

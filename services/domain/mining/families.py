@@ -136,7 +136,7 @@ class LeaderClusters:
 
 
 def shared_by(vectors: Vectors) -> Vectors:
-    """(D,), the mean vector: what all needles share does not tell them apart."""
+    """(D,), the mean vector: what all needles share does not distinguish them."""
     return np.asarray(vectors.mean(axis=0) if len(vectors) > 1 else np.zeros_like(vectors[0]))
 
 

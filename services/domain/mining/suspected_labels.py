@@ -33,7 +33,7 @@ _FITTED_MAX: Final = 20_000
 """Detections that a fold's model is fitted to: more change no probability by much."""
 _COVERS: Final = 0.5
 _TOUCHES: Final = 0.05
-"""A detection with less overlap says nothing about where an annotation's edges should be."""
+"""A detection with less overlap is no evidence of where an annotation's edges should be."""
 _NO_DEVIATION: Final = 0.01
 
 

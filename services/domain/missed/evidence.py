@@ -1,4 +1,4 @@
-"""What the detections of a frame say about the objects that its detector missed.
+"""Evidence, in the detections of a frame, of objects that its detector missed.
 
 A missed object usually leaves a trace: a detection below the operating score, or one that does not
 fit. So a frame with many unsure detections has more misses, small ones most of all. Along a drive,

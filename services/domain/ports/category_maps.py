@@ -1,4 +1,4 @@
-"""The store of category maps: what a detector's names stand for, and which are unknown."""
+"""The store of category maps: the names that a detector uses for the ground truth's."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

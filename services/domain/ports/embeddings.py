@@ -1,4 +1,4 @@
-"""The embedding store's protocol: what the embedder knows of each frame, and what it has done.
+"""The embedding store's protocol: the parts of each frame, and which of them are embedded.
 
 A frame is done once its vectors match the latest predictions of all detectors.
 """

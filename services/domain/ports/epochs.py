@@ -13,12 +13,12 @@ EPOCHS_KEPT = 10_000
 
 @dataclass(frozen=True)
 class StateChanges:
-    """What an epoch changed in what its detector's stages know from one epoch to the next.
+    """The changes that an epoch made to the state of its detector's stages.
 
     Attributes
     ----------
     content : in a form that is the retriever's own
-    is_whole : whether it is all that they know, so that no earlier changes are needed
+    is_whole : whether it is the whole state, so that no earlier changes are needed
     """
 
     content: bytes

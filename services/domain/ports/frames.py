@@ -61,7 +61,7 @@ class FrameRecord:
     ----------
     original : the first frame with the same image, possibly this frame; None while the image is
         unknown
-    category_maps : what the detectors' names stand for, where they stand for others
+    category_maps : the maps of the detectors' names, where they differ from the ground truth's
     image_deleted : whether the image was older than the settings let it be kept
     """
 
@@ -74,7 +74,7 @@ class FrameRecord:
     image_deleted: bool = False
 
     def category_map(self, detector: DetectorId) -> CategoryMap:
-        """What the detector's names stand for."""
+        """The category map of the detector."""
         return self.category_maps.get(detector, SAME_NAMES)
 
     def named(self, detector: DetectorId) -> NamedPredictions:
@@ -163,7 +163,7 @@ class FrameStore(Protocol):
     async def category_maps(
         self, detectors: Collection[DetectorId]
     ) -> Mapping[DetectorId, CategoryMap]:
-        """What the names of these detectors stand for."""
+        """The category maps of these detectors."""
         ...
 
     async def predictions_after(

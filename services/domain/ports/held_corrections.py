@@ -42,7 +42,7 @@ class HeldCorrection:
     versions : one, or one per annotator if they disagree
     unknown : unknown labels in the versions
     after : the revision that the annotators received; None to follow the latest revision
-    origin : where the correction came from, in words for reviewers
+    origin : the source of the correction, in words for reviewers
     chosen : index of the version that counts, -1 for none; None while undecided
     by, token_id, decided_at : who chose, with which token, and when
     tag : distinguishes it from an equal correction that was submitted earlier

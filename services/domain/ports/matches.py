@@ -83,7 +83,7 @@ class MatchStore(Protocol):
     async def erasures(self) -> int:
         """The number of frames erased so far.
 
-        Whoever holds matches in memory reads all of them again when it changes.
+        A process that holds matches in memory reads all of them again when it changes.
         """
         ...
 

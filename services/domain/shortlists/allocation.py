@@ -98,7 +98,7 @@ def _in_memory(_: Key) -> Candidates:
 
 @dataclass(frozen=True)
 class AllocationTables:
-    """Where an allocator keeps what it knows from one epoch to the next, beside the needles.
+    """The tables of an allocator's state between epochs, apart from the needles.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ class DrawnFrame:
 
     Attributes
     ----------
-    region : the detection that stands for it on a shortlist
+    region : the detection that represents it on a shortlist
     probability : with which it was drawn
     needle : whose shortlist has it; None if none has, or if it is on one because it was chosen
     asked : whether a shortlist has had it because it was drawn, so that it may be annotated by now

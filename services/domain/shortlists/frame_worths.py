@@ -76,7 +76,7 @@ class FrameWorths:
     def totals(self, frames: Iterable[FrameId]) -> dict[FrameId, float]:
         """The worth of these frames over all categories.
 
-        Sums are correctly rounded, so they do not depend on the order in which categories came.
+        Sums are correctly rounded, so they do not depend on the order in which categories arrived.
         """
         tables = [worths for worths in self._categories.values() if worths]
         return {

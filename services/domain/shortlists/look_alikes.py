@@ -1,4 +1,4 @@
-"""Near-duplicates among frames without a drive, whose times and positions tell nothing.
+"""Near-duplicates among frames without a drive, which times and positions cannot reveal.
 
 Two frames show the same scene if their vectors are much closer than those of unrelated frames:
 their distance is at most a tenth of the usual one, 1 less the cosine. How close unrelated frames

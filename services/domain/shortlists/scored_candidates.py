@@ -101,7 +101,7 @@ class HeldBack:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A candidate on a needle's shortlist; `sampling` says how it was drawn, if it was."""
+    """A candidate on a needle's shortlist; `sampling` describes how it was drawn, if it was."""
 
     needle: NeedleId
     candidate: ScoredCandidate

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 _ZERO_SHARE = 0.5
 _SPREAD = 1e-4
-"""With a lower mean of 1 - cosine over all pairs, search cannot tell vectors apart."""
+"""With a lower mean of 1 - cosine over all pairs, search cannot distinguish vectors."""
 
 
 def collapse_of(vectors: NDArray[np.float32]) -> str | None:

@@ -42,6 +42,6 @@ class PrincipalPlane:
         return cls(mean, axes * np.where(signs == 0, 1, signs))
 
     def coordinates(self, vectors: NDArray[np.float32]) -> FloatArray:
-        """(N, 2) float64: where (N, D) vectors lie in the plane."""
+        """(N, 2) float64: the coordinates of (N, D) vectors in the plane."""
         placed: FloatArray = (vectors - self.mean) @ self.axes
         return placed

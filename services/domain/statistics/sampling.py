@@ -1,4 +1,4 @@
-"""Samples of units with known probabilities, and the weights with which they stand for all units.
+"""Samples of units with known probabilities, and the weights by which they represent all units.
 
 A unit is drawn if its permanent random number is below its probability (Poisson sampling with
 permanent random numbers: Ohlsson, in Business Survey Methods, 1995). Draws are independent, the
@@ -62,7 +62,7 @@ def weights_of(probabilities: FloatArray, units: int | None) -> FloatArray:
 
     Parameters
     ----------
-    units : the number of units they stand for, which is the weights' sum; None where it is not
+    units : the number of units that they represent, which is the weights' sum; None where it is not
         known, and the expected value of the sum
     """
     return _scaled(1 / probabilities, units)

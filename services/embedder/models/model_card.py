@@ -111,12 +111,12 @@ class TextPart(_Part):
 
 
 class ModelCard(_Part):
-    """The card that lies next to a network's file.
+    """The card next to a network's file.
 
     Attributes
     ----------
     name : short name, part of the model's id
-    licence : of the weights, for whoever reads the card
+    licence : of the weights, for readers of the card
     mean, deviation : per channel, of pixels from 0 to 1
     channels : their order
     regions : the output on which regions are aligned

@@ -52,7 +52,7 @@ def open_graph(content: bytes, card: ModelCard, *, threads: int, bf16: bool = Fa
     MissingWeights
         The content is no ONNX network, or keeps its weights in another file.
     InvalidSettings
-        The network's input or outputs are not as the card says.
+        The network's input or outputs differ from the card's.
     """
     if _EXTERNAL.search(content):
         raise MissingWeights(

@@ -23,7 +23,7 @@ _PIXELS_PER_REQUEST = 384 * 224
 
 def hint(precision: Precision) -> str:
     """OpenVINO's name for the numbers of layers that are not quantised."""
-    # An int8 network itself says which of its layers are.
+    # An int8 network itself declares which of its layers are.
     return "bf16" if precision is Precision.BF16 else "f32"
 
 

@@ -103,7 +103,7 @@ def _tokenizer(file: Path) -> Any:
         found = tokenizers.Tokenizer.from_file(str(file))
     except Exception as exc:  # its errors have no common base but this
         raise MissingWeights(f"no tokenizer in {file}: {exc}") from exc
-    # The card says to what length, and with which token.
+    # The card defines the length and the token.
     found.no_padding()
     found.no_truncation()
     return found

@@ -69,7 +69,7 @@ class FileEvaluation:
     ----------
     operating : from which scores on detections count in the matrix and operating points
     accept_partial : whether to count frames of which annotations or detections were refused
-    categories : what the detector's names stand for
+    categories : the category map of the detector
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class FileEvaluation:
         self._tagged = TaggedFrames()
 
     def add(self, item: FrameItem) -> None:
-        """Match a frame; it may not come again."""
+        """Match a frame; the same frame must not be added twice."""
         if item.annotations is None:
             self._left_out[_NO_GROUND_TRUTH] += 1
             return

@@ -27,7 +27,7 @@ class CategoryEvaluation(_Part):
     numbers: dict[str, float | None]
     """COCO's twelve numbers of this category."""
     interval: tuple[float, float] | None
-    """95% interval of AP; None if the category is on too few images to tell."""
+    """95% interval of AP; None if the category is on too few images."""
     operating: Point
 
     @classmethod

@@ -37,7 +37,7 @@ class FileVersion:
         self.left_out: Counter[str] = Counter()
 
     def add(self, item: FrameItem) -> None:
-        """Match a frame; it may not come again."""
+        """Match a frame; the same frame must not be added twice."""
         if item.annotations is None or item.detections is None:
             self.left_out["no_ground_truth" if item.annotations is None else "no_results"] += 1
             return

@@ -81,7 +81,7 @@ class _Tally:
             self.listed[candidate.region_id] = Stratum.at(
                 candidate.category, candidate.drive_id, candidate.captured_at
             )
-            if learnt and candidate.evidence:  # nobody claims that frames for coverage fail
+            if learnt and candidate.evidence:  # frames for coverage are no claims of failures
                 self.predictions[candidate.region_id] = _Prediction(
                     candidate.category, candidate.evidence, mode
                 )

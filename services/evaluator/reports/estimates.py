@@ -21,13 +21,13 @@ class EstimatedSliceReport(BaseModel):
     precision: float
     """Of these, estimated."""
     interval: tuple[float, float] | None
-    """95%; None where `no_interval` says why."""
+    """95%; None where `no_interval` gives the reason."""
     no_interval: NoInterval | None
     drift: float | None
     """The share of frames that look like nothing annotated: .05 where nothing drifts."""
     drift_interval: tuple[float, float] | None
     worse: bool
-    """Whether the interval lies below that of the reference."""
+    """Whether the interval is below that of the reference."""
 
     @classmethod
     def of(cls, part: EstimatedSlice, *, worse: bool) -> Self:

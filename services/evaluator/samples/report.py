@@ -57,7 +57,7 @@ class SampledReport(_Part):
     awaited: int
     """Drawn frames that have no complete ground truth yet; taken to be like the others."""
     chosen: int
-    """Annotated frames on shortlists: they stand for themselves."""
+    """Annotated frames on shortlists: each represents only itself."""
     categories: int
     """Categories in mAP."""
     rare_categories: int

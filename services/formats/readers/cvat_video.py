@@ -63,6 +63,6 @@ def _task(root: Element) -> Element | None:
 
 
 def _frames(task: Element | None) -> range:
-    """The numbers of the task's frames; empty where it does not say."""
+    """The numbers of the task's frames; empty if it has none."""
     size = None if task is None else fields.side(task.findtext("size"))
     return range(size or 0)

@@ -74,7 +74,7 @@ def visible_files(folder: Path, endings: Iterable[str]) -> list[Path]:
 
 
 def head_of(file: Path) -> str:
-    """The beginning of a text file, to tell its format; empty if it cannot be read."""
+    """The beginning of a text file, to detect its format; empty if it cannot be read."""
     try:
         with file.open("rb") as opened:
             return opened.read(_HEAD_BYTES).decode("utf-8-sig", errors="replace")

@@ -26,7 +26,7 @@ from services.formats.readers.via3 import is_via3, read_via3
 from services.formats.readers.yolo import label_files, names_file, read_yolo
 
 _LOOKED_AT = 50
-"""Files of one kind that are opened to tell their format: those of one data set are alike."""
+"""Files of one kind that are opened to detect their format: those of one data set are alike."""
 _TRIED = 20
 
 

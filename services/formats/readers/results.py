@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
     Attributes
     ----------
-    detections : None if all of them were refused, which says nothing about the detector
+    detections : None if all of them were refused, which is no evidence about the detector
     complete : whether no refused detection can stand for an object
     size : the size of the image that they are drawn on, if their file declares it
     """

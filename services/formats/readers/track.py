@@ -24,7 +24,7 @@ from services.formats.readers.records import rejection
 
 _MAX_BYTES = 256 * 1024 * 1024
 _BEYOND_S = 2.0
-"""How far beyond its ends a track still says where the vehicle was."""
+"""How far beyond its ends a track still determines a position."""
 _AHEAD_M = 5.0
 """A heading is of at least this way: a receiver's noise turns that of a shorter one."""
 _BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
@@ -66,7 +66,7 @@ class Track:
         return cls(seconds, lats, np.unwrap(lons, period=360), metres)
 
     def covers(self, second: float) -> bool:
-        """Whether the track says where the vehicle was at this time."""
+        """Whether the track covers this time."""
         return bool(self.seconds[0] - _BEYOND_S <= second <= self.seconds[-1] + _BEYOND_S)
 
     def metres_at(self, second: float) -> float:

@@ -78,7 +78,7 @@ class Drive:
     Attributes
     ----------
     begin : when it begins; None if unknown, which only a video without a track may have
-    seconds : its length; 0 if the file does not say
+    seconds : its length; 0 if the file has none
     """
 
     video: Path
@@ -113,7 +113,7 @@ def open_drive(
 
     Parameters
     ----------
-    begin : when the video begins; default: what the file says
+    begin : when the video begins; default: the file's creation time
 
     Raises
     ------
@@ -266,7 +266,7 @@ def _opened(video: Path) -> Iterator[Any]:
 
 
 def _creation_time(text: str) -> datetime | None:
-    """When the file says that it begins; cameras without a clock write 1904 or 1970."""
+    """The file's creation time; cameras without a clock write 1904 or 1970."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

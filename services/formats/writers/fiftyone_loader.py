@@ -1,4 +1,4 @@
-"""Build a FiftyOne data set of the folder that this file lies in: `python load.py [NAME]`.
+"""Build a FiftyOne data set of the folder that this file is in: `python load.py [NAME]`.
 
 Written by `gazeloop export --format fiftyone`; needs FiftyOne, and nothing of Gazeloop. The data
 set has `ground_truth` and a field of detections per detector version. Needles have the tag `needle`

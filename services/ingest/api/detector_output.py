@@ -56,7 +56,7 @@ PARAMETERS: Final[list[dict[str, Any]]] = [
 
 @dataclass(frozen=True)
 class DetectorOutput:
-    """What a request says about its body.
+    """The parameters of a request that describe its body.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class DetectorOutput:
 
     @classmethod
     def of(cls, query: Mapping[str, str], vehicle: Vehicle) -> Self | None:
-        """What the query says; None if the body is in Gazeloop's own format.
+        """The query's parameters; None if the body is in Gazeloop's own format.
 
         Raises
         ------

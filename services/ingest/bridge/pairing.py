@@ -32,7 +32,7 @@ class Pairing(Protocol):
         UnknownFrame
             No stored frame matches.
         InvalidRecord
-            `unpaired` or `ambiguous_frame`: the message says too little.
+            `unpaired` or `ambiguous_frame`: the message lacks information.
         StoreUnavailable
             The store does not answer.
         """

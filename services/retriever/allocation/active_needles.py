@@ -78,7 +78,7 @@ class ActiveNeedles:
         return sorted(needle for needle, frame in self._not_embedded.items() if frame in frames)
 
     async def restore(self) -> list[tuple[Key, NeedleId, FamilyId]] | None:
-        """Be as the changelog says; None if the vector of an exemplar is no longer stored.
+        """Restore the changelog's state; None if the vector of an exemplar is no longer stored.
 
         Returns the needles with their modes and families. Call this once, before `admit`.
         """

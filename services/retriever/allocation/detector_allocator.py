@@ -53,7 +53,7 @@ from services.retriever.scoring.scorer import FittedTo, Scored
 from services.runtime.stores.budget_reports import BudgetReport
 
 _COMPARED_NEEDLES: Final = 50
-"""Needles of a mode whose frames tell how far apart unrelated frames are."""
+"""Needles of a mode whose frames measure the distance between unrelated frames."""
 LISTED: Kind[FrameId, ListedFrame] = Kind("listed", FrameId, ListedFrame)
 YIELDS: Kind[FamilyId, float] = Kind("yields", FamilyId, float)
 CANDIDATES: Kind[RegionId, ScoredCandidate] = Kind("candidates", RegionId, ScoredCandidate)
@@ -108,7 +108,7 @@ class DetectorAllocator:
         """Needles whose shortlists lost a frame since the last allocation."""
 
     async def restore(self) -> bool:
-        """Be as the changelog says; False if a vector that this needs is no longer stored."""
+        """Restore the state in the changelog; False if a needed vector is no longer stored."""
         needles = await self.needles.restore()
         if needles is not None:
             self._allocator = BudgetAllocator.restored(self._limits, self._tables, needles)
@@ -235,7 +235,7 @@ class DetectorAllocator:
     async def allocate(self, epoch: Epoch) -> list[ShortlistPublished]:
         """The shortlists that change at the end of the epoch."""
         if epoch.settled:
-            # Whoever switches the embedding model wants the shortlists of the new one.
+            # After a switch of the embedding model, shortlists are to be those of the new one.
             await self.release_unopened(self._of_another_model.keys())
             self._of_another_model.clear()
         budgets = replace(self._limits.budgets, haystack=epoch.released)
@@ -246,7 +246,7 @@ class DetectorAllocator:
         else:
             assignments = await self._assigned(limits, modes)
         for assignment in assignments:
-            # A frame that is chosen counts as chosen, also if it was drawn before.
+            # A frame that is both drawn and chosen counts as chosen.
             self._lost |= self.drawn.release(assignment.candidate.context.frame)
         drawn = await self._placement.of_drawn(self._allocator) if epoch.settled else []
         changed = {*self._lost, *(assignment.needle for assignment in [*assignments, *drawn])}
@@ -444,7 +444,7 @@ class DetectorAllocator:
         for needle_id, region in listed:
             detector_category, mode = self.needles.mode_of(needle_id)
             if mode.error is ErrorType.MISSED:
-                continue  # a match says nothing of a place where an object may be missed
+                continue  # a match is no evidence at a place where an object may be missed
             labelled = await self._sources.matches.of(detector_category)
             truths = modes_of_regions(labelled, self._sources.settings.region_score)
             if region in truths:

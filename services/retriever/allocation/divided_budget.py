@@ -1,7 +1,7 @@
-"""The strategy `label-efficiency` of one detector: what its budget is spent for.
+"""The strategy `label-efficiency` of one detector: the purposes among which it divides a budget.
 
 Frames for coverage are drawn by their permanent numbers, and go on shortlists of their category.
-Nobody claims that they fail, so their evidence is 0, which tells them from all others.
+They are not predicted to fail, so their evidence is 0, which distinguishes them from all others.
 """
 
 from collections import Counter

@@ -34,7 +34,7 @@ class DrawnFrames:
         self._of_needle: defaultdict[NeedleId, set[FrameId]] = defaultdict(set)
 
     def restore(self) -> None:
-        """Be as the changelog says. Call this once, before anything else."""
+        """Restore the state in the changelog. Call this once, before anything else."""
         for frame, row in self._rows.items():
             self._index(frame, row)
 

@@ -68,7 +68,7 @@ class FamilyIndex:
         return len(self._families) >= max(2, _CLUSTERED_AGAIN * (first.count if first else 0))
 
     def restore(self, vectors: Mapping[RegionId, Vector]) -> None:
-        """Be as the changelog says. Call this once, before needles join."""
+        """Restore the state in the changelog. Call this once, before needles join."""
         if self._leaders:
             rows = self._beyond(np.stack([vectors[region] for region in self._leaders.values()]))
             for ((key, needle), region), row in zip(self._leaders.items(), rows, strict=True):

@@ -28,7 +28,7 @@ _Room = tuple[int, NeedleId]
 class FramePlacement:
     """Finds a shortlist for each frame that is drawn by chance, or for coverage.
 
-    Nobody claims that the detector fails there, so evidence and similarity are 0.
+    The detector is not predicted to fail there, so evidence and similarity are 0.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class FramePlacement:
         self._count_copies = sources.settings.count_copies
 
     async def of_drawn(self, allocator: BudgetAllocator) -> list[Assignment]:
-        """Put drawn frames on shortlists that have chosen ones, of their category where there are.
+        """Put drawn frames on shortlists that have chosen ones, of their category where possible.
 
-        No limit applies to them: a frame that were left out would not be drawn as probably as its
-        candidate says.
+        No limit applies to them: leaving a frame out would make its recorded inclusion probability
+        wrong.
         """
         waiting = [
             (frame, row) for frame, row in self._drawn.waiting() if allocator.owner(frame) is None

@@ -28,7 +28,7 @@ class ShortlistRevisions:
     async def gone(self, assignments: Sequence[Assignment]) -> set[FrameId]:
         """The assigned frames that may not be listed any more, or lost their region.
 
-        The event that reports it will follow, or it came when the scorer no longer knew the frame.
+        The event that reports it will follow, or arrived after the scorer had forgotten the frame.
         """
         candidates = [assignment.candidate for assignment in assignments]
         facts = await self._sources.frames.load({item.context.frame for item in candidates})

@@ -43,7 +43,7 @@ OBSERVED: Kind[Category, int] = Kind("observed", Category, int)
 
 @dataclass(frozen=True)
 class Learned:
-    """What the learner tells the scorer at the end of an epoch.
+    """What the learner passes to the scorer at the end of an epoch.
 
     Attributes
     ----------

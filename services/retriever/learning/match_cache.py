@@ -1,4 +1,4 @@
-"""Caches what the matches of reference and reannotated frames say of their regions."""
+"""Caches the labels that matches give to regions of reference and reannotated frames."""
 
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ class MatchCache:
     def note(self, matches: Iterable[FrameMatched]) -> list[CategoryMatched]:
         """Record these matches; returns those that may change the examples.
 
-        A repeated match is among them, because a process that has just started knows of none.
+        This includes repeated matches, because a process that has just started has seen none.
         """
         # Most matches label nothing, and taking one apart costs as much as decoding it.
         verdicts = self._verdicts

@@ -39,7 +39,7 @@ _LABELLED_MAX = 5_000
 
 
 class NoFailureModels:
-    """The learner of this strategy: there are no false positives to tell apart."""
+    """The learner of this strategy: there are no false positives to classify."""
 
     async def refit(self, *_: object, **__: object) -> Learned:
         """Nothing is fitted, and nothing waits."""

@@ -8,7 +8,7 @@ from services.contracts.errors import MissingPart
 
 _PORTS = range(15_000, 32_000)
 """Below those that Linux (from 32,768 on) and macOS (from 49,152 on) give to connections and to
-whoever asks for any, which may be taken between this look at them and the program's start."""
+processes that ask for any port, which may be taken before the program binds it."""
 _TRIES = 50
 _RANDOM = random.SystemRandom()
 """Not seeded, so that processes that start together try different ports."""
@@ -32,7 +32,7 @@ def steady_port(folder: Path, name: str) -> int:
 
 
 def free_port() -> int:
-    """A port on which nobody listens.
+    """A port on which no process listens.
 
     Raises
     ------

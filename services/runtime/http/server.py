@@ -46,7 +46,7 @@ def _reads_only(scope: Scope) -> bool:
 
 
 class _TimedProtocol(H11Protocol):
-    """Closes connections that send no complete request head; uvicorn would wait for ever."""
+    """Closes connections that send no complete request head; uvicorn would wait indefinitely."""
 
     _head_timer: asyncio.TimerHandle | None = None
 

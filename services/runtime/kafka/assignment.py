@@ -29,8 +29,8 @@ class Assignment:
     def accountable(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
         """The positions whose lag this replica must work off.
 
-        All of the group's where topics are lacking: a group whose leader does not know a topic
-        gives nobody its partitions, and no replica would notice.
+        Those of the whole group if topics are missing: a leader that does not know a topic assigns
+        its partitions to no replica, and none would notice.
         """
         if not self.totals or self.lacks_topics():
             return dict(positions)

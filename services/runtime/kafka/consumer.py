@@ -69,7 +69,7 @@ class ConsumingService:
     ----------
     name : of the service; its consumer group is `gazeloop.<name>`
     topics : all topics that the service subscribes to
-    decoder : decodes the records; by default, those of our own topics
+    decoder : decodes the records; by default, those of Gazeloop's own topics
     listener : is informed of the owned partitions before their first batch
     progress : shared with the service's background work, where it has any
     """
@@ -212,7 +212,7 @@ class ConsumingService:
             broker_heartbeat_interval=session_s / _HEARTBEATS_PER_SESSION,
             consumer_auto_offset_reset="earliest",
             consumer_metadata_max_age_ms=int(self._settings.metadata_max_age_s * 1000),
-            # True would block a rebalance for as long as a batch takes, and a stop for ever.
+            # True would block a rebalance for as long as a batch takes, and a stop indefinitely.
             stream_wait_empty=False,
             stream_buffer_maxsize=_BUFFERED_BATCHES * self._settings.batch_size,
             max_buffer_bytes=_BUFFERED_BATCHES * self._settings.batch_bytes,
@@ -337,8 +337,8 @@ class ConsumingService:
         """Ask for the topics at once where the broker has named no partitions of one.
 
         `positions` has just shown that they exist. A broker that starts may answer with no topics
-        for a moment; a group that forms then is given nothing until the metadata has its greatest
-        age (seen in 1 of 32 starts around a broker's restart: 29 s without a partition).
+        for a moment; a group that forms then gets no partitions until the metadata expires
+        (seen in 1 of 32 starts around a broker's restart: 29 s without a partition).
         """
         if self._app is not None and self._assignment.lacks_topics():
             log.warning("topics_unknown", service=self.name, totals=dict(self._assignment.totals))

@@ -18,7 +18,7 @@ _LONGEST_ID = 100
 
 
 class UnreadableBatch(bytes):
-    """The value of the last record of a batch that cannot be read; says why."""
+    """The value of the last record of a batch that cannot be read; it holds the reason."""
 
 
 @dataclass(frozen=True)

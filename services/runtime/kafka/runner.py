@@ -75,9 +75,9 @@ def _as_invalid(error: Exception) -> Invalid:
     """The error itself if it is Invalid, else an Unprocessable with the error as its cause."""
     if isinstance(error, Invalid):
         return error
-    unforeseen = Unprocessable(f"{type(error).__name__}: {error}")
-    unforeseen.__cause__ = error
-    return unforeseen
+    unexpected = Unprocessable(f"{type(error).__name__}: {error}")
+    unexpected.__cause__ = error
+    return unexpected
 
 
 class Runner:
@@ -88,11 +88,11 @@ class Runner:
     service : its name, for dead letters, logs and metrics
     step : processes the events
     outbox : publishes dead letters
-    decoder : decodes the records; by default, those of our own topics
+    decoder : decodes the records; by default, those of Gazeloop's own topics
     traces : the service's traces
     progress : shared with the service's background work, where it has any
-    exit_process : ends the process; unit tests give one that raises
-    sleep : waits between attempts; unit tests give one that returns at once
+    exit_process : ends the process; unit tests pass one that raises
+    sleep : waits between attempts; unit tests pass one that returns at once
     """
 
     def __init__(
@@ -277,7 +277,7 @@ class Runner:
     async def _dead_letter(self, traced: TracedRecord, error: Invalid) -> None:
         record, value = traced.record, traced.record.value or b""
         give_up(traced.span, error.reason)
-        # A part of a record must not be replayed: without a topic, it cannot be.
+        # A truncated record must not be replayed; without a topic, it cannot be.
         headers = record.own_headers
         size = sum(len(name) + len(content) for name, content in headers)
         is_whole = size + len(record.key) + len(value) <= _LARGEST_WHOLE and not isinstance(

@@ -107,7 +107,7 @@ class StreamApp(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         if not self.ending:
-            # Otherwise the process would live on without consuming anything.
+            # Otherwise the process would keep running without consuming anything.
             log.error("faust_crashed", app=self.conf.id, exc_info=reason)
             self._exit_process(ExitCode.FAILED)
         super()._crash(reason)

@@ -15,7 +15,7 @@ from bson.raw_bson import RawBSONDocument
 from services.contracts.errors import DamagedBackup
 
 RAW: Final = CodecOptions(document_class=RawBSONDocument)
-"""Documents as their bytes, so that nothing is changed by reading and writing them."""
+"""Documents as raw bytes, so that reading and writing them changes nothing."""
 
 
 class BsonWriter:

@@ -18,7 +18,7 @@ class MongoCategories:
     async def all(self) -> list[Category]:
         with translated():
             found = await self._matches.distinct("categories")
-        # Null stands for the matches that never had a category.
+        # Null is the value of matches without a category.
         return sorted(name for name in found if name is not None)
 
     async def known(self, names: Collection[Category]) -> set[Category]:

@@ -1,4 +1,4 @@
-"""The latest curves of each detector, subset and slice, as JSON, for whoever draws them."""
+"""The latest curves of each detector, subset and slice, as JSON, for charts."""
 
 import zlib
 from collections.abc import Mapping

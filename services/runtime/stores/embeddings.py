@@ -1,4 +1,4 @@
-"""What the embedder knows of each frame in MongoDB, and which vectors the vector store has."""
+"""The embedder's records of each frame in MongoDB, and which vectors the vector store has."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -214,7 +214,7 @@ def _update(fact: FrameCaptured | PredictionsMade | FrameAnnotated) -> Guarded:
 
 
 def _embedded_all(event: FrameEmbedded) -> UpdateOne:
-    """Record the event, and drop what it embedded, unless newer parts came meanwhile."""
+    """Record the event, and drop what it embedded, unless newer parts have arrived meanwhile."""
     parts = _parts(event)
     made = {f"made.{name}": revision for name, revision in parts.items()}
     dropped = {f"waiting.{name}": "" for name in parts}

@@ -209,8 +209,8 @@ class MongoFrameStore:
     async def _records(
         self, frames: Iterable[Document], predictions: Collection[Document]
     ) -> dict[FrameId, FrameRecord]:
-        # Read after the predictions: whoever changes a map reads the predictions afterwards, so
-        # that one of the two sees the other.
+        # Read after the predictions. A change of a map reads the predictions afterwards, so one of
+        # the two always sees the other.
         maps = await self._maps.of({document["detector"] for document in predictions})
         return await asyncio.to_thread(_records, frames, predictions, maps)
 
@@ -293,7 +293,7 @@ def _summary(fact: FrameAnnotated) -> Document:
 
 
 def captured_fields(fact: FrameCaptured) -> Document:
-    """The fields of a frame that say how it was captured."""
+    """The fields of a frame that describe its capture."""
     fields: Document = {
         "captured": stored(fact),
         "captured_content": content_of(fact),
@@ -307,7 +307,7 @@ def captured_fields(fact: FrameCaptured) -> Document:
 
 
 def truth_fields(fact: FrameAnnotated) -> Document:
-    """The fields of a frame that say how it is annotated."""
+    """The fields of a frame that describe its annotation."""
     return {
         "truth": stored(fact),
         "truth_revision": fact.revision,

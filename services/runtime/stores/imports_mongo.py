@@ -166,7 +166,7 @@ def _item(document: Document) -> ImportItem:
 
 
 def _undo(document: Document) -> Undo:
-    # Undos of before campaigns had ids do not say what they keep.
+    # Undos from before campaigns had ids have no `keeps`.
     keeps = document.get("keeps", False)
     return Undo(document["_id"], document["by"], document["at"], document["after"], keeps)
 

@@ -184,7 +184,7 @@ def _append(entry: Entry, *, moved_too: bool = True) -> UpdateOne:
 def _append_after(entry: Entry, after: int) -> UpdateOne:
     known = {"$ifNull": ["$digests", []]}
     size = {"$add": [{"$size": known}, {"$ifNull": ["$moved", 0]}]}
-    # Placeholders stand for revisions that were published without the ledger.
+    # Placeholders represent revisions that were published without the ledger.
     gap = {"$map": {"input": {"$range": [size, after]}, "in": literal(GAP)}}
     appended = {"$concatArrays": [known, gap, literal([entry.digest])]}
     return upsert(entry.subject, {"digests": {"$cond": [{"$gt": [size, after]}, known, appended]}})

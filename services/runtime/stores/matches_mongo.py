@@ -150,7 +150,7 @@ class MongoMatchStore:
         return found is not None
 
     async def revised_since(self, at: datetime) -> set[Revised]:
-        # A stream's last minute is read again and again: no field that nobody needs.
+        # The last minute of a stream is read repeatedly, so read only the fields in use.
         fields = dict.fromkeys(("frame_id", "detector", "revision"), 1)
         revised: set[Revised] = set()
         with translated():
@@ -177,7 +177,7 @@ class MongoMatchStore:
     async def categories(self) -> list[Category]:
         with translated():
             found = await self._matches.distinct("categories")
-        # Null stands for the matches that never had a category.
+        # Null is the value of matches without a category.
         return sorted(name for name in found if name is not None)
 
 

@@ -3,7 +3,7 @@
 Version 1 kept a frame with all its events in one document, and a match per category. Its
 collections are renamed, read in order of `_id`, and stay until they are dropped. Every document is
 written whole by its `_id`, so a part that is migrated twice is the same; a checkpoint per step
-says from where a run that was stopped goes on.
+records where a stopped run continues.
 """
 
 from collections import defaultdict
@@ -75,7 +75,7 @@ async def migrate(database: Database, on_progress: OnProgress = lambda _: None) 
     Raises
     ------
     StoreUnavailable
-        MongoDB does not answer; run it again, and it goes on.
+        MongoDB does not answer; a second run continues.
     """
     if await planned(database) is None:
         return False

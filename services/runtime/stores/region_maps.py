@@ -1,4 +1,4 @@
-"""The map of regions: where their vectors lie in a plane, and what a reader colours them by."""
+"""The map of regions: the coordinates of their vectors in a plane, and attributes to colour by."""
 
 import asyncio
 import zlib

@@ -88,7 +88,7 @@ class TimedBlobs:
             self._blobs.delete(uri)
 
     def uris(self) -> Iterator[str]:
-        # Not measured: it takes as long as whoever reads it.
+        # Not measured: its duration depends on the reader.
         return self._blobs.uris()
 
 
@@ -137,7 +137,7 @@ class TimedVectors:
             return await self._vectors.load(collection, point_ids)
 
     def scan(self, collection: str, at_once: int) -> AsyncIterator[list[Point]]:
-        # Not measured: it takes as long as whoever reads it.
+        # Not measured: its duration depends on the reader.
         return self._vectors.scan(collection, at_once)
 
     async def nearest(self, collection: str, vector: Vector, where: Where, limit: int) -> list[Hit]:

@@ -111,7 +111,7 @@ class Layout:
     ----------
     shards : of a collection; None for one per node
     replicas : of each shard
-    tenant : the payload field by which points lie together on disk; None for no such field
+    tenant : the payload field by which points are grouped on disk; None for no such field
     """
 
     quantization: Quantization = Quantization.NONE

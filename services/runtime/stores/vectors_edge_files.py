@@ -41,7 +41,7 @@ def load_shard(path: Path) -> edge.EdgeShard:
     Raises
     ------
     DamagedVectors
-        The engine cannot read it, which it also says by a panic.
+        The engine cannot read it, which it may also report by a panic.
     """
     try:
         return edge.EdgeShard.load(str(path))

@@ -1,7 +1,7 @@
 """The vectors of a running stack, for other processes on its machine: read over HTTP.
 
-Qdrant Edge has one owner. The owner answers what a VectorStore's reading methods ask, on a port of
-the loopback address, to who knows the key; the data folder has both, and only its user can read it.
+Qdrant Edge has one owner. The owner serves a VectorStore's reading methods on a port of the
+loopback address, protected by a key. The data folder has both, and only its user can read it.
 """
 
 import base64
