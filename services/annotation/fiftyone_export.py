@@ -128,9 +128,9 @@ class FiftyOneExport:
         return failures, shortlisted
 
     async def _pages(self) -> AsyncIterator[list[FrameRecord]]:
-        every = await self._stores.frame_ids.captured()
-        for start in range(0, len(every), _PAGE):
-            ids = every[start : start + _PAGE]
+        frame_ids = await self._stores.frame_ids.captured()
+        for start in range(0, len(frame_ids), _PAGE):
+            ids = frame_ids[start : start + _PAGE]
             records = await self._stores.frames.load(ids)
             yield [records[frame_id] for frame_id in ids if frame_id in records]
 

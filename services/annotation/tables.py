@@ -171,9 +171,9 @@ def _sources(stores: AnnotationStores) -> list[tuple[Table, Pages]]:
 
 
 async def _frames(stores: AnnotationStores) -> Pages:
-    every = await stores.frame_ids.captured()
-    for start in range(0, len(every), _PAGE):
-        ids = every[start : start + _PAGE]
+    frame_ids = await stores.frame_ids.captured()
+    for start in range(0, len(frame_ids), _PAGE):
+        ids = frame_ids[start : start + _PAGE]
         records = await stores.frames.load(ids)
         yield [frame_row(records[frame_id]) for frame_id in ids if frame_id in records]
 
@@ -207,8 +207,8 @@ async def _verdicts(stores: AnnotationStores) -> Pages:
 
 
 async def _figures(stores: AnnotationStores) -> Pages:
-    every = await stores.figures.since(_EVER, _ALL_FIGURES)
-    yield [row for figures in every for row in figure_rows(figures)]
+    all_figures = await stores.figures.since(_EVER, _ALL_FIGURES)
+    yield [row for figures in all_figures for row in figure_rows(figures)]
 
 
 def frame_row(record: FrameRecord) -> Row:

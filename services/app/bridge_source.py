@@ -13,10 +13,10 @@ from services.runtime.settings import Settings
 
 
 class RoutedOutbox:
-    """Publishes records of the bridge's topic to its cluster, and all else to our own."""
+    """Publishes records of the bridge's topic to its cluster, and all else to Gazeloop's."""
 
-    def __init__(self, own: RecordOutbox, source: RecordOutbox, topic: str) -> None:
-        self._own = own
+    def __init__(self, outbox: RecordOutbox, source: RecordOutbox, topic: str) -> None:
+        self._own = outbox
         self._source = source
         self._topic = topic
 
@@ -31,13 +31,13 @@ class RoutedOutbox:
 
 
 @asynccontextmanager
-async def replaying_outbox(own: RecordOutbox, settings: Settings) -> AsyncIterator[RecordOutbox]:
+async def replaying_outbox(outbox: RecordOutbox, settings: Settings) -> AsyncIterator[RecordOutbox]:
     """The outbox for replays, with a connection to the bridge's cluster if it has its own."""
     if not settings.bridge_kafka:
-        yield own
+        yield outbox
         return
     source = KafkaOutbox(BRIDGE, BrokerAddress.of_bridge(settings), settings)
     try:
-        yield RoutedOutbox(own, source, settings.bridge_topic)
+        yield RoutedOutbox(outbox, source, settings.bridge_topic)
     finally:
         await source.close()

@@ -34,7 +34,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
         show_lift(report.detector, report.shortlist)
         show_sampled(report.detector, report.sampled)
         show_calibration(report.detector, report.calibration_by_category)
-        own = [kind for kind in kinds if kind.detector == report.detector]
+        categories = [kind for kind in kinds if kind.detector == report.detector]
         await stores.figures.add(
             Figures(
                 detector=report.detector,
@@ -50,7 +50,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 sampled=_sampled(report.sampled),
                 queue={
                     progress.value: sum(
-                        kind.work.shortlists for kind in own if kind.progress is progress
+                        kind.work.shortlists for kind in categories if kind.progress is progress
                     )
                     for progress in ReviewProgress
                 },

@@ -85,9 +85,9 @@ def embedder_of(choice: Choice, settings: Settings, side: int | None) -> Embedde
         torch.manual_seed(0)
         network = network_of(backbone, backbone.build(), Pooling(settings.pooling))
     else:
-        own = choice.name != settings.embedder
-        weights = choice.weights or (None if own else settings.weights)
-        sha = "" if own or choice.weights else settings.weights_sha256
+        is_other = choice.name != settings.embedder
+        weights = choice.weights or (None if is_other else settings.weights)
+        sha = "" if is_other or choice.weights else settings.weights_sha256
         named = {"embedder": choice.name, "weights": weights, "weights_sha256": sha}
         network = load_network(settings.model_copy(update=named))
     if side is not None:

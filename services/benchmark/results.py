@@ -38,22 +38,22 @@ def rows(measured: Sequence[Measured], depth: int) -> list[Row]:
     """One row per embedder, search and level."""
     return [
         {
-            "model": one.model,
-            "dimension": one.dimension,
-            "examples": one.examples,
-            "examples_per_s": round(one.per_second, 2),
+            "model": run.model,
+            "dimension": run.dimension,
+            "examples": run.examples,
+            "examples_per_s": round(run.per_second, 2),
             "search": search.name,
             "level": level,
             "queries": quality.queries,
             **_figures(quality, depth),
-            "mAP": round(one.whole_map[level], 4),
+            "mAP": round(run.whole_map[level], 4),
             "build_s": round(search.build_s, 4),
             "queries_per_s": round(search.queries_per_s, 1),
             "recall_of_exact": round(search.recall_of_exact, 4),
             "bytes_per_vector": round(search.bytes_per_vector, 1),
         }
-        for one in measured
-        for search in one.searches
+        for run in measured
+        for search in run.searches
         for level, quality in search.quality.items()
     ]
 

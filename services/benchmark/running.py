@@ -191,20 +191,20 @@ def _draw(
 
 def shown(run: RetrievalRun, found: Sequence[Measured], out: Console) -> None:
     """Print the tables, and write them and the plot."""
-    depth = min(run.depth, min(one.examples for one in found) - 1)
-    every = results.rows(found, depth)
-    tables = results.whole_table(every), *results.quality_tables(every, depth)
-    for table in (*tables, results.cost_table(every)):
+    depth = min(run.depth, min(result.examples for result in found) - 1)
+    rows = results.rows(found, depth)
+    tables = results.whole_table(rows), *results.quality_tables(rows, depth)
+    for table in (*tables, results.cost_table(rows)):
         out.print(table)
         out.print()
-    for one in found:
-        if one.collapsed:
+    for result in found:
+        if result.collapsed:
             out.print(
-                f"[bold red]{one.model} has collapsed:[/] {one.collapsed}. Its ranking is"
+                f"[bold red]{result.model} has collapsed:[/] {result.collapsed}. Its ranking is"
                 " arbitrary; see docs/train-an-embedder.md.",
                 highlight=False,
             )
     with as_the_user_writes():
-        (run.to / "retrieval.csv").write_text(results.as_csv(every))
-        (run.to / "retrieval.svg").write_text(plot(every))
+        (run.to / "retrieval.csv").write_text(results.as_csv(rows))
+        (run.to / "retrieval.svg").write_text(plot(rows))
     out.print(f"Table, plot and montages in {run.to}", highlight=False)

@@ -83,7 +83,7 @@ PredictionsFormat = Annotated[
     typer.Option(
         "--predictions-format",
         help="The format of the results; `auto` takes the only one that recognises them. "
-        + ". ".join(f"`{name}`: {what}" for name, what in DESCRIPTIONS.items())
+        + ". ".join(f"`{name}`: {description}" for name, description in DESCRIPTIONS.items())
         + ".",
         metavar="NAME",
     ),
@@ -246,7 +246,7 @@ class LayoutOptions:
         typer.Option(
             "--format",
             help="The format of the annotations; `auto` takes the only one that is there. "
-            + ". ".join(f"`{name}`: {what}" for name, what in LAYOUTS.items())
+            + ". ".join(f"`{name}`: {description}" for name, description in LAYOUTS.items())
             + ".",
             metavar="NAME",
         ),

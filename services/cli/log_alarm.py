@@ -22,11 +22,11 @@ class LogAlarm(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = record.msg if isinstance(record.msg, dict) else {}
-        what = fields.get("event", record.getMessage())
+        event = fields.get("event", record.getMessage())
         whose = fields.get("service", record.name)
         error = _error(fields.get("exc_info") or record.exc_info)
-        why = f": {type(error).__name__}: {error}" if error else ""
-        sys.stderr.write(f"\ngazeloop: {whose}: {what}{why}\nSee the log: {self.path}\n")
+        cause = f": {type(error).__name__}: {error}" if error else ""
+        sys.stderr.write(f"\ngazeloop: {whose}: {event}{cause}\nSee the log: {self.path}\n")
 
 
 def log_path() -> Path | None:

@@ -67,8 +67,8 @@ def left_out(summary: Summary) -> list[str]:
     """The same as lines; empty if every frame counts."""
     lines = []
     parts = [
-        f"{count:,} frames have {what}"
-        for count, what in (
+        f"{count:,} frames have {description}"
+        for count, description in (
             (summary.partial_ground_truth, "ground truth with refused annotations"),
             (summary.partial_predictions, "predictions with refused detections"),
         )

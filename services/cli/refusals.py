@@ -114,9 +114,9 @@ def of_tasks(reasons: Counter[str], first: str, *, taken: bool) -> str:
     return f"{count} ({names}). {_sentence(first)}{remedy}{' ' if remedy else ''}{again}"
 
 
-def _all(reasons: Counter[str], what: str) -> str:
+def _all(reasons: Counter[str], subject: str) -> str:
     total = reasons.total()
-    return f"all {total:,} {what}" if total > 1 else f"the only {what.removesuffix('s')}"
+    return f"all {total:,} {subject}" if total > 1 else f"the only {subject.removesuffix('s')}"
 
 
 def _line(kind: RecordKind, source: Source, reasons: Counter[str], summary: Summary) -> str:

@@ -113,10 +113,10 @@ def _text(value: Any) -> str:
 
 def _exif_time(exif: _Exif) -> datetime | None:
     """EXIF's own time if it names its offset, else GPS time, else EXIF's own as UTC."""
-    own = _possible(_read(lambda: _original(exif.photo)))
-    if own is not None and _text(exif.photo.get(ExifTags.Base.OffsetTimeOriginal)):
-        return own
-    return _possible(_read(lambda: _gps_time(exif.gps))) or own
+    moment = _possible(_read(lambda: _original(exif.photo)))
+    if moment is not None and _text(exif.photo.get(ExifTags.Base.OffsetTimeOriginal)):
+        return moment
+    return _possible(_read(lambda: _gps_time(exif.gps))) or moment
 
 
 def _original(photo: Mapping[int, Any]) -> datetime:

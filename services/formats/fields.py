@@ -37,7 +37,7 @@ def malformed(detail: str) -> InvalidRecord:
     return InvalidRecord(detail, reason="malformed_record")
 
 
-def record(value: object, what: str) -> Record:
+def record(value: object, name: str) -> Record:
     """A JSON object.
 
     Raises
@@ -46,7 +46,7 @@ def record(value: object, what: str) -> Record:
         It is something else.
     """
     if not isinstance(value, Mapping):
-        raise malformed(f"{what} is not an object")
+        raise malformed(f"{name} is not an object")
     return value
 
 

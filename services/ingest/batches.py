@@ -45,11 +45,11 @@ async def sifted(gate: CorrectionGate, batch: Batch) -> tuple[Batch, list[HeldCo
     judged = await gate.judged(
         [IncomingCorrection(frame.versions, frame.item.location, frame.tag) for frame in corrected]
     )
-    held = [one for one in judged if isinstance(one, HeldCorrection)]
+    held = [outcome for outcome in judged if isinstance(outcome, HeldCorrection)]
     passing = [
-        replace(frame, drafts=(one,))
-        for frame, one in zip(corrected, judged, strict=True)
-        if isinstance(one, FrameAnnotated)
+        replace(frame, drafts=(outcome,))
+        for frame, outcome in zip(corrected, judged, strict=True)
+        if isinstance(outcome, FrameAnnotated)
     ]
     without_truth = [frame for frame in batch.frames if not frame.versions]
     return Batch([*passing, *without_truth], batch.rejections), held
@@ -114,7 +114,7 @@ class BatchPublisher:
         pending = await self._decodable(pending, outcome)
         pending = await self._without_conflicts(pending, outcome)
         # Store images only now, so that a refused frame leaves none in the store.
-        pending = await asyncio.gather(*(asyncio.to_thread(self._store, one) for one in pending))
+        pending = await asyncio.gather(*(asyncio.to_thread(self._store, item) for item in pending))
         outcome.published = [draft for item in pending for draft in item.drafts]
         submissions = [submission for item in pending for submission in item.submissions]
         dead = [dead_letter(rejection, self.clock.now()) for rejection in outcome.rejections]
@@ -180,17 +180,23 @@ class BatchPublisher:
         published = await self.publisher.ledger.published(entries)
         pending = []
         for item in whole:
-            outcome.known += [one.draft for one in item.submissions if one.entry in published]
-            new = tuple(one.draft for one in item.submissions if one.entry not in published)
+            outcome.known += [
+                submission.draft for submission in item.submissions if submission.entry in published
+            ]
+            new = tuple(
+                submission.draft
+                for submission in item.submissions
+                if submission.entry not in published
+            )
             if new:
                 pending.append(_Pending(item.frame, new))
         return pending
 
     async def _decodable(self, pending: Sequence[_Pending], outcome: Outcome) -> list[_Pending]:
-        checks = (asyncio.to_thread(self._undecodable, one) for one in pending)
+        checks = (asyncio.to_thread(self._undecodable, item) for item in pending)
         refusals = await asyncio.gather(*checks)
         outcome.rejections += [rejection for rejection in refusals if rejection is not None]
-        return [one for one, refusal in zip(pending, refusals, strict=True) if refusal is None]
+        return [item for item, refusal in zip(pending, refusals, strict=True) if refusal is None]
 
     def _undecodable(self, pending: _Pending) -> Rejection | None:
         return undecodable(pending.frame, self.limits) if pending.captured else None

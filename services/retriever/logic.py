@@ -67,7 +67,9 @@ class FrameFacts:
             region: DetectedRegion(
                 (detector, detection.category), detection.score, detection.bbox, row
             )
-            for detector, named in ((one, record.named(one)) for one in record.predictions)
+            for detector, named in (
+                (detector, record.named(detector)) for detector in record.predictions
+            )
             for region, detection, row in zip(
                 named.regions,
                 named.predictions.detections,

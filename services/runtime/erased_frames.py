@@ -99,7 +99,7 @@ class ErasedFramesLeftOut:
         facts |= {frame_hash(frame_id): ("late", self.service) for frame_id in late}
         await self.outbox.publish(
             [
-                MatchesErased(frame_hash=one, reason=reason, requested_by=requested_by)
-                for one, (reason, requested_by) in facts.items()
+                MatchesErased(frame_hash=frame_id, reason=reason, requested_by=requested_by)
+                for frame_id, (reason, requested_by) in facts.items()
             ]
         )

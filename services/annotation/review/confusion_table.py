@@ -65,10 +65,10 @@ def _shown(confusion: StoredConfusion, category: Category | None) -> list[int]:
         errors = [sum(counts[k]) + sum(row[k] for row in counts) - 2 * counts[k][k] for k in places]
         kept = sorted(places, key=lambda k: -errors[k])[:_MOST]
         return sorted(kept)
-    own = confusion.categories.index(category)
-    confused = [k for k in places if k != own and counts[own][k] + counts[k][own]]
-    confused.sort(key=lambda k: -(counts[own][k] + counts[k][own]))
-    return [own, *confused[: _MOST - 1]]
+    index = confusion.categories.index(category)
+    confused = [k for k in places if k != index and counts[index][k] + counts[k][index]]
+    confused.sort(key=lambda k: -(counts[index][k] + counts[k][index]))
+    return [index, *confused[: _MOST - 1]]
 
 
 def _row(

@@ -76,8 +76,8 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
         context.repair_gains.all(),
         _hours(context),
     )
-    own = work(groups, view.wanted)
-    every = sum((group.work for group in groups), ReviewWork())
+    viewed = work(groups, view.wanted)
+    total = sum((group.work for group in groups), ReviewWork())
     wanted = view.wanted.detector
     detectors = sorted({row.detector for row in rows if wanted in (None, row.detector)})
     changes = [
@@ -87,7 +87,7 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
         )
         for name in detectors
     ]
-    return Outcome(own, every.to_review - own.to_review, corrections, spent, changes)
+    return Outcome(viewed, total.to_review - viewed.to_review, corrections, spent, changes)
 
 
 async def _hours(context: ReviewContext) -> float:

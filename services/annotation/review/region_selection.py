@@ -97,7 +97,10 @@ def columns(regions: Sequence[MappedRegion]) -> dict[str, Any]:
         "colours": {
             colour.name: _coded([colour.value(region) for region in regions]) for colour in COLOURS
         }
-        | {f"tag:{key}": _coded([own.get(key, "") for own in tags]) for key in _keys(tags)},
+        | {
+            f"tag:{key}": _coded([region_tags.get(key, "") for region_tags in tags])
+            for key in _keys(tags)
+        },
     }
 
 
@@ -110,8 +113,10 @@ def _tagged(regions: Sequence[MappedRegion]) -> list[Mapping[str, str]]:
 
 def _keys(tags: Sequence[Mapping[str, str]]) -> list[str]:
     """The keys with several values, those of the most regions first."""
-    counts = Counter(key for own in tags for key in own)
-    values = {key: {own[key] for own in tags if key in own} for key in counts}
+    counts = Counter(key for region_tags in tags for key in region_tags)
+    values = {
+        key: {region_tags[key] for region_tags in tags if key in region_tags} for key in counts
+    }
     several = [key for key in counts if len(values[key]) > 1]
     return sorted(several, key=lambda key: (-counts[key], key))[:_MOST_KEYS]
 

@@ -200,8 +200,8 @@ class Reviewer:
     async def _revisions(self, act_ids: Collection[str], frame_id: FrameId) -> set[int]:
         """The revisions of a frame that these acts published."""
         corrections = (await self._review()).corrections
-        own = (event for event in corrections if event.act_id and event.act_id in act_ids)
-        return {event.revision or 0 for event in own if event.frame_id == frame_id}
+        events = (event for event in corrections if event.act_id and event.act_id in act_ids)
+        return {event.revision or 0 for event in events if event.frame_id == frame_id}
 
     async def _undo_correction(self, last: ReviewEvent) -> Refusal | None:
         assert last.frame_id is not None  # corrections name their frame

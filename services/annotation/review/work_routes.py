@@ -115,7 +115,7 @@ async def _worked(context: ReviewContext, span: Span) -> _Worked:
 
 async def _families(context: ReviewContext, work: _Worked) -> list[FamilyWork]:
     groups, stored = await asyncio.gather(context.lists.kinds(), context.repair_gains.all())
-    gains = {family: gain for own in stored.values() for family, gain in own.items()}
+    gains = {family: gain for gains_of in stored.values() for family, gain in gains_of.items()}
     detectors = sorted({DetectorId(group.detector) for group in groups})
     maps = await asyncio.gather(*(context.marks.families(name) for name in detectors))
     families = {needle: family for found in maps for needle, family in found.items()}

@@ -55,14 +55,14 @@ class MongoFrameTimes:
         self._needles = database["needles"]
 
     async def of(self, frame_id: FrameId) -> dict[str, datetime]:
-        own = {"frame_id": frame_id}
+        by_frame = {"frame_id": frame_id}
         naming = {"shortlist.event.candidates.frame_id": frame_id}
         with translated():
             found = await self._frames.find_one({"_id": frame_id}, dict.fromkeys(_STORED, 1)) or {}
-            made = await self._predictions.find(own, {"detector": 1, "stored": 1}).to_list()
+            made = await self._predictions.find(by_frame, {"detector": 1, "stored": 1}).to_list()
             embedded = await self._embeddings.find_one({"_id": frame_id}, {"embedded": 1})
-            matches = await self._matches.find(own, {"matched_at": 1}).to_list()
-            needles = await self._needles.find(own, {"times.state": 1}).to_list()
+            matches = await self._matches.find(by_frame, {"matched_at": 1}).to_list()
+            needles = await self._needles.find(by_frame, {"times.state": 1}).to_list()
             shortlists = await self._needles.find(naming, {"times.shortlist": 1}).to_list()
         last = {
             "matched": _latest([match_.get("matched_at") for match_ in matches]),

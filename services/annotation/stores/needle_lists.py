@@ -165,7 +165,7 @@ class MongoNeedleLists:
             found = await self._needles.distinct("frame_id", where)
         key, _, value = wanted.tag.partition("=")
         tags = await self._tags.of(found)
-        having = [frame_id for frame_id, own in tags.items() if own.get(key) == value]
+        having = [frame_id for frame_id, tags_of in tags.items() if tags_of.get(key) == value]
         return {**where, "frame_id": {"$in": having}}
 
     async def _family_sizes(self, families: Collection[str]) -> dict[str, int]:

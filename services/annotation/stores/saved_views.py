@@ -57,12 +57,12 @@ class MongoSavedViews:
         return [SavedView(item["by"], item["name"], item["query"]) for item in found]
 
     async def keep(self, view: SavedView) -> bool:
-        own = {"by": view.by, "name": view.name}
+        key = {"by": view.by, "name": view.name}
         with translated():
             others = {"by": view.by, "name": {"$ne": view.name}}
             if await self._views.count_documents(others, limit=MOST_VIEWS) == MOST_VIEWS:
                 return False
-            await self._views.update_one(own, {"$set": {"query": view.query}}, upsert=True)
+            await self._views.update_one(key, {"$set": {"query": view.query}}, upsert=True)
         return True
 
     async def drop(self, by: str, name: str) -> None:

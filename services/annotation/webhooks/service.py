@@ -62,14 +62,14 @@ class DeliverShortlists:
             self._failing = None
             self._count("delivered")
             return
-        what = f"{self._receiver.name}: {failure.detail}"
+        failure_text = f"{self._receiver.name}: {failure.detail}"
         passed_s = self._failing_for_s(event)
         if passed_s < self._give_up_s:
             self._count("failed")
-            raise ReceiverUnavailable(what)
+            raise ReceiverUnavailable(failure_text)
         self._failing = None
         self._count("given_up")
-        raise Undelivered(f"{what}, and this for {passed_s:.0f} s", reason=failure.reason)
+        raise Undelivered(f"{failure_text}, and this for {passed_s:.0f} s", reason=failure.reason)
 
     def _failing_for_s(self, event: Event) -> float:
         now_s = self._clock.monotonic()

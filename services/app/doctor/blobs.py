@@ -36,10 +36,10 @@ async def look_at_blobs(settings: Settings) -> list[Finding]:
 
 
 def _accessible(settings: Settings, access: Access) -> Finding:
-    what = f"{settings.blob_url} {access.value}"
+    text = f"{settings.blob_url} {access.value}"
     if access is Access.READS and service_of_user(settings) == "ingest":
-        return Finding(Level.ERROR, _PART, what, "ingest stores images: mount it for writing")
-    return Finding(Level.OK, _PART, what)
+        return Finding(Level.ERROR, _PART, text, "ingest stores images: mount it for writing")
+    return Finding(Level.OK, _PART, text)
 
 
 def _here(settings: Settings) -> list[Finding]:
@@ -72,9 +72,9 @@ async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
     ]
     if not gone:
         return []
-    what = f"{len(gone)} of {len(frames)} sampled images are missing: {gone[0]}"
+    problem = f"{len(gone)} of {len(frames)} sampled images are missing: {gone[0]}"
     remedy = "restore the blob store's backup, or publish the same images again"
-    return [Finding(Level.ERROR, _PART, what, remedy)]
+    return [Finding(Level.ERROR, _PART, problem, remedy)]
 
 
 def _uri(frame: Document) -> str:

@@ -90,8 +90,8 @@ def _absent(described: Sequence[Mapping[str, Any]], settings: Settings) -> Itera
         if item["error_code"] and (wanted is None or item["name"] in wanted)
     ]
     if missing:
-        what = f"missing, or this user may not see them: {', '.join(sorted(missing))}"
-        yield Finding(Level.ERROR, _PART, what, f"`gazeloop topics create`, or {_GRANT}")
+        problem = f"missing, or this user may not see them: {', '.join(sorted(missing))}"
+        yield Finding(Level.ERROR, _PART, problem, f"`gazeloop topics create`, or {_GRANT}")
 
 
 def _forbidden(described: Sequence[Mapping[str, Any]], settings: Settings) -> Iterator[Finding]:
@@ -101,16 +101,16 @@ def _forbidden(described: Sequence[Mapping[str, Any]], settings: Settings) -> It
         may = item["authorized_operations"] or ()
         lacking = [name for name in wanted.get(item["name"], ()) if name.upper() not in may]
         if lacking:
-            what = f"{settings.kafka_user} may not {' or '.join(lacking)} on {item['name']}"
-            yield Finding(Level.ERROR, _PART, what, _GRANT)
+            problem = f"{settings.kafka_user} may not {' or '.join(lacking)} on {item['name']}"
+            yield Finding(Level.ERROR, _PART, problem, _GRANT)
 
 
 def _hidden(configured: Mapping[str, Configuration]) -> Iterator[Finding]:
     hidden = sorted(name for name, values in configured.items() if not values)
     if hidden:
-        what = f"this user may not see how topics are configured: {', '.join(hidden)}"
+        problem = f"this user may not see how topics are configured: {', '.join(hidden)}"
         remedy = "check as the cluster's owner, or grant this user DescribeConfigs on them"
-        yield Finding(Level.WARNING, _PART, what, remedy)
+        yield Finding(Level.WARNING, _PART, problem, remedy)
 
 
 def _unwritable(topic: Mapping[str, Any], values: Configuration) -> Iterator[Finding]:
@@ -120,23 +120,23 @@ def _unwritable(topic: Mapping[str, Any], values: Configuration) -> Iterator[Fin
         partition["partition_index"] for partition in partitions if partition["leader_id"] < 0
     ]
     if leaderless:
-        what = f"{name} has partitions without a leader: {leaderless}"
-        yield Finding(Level.ERROR, _PART, what, "start the brokers that have their replicas")
+        problem = f"{name} has partitions without a leader: {leaderless}"
+        yield Finding(Level.ERROR, _PART, problem, "start the brokers that have their replicas")
     if not values:
         return
     in_sync = int(values["min.insync.replicas"]["value"])
     fewest = min(len(partition["isr_nodes"]) for partition in partitions)
     replicas = min(len(partition["replica_nodes"]) for partition in partitions)
     if replicas < in_sync:
-        what = f"{name} has {replicas} replicas and min.insync.replicas={in_sync}: writes fail"
+        problem = f"{name} has {replicas} replicas and min.insync.replicas={in_sync}: writes fail"
         remedy = "add replicas with `kafka-reassign-partitions.sh`, or lower min.insync.replicas"
-        yield Finding(Level.ERROR, _PART, what, remedy)
+        yield Finding(Level.ERROR, _PART, problem, remedy)
     elif fewest < in_sync:
-        what = f"{name} has {fewest} replicas in sync; writes need {in_sync}"
-        yield Finding(Level.ERROR, _PART, what, "start the brokers that are down")
+        problem = f"{name} has {fewest} replicas in sync; writes need {in_sync}"
+        yield Finding(Level.ERROR, _PART, problem, "start the brokers that are down")
     elif fewest < replicas:
-        what = f"{name} has {fewest} of {replicas} replicas in sync"
-        yield Finding(Level.WARNING, _PART, what, "start the brokers that are down")
+        problem = f"{name} has {fewest} of {replicas} replicas in sync"
+        yield Finding(Level.WARNING, _PART, problem, "start the brokers that are down")
 
 
 def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Iterator[Finding]:
@@ -144,11 +144,11 @@ def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Itera
     name = topic["name"]
     replicas = min(len(item["replica_nodes"]) for item in topic["partitions"])
     if nodes > 1 and replicas == 1:
-        what = f"{name} has one replica: it is lost if that broker's disk is"
+        problem = f"{name} has one replica: it is lost if that broker's disk is"
         remedy = (
             "add replicas with `kafka-reassign-partitions.sh`: three, if there are three brokers"
         )
-        yield Finding(Level.WARNING, _PART, what, remedy)
+        yield Finding(Level.WARNING, _PART, problem, remedy)
     if not values:
         return
     if nodes > 1 and int(values["min.insync.replicas"]["value"]) < 2:  # noqa: PLR2004  # one copy
@@ -158,13 +158,13 @@ def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Itera
         return
     kept_ms = int(values["retention.ms"]["value"])
     if 0 <= kept_ms < _LEAST_RETENTION_MS:
-        what = f"{name} keeps events for {kept_ms / _DAY_MS:.1f} days"
+        problem = f"{name} keeps events for {kept_ms / _DAY_MS:.1f} days"
         remedy = "a service that is down for longer loses events: raise retention.ms"
-        yield Finding(Level.WARNING, _PART, what, remedy)
+        yield Finding(Level.WARNING, _PART, problem, remedy)
     if int(values["retention.bytes"]["value"]) >= 0:
-        what = f"{name} has retention.bytes={values['retention.bytes']['value']}"
+        problem = f"{name} has retention.bytes={values['retention.bytes']['value']}"
         remedy = "events may expire before retention.ms: set retention.bytes to -1"
-        yield Finding(Level.WARNING, _PART, what, remedy)
+        yield Finding(Level.WARNING, _PART, problem, remedy)
 
 
 def _space(admin: KafkaAdminClient) -> Iterator[Finding]:
@@ -191,6 +191,10 @@ def _expired(broker: BrokerAddress, settings: Settings, seen: Collection[str]) -
             except GazeloopError:
                 continue  # this user may not see another service's group
             for partition, count in sorted(lost.items()):
-                what = f"{count} events of {partition.topic} were deleted before {group} read them"
+                problem = (
+                    f"{count} events of {partition.topic} were deleted before {group} read them"
+                )
                 remedy = "raise retention.ms; send again what was sent by `gazeloop ingest` or HTTP"
-                yield Finding(Level.ERROR, _PART, f"{what} (partition {partition.number})", remedy)
+                yield Finding(
+                    Level.ERROR, _PART, f"{problem} (partition {partition.number})", remedy
+                )

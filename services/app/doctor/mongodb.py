@@ -54,15 +54,15 @@ async def _server(database: Database, clock: Clock) -> list[Finding]:
 
 def _unfit(hello: dict[str, Any], version: list[int], now: datetime) -> Iterator[Finding]:
     if tuple(version[:2]) < _OLDEST:
-        what = f"MongoDB {'.'.join(map(str, version[:3]))} is too old"
-        yield Finding(Level.ERROR, _PART, what, "use 5.0 or newer")
+        problem = f"MongoDB {'.'.join(map(str, version[:3]))} is too old"
+        yield Finding(Level.ERROR, _PART, problem, "use 5.0 or newer")
     if "setName" not in hello:
         remedy = "use a replica set of three, so that a failed disk loses nothing"
         yield Finding(Level.WARNING, _PART, "it is a single server, not a replica set", remedy)
     skew = abs((hello["localTime"].replace(tzinfo=UTC) - now).total_seconds())
     if skew > _MOST_SKEW_S:
-        what = f"its clock differs from this machine's by {skew:.0f} s"
-        yield Finding(Level.WARNING, _PART, what, "run NTP on both machines")
+        problem = f"its clock differs from this machine's by {skew:.0f} s"
+        yield Finding(Level.WARNING, _PART, problem, "run NTP on both machines")
 
 
 async def _records(database: Database) -> list[Finding]:
@@ -73,14 +73,14 @@ async def _records(database: Database) -> list[Finding]:
     found = []
     bare = await missing_indexes(database, (*SHARED, *ANNOTATION))
     if bare:
-        what = f"indexes are missing in {', '.join(bare)}: queries get slower as data grow"
+        problem = f"indexes are missing in {', '.join(bare)}: queries get slower as data grow"
         remedy = "restart the services: each creates its stores' indexes at its start"
-        found.append(Finding(Level.WARNING, _PART, what, remedy))
+        found.append(Finding(Level.WARNING, _PART, problem, remedy))
     newest = await newest_schema(database)
     if newest > SCHEMA_VERSION:
-        what = f"its records have schema {newest}, but this version reads up to {SCHEMA_VERSION}"
+        problem = f"its records have schema {newest}, but this version reads up to {SCHEMA_VERSION}"
         remedy = "run the newest version everywhere: an older one dead-letters what it cannot read"
-        found.append(Finding(Level.ERROR, _PART, what, remedy))
+        found.append(Finding(Level.ERROR, _PART, problem, remedy))
     return [*found, *await _unknown_categories(database)]
 
 
@@ -89,14 +89,14 @@ async def _retention(database: Database, settings: Settings, clock: Clock) -> li
     found = []
     if days := settings.retain_unlisted_days:
         older = await store.count_old_frames(now - timedelta(days=days))
-        what = f"{older:,} frames without ground truth are older than {days:g} days: ingest erases"
+        text = f"{older:,} frames without ground truth are older than {days:g} days: ingest erases"
         rate = f"those that no shortlist had, at most {most:,} a minute"
-        found.append(Finding(Level.OK, _PART, f"{what} {rate}"))
+        found.append(Finding(Level.OK, _PART, f"{text} {rate}"))
     if days := settings.retain_images_days:
         older = await store.count_old_images(now - timedelta(days=days))
-        what = f"{older:,} images of annotated frames are older than {days:g} days: ingest deletes"
+        text = f"{older:,} images of annotated frames are older than {days:g} days: ingest deletes"
         rate = f"those without active needles, at most {most:,} a minute"
-        found.append(Finding(Level.OK, _PART, f"{what} {rate}"))
+        found.append(Finding(Level.OK, _PART, f"{text} {rate}"))
     return found
 
 

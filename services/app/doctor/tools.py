@@ -34,9 +34,9 @@ async def _receiver(client: httpx.AsyncClient, receiver: Receiver) -> Finding:
     try:
         await client.head(receiver.url)
     except httpx.TransportError as exc:
-        what = f"{receiver.name} at {host} does not answer: {type(exc).__name__}"
+        problem = f"{receiver.name} at {host} does not answer: {type(exc).__name__}"
         remedy = "inform its team; deliveries are retried, then become dead letters to be replayed"
-        return Finding(Level.WARNING, "webhooks", what, remedy)
+        return Finding(Level.WARNING, "webhooks", problem, remedy)
     return Finding(Level.OK, "webhooks", f"{receiver.name} at {host} answers; its secret is set")
 
 
@@ -63,8 +63,8 @@ async def _webhook(tool: LabelStudio, project: int, settings: Settings) -> list[
         half = bool(settings.public_url) or bool(settings.label_studio_webhook_secret)
         remedy = "set both GAZELOOP_PUBLIC_URL and GAZELOOP_LABEL_STUDIO_WEBHOOK_SECRET"
         every = f"{settings.label_studio_poll_s:.0f} s"
-        what = f"no webhook: one of two settings is missing; changes are polled every {every}"
-        return [Finding(Level.WARNING, "label_studio", what, remedy)] if half else []
+        problem = f"no webhook: one of two settings is missing; changes are polled every {every}"
+        return [Finding(Level.WARNING, "label_studio", problem, remedy)] if half else []
     if any(
         webhook["url"] == url and webhook["is_active"] for webhook in await tool.webhooks(project)
     ):

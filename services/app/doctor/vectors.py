@@ -124,18 +124,18 @@ async def _lost_of(store: VectorStore, events: Sequence[FrameEmbedded]) -> int:
 
 def _counted(model: ModelId, frames: int, lost: int) -> Finding:
     if not lost:
-        what = f"{model}: {frames:,} sampled frames have all their vectors"
+        text = f"{model}: {frames:,} sampled frames have all their vectors"
         drawn = frames - _NEWEST
         if drawn >= _FEWEST:
             # Rule of three (Hanley and Lippman-Hand, JAMA 1983): with none of n lost, the share
             # of lost ones is below 3 / n with 95% confidence.
-            what += f"; with 95% confidence, fewer than {3 / drawn:.1%} of all frames lack one"
-        return Finding(Level.OK, _PART, what)
-    what = (
+            text += f"; with 95% confidence, fewer than {3 / drawn:.1%} of all frames lack one"
+        return Finding(Level.OK, _PART, text)
+    text = (
         f"{model} lacks vectors of {lost:,} of {frames:,} sampled frames that MongoDB records as"
         " embedded: searches miss them"
     )
-    return Finding(Level.ERROR, _PART, what, _filled_by(model))
+    return Finding(Level.ERROR, _PART, text, _filled_by(model))
 
 
 def _filled_by(model: ModelId) -> str:
@@ -158,16 +158,18 @@ async def _compared(store: VectorStore, settings: Settings, live: ModelId | None
         collection = collection_of(alias, embedder.model_id)
         held = await store.dimension(collection)
         if held is not None and held != wanted:
-            what = f"{collection} has vectors of dimension {held}, but the embedder makes {wanted}"
+            problem = (
+                f"{collection} has vectors of dimension {held}, but the embedder makes {wanted}"
+            )
             remedy = (
                 "something else created it: delete it in Qdrant, and `gazeloop models fill`"
                 " creates it again"
             )
-            found.append(Finding(Level.ERROR, _PART, what, remedy))
+            found.append(Finding(Level.ERROR, _PART, problem, remedy))
     if live is not None and live != embedder.model_id:
-        what = f"searches use {live}, but the configured embedder is {embedder.model_id}"
+        problem = f"searches use {live}, but the configured embedder is {embedder.model_id}"
         remedy = (
             "run `gazeloop models fill`, then `gazeloop models use`; or configure the live model"
         )
-        found.append(Finding(Level.WARNING, "embedder", what, remedy))
+        found.append(Finding(Level.WARNING, "embedder", problem, remedy))
     return found

@@ -52,8 +52,8 @@ def mention_of(frame_ids: Collection[FrameId]) -> re.Pattern[bytes]:
     """A pattern that finds any of these ids in a text, in JSON too."""
     forms = {frame_id.encode() for frame_id in frame_ids}
     forms |= {orjson.dumps(frame_id)[1:-1] for frame_id in frame_ids}
-    one = b"|".join(re.escape(form) for form in sorted(forms)) or rb"(?!)"
-    return re.compile(rb"(?<!" + _OF_AN_ID + rb")(?:" + one + rb")(?!" + _OF_AN_ID + rb")")
+    any_form = b"|".join(re.escape(form) for form in sorted(forms)) or rb"(?!)"
+    return re.compile(rb"(?<!" + _OF_AN_ID + rb")(?:" + any_form + rb")(?!" + _OF_AN_ID + rb")")
 
 
 def _names(letter: Letter, mention: re.Pattern[bytes]) -> bool:

@@ -31,9 +31,13 @@ class NeedleTraces:
 
     async def erase(self, frame_ids: Collection[FrameId]) -> None:
         await self._strip(set(frame_ids))
-        own = [item for item in await self._needles.naming(frame_ids) if _is_on(item, frame_ids)]
+        listing = [
+            item for item in await self._needles.naming(frame_ids) if _is_on(item, frame_ids)
+        ]
         # Published first: once the needle is deleted, nobody knows that it had a shortlist.
-        await self._outbox.publish([shortlist for item in own for shortlist in _withdrawal(item)])
+        await self._outbox.publish(
+            [shortlist for item in listing for shortlist in _withdrawal(item)]
+        )
         await self._needles.delete(frame_ids)
 
     async def _strip(self, frame_ids: set[FrameId]) -> None:

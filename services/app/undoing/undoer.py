@@ -97,7 +97,7 @@ class Undoer:
         await self.imports.mark_undone({change.frame_id for change in taken}, undo.tag)
         drafts = [(change.draft, change.after) for change in taken if change.draft is not None]
         accepted = await self.publisher.publish_all_next(drafts, f"undo {undo.target}")
-        return sum(one is not None for one in accepted)
+        return sum(item is not None for item in accepted)
 
     def _changes(self, undo: Undo) -> AsyncIterator[tuple[Sequence[Change], str]]:
         if "@" in undo.target:

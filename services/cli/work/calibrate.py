@@ -41,9 +41,9 @@ def _written(settings: Settings, frames: list[LabelledFrame], plan: Plan, to: Pa
 
 def _tell(made: Calibrated, settings: Settings, to: Path) -> None:
     out, measured = console(), made.card.measured
-    for what, cosines in (("frames", measured.frames), ("regions", measured.regions)):
+    for name, cosines in (("frames", measured.frames), ("regions", measured.regions)):
         out.print(
-            f"cosine to full precision, {cosines.count:,} {what} held out: least"
+            f"cosine to full precision, {cosines.count:,} {name} held out: least"
             f" {cosines.least:.4f}, mean {cosines.mean:.4f}",
             highlight=False,
             soft_wrap=True,

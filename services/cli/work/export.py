@@ -293,7 +293,7 @@ def _tell(written: Written, to: Path) -> None:
     boxes = sum(len(frame.annotations or ()) for frame in export.frames)
     out = console()
     out.print(f"{len(export.frames):,} frames with {boxes:,} boxes in {to}", highlight=False)
-    for what, count in export.losses.items():
-        out.print(f"[yellow]left out:[/] {count:,} {what}", highlight=False)
+    for name, count in export.losses.items():
+        out.print(f"[yellow]left out:[/] {count:,} {name}", highlight=False)
     if not export.frames:
         out.print("[dim]No frame matches the filters.[/]", highlight=False)

@@ -91,9 +91,9 @@ def _document(family: Family, overview: Overview) -> dict[str, object]:
     }
 
 
-def _print_hidden(count: int, what: str) -> None:
+def _print_hidden(count: int, name: str) -> None:
     if count > 0:
-        console().print(f"{count:,} more {what}: `--most`", highlight=False)
+        console().print(f"{count:,} more {name}: `--most`", highlight=False)
 
 
 def _error(family: Family) -> str:

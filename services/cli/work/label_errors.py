@@ -34,16 +34,16 @@ def label_errors(
         raise typer.BadParameter("choose --json or --csv")
     context = shared(ctx)
     split = None if haystack else Split.REFERENCE
-    every = run(lambda: _read(context, split), interrupted="Nothing was changed.")
+    suspects = run(lambda: _read(context, split), interrupted="Nothing was changed.")
     kinds = [kind] if kind is not None else list(LabelError)
-    found = [item for one in kinds for item in _of_kind(every, one)[:most]]
+    found = [item for error_kind in kinds for item in _of_kind(suspects, error_kind)[:most]]
     if as_json:
         print_json([document(item) for item in found])
     elif as_csv:
         print_csv(found)
     else:
-        for one in kinds:
-            _print(one, _of_kind(every, one), most)
+        for error_kind in kinds:
+            _print(error_kind, _of_kind(suspects, error_kind), most)
 
 
 async def _read(context: Context, split: Split | None) -> list[SuspectedLabel]:

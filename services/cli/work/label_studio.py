@@ -177,6 +177,6 @@ def _held_text(count: int, app: App) -> str:
     return f"{count:,} {wait} for an answer: on {questions}, or with `gazeloop questions`"
 
 
-def _print_counts(what: str, counts: dict[str, int]) -> None:
+def _print_counts(title: str, counts: dict[str, int]) -> None:
     parts = [f"{count:,} {name}" for name, count in counts.items() if count]
-    console().print(f"{what}: {', '.join(parts) or 'nothing new'}", highlight=False)
+    console().print(f"{title}: {', '.join(parts) or 'nothing new'}", highlight=False)

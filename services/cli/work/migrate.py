@@ -63,9 +63,9 @@ async def _database(context: Context, closing: AsyncExitStack) -> Database:
     return await closing.enter_async_context(connected(settings))
 
 
-def _print_counts(what: str, counts: Mapping[str, int]) -> None:
+def _print_counts(title: str, counts: Mapping[str, int]) -> None:
     for name, count in counts.items():
-        console().print(f"{name}: {count:,} documents {what}", highlight=False)
+        console().print(f"{name}: {count:,} documents {title}", highlight=False)
 
 
 def _print_progress(progress: migration.Progress) -> None:

@@ -100,10 +100,10 @@ def _tell(trained: Trained) -> None:
     metrics = trained.card["metrics"]
     assert isinstance(metrics, dict)
     out.print("It is trained already." if trained.before else "Trained.", highlight=False)
-    for name, what in (("precision_at_1", "P@1"), ("map_at_100", "mAP@100")):
+    for name, label in (("precision_at_1", "P@1"), ("map_at_100", "mAP@100")):
         after = metrics[f"{name}_on_held_out_drives"]
         out.print(
-            f"{what} on drives held out: {after:.3f} (before: {metrics[f'{name}_before']:.3f})",
+            f"{label} on drives held out: {after:.3f} (before: {metrics[f'{name}_before']:.3f})",
             highlight=False,
         )
     out.print(

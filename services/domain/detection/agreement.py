@@ -10,14 +10,14 @@ _SAME_PX: Final = 0.5
 """Two boxes are the same if no coordinate differs by more."""
 
 
-def same(one: Annotation, other: Annotation) -> bool:
+def same(first: Annotation, second: Annotation) -> bool:
     """Whether category, flags and, to half a pixel, boxes are equal.
 
     The flags crowd and ignore count because evaluation treats such annotations differently.
     """
-    near = all(abs(a - b) <= _SAME_PX for a, b in zip(one.bbox, other.bbox, strict=True))
-    flags = (one.crowd, one.ignore) == (other.crowd, other.ignore)
-    return one.category == other.category and flags and near
+    near = all(abs(a - b) <= _SAME_PX for a, b in zip(first.bbox, second.bbox, strict=True))
+    flags = (first.crowd, first.ignore) == (second.crowd, second.ignore)
+    return first.category == second.category and flags and near
 
 
 def agree(version: Sequence[Annotation], other_version: Sequence[Annotation]) -> bool:

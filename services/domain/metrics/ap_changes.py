@@ -88,10 +88,10 @@ def ap_changes(
     pairs = [(new[name], old[name]) for name in names]
     if not pairs:
         return NOWHERE
-    every: BoolArray = np.ones(snapshot.vehicle.size, np.bool_)
+    all_frames: BoolArray = np.ones(snapshot.vehicle.size, np.bool_)
     return ApChanges(
-        _overall(state, versions, pairs, every),
-        _categories(state, versions, dict(zip(names, pairs, strict=True)), every),
+        _overall(state, versions, pairs, all_frames),
+        _categories(state, versions, dict(zip(names, pairs, strict=True)), all_frames),
         _slices(
             pairs,
             state.members(tagged),
@@ -110,11 +110,11 @@ def _overall(
     state: MatchState,
     versions: tuple[DetectorId, DetectorId],
     pairs: Sequence[tuple[Sample, Sample]],
-    every: BoolArray,
+    all_frames: BoolArray,
 ) -> ApChange:
     old, new = (twelve(state.of(version, Subset.ALL).values())["AP"] for version in versions)
-    found = difference([new for new, _ in pairs], [old for _, old in pairs], every.size)
-    gain, p_value = version_difference(pairs, every)
+    found = difference([new for new, _ in pairs], [old for _, old in pairs], all_frames.size)
+    gain, p_value = version_difference(pairs, all_frames)
     (significant,) = significant_changes([p_value])
     return ApChange(
         old, new, found, p_value, Change.of(gain, significant=significant, problem=(True, True))
@@ -125,16 +125,18 @@ def _categories(
     state: MatchState,
     versions: tuple[DetectorId, DetectorId],
     pairs: Mapping[Category, tuple[Sample, Sample]],
-    every: BoolArray,
+    all_frames: BoolArray,
 ) -> dict[Category, ApChange]:
     before, after = (state.of(version, Subset.ALL) for version in versions)
-    tests = {name: _tested(pair, every) for name, pair in pairs.items()}
+    tests = {name: _tested(pair, all_frames) for name, pair in pairs.items()}
     significant = significant_changes([p_value for _, p_value in tests.values()])
     return {
         name: ApChange(
             before[name].average_precision,
             after[name].average_precision,
-            None if p_value is None else difference([pairs[name][0]], [pairs[name][1]], every.size),
+            None
+            if p_value is None
+            else difference([pairs[name][0]], [pairs[name][1]], all_frames.size),
             p_value,
             Change.of(gain, significant=is_significant, problem=(True, True)),
         )
@@ -142,11 +144,11 @@ def _categories(
     }
 
 
-def _tested(pair: tuple[Sample, Sample], every: BoolArray) -> tuple[float, float | None]:
+def _tested(pair: tuple[Sample, Sample], all_frames: BoolArray) -> tuple[float, float | None]:
     """The gain and its p-value; None where too few frames have ground truth."""
     if np.count_nonzero(pair[0].truths) < FEWEST_FRAMES:
         return 0.0, None
-    return version_difference([pair], every)
+    return version_difference([pair], all_frames)
 
 
 def _slices(
@@ -165,12 +167,12 @@ def _slices(
     significant = significant_changes([p_value for _, p_value in tests])
     found = []
     for tag, (gain, p_value), is_significant in zip(tags, tests, significant, strict=True):
-        own = members[tag]
-        sides = [[sample.on(own) for sample in samples] for samples in (new, old)]
+        frames = members[tag]
+        sides = [[sample.on(frames) for sample in samples] for samples in (new, old)]
         maps = [None if part.map is None else part.map.value for part in (before[tag], after[tag])]
         problem = (before[tag].worse, after[tag].worse)
         change = Change.of(gain, significant=is_significant, problem=problem)
-        interval: Interval | None = difference(sides[0], sides[1], own.size)
+        interval: Interval | None = difference(sides[0], sides[1], frames.size)
         ap = ApChange(maps[0], maps[1], interval, p_value, change)
         found.append(SliceChange(tag, before[tag].frames, ap))
     return sorted(found, key=lambda part: (part.ap.change is Change.SAME, part.tag))

@@ -157,8 +157,8 @@ def estimate_stream(frames: SampledFrames, sampled: SampledDetections) -> Estima
     estimator = _Estimator.of(fitted, frames, sampled)
     slices = [estimator.slice(tag, members) for tag, members in _slices_of(frames).items()]
     known = [part for part in slices if part is not None]
-    every = estimator.slice(None, ~frames.annotated)
-    first = [] if every is None else [every]
+    overall = estimator.slice(None, ~frames.annotated)
+    first = [] if overall is None else [overall]
     on_reference = frames.reference[sampled.frame] & sampled.shown
     return EstimatedStream(
         share_of_clusters(

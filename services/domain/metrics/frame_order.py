@@ -75,7 +75,7 @@ class FrameOrder:
         """(N,) int64, the numbers of those frames whose ids have these hashes."""
         new = islice(self._numbers, len(self._prefixes), None)
         self._prefixes.extend(_prefix(frame_hash(frame_id)) for frame_id in new)
-        wanted = np.array([_prefix(one) for one in hashes], np.uint64)
+        wanted = np.array([_prefix(hashed) for hashed in hashes], np.uint64)
         alike = np.flatnonzero(np.isin(np.array(self._prefixes, np.uint64), wanted))
         ids = self.frame_ids() if alike.size else []
         return alike[[frame_hash(ids[number]) in hashes for number in alike.tolist()]]

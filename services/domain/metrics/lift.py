@@ -236,11 +236,11 @@ class _Pool:
     def shares(self, frame_weights: IntArray) -> tuple[float, float, float, float]:
         """Shares that are wrong: listed, random, lowest, highest; NaN without any weight."""
         weights = frame_weights[self.frame].astype(np.float64)
-        every, wrong, listed = (
+        total, wrong, listed = (
             np.bincount(self.stratum, weights * of).astype(np.float64)
             for of in (1.0, self.wrong, self.listed)
         )
-        expected = np.divide(wrong, every, out=np.zeros_like(every), where=every > 0)
+        expected = np.divide(wrong, total, out=np.zeros_like(total), where=total > 0)
         return (
             _share(weights * self.listed, self.wrong),
             _share(listed, expected),

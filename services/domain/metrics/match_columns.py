@@ -307,10 +307,10 @@ class Names(Generic[T]):
     @classmethod
     def joined(cls, columns: Sequence["Names[T]"]) -> "Names[T]":
         """One column with all names of these, one column behind the other."""
-        every = cls.of([name for column in columns for name in column.values])
+        names = cls.of([name for column in columns for name in column.values])
         bounds = np.cumsum([0, *(len(column.values) for column in columns)])
-        codes = [every.codes[first:][c.codes] for first, c in zip(bounds, columns, strict=False)]
-        return cls(every.values, np.concatenate([np.zeros(0, np.int64), *codes]))
+        codes = [names.codes[first:][c.codes] for first, c in zip(bounds, columns, strict=False)]
+        return cls(names.values, np.concatenate([np.zeros(0, np.int64), *codes]))
 
     def __getitem__(self, k: int) -> T:
         return self.values[int(self.codes[k])]

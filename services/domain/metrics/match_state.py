@@ -164,7 +164,7 @@ class MatchState:
         """
         samples = [sample.of(subset.word) for sample in self._samples_by_id(detector)]
         by_id = np.argsort(self._frames.ranks)
-        members = {tag: own[by_id] for tag, own in self.members(tagged).items()}
+        members = {tag: frames[by_id] for tag, frames in self.members(tagged).items()}
         return ranked_slices(samples, members, self._scores(self._curves_of(detector)))
 
     def curves_on(

@@ -76,18 +76,18 @@ def _sums_of_pairs(members: Sequence[BoolArray], values: Sequence[FloatArray]) -
     sums = np.zeros((len(values), len(members), len(members)))
     for first in range(0, values[0].size, _CHUNK):
         chunk = slice(first, first + _CHUNK)
-        rows = np.stack([own[chunk] for own in members]).astype(np.float64)
+        rows = np.stack([member[chunk] for member in members]).astype(np.float64)
         for k, value in enumerate(values):
             sums[k] += (rows * value[chunk]) @ rows.T
     return sums
 
 
-def _p_value(own: FloatArray, base: FloatArray) -> float:
+def _p_value(values: FloatArray, base: FloatArray) -> float:
     """One-sided, of a ratio that is not below that of other frames; both as sums of moments."""
-    if not own[1] or not base[1]:
+    if not values[1] or not base[1]:
         return 1.0
-    difference = own[0] / own[1] - base[0] / base[1]
-    variance = _variance(own) + _variance(base)
+    difference = values[0] / values[1] - base[0] / base[1]
+    variance = _variance(values) + _variance(base)
     if difference >= 0 or variance <= 0:
         return 1.0
     return normal_p_value(float(difference / np.sqrt(variance))) / 2

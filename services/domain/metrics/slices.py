@@ -100,24 +100,24 @@ def ranked_slices(
     if not members:
         return []
     counts = _FrameCounts.of(samples, next(iter(members.values())).size, operating)
-    sizes = {tag: int((own & counts.seen).sum()) for tag, own in members.items()}
+    sizes = {tag: int((frames & counts.seen).sum()) for tag, frames in members.items()}
     total = int(counts.seen.sum())
     large = [tag for tag, n in sizes.items() if FEWEST_FRAMES <= n <= total - FEWEST_FRAMES]
     compared = sorted(large, key=lambda tag: (-sizes[tag], tag))[:MOST_SLICES]
-    own = {tag: members[tag] & counts.seen for tag in compared}
-    differences = {tag: map_difference(samples, frames) for tag, frames in own.items()}
+    tagged = {tag: members[tag] & counts.seen for tag in compared}
+    differences = {tag: map_difference(samples, frames) for tag, frames in tagged.items()}
     measures = [Ratio(counts.right, counts.shown), Ratio(counts.right, counts.truths)]
-    pairs = p_values_of_pairs(own, measures, FEWEST_FRAMES)
+    pairs = p_values_of_pairs(tagged, measures, FEWEST_FRAMES)
     rejected = holm_rejected([*(p for _, p in differences.values()), *pairs.values()], LEVEL)
-    significant = {name for name, yes in zip([*own, *pairs], rejected, strict=True) if yes}
+    significant = {name for name, yes in zip([*tagged, *pairs], rejected, strict=True) if yes}
     slices = [
         _slice(
             samples, counts, frames, (tag, None), differences[tag], significant=tag in significant
         )
-        for tag, frames in own.items()
+        for tag, frames in tagged.items()
     ]
     for pair in sorted(pairs, key=lambda pair: (pairs[pair], pair))[:MOST_PAIRS]:
-        both = own[pair[0]] & own[pair[1]]
+        both = tagged[pair[0]] & tagged[pair[1]]
         difference = map_difference(samples, both)[0], pairs[pair]
         slices.append(
             _slice(samples, counts, both, pair, difference, significant=pair in significant)

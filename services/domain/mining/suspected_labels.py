@@ -192,10 +192,10 @@ def _right(
     fold = np.repeat(folds, sizes)
     right = np.zeros(of.size)
     for number in range(_FOLDS):
-        others, own = np.flatnonzero(fold != number), fold == number
+        others, held_out = np.flatnonzero(fold != number), fold == number
         fitted = others[:: max(1, others.size // _FITTED_MAX)]
         model = logistic.fit(inputs[fitted], labels[fitted], 2, ridge=_RIDGE)
-        right[own] = model.probabilities(inputs[own])[:, 1]
+        right[held_out] = model.probabilities(inputs[held_out])[:, 1]
     return np.split(right, np.cumsum(sizes)[:-1])
 
 

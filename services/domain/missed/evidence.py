@@ -129,12 +129,12 @@ def evidence_by_size(frames: DetectedFrames, operating_score: float) -> FloatArr
     place, places = frames.category * SIZES + size, frames.categories * SIZES
     shown = (frames.scores >= operating_score).astype(np.float64)
     counts = frames.scores >= LEAST_SCORE
-    own = [
+    indices = [
         _summed(frames, np.where(counts, weight, 0.0), place, places)
         for weight in (frames.scores * (1 - frames.scores), shown)
     ]
     of_category = np.repeat(evidence(sums_of(frames, operating_score)), SIZES, axis=1)
-    return np.concatenate([np.log1p(np.stack(own, axis=-1)), of_category], axis=-1)
+    return np.concatenate([np.log1p(np.stack(indices, axis=-1)), of_category], axis=-1)
 
 
 def _summed(

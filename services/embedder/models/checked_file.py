@@ -6,19 +6,19 @@ from pathlib import Path
 from services.contracts.errors import Fatal
 
 
-def checked_content(path: Path, sha256: str, what: str, error: type[Fatal]) -> bytes:
+def checked_content(path: Path, sha256: str, name: str, error: type[Fatal]) -> bytes:
     """The content of a file.
 
     Parameters
     ----------
     sha256 : expected sha256 in hexadecimal; empty for any
-    what : what the file contains, for the message
+    name : what the file contains, for the message
     error : raised if the file cannot be read or has another sha256
     """
     try:
         content = path.read_bytes()
     except OSError as exc:
-        raise error(f"no {what} at {path}: {exc.strerror}") from exc
+        raise error(f"no {name} at {path}: {exc.strerror}") from exc
     found = hashlib.sha256(content).hexdigest()
     if sha256 and found != sha256.lower():
         raise error(f"{path} has the sha256 {found}, not {sha256}")

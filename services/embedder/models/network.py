@@ -28,16 +28,16 @@ class Head(nn.Module):
     projection: Tensor
 
     def __init__(
-        self, backbone: Backbone, model: nn.Module, way: Pooling, whitening: Whitening | None
+        self, backbone: Backbone, model: nn.Module, method: Pooling, whitening: Whitening | None
     ) -> None:
         super().__init__()
-        neck = backbone.neck if way is Pooling.PENULTIMATE else None
-        self._pooling = way
+        neck = backbone.neck if method is Pooling.PENULTIMATE else None
+        self._pooling = method
         self._neck_grid = neck.grid if neck else 0
         self.grid = max(self._neck_grid, pooling.GRID)
         self.neck = neck.layers(model) if neck else None
-        self.averages = neck is None and way is Pooling.AVERAGE
-        self.dimension = neck.channels if neck else pooling.dimension(backbone.channels, way)
+        self.averages = neck is None and method is Pooling.AVERAGE
+        self.dimension = neck.channels if neck else pooling.dimension(backbone.channels, method)
         self.whitens = whitening is not None
         if whitening is not None:
             if len(whitening.mean) != self.dimension:
@@ -116,7 +116,7 @@ class Network:
 
 
 def network_of(
-    backbone: Backbone, model: nn.Module, way: Pooling, whitening: Whitening | None = None
+    backbone: Backbone, model: nn.Module, method: Pooling, whitening: Whitening | None = None
 ) -> Network:
     """Make a network of a built model, in evaluation mode.
 
@@ -125,13 +125,13 @@ def network_of(
     InvalidSettings
         The backbone has no map to pool, or the whitening has another dimension.
     """
-    way = resolved(backbone, way)
-    head = Head(backbone, model, way, whitening).eval().requires_grad_(requires_grad=False)
+    method = resolved(backbone, method)
+    head = Head(backbone, model, method, whitening).eval().requires_grad_(requires_grad=False)
     features = backbone.features(model).eval().requires_grad_(requires_grad=False)
-    return Network(backbone, way, features, head, weights.digest(features, head))
+    return Network(backbone, method, features, head, weights.digest(features, head))
 
 
-def resolved(backbone: Backbone, way: Pooling) -> Pooling:
+def resolved(backbone: Backbone, method: Pooling) -> Pooling:
     """The pooling in effect: `penultimate` means `average` for a network without a neck.
 
     Raises
@@ -140,12 +140,12 @@ def resolved(backbone: Backbone, way: Pooling) -> Pooling:
         The backbone has no map to pool.
     """
     if backbone.neck is None:
-        return Pooling.AVERAGE if way is Pooling.PENULTIMATE else way
-    if backbone.tap == "pixels" and way is not Pooling.PENULTIMATE:
+        return Pooling.AVERAGE if method is Pooling.PENULTIMATE else method
+    if backbone.tap == "pixels" and method is not Pooling.PENULTIMATE:
         raise InvalidSettings(
-            f"{backbone.name} has no map that {way} could pool: set GAZELOOP_POOLING=penultimate"
+            f"{backbone.name} has no map that {method} could pool: set GAZELOOP_POOLING=penultimate"
         )
-    return way
+    return method
 
 
 def load_network(settings: Settings) -> Network:
@@ -157,6 +157,6 @@ def load_network(settings: Settings) -> Network:
         As from `load_backbone`, `backbone_named` and `resolved`.
     """
     backbone = backbone_named(settings.embedder)
-    way = resolved(backbone, Pooling(settings.pooling))
-    loaded = weights.load_backbone(backbone, settings.weights, settings.weights_sha256, way)
-    return network_of(backbone, loaded.model, way, loaded.whitening)
+    method = resolved(backbone, Pooling(settings.pooling))
+    loaded = weights.load_backbone(backbone, settings.weights, settings.weights_sha256, method)
+    return network_of(backbone, loaded.model, method, loaded.whitening)

@@ -17,16 +17,16 @@ def packed(parts: Mapping[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def unpacked(path: Path, content: bytes, what: str, error: type[Fatal]) -> dict[str, bytes]:
+def unpacked(path: Path, content: bytes, part: str, error: type[Fatal]) -> dict[str, bytes]:
     """The parts of a file by name; the inverse of `packed`.
 
     Parameters
     ----------
-    what : what the file should be, for the message
+    part : what the file should be, for the message
     error : raised if it is no such file
     """
     try:
         with ZipFile(BytesIO(content)) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
     except (BadZipFile, LookupError, NotImplementedError, RuntimeError) as exc:
-        raise error(f"{path} is damaged, or no {what}: {exc}") from exc
+        raise error(f"{path} is damaged, or no {part}: {exc}") from exc

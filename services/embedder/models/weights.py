@@ -47,14 +47,14 @@ class Loaded:
     whitening: Whitening | None
 
 
-def load_backbone(backbone: Backbone, path: Path | None, sha256: str, way: Pooling) -> Loaded:
+def load_backbone(backbone: Backbone, path: Path | None, sha256: str, method: Pooling) -> Loaded:
     """Load a backbone with weights from a file, else with its own.
 
     Parameters
     ----------
     path : safetensors, or a state dict saved by torch
     sha256 : of the file, in hexadecimal; empty for any
-    way : resolved pooling; determines the last layer needed, and which whitening applies
+    method : resolved pooling; determines the last layer needed, and which whitening applies
 
     Raises
     ------
@@ -66,22 +66,22 @@ def load_backbone(backbone: Backbone, path: Path | None, sha256: str, way: Pooli
     source = path or backbone.shipped
     state = read_weights(source, sha256) if source else _published(backbone)
     name = str(source or backbone.published)
-    model = _filled(backbone, state, way, name)
-    return Loaded(model, _whitening(state, way, _misfit(backbone, name)))
+    model = _filled(backbone, state, method, name)
+    return Loaded(model, _whitening(state, method, _misfit(backbone, name)))
 
 
-def load_plain(backbone: Backbone, path: Path | None, sha256: str, way: Pooling) -> nn.Module:
+def load_plain(backbone: Backbone, path: Path | None, sha256: str, method: Pooling) -> nn.Module:
     """Like `load_backbone`, without the whitening in the weights' file."""
     source = path or backbone.shipped
     state = read_weights(source, sha256) if source else _published(backbone)
-    return _filled(backbone, state, way, str(source or backbone.published))
+    return _filled(backbone, state, method, str(source or backbone.published))
 
 
-def _filled(backbone: Backbone, state: State, way: Pooling, source: str) -> nn.Module:
+def _filled(backbone: Backbone, state: State, method: Pooling, source: str) -> nn.Module:
     layers = {n: t for n, t in state.items() if not n.startswith(_WHITENING)}
     with torch.device("meta"):  # skips the random initialisation, which is slow for large networks
         model = backbone.build()
-    fill(model, layers, backbone, way, _misfit(backbone, source))
+    fill(model, layers, backbone, method, _misfit(backbone, source))
     return model
 
 
@@ -89,9 +89,9 @@ def _misfit(backbone: Backbone, source: str) -> str:
     return f"{source} does not fit {backbone.name}"
 
 
-def with_whitening(state: State, whitening: Whitening, way: Pooling) -> State:
+def with_whitening(state: State, whitening: Whitening, method: Pooling) -> State:
     """The state dict with a whitening for vectors of this pooling added."""
-    prefix = f"{_WHITENING}{way}."
+    prefix = f"{_WHITENING}{method}."
     return {
         **state,
         f"{prefix}mean": torch.from_numpy(whitening.mean),
@@ -99,17 +99,17 @@ def with_whitening(state: State, whitening: Whitening, way: Pooling) -> State:
     }
 
 
-def _whitening(state: State, way: Pooling, where: str) -> Whitening | None:
+def _whitening(state: State, method: Pooling, where: str) -> Whitening | None:
     held = sorted({n.split(".")[1] for n in state if n.startswith(_WHITENING)})
     if not held:
         return None
-    if way not in held:
+    if method not in held:
         raise InvalidSettings(
-            f"{where}: it is whitened for the pooling {', '.join(held)} and not for {way}; set"
-            f" GAZELOOP_POOLING={held[0]}, or whiten it for {way} with `gazeloop whiten`"
+            f"{where}: it is whitened for the pooling {', '.join(held)} and not for {method}; set"
+            f" GAZELOOP_POOLING={held[0]}, or whiten it for {method} with `gazeloop whiten`"
         )
     mean, projection = (
-        state.get(f"{_WHITENING}{way}.{part}", torch.empty(0)).to(torch.float32).numpy()
+        state.get(f"{_WHITENING}{method}.{part}", torch.empty(0)).to(torch.float32).numpy()
         for part in ("mean", "projection")
     )
     if mean.ndim != 1 or projection.ndim != 2 or projection.shape[1:] != mean.shape:  # noqa: PLR2004  # rows and columns
@@ -163,7 +163,7 @@ def _published(backbone: Backbone) -> State:
     return state
 
 
-def fill(model: nn.Module, state: State, backbone: Backbone, way: Pooling, where: str) -> None:
+def fill(model: nn.Module, state: State, backbone: Backbone, method: Pooling, where: str) -> None:
     """Load a state dict into a model, up to the tap of this pooling.
 
     Raises
@@ -171,7 +171,7 @@ def fill(model: nn.Module, state: State, backbone: Backbone, way: Pooling, where
     InvalidSettings
         A layer is missing, unknown, or has another shape; the message names it.
     """
-    neck = backbone.neck if way is Pooling.PENULTIMATE else None
+    neck = backbone.neck if method is Pooling.PENULTIMATE else None
     beyond = neck.beyond if neck else backbone.head
     wanted = {n: t for n, t in model.state_dict().items() if not n.startswith(beyond)}
     named = ((backbone.renamed(name), tensor) for name, tensor in state.items())

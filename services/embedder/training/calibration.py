@@ -211,8 +211,11 @@ def examples_of(frame: LabelledFrame) -> list[Example]:
 
 def _few(rng: np.random.Generator) -> Callable[[LabelledFrame], list[Example]]:
     def drawn(frame: LabelledFrame) -> list[Example]:
-        every = examples_of(frame)
-        return [every[place] for place in rng.permutation(len(every))[:_REGIONS_PER_FRAME]]
+        frame_examples = examples_of(frame)
+        return [
+            frame_examples[place]
+            for place in rng.permutation(len(frame_examples))[:_REGIONS_PER_FRAME]
+        ]
 
     return drawn
 

@@ -49,14 +49,15 @@ def held_out_drives(drives: Sequence[str], share: float, seed: int) -> set[str]:
     InvalidSettings
         There are too few drives to hold any out.
     """
-    every = {*drives}
-    if len(every) < _FEWEST_DRIVES:
+    all_drives = {*drives}
+    if len(all_drives) < _FEWEST_DRIVES:
         raise InvalidSettings(
-            f"the annotated frames are of {len(every)} drives, but holding some out needs at least"
+            f"the annotated frames are of {len(all_drives)} drives,"
+            " but holding some out needs at least"
             f" {_FEWEST_DRIVES}: give more, or omit drive_id to hold out frames instead"
         )
-    count = max(round(share * len(every)), _FEWEST_HELD_OUT)
-    order = sorted(every, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())
+    count = max(round(share * len(all_drives)), _FEWEST_HELD_OUT)
+    order = sorted(all_drives, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())
     return {*order[:count]}
 
 

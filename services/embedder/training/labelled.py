@@ -131,7 +131,7 @@ def of_categories(frames: Sequence[LabelledFrame], wanted: Collection[str]) -> l
     return [
         replace(
             labelled_frame,
-            objects=tuple(one for one in labelled_frame.objects if one.category in wanted),
+            objects=tuple(item for item in labelled_frame.objects if item.category in wanted),
         )
         for labelled_frame in frames
     ]

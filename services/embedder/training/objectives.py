@@ -15,10 +15,10 @@ from services.embedder.training.recipes import Recipe, TrainingTask
 class Objective(nn.Module, ABC):
     """The features, the head, and a loss on their output."""
 
-    def __init__(self, backbone: Backbone, model: nn.Module, way: Pooling) -> None:
+    def __init__(self, backbone: Backbone, model: nn.Module, method: Pooling) -> None:
         super().__init__()
         self.features = backbone.features(model)
-        self.head = Head(backbone, model, way, None)
+        self.head = Head(backbone, model, method, None)
 
     @abstractmethod
     def loss(self, pixels: Tensor, picture: Tensor, labels: Tensor) -> Tensor:
@@ -40,8 +40,8 @@ class Objective(nn.Module, ABC):
 class Reconstruction(Objective):
     """Reconstruct the input, maybe from a partly zeroed one."""
 
-    def __init__(self, backbone: Backbone, model: nn.Module, way: Pooling, noise: float) -> None:
-        super().__init__(backbone, model, way)
+    def __init__(self, backbone: Backbone, model: nn.Module, method: Pooling, noise: float) -> None:
+        super().__init__(backbone, model, method)
         self.decoder = model.get_submodule("decoder")
         self._noise = noise
         self._from_vector = backbone.tap == "pixels"
@@ -58,8 +58,8 @@ class Reconstruction(Objective):
 class Classification(Objective):
     """Predict the label."""
 
-    def __init__(self, backbone: Backbone, model: nn.Module, way: Pooling, labels: int) -> None:
-        super().__init__(backbone, model, way)
+    def __init__(self, backbone: Backbone, model: nn.Module, method: Pooling, labels: int) -> None:
+        super().__init__(backbone, model, method)
         self.classifier = nn.Linear(self.head.dimension, labels)
 
     def loss(self, pixels: Tensor, picture: Tensor, labels: Tensor) -> Tensor:
@@ -69,12 +69,12 @@ class Classification(Objective):
 
 
 def objective_of(
-    backbone: Backbone, model: nn.Module, way: Pooling, recipe: Recipe, labels: int
+    backbone: Backbone, model: nn.Module, method: Pooling, recipe: Recipe, labels: int
 ) -> Objective:
     """The objective of a recipe; all parameters are trainable."""
     objective: Objective = (
-        Reconstruction(backbone, model, way, recipe.noise)
+        Reconstruction(backbone, model, method, recipe.noise)
         if recipe.task is TrainingTask.RECONSTRUCT
-        else Classification(backbone, model, way, labels)
+        else Classification(backbone, model, method, labels)
     )
     return objective.requires_grad_(requires_grad=True)

@@ -53,12 +53,12 @@ def sample(images: Iterable[AnnotatedImage], plan: SamplingPlan) -> Crops:
     samples: list[_Sample] = []
     drives: list[int] = []
     seen: list[list[float]] = []
-    for one in images:
-        seen += one.boxes.tolist()
-        samples += _objects(one, plan, rng)
+    for annotated in images:
+        seen += annotated.boxes.tolist()
+        samples += _objects(annotated, plan, rng)
         if seen:
-            samples += _backgrounds(one, seen, plan, rng)
-        drives += [one.drive] * (len(samples) - len(drives))
+            samples += _backgrounds(annotated, seen, plan, rng)
+        drives += [annotated.drive] * (len(samples) - len(drives))
     return Crops(
         np.stack([item.pixels for item in samples]),
         np.array([item.label for item in samples], np.int64),
@@ -68,12 +68,12 @@ def sample(images: Iterable[AnnotatedImage], plan: SamplingPlan) -> Crops:
 
 
 def _objects(
-    one: AnnotatedImage, plan: SamplingPlan, rng: np.random.Generator
+    annotated: AnnotatedImage, plan: SamplingPlan, rng: np.random.Generator
 ) -> Iterator[_Sample]:
-    for box, label in zip(one.boxes.tolist(), one.labels.tolist(), strict=True):
+    for box, label in zip(annotated.boxes.tolist(), annotated.labels.tolist(), strict=True):
         for turn in range(plan.per_object):
             window = _jittered(box, _SPREADS[turn % len(_SPREADS)], rng)
-            pixels = cut(one.image, window, 1.0, (plan.side, plan.side))
+            pixels = cut(annotated.image, window, 1.0, (plan.side, plan.side))
             yield _Sample(pixels, label, _offset(window, box))
 
 
@@ -94,16 +94,16 @@ def _offset(window: Sequence[float], box: Sequence[float]) -> tuple[float, float
 
 
 def _backgrounds(
-    one: AnnotatedImage,
+    annotated: AnnotatedImage,
     seen: Sequence[Sequence[float]],
     plan: SamplingPlan,
     rng: np.random.Generator,
 ) -> Iterator[_Sample]:
     for turn in range(plan.background_per_image):
         for _ in range(_TRIES):
-            window = _elsewhere(seen, one.image.size, rng, near=turn % 2 == 0)
-            if _is_background(window, one.boxes):
-                pixels = cut(one.image, window, 1.0, (plan.side, plan.side))
+            window = _elsewhere(seen, annotated.image.size, rng, near=turn % 2 == 0)
+            if _is_background(window, annotated.boxes):
+                pixels = cut(annotated.image, window, 1.0, (plan.side, plan.side))
                 yield _Sample(pixels, BACKGROUND, (0.0, 0.0, 0.0, 0.0))
                 break
 

@@ -130,7 +130,7 @@ def _begun(course: Course, settings: Settings, way: Pooling) -> nn.Module:
 def _fingerprint(
     course: Course, way: Pooling, examples: Sequence[Example], model: nn.Module
 ) -> str:
-    what = {
+    content = {
         "backbone": course.backbone.name,
         "pooling": way,
         "recipe": asdict(course.recipe),
@@ -139,7 +139,7 @@ def _fingerprint(
         "examples": digest_of(examples),
         "start": weights.digest(model),
     }
-    return hashlib.sha256(orjson.dumps(what)).hexdigest()
+    return hashlib.sha256(orjson.dumps(content)).hexdigest()
 
 
 def _card(

@@ -178,11 +178,11 @@ class FileEvaluation:
 def _columns(frame_id: FrameId, frame: FrameMatch) -> NamedColumns:
     """The matches of one frame's categories."""
     count = len(frame.categories)
-    one = np.zeros(count, np.int64)
+    single_image = np.zeros(count, np.int64)
     cells = Cells(
         part=np.full(count, REST, np.int64),
-        captured=one,
-        revision=one,
+        captured=single_image,
+        revision=single_image,
         truths=frame.ground_truths,
         starts=frame.starts,
         scores=frame.scores,
@@ -192,10 +192,10 @@ def _columns(frame_id: FrameId, frame: FrameMatch) -> NamedColumns:
         errors=frame.error_codes,
     )
     return NamedColumns(
-        Names([_DETECTOR], one),
+        Names([_DETECTOR], single_image),
         Names(frame.categories, np.arange(count)),
-        Names([frame_id], one),
-        Names([_VEHICLE], one),
+        Names([frame_id], single_image),
+        Names([_VEHICLE], single_image),
         cells,
     )
 

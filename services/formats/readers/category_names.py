@@ -77,8 +77,8 @@ def listed_category(
             adjustments[Adjustment.CATEGORY_BY_NAME] += 1
         return named
     if len(found) != 1:
-        what = f"{len(found)} categories are" if found else "no category is"
-        raise InvalidRecord(f"{what} listed as {category_id!r:.60}", reason="unknown_category")
+        subject = f"{len(found)} categories are" if found else "no category is"
+        raise InvalidRecord(f"{subject} listed as {category_id!r:.60}", reason="unknown_category")
     return found.pop()
 
 

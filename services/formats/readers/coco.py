@@ -113,10 +113,10 @@ def _frame_id(record: Record, key: ImageKey, *, dataset: str, sent: Manifest | N
         if sent is not None:
             return sent.of(str(record.get("file_name"))).frame_id
         return fields.frame_id(dataset, key)
-    own = fields.own_frame_id(raw_id)
-    if own is None:
+    frame_id = fields.own_frame_id(raw_id)
+    if frame_id is None:
         raise fields.malformed(f"frame_id {raw_id!r:.60} is not an id")
-    return own
+    return frame_id
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,8 @@ class ImageReferences:
         if len(found) == 1:
             return next(iter(found))
         self.ambiguous |= found
-        what = f"{len(found)} images are" if found else "no image is"
-        raise InvalidRecord(f"{what} called {name!r:.200}", reason="unknown_image")
+        subject = f"{len(found)} images are" if found else "no image is"
+        raise InvalidRecord(f"{subject} called {name!r:.200}", reason="unknown_image")
 
     def _meaning(self, key: ImageKey) -> set[ImageKey]:
         found: set[ImageKey] = set()

@@ -104,10 +104,10 @@ def _frame_id(task: Record, sent: NamedFrames | None) -> FrameId:
     data = fields.record(task.get("data"), "data")
     raw_id = data.get("frame_id")
     if isinstance(raw_id, str):
-        own = fields.own_frame_id(raw_id)
-        if own is None:
+        frame_id = fields.own_frame_id(raw_id)
+        if frame_id is None:
             raise InvalidRecord(f"frame_id {raw_id!r:.60} is not an id", reason="unknown_image")
-        return own
+        return frame_id
     if sent is None:
         detail = "the task names no frame_id: name the export's manifest.json with --manifest"
         raise InvalidRecord(detail, reason="unknown_image")
@@ -115,9 +115,9 @@ def _frame_id(task: Record, sent: NamedFrames | None) -> FrameId:
     found = {frame.frame_id for frame in map(sent.find, named) if frame is not None}
     if len(found) != 1:
         shown = ", ".join(dict.fromkeys(named))
-        what = "no image" if not found else f"{len(found)} images"
+        subject = "no image" if not found else f"{len(found)} images"
         raise InvalidRecord(
-            f"the task names no frame_id, and {what} of the manifest: {shown:.200}",
+            f"the task names no frame_id, and {subject} of the manifest: {shown:.200}",
             reason="unknown_image",
         )
     return found.pop()

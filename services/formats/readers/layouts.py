@@ -94,12 +94,12 @@ def found_layout(path: Path, name: LayoutName = LayoutName.AUTO) -> FoundLayout:
         return FoundLayout(layout, files)
     if found:
         named = "; ".join(f"{layout} ({files[0].name})" for layout, files in found.items())
-        what = f"{path} holds annotations in several formats: {named}. Name one with --format"
+        detail = f"{path} holds annotations in several formats: {named}. Name one with --format"
     elif name is LayoutName.AUTO:
-        what = f"{path} holds no annotations in a known format: {', '.join(LAYOUTS)}"
+        detail = f"{path} holds no annotations in a known format: {', '.join(LAYOUTS)}"
     else:
-        what = f"{path} holds no annotations in the format {name}: {LAYOUTS[name]}"
-    raise InvalidRecord(what, reason="unsupported_format")
+        detail = f"{path} holds no annotations in the format {name}: {LAYOUTS[name]}"
+    raise InvalidRecord(detail, reason="unsupported_format")
 
 
 def images_root(folder: Path, names: Iterable[str]) -> Path:

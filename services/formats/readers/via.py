@@ -259,9 +259,9 @@ def _category(attributes: object, named: str | None) -> Category:
     values = fields.record(attributes, "region_attributes")
     found = _attribute(values, named)
     if found is None:
-        what = f"{named!r:.40} is not" if named else "none of them is known to be the category"
+        problem = f"{named!r:.40} is not" if named else "none of them is known to be the category"
         raise InvalidRecord(
-            f"the region's attributes are {', '.join(map(repr, values)) or 'none'}; {what}: name"
+            f"the region's attributes are {', '.join(map(repr, values)) or 'none'}; {problem}: name"
             " the one that holds the category with --category-attribute",
             reason="unknown_category",
         )

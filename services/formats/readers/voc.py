@@ -162,9 +162,9 @@ class _Voc:
 
     def _frame_id(self, root: Element, stem: str) -> FrameId:
         """The id that Gazeloop's export wrote into the file, else one from the file's name."""
-        own = fields.own_frame_id((root.findtext("frame_id") or "").strip())
-        if own is not None:
-            return own
+        frame_id = fields.own_frame_id((root.findtext("frame_id") or "").strip())
+        if frame_id is not None:
+            return frame_id
         if self.sent is not None:
             return self.sent.of(f"{stem}.xml").frame_id
         return fields.frame_id(self.name, stem)

@@ -72,16 +72,16 @@ def truth_result(frame: ExportFrame, place: int, annotation: Annotation) -> dict
     return {**drawn, "meta": flags}
 
 
-def result(frame: ExportFrame, what: str, category: Category, bbox: Box) -> dict[str, Any]:
+def result(frame: ExportFrame, name: str, category: Category, bbox: Box) -> dict[str, Any]:
     """A rectangle in percent of the image size; its id is derived from its content.
 
     Parameters
     ----------
-    what : names the result within its frame, so that ids are unique
+    name : identifies the result within its frame, so that ids are unique
     """
     x, y, width, height = bbox
     return {
-        "id": str(uuid5(_NAMESPACE, f"{frame.frame_id} {frame.revision} {what}"))[:10],
+        "id": str(uuid5(_NAMESPACE, f"{frame.frame_id} {frame.revision} {name}"))[:10],
         "type": "rectanglelabels",
         "from_name": "label",
         "to_name": "image",

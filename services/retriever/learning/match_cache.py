@@ -79,7 +79,7 @@ class MatchCache:
         """
         # Most matches label nothing, and taking one apart costs as much as decoding it.
         verdicts = self._verdicts
-        labels = [one for one in matches if _is_label(one) or one.frame_id in verdicts]
+        labels = [match for match in matches if _is_label(match) or match.frame_id in verdicts]
         return [match_ for match_ in categories_of(labels) if self._record(match_)]
 
     async def follow(self, frames: Collection[FrameId]) -> None:

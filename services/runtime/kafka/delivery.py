@@ -60,8 +60,8 @@ class OutgoingRecord:
         ]
         if not isinstance(event, MatchesErased):
             return records
-        every = range(partitions)
-        return [replace(item, partition=number) for item in records for number in every]
+        indices = range(partitions)
+        return [replace(item, partition=number) for item in records for number in indices]
 
 
 class Producer(Protocol):

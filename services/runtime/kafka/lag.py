@@ -97,8 +97,10 @@ class LagReader:
         reads matters: with ends read first, a service could publish after the end of its output
         was read and commit before its input's offset was read, and the pipeline would look idle.
         """
-        every = self.positions(subscriptions).values()
-        return all(position.lag == 0 for positions in every for position in positions.values())
+        all_positions = self.positions(subscriptions).values()
+        return all(
+            position.lag == 0 for positions in all_positions for position in positions.values()
+        )
 
     def expired(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, int]]:
         """Records by group and partition that were deleted before the group had committed them.
@@ -136,9 +138,9 @@ class LagReader:
             group: admin.list_group_offsets({group: wanted}).get(group, {})
             for group, wanted in owed.items()
         }
-        every = {item for wanted in owed.values() for item in wanted}
-        firsts = admin.list_partition_offsets(dict.fromkeys(every, OffsetSpec.EARLIEST))
-        ends = admin.list_partition_offsets(dict.fromkeys(every, OffsetSpec.LATEST))
+        all_partitions = {item for wanted in owed.values() for item in wanted}
+        firsts = admin.list_partition_offsets(dict.fromkeys(all_partitions, OffsetSpec.EARLIEST))
+        ends = admin.list_partition_offsets(dict.fromkeys(all_partitions, OffsetSpec.LATEST))
         positions: dict[str, dict[Partition, Position]] = {}
         for group, wanted in owed.items():
             known = {item: at.offset for item, at in committed[group].items() if at.offset >= 0}

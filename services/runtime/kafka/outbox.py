@@ -69,8 +69,8 @@ class KafkaOutbox:
             partitions = await self._partitions_of_matches(events)
             records = [
                 record
-                for event, own in zip(events, headers, strict=True)
-                for record in OutgoingRecord.of(event, self._version, partitions, own)
+                for event, event_headers in zip(events, headers, strict=True)
+                for record in OutgoingRecord.of(event, self._version, partitions, event_headers)
             ]
             await self.publish_records(records)
 

@@ -86,12 +86,12 @@ def topic_differences(
 def _layout_differences(described: Mapping[str, Any], settings: Settings) -> Iterator[Difference]:
     name, partitions = described["name"], described["partitions"]
     replicas = min(len(partition["replica_nodes"]) for partition in partitions)
-    for what, actual, wanted in (
+    for aspect, actual, wanted in (
         (PARTITIONS, len(partitions), settings.partitions_of(name)),
         (REPLICAS, replicas, settings.topic_replication),
     ):
         if actual != wanted:
-            yield Difference(name, what, str(actual), str(wanted))
+            yield Difference(name, aspect, str(actual), str(wanted))
 
 
 def _configuration_differences(

@@ -61,13 +61,13 @@ class RepeatedWarnings(logging.Filter):
         if record.name.partition(".")[0] == _PACKAGE or not isinstance(record.msg, str):
             return True
         # Compare messages before formatting, because a port or a delay in them may vary.
-        what = (record.name, record.msg)
+        key = (record.name, record.msg)
         with self._lock:
-            shown = self._shown.get(what)
+            shown = self._shown.get(key)
             if shown is not None and record.created - shown.at < self._quiet_s:
                 shown.repeats += 1
                 return False
-            self._shown[what] = _Shown(record.created)
+            self._shown[key] = _Shown(record.created)
         if shown is not None and shown.repeats:
             record.msg = f"{record.msg} (and {shown.repeats} times since the last line)"
         return True

@@ -80,7 +80,7 @@ def checked(uri: str, content: bytes) -> bytes:
 
 
 @contextmanager
-def accessing(what: str) -> Iterator[None]:
+def accessing(subject: str) -> Iterator[None]:
     """Translate errors of the file system and of the store's driver.
 
     Raises
@@ -91,21 +91,21 @@ def accessing(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise StoreUnavailable(f"{what}: {exc}") from exc
+        raise StoreUnavailable(f"{subject}: {exc}") from exc
     except Exception as exc:
         if type(exc).__module__.partition(".")[0] not in _DRIVERS:
             raise
-        raise StoreUnavailable(f"{what}: {type(exc).__name__}: {exc}") from exc
+        raise StoreUnavailable(f"{subject}: {type(exc).__name__}: {exc}") from exc
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
+def _reading(subject: str) -> Iterator[None]:
     try:
-        with accessing(what):
+        with accessing(subject):
             yield
     except StoreUnavailable as exc:
         if isinstance(exc.__cause__, FileNotFoundError):
-            raise MissingImage(f"there is no {what}") from exc
+            raise MissingImage(f"there is no {subject}") from exc
         raise
 
 

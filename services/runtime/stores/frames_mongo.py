@@ -263,11 +263,11 @@ def _update(fact: FrameFact) -> Guarded:
     if isinstance(fact, PredictionsMade):
         return _made(fact)
     if isinstance(fact, FrameCaptured):
-        captured, own = captured_fields(fact), {"_id": fact.frame_id}
+        captured, key = captured_fields(fact), {"_id": fact.frame_id}
         return Guarded(
-            own | {"captured": {"$exists": False}},
+            key | {"captured": {"$exists": False}},
             {"$set": captured, "$currentDate": {"captured_stored": NOW}},
-            own | captured | {"captured_stored": STORED_NOW},
+            key | captured | {"captured_stored": STORED_NOW},
         )
     summary = _summary(fact)
     update: Document = {
@@ -336,11 +336,11 @@ def made_fields(fact: PredictionsMade) -> Document:
 
 
 def _made(fact: PredictionsMade) -> Guarded:
-    made, own = made_fields(fact), {"_id": pair_id(fact.frame_id, fact.detector_id)}
+    made, key = made_fields(fact), {"_id": pair_id(fact.frame_id, fact.detector_id)}
     return Guarded(
-        own | {"revision": {"$not": {"$gte": fact.revision}}},
+        key | {"revision": {"$not": {"$gte": fact.revision}}},
         {"$set": made, "$currentDate": {"stored": NOW}},
-        own | made | {"stored": STORED_NOW},
+        key | made | {"stored": STORED_NOW},
     )
 
 

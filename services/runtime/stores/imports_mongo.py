@@ -143,14 +143,14 @@ def _document(import_id: ImportId, item: ImportItem) -> Document:
 
 def _followed(document: Document) -> Iterator[UpdateOne]:
     """Replace an earlier revision that the same run noted; the first update that matches does."""
-    own, revision = {"_id": document["_id"]}, document["revision"]
-    yield UpdateOne(own | {"revision": revision - 1}, {"$set": {"revision": revision}})
+    key, revision = {"_id": document["_id"]}, document["revision"]
+    yield UpdateOne(key | {"revision": revision - 1}, {"$set": {"revision": revision}})
     changed: Document = {"$set": {"revision": revision}}
     if "previous" in document:
         changed["$set"]["previous"] = document["previous"]
     else:
         changed["$unset"] = {"previous": ""}
-    yield UpdateOne(own | {"revision": {"$lt": revision}}, changed)
+    yield UpdateOne(key | {"revision": {"$lt": revision}}, changed)
 
 
 def _item(document: Document) -> ImportItem:

@@ -17,9 +17,9 @@ class MongoLeaseStore:
 
     async def hold(self, name: str, holder: str, length: timedelta) -> bool:
         # MongoDB's clock decides, so that clocks of processes may differ.
-        own = {"$eq": ["$holder", literal(holder)]}
+        is_holder = {"$eq": ["$holder", literal(holder)]}
         over = {"$lte": [{"$ifNull": ["$until", "$$NOW"]}, "$$NOW"]}
-        free = {"$or": [own, over]}
+        free = {"$or": [is_holder, over]}
         until = {"$add": ["$$NOW", length // _MILLISECOND]}
         update = {
             "holder": {"$cond": [free, literal(holder), "$holder"]},

@@ -134,9 +134,9 @@ class MongoNeedleStore:
     async def delete(self, frame_ids: Collection[FrameId]) -> None:
         ids = {"$in": list(frame_ids)}
         # A shortlist that was written after its needle was deleted has no other part.
-        own = {"$or": [{"frame_id": ids}, {"shortlist.event.needle.frame_id": ids}]}
+        of_frames = {"$or": [{"frame_id": ids}, {"shortlist.event.needle.frame_id": ids}]}
         with translated():
-            await self._needles.delete_many(own)
+            await self._needles.delete_many(of_frames)
 
 
 def _update(fact: NeedleFound | NeedleRetracted) -> UpdateOne:

@@ -53,18 +53,18 @@ class QdrantSnapshots:
         """Write a snapshot of a collection to a file, and delete it on the server."""
         place = f"/collections/{quote(collection, safe='')}/snapshots"
         made = await self._json("POST", place, params={"wait": "true"})
-        one = f"{place}/{quote(made['result']['name'], safe='')}"
+        snapshot_url = f"{place}/{quote(made['result']['name'], safe='')}"
         digest, size = hashlib.sha256(), 0
         try:
             with _answering(), path.open("wb") as file:
-                async with self._http.stream("GET", one) as answer:
+                async with self._http.stream("GET", snapshot_url) as answer:
                     _check(answer)
                     async for chunk in answer.aiter_bytes():
                         await asyncio.to_thread(file.write, chunk)
                         digest.update(chunk)
                         size += len(chunk)
         finally:
-            await self._json("DELETE", one, params={"wait": "true"})
+            await self._json("DELETE", snapshot_url, params={"wait": "true"})
         return Snapshot(digest.hexdigest(), size)
 
     async def restore(self, collection: str, path: Path) -> None:
@@ -126,10 +126,10 @@ def _answering() -> Iterator[None]:
 
 
 def _check(answer: httpx.Response) -> None:
-    what = f"Qdrant answers {answer.status_code} to {answer.request.url.path}"
+    detail = f"Qdrant answers {answer.status_code} to {answer.request.url.path}"
     if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        raise InvalidSettings(f"{what}: is GAZELOOP_QDRANT_API_KEY right, and may it write?")
+        raise InvalidSettings(f"{detail}: is GAZELOOP_QDRANT_API_KEY right, and may it write?")
     if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise StoreUnavailable(what)
+        raise StoreUnavailable(detail)
     if answer.status_code >= HTTPStatus.BAD_REQUEST:
-        raise DamagedBackup(what)
+        raise DamagedBackup(detail)

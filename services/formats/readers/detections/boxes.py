@@ -21,7 +21,7 @@ class RelativeBox(NamedTuple):
         return [self.x * wide, self.y * high, self.width * wide, self.height * high]
 
 
-def numbers(values: object, count: int, what: str) -> list[float]:
+def numbers(values: object, count: int, name: str) -> list[float]:
     """A list of numbers, NaN included.
 
     Raises
@@ -32,7 +32,7 @@ def numbers(values: object, count: int, what: str) -> list[float]:
     parsed = [fields.number(value) for value in values] if isinstance(values, list | tuple) else []
     found = [value for value in parsed if value is not None]
     if len(parsed) != count or len(found) != count:
-        raise fields.malformed(f"{what} is not {count} numbers")
+        raise fields.malformed(f"{name} is not {count} numbers")
     return found
 
 

@@ -160,9 +160,9 @@ def recognised(files: OutputFiles) -> FormatName:
     found = [name for name, known in FORMATS.items() if known.recognises(files)]
     if len(found) == 1:
         return found[0]
-    what = f"may be {' or '.join(found)}" if found else "is of no known format of results"
+    problem = f"may be {' or '.join(found)}" if found else "is of no known format of results"
     raise InvalidRecord(
-        f"{files.path} {what}: name its format with --predictions-format, one of"
+        f"{files.path} {problem}: name its format with --predictions-format, one of"
         f" {', '.join(FORMATS)}",
         reason="unsupported_format",
     )
