@@ -9,6 +9,7 @@ from services.cli.mining import Mined
 from services.cli.montage_options import MontagePlan
 from services.cli.refusals import end_if_refused
 from services.cli.report_view import print_report
+from services.formats.items import Dataset
 from services.ingest.source import Source
 from services.ingest.summary import Summary
 
@@ -45,6 +46,13 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
     if mined.empty_split:
         out.print(f"\n[yellow]{escape(mined.empty_split)}[/]", highlight=False, soft_wrap=True)
     end_if_refused(out, mined.published, Source.IMPORT)
+
+
+def print_if_empty(out: Console, dataset: Dataset) -> None:
+    """Say that a data set has no images, as nothing else does."""
+    if not dataset.frames:
+        name = escape(dataset.name)
+        out.print(f"[yellow]{name} lists no images: nothing to publish[/]", soft_wrap=True)
 
 
 def print_adjustments(out: Console, summary: Summary) -> None:

@@ -94,7 +94,7 @@ def export(
         exported,
         interrupted="The folder is not complete; remove it and start again.",
     )
-    _tell(written, to)
+    tell(written, to)
 
 
 def training_set(
@@ -106,7 +106,7 @@ def training_set(
         lambda: _training_set(context, Format(form), to, images=images),
         interrupted="The folder is not complete; remove it and start again.",
     )
-    _tell(written, to)
+    tell(written, to)
 
 
 def _is_given(ctx: typer.Context, name: str) -> bool:
@@ -288,12 +288,13 @@ def _exported(to: Path, details: Mapping[str, str | int]) -> AuditRecord:
     return AuditRecord(now, AuditAct.EXPORTED, account(), str(to.absolute()), details)
 
 
-def _tell(written: Written, to: Path) -> None:
+def tell(written: Written, to: Path) -> None:
+    """Print what was exported, and what was not."""
     export = written.export
     boxes = sum(len(frame.annotations or ()) for frame in export.frames)
     out = console()
     out.print(f"{len(export.frames):,} frames with {boxes:,} boxes in {to}", highlight=False)
     for name, count in export.losses.items():
         out.print(f"[yellow]left out:[/] {count:,} {name}", highlight=False)
-    if not export.frames:
+    if not export.frames and not export.losses:
         out.print("[dim]No frame matches the filters.[/]", highlight=False)

@@ -23,7 +23,12 @@ from services.cli.ingest_command import PublishingOptions
 from services.cli.lag_watch import LagWatch
 from services.cli.logs import log_to_file
 from services.cli.mining import publish
-from services.cli.outcome import print_adjustments, print_left_out, print_rejections
+from services.cli.outcome import (
+    print_adjustments,
+    print_if_empty,
+    print_left_out,
+    print_rejections,
+)
 from services.cli.progress import ProgressView
 from services.cli.refusals import end_if_refused
 from services.cli.work.opening import (
@@ -202,8 +207,7 @@ async def _publish(context: Context, opener: Opener, how: PublishingOptions) -> 
                 stack, dataset, watch, view, source=how.source, accept_partial=how.accept_partial
             )
             questions = stack.review("/questions")
-    if not dataset.frames:
-        out.print(f"[yellow]{escape(dataset.name)} lists no images: nothing to publish[/]")
+    print_if_empty(out, dataset)
     out.print(summary_text(summary, questions), highlight=False, soft_wrap=True)
     if dataset.left:
         out.print(_missing_text(sorted(dataset.left)), highlight=False, markup=False)

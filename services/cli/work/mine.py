@@ -13,7 +13,7 @@ from services.cli.logs import log_to_file
 from services.cli.memory_warning import warn_of_memory_broker
 from services.cli.mining import mine
 from services.cli.montage_options import MontageOptions
-from services.cli.outcome import concluded
+from services.cli.outcome import concluded, print_if_empty
 from services.cli.progress import ProgressView
 from services.cli.work.opening import Opener, coco_opener, via_opener, voc_opener
 from services.cli.work.opening_layouts import layout_opener, unpacked
@@ -124,4 +124,5 @@ async def _mine_alone(
             spare_long_lived_objects()
             mined = await mine(stack, dataset, view, plan, accept_partial=accept_partial)
             view.at("done")
+    print_if_empty(out, dataset)
     concluded(out, mined, plan)

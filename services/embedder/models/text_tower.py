@@ -13,7 +13,8 @@ from services.domain.ports.vectors import Vector
 from services.domain.unit_vectors import scaled_to_unit
 from services.embedder.models.checked_file import checked_content
 from services.embedder.models.model_card import TextPart, read_card
-from services.embedder.models.openvino_requests import openvino
+from services.embedder.models.openvino_requests import hint, openvino
+from services.embedder.models.precision import Precision
 from services.runtime.settings import Settings
 
 ONNX_SUFFIX = ".onnx"
@@ -31,11 +32,14 @@ class TextTower:
 
     def __init__(self, part: TextPart, folder: Path) -> None:
         self._part = part
-        self._tokenizer = _tokenizer(folder / part.tokenizer)
+        self._tokenizer = _tokenizer(folder / part.tokenizer, part.length)
         content = checked_content(folder / part.file, "", "text tower", MissingWeights)
         try:
             model = openvino.Core().read_model(content)
-            self._compiled = openvino.Core().compile_model(model, "CPU")
+            # As the image tower: by default, OpenVINO takes bfloat16 where the CPU has it.
+            self._compiled = openvino.Core().compile_model(
+                model, "CPU", {"INFERENCE_PRECISION_HINT": hint(Precision.FP32)}
+            )
         except RuntimeError as exc:
             raise MissingWeights(f"OpenVINO cannot run {folder / part.file}: {exc}") from exc
         self._inputs = {name for port in model.inputs for name in port.get_names()}
@@ -74,7 +78,7 @@ class TextTower:
         return cls(card.text, path.parent)
 
     def embed(self, text: str) -> Vector:
-        """The text's vector, (F,) float32 of unit length; only its first tokens count.
+        """The text's vector, (F,) float32 of unit length; what is too long is cut off.
 
         Raises
         ------
@@ -82,7 +86,7 @@ class TextTower:
             The tower gives no vector of finite numbers.
         """
         part = self._part
-        tokens = self._tokenizer.encode(text).ids[: part.length]
+        tokens = self._tokenizer.encode(text).ids
         padded = np.full((1, part.length), part.padding, np.int64)
         padded[0, : len(tokens)] = tokens
         inputs: dict[str, NDArray[np.int64]] = {part.input: padded}
@@ -94,7 +98,7 @@ class TextTower:
         return scaled_to_unit(found)
 
 
-def _tokenizer(file: Path) -> Any:
+def _tokenizer(file: Path, length: int) -> Any:
     try:
         tokenizers = import_module("tokenizers")
     except ModuleNotFoundError as exc:
@@ -103,7 +107,8 @@ def _tokenizer(file: Path) -> Any:
         found = tokenizers.Tokenizer.from_file(str(file))
     except Exception as exc:  # its errors have no common base but this
         raise MissingWeights(f"no tokenizer in {file}: {exc}") from exc
-    # The card defines the length and the token.
+    # The card defines the length and the token. Truncation keeps the token that ends a text, whose
+    # vector is the text's in CLIP.
     found.no_padding()
-    found.no_truncation()
+    found.enable_truncation(length)
     return found

@@ -34,7 +34,11 @@ def is_kitti(file: Path) -> bool:
 
 
 def read_kitti(folder: Path, sent: NamedFrames) -> Dataset:
-    """Open a folder of label files."""
+    """Open a folder of label files.
+
+    They are read once for the categories, which the first `DontCare` needs, and again one by one:
+    the labels of a large data set would not fit into memory.
+    """
     files = visible_files(folder, [".txt"])
     categories = _categories(files)
     sources = [Located[object](file, str(file)) for file in files]

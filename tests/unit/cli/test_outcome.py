@@ -9,10 +9,12 @@ import pytest
 import typer
 from rich.console import Console
 
+from services.annotation.exporting import Written
 from services.cli.mining import ImportAudit, Mined
 from services.cli.montage_options import MontagePlan
-from services.cli.outcome import concluded, left_out
+from services.cli.outcome import concluded, left_out, print_if_empty
 from services.cli.report_view import as_json, rendered
+from services.cli.work.export import tell
 from services.cli.work.ingest import summary_text
 from services.contracts.events import ErrorType
 from services.contracts.identity import DetectorId, FrameId, VehicleId
@@ -25,7 +27,8 @@ from services.evaluator.reports.report import (
     ShortlistReport,
 )
 from services.formats.adjustments import Adjustment
-from services.formats.items import FrameItem, Rejection
+from services.formats.items import Dataset, FrameItem, Rejection
+from services.formats.writers.frames import Export, Files
 from services.ingest.summary import Count, Summary
 from tests.fakes.frames import InMemoryFrameStore
 from tests.samples import frame_annotated, frame_captured
@@ -62,6 +65,31 @@ def _shown(report: Report, width: int = 120) -> str:
     out.print(rendered(report))
     assert isinstance(out.file, io.StringIO)
     return out.file.getvalue()
+
+
+@pytest.mark.parametrize(("frames", "said"), [(0, "gt lists no images"), (1, "")])
+def test_a_data_set_without_images_is_called_that(frames: int, said: str) -> None:
+    out = Console(file=io.StringIO(), width=120)
+    print_if_empty(out, Dataset("gt", frames, ()))
+    assert isinstance(out.file, io.StringIO)
+    assert out.file.getvalue().startswith(said)
+    assert bool(said) == bool(out.file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ({}, "No frame matches the filters"),
+        ({"not redacted yet, or deleted": 3}, "left out: 3 not"),
+    ],
+)
+def test_an_empty_export_says_why(
+    losses: dict[str, int], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell(Written(Export(Files(), (), losses), 0), Path("out"))
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert shown.count("\n") == 2
 
 
 def test_what_is_not_defined_is_a_dash_and_not_a_number() -> None:
