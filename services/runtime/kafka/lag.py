@@ -6,8 +6,20 @@ from typing import NamedTuple, Self
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import AuthorizationError, KafkaError, RetriableError, for_code
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    NotCoordinatorError,
+    RetriableError,
+    for_code,
+)
+from tenacity import (
+    RetryCallState,
+    retry,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from services.runtime.kafka.admin_connection import AdminConnection
 from services.runtime.kafka.broker import BrokerAddress, translate
@@ -17,6 +29,13 @@ _PATIENCE_S = 10.0
 
 Subscriptions = Mapping[str, Sequence[str]]
 """The topics that each consumer group reads."""
+
+
+def _reconnect(state: RetryCallState) -> None:
+    """Drop the connection if a group's coordinator has moved: kafka-python keeps the old one."""
+    reader, outcome = state.args[0], state.outcome
+    if outcome is not None and isinstance(outcome.exception(), NotCoordinatorError):
+        reader.disconnect()
 
 
 class Partition(NamedTuple):
@@ -61,6 +80,10 @@ class LagReader:
         """Close the connection."""
         self._connection.close()
 
+    def disconnect(self) -> None:
+        """Drop the connection; the next call connects again."""
+        self._connection.reset()
+
     def positions(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
         """Every group's positions in its topics; reads all committed offsets before any end.
 
@@ -76,7 +99,7 @@ class LagReader:
         try:
             return self._patiently(subscriptions)
         except KafkaError as exc:
-            self._connection.reset()
+            self.disconnect()
             raise translate(exc, self._broker) from exc
 
     def lags(self, subscriptions: Subscriptions) -> dict[tuple[str, str], int]:
@@ -120,6 +143,7 @@ class LagReader:
         retry=retry_if_exception_type(RetriableError),
         stop=stop_after_delay(_PATIENCE_S),
         wait=wait_fixed(0.1),
+        before_sleep=_reconnect,
         reraise=True,
     )
     def _patiently(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
