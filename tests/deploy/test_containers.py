@@ -261,7 +261,33 @@ def test_the_broker_takes_the_largest_record(compose: dict[str, Any]) -> None:
 def test_the_image_has_both_targets_on_one_base() -> None:
     stages = [rest for name, rest in instructions() if name == "FROM"]
     of = {stage.split(" AS ")[1]: stage.split(" AS ")[0] for stage in stages}
-    assert {name for name, base in of.items() if base == "base"} == {"cpu", "gpu"}
+    assert {name for name, base in of.items() if base == "base"} == {"cpu", "gpu", "kernels"}
+
+
+def test_the_image_links_the_kernels_that_it_has_compiled(tmp_path: Path) -> None:
+    (made,) = [rest for name, rest in instructions("base") if "kernels/." in rest]
+    (launcher,) = re.findall(r"(printf '#!/bin/sh.*?') > /usr/local/bin/gazeloop", made)
+    image = tmp_path / "image"
+    script = check("sh", "-c", launcher).replace("/opt/gazeloop", str(image))
+    (image / "kernels" / "metrics").mkdir(parents=True)
+    (image / "kernels" / "metrics" / "index_kernels.nbi").write_text("compiled")
+    (image / "gazeloop").write_text('#!/bin/sh\necho "$1|$2"\n')
+    (image / "gazeloop").chmod(0o755)
+    cache = tmp_path / "cache"
+    for _ in range(2):  # a container that is started again may have its /tmp still
+        started = subprocess.run(
+            ["sh", "-c", script, "gazeloop", "run", "fp_miner"],
+            env={"NUMBA_CACHE_DIR": str(cache), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert (started.stdout, started.stderr) == ("run|fp_miner\n", "")
+    assert (cache / "metrics" / "index_kernels.nbi").read_text() == "compiled"
+    for kind in ("cpu", "gpu"):
+        assert ("COPY", "--from=kernels /opt/gazeloop/kernels /opt/gazeloop/kernels") in (
+            instructions(kind)
+        )
 
 
 def test_only_the_image_for_gpus_has_torch() -> None:
