@@ -67,28 +67,28 @@ def _shown(report: Report, width: int = 120) -> str:
     return out.file.getvalue()
 
 
-@pytest.mark.parametrize(("frames", "said"), [(0, "gt lists no images"), (1, "")])
-def test_a_data_set_without_images_is_called_that(frames: int, said: str) -> None:
+@pytest.mark.parametrize(("frames", "message"), [(0, "gt lists no images"), (1, "")])
+def test_a_data_set_without_images_is_called_that(frames: int, message: str) -> None:
     out = Console(file=io.StringIO(), width=120)
     print_if_empty(out, Dataset("gt", frames, ()))
     assert isinstance(out.file, io.StringIO)
-    assert out.file.getvalue().startswith(said)
-    assert bool(said) == bool(out.file.getvalue())
+    assert out.file.getvalue().startswith(message)
+    assert bool(message) == bool(out.file.getvalue())
 
 
 @pytest.mark.parametrize(
-    ("losses", "said"),
+    ("losses", "message"),
     [
         ({}, "No frame matches the filters"),
         ({"not redacted yet, or deleted": 3}, "left out: 3 not"),
     ],
 )
 def test_an_empty_export_says_why(
-    losses: dict[str, int], said: str, capsys: pytest.CaptureFixture[str]
+    losses: dict[str, int], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tell(Written(Export(Files(), (), losses), 0), Path("out"))
     shown = capsys.readouterr().out
-    assert said in shown
+    assert message in shown
     assert shown.count("\n") == 2
 
 
