@@ -142,8 +142,8 @@ class FiftyOneExport:
         regions = {
             region_point_id(model, region): region
             for record in records
-            for made in record.predictions.values()
-            for region in made.region_ids()
+            for predictions in record.predictions.values()
+            for region in predictions.region_ids()
         }
         found = await self._vectors.load(collection_of(FRAME_VECTORS, model), frames)
         found |= await self._vectors.load(collection_of(REGION_VECTORS, model), regions)
@@ -225,9 +225,11 @@ class _Page:
                     self._label(region, item, size)
                     | {"confidence": item.score}
                     | self._with_vector(region)
-                    for region, item in zip(made.region_ids(), made.detections, strict=True)
+                    for region, item in zip(
+                        predictions.region_ids(), predictions.detections, strict=True
+                    )
                 ]
-                for detector, made in record.predictions.items()
+                for detector, predictions in record.predictions.items()
             },
         }
 

@@ -102,9 +102,9 @@ async def _vectors_served(open_vectors: Callable[[], VectorStore]) -> AsyncItera
 
 
 def _watch_space(folder: Path) -> None:
-    def share(of: str) -> float:
+    def share(field: str) -> float:
         try:
-            return float(getattr(shutil.disk_usage(folder), of))
+            return float(getattr(shutil.disk_usage(folder), field))
         except OSError:  # the folder is gone: keep the other metrics
             return math.nan
 

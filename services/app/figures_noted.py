@@ -65,7 +65,9 @@ def _sampled(report: SampledReport | None) -> dict[str, float | None]:
 
 def _sampled_intervals(report: SampledReport | None) -> dict[str, tuple[float, float]]:
     intervals = {name: getattr(report, name).interval for name in FIGURES if report is not None}
-    return {f"sampled_{name}": of for name, of in intervals.items() if of is not None}
+    return {
+        f"sampled_{name}": interval for name, interval in intervals.items() if interval is not None
+    }
 
 
 async def note_slice_curves(

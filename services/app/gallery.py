@@ -238,8 +238,8 @@ class _Album:
         picture = self.pictures.of(frame) if frame is not None else None
         if frame is None or picture is None:
             return None
-        made = frame.predictions.get(detector)
-        detections = made.detections if made is not None else ()
+        predictions = frame.predictions.get(detector)
+        detections = predictions.detections if predictions is not None else ()
         others = [d.bbox for d in detections if d.bbox != region and d.score >= _SHOWN]
         truth = frame.ground_truth
         truths = [a.bbox for a in truth.annotations] if truth is not None else []

@@ -23,11 +23,11 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def grouped(**kwargs: Any) -> None:
-        made = {
+        grouped_options = {
             name: group(**{option.name: kwargs.pop(option.name) for option in fields(group)})
             for name, group in groups.items()
         }
-        command(**kwargs, **made)
+        command(**kwargs, **grouped_options)
 
     options = [option for parameter in parameters for option in _options(parameter)]
     grouped.__signature__ = signature(command).replace(parameters=options)  # type: ignore[attr-defined]  # as inspect reads it

@@ -312,7 +312,7 @@ class FrameEmbedded(FrameEvent):
 
     def region_ids(self) -> list[RegionId]:
         """Every detection and annotation that has a vector."""
-        detected = (region for of in self.regions.values() for region in of)
+        detected = (region for region_ids in self.regions.values() for region in region_ids)
         return [*detected, *(self.annotations or ())]
 
     def source(self) -> tuple[object, ...]:

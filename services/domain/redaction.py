@@ -83,13 +83,17 @@ class RedactionRule:
         image = frame.captured.image
         if not self.categories:
             return ShownImage(image, (), self.style)
-        found = [made for made in frame.predictions.values() if is_named(made, self.detector)]
-        if self.hides_undetected and not any(made.complete for made in found):
+        found = [
+            predictions
+            for predictions in frame.predictions.values()
+            if is_named(predictions, self.detector)
+        ]
+        if self.hides_undetected and not any(predictions.complete for predictions in found):
             raise HiddenImage(f"{self.detector} has not looked at {frame.frame_id} yet")
         boxes = {
             _widened(detection.bbox, image)
-            for made in found
-            for detection in made.detections
+            for predictions in found
+            for detection in predictions.detections
             if detection.category in self.categories
         }
         return ShownImage(image, tuple(sorted(boxes)), self.style)

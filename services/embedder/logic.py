@@ -140,7 +140,7 @@ def task_of(
         embedded=embedded,
         missing=tuple(region for region in regions if region.region_id not in done),
         stored=stored == embedded,
-        revised=any(made.revision > 1 for made in record.waiting.values())
+        revised=any(predictions.revision > 1 for predictions in record.waiting.values())
         or (record.ground_truth is not None and record.ground_truth.revision > 1)
         or bool(stored),
         first=not record.embedded,
@@ -155,7 +155,7 @@ def _embedded(record: EmbeddingRecord, model: ModelId, regions: Sequence[Region]
         detector: tuple(r.region_id for r in regions if r.detector == detector)
         for detector in record.waiting
     }
-    revisions = {detector: made.revision for detector, made in record.waiting.items()}
+    revisions = {detector: predictions.revision for detector, predictions in record.waiting.items()}
     annotations = stored.annotations if stored else None
     truth_revision = stored.ground_truth_revision if stored else None
     if record.ground_truth is not None:

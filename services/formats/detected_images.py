@@ -121,8 +121,8 @@ class DetectedImages:
         opened = self._opened(on_picture(item, size))
         if isinstance(opened, Rejection):
             return FrameOutput(None, [*notes.rejected, opened])
-        made = (draft for draft in opened.drafts if isinstance(draft, PredictionsMade))
-        return FrameOutput(next(made, None), [*notes.rejected, *opened.rejections])
+        predictions = (draft for draft in opened.drafts if isinstance(draft, PredictionsMade))
+        return FrameOutput(next(predictions, None), [*notes.rejected, *opened.rejections])
 
     def _opened(self, item: Item) -> OpenedFrame | Rejection:
         if not isinstance(item, FrameItem):

@@ -187,7 +187,9 @@ class ModelComparer:
         async for match in self._matches.scan(split=Split.REFERENCE):
             reference[logic.detector_category_of(match)].append(LabelledRegions.of(match))
         categories = []
-        frame_of = {needle.region_id: needle.frame_id for of in needles.values() for needle in of}
+        frame_of = {
+            needle.region_id: needle.frame_id for members in needles.values() for needle in members
+        }
         operating = self._settings.operating_scores
         for category, of_category in sorted(needles.items()):
             annotated = [
@@ -207,10 +209,10 @@ class ModelComparer:
 
 
 def _by_mode(needles: Sequence[NeedleFound]) -> dict[FailureMode, list[RegionId]]:
-    of: defaultdict[FailureMode, list[RegionId]] = defaultdict(list)
+    by_mode: defaultdict[FailureMode, list[RegionId]] = defaultdict(list)
     for needle in needles:
-        of[FailureMode.of(needle.error_type, needle.true_category)].append(needle.region_id)
-    return dict(sorted(of.items()))
+        by_mode[FailureMode.of(needle.error_type, needle.true_category)].append(needle.region_id)
+    return dict(sorted(by_mode.items()))
 
 
 def _replicates(

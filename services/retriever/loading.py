@@ -147,7 +147,11 @@ class StagesLoader:
         if not draws and not settings.divides_budget:
             return
         async for records in self._frames.predicted(detector):
-            facts = {of.context.frame: of for of in map(FrameFacts.of, records) if of is not None}
+            facts = {
+                frame_facts.context.frame: frame_facts
+                for frame_facts in map(FrameFacts.of, records)
+                if frame_facts is not None
+            }
             if draws:
                 allocator.drawn.note(facts)
             if settings.divides_budget:

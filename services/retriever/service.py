@@ -223,9 +223,9 @@ class PublishShortlists:
         This includes detectors that were read from the stores and have closed no epoch since.
         """
         return {
-            of
-            for of, stages in (self._detectors or {}).items()
-            if not stages.closed or not self._epochs[of].settled
+            detector
+            for detector, stages in (self._detectors or {}).items()
+            if not stages.closed or not self._epochs[detector].settled
         }
 
     @asynccontextmanager
@@ -259,7 +259,7 @@ class PublishShortlists:
         await self._publication.publish()
         if self._allocated_for is not None:
             detectors = (self._detectors or {}).values()
-            waiting = {item for of in detectors for item in of.allocator.needles.waiting}
+            waiting = {item for stages in detectors for item in stages.allocator.needles.waiting}
             self._awaited.forget_unlisted(waiting, self._held())
         metrics.SEARCH_SECONDS.observe(self._clock.monotonic() - started)
 

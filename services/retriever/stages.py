@@ -56,7 +56,9 @@ class Changes:
     def of(self, detector: DetectorId) -> "Changes":
         """The changes for one detector."""
         records = [record for record in self.records if detector_of(record) == detector]
-        observed = {of: count for of, count in self.observed.items() if of[0] == detector}
+        observed = {
+            category: count for category, count in self.observed.items() if category[0] == detector
+        }
         return replace(self, records=records, observed=observed)
 
 

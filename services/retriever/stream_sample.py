@@ -236,11 +236,13 @@ class StreamSample:
             assert captured is not None
             tags = tuple(tags_of(captured).items())
             for detector in records[frame_id].predictions:
-                of, truth = read[detector], truths.get((frame_id, detector))
-                if of.is_full(annotated=truth is not None):
+                of_detector, truth = read[detector], truths.get((frame_id, detector))
+                if of_detector.is_full(annotated=truth is not None):
                     continue
                 frame = _Frame(sampled[frame_id], seen.context.drive or frame_id, truth, tags)
-                of.put(frame, _regions_of(seen, detector, vectors, truth, len(of.frames)))
+                of_detector.put(
+                    frame, _regions_of(seen, detector, vectors, truth, len(of_detector.frames))
+                )
 
     async def _truths(
         self, frame_ids: Collection[FrameId]
@@ -270,9 +272,9 @@ def _regions_of(
 ) -> Iterator[_Region]:
     """The detector's regions on a frame; of an annotated one, those that are right or wrong."""
     for region, found in seen.regions.items():
-        of, category = found.detector_category
+        region_detector, category = found.detector_category
         vector = vectors.get(region)
-        if of != detector or vector is None:
+        if region_detector != detector or vector is None:
             continue
         wrong = False if truth is None else truth.wrong.get(region)
         if wrong is not None:

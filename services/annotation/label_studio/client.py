@@ -99,8 +99,10 @@ class LabelStudio:
     async def create_tasks(self, project: int, tasks: Sequence[Json]) -> list[int]:
         """Create tasks with their predictions, all or none; return their ids in the same order."""
         path = f"/api/projects/{project}/import"
-        made = await self._call("POST", path, params={"return_task_ids": "true"}, json=list(tasks))
-        ids = made.get("task_ids", [])
+        created = await self._call(
+            "POST", path, params={"return_task_ids": "true"}, json=list(tasks)
+        )
+        ids = created.get("task_ids", [])
         if len(ids) != len(tasks):
             raise ToolUnavailable(f"Label Studio made {len(ids)} of {len(tasks)} tasks")
         return [int(id_) for id_ in ids]
@@ -109,8 +111,10 @@ class LabelStudio:
         """Upload an image; return the path at which logged-in users can load it."""
         path = f"/api/projects/{project}/import"
         files = {"file": (name, content, media_type)}
-        made = await self._call("POST", path, params={"commit_to_project": "false"}, files=files)
-        (upload,) = made["file_upload_ids"]
+        uploaded = await self._call(
+            "POST", path, params={"commit_to_project": "false"}, files=files
+        )
+        (upload,) = uploaded["file_upload_ids"]
         kept = await self._get(f"/api/import/file-upload/{upload}")
         return f"/data/{kept['file']}"
 

@@ -31,16 +31,16 @@ async def ensure_project(
     found = await tool.projects(settings.label_studio_project)
     if found:
         return int(found[0]["id"]), Interface.parse(found[0]["label_config"])
-    made = Interface.made(await stores.categories.all())
+    interface = Interface.made(await stores.categories.all())
     project = await tool.create_project(
         title=settings.label_studio_project,
         description="Frames that Gazeloop asks to be annotated again.",
-        label_config=made.xml,
+        label_config=interface.xml,
         expert_instruction=_INSTRUCTION,
         show_instruction=True,
         show_collab_predictions=True,
     )
-    return int(project["id"]), made
+    return int(project["id"]), interface
 
 
 _INSTRUCTION = (

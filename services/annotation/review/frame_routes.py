@@ -175,10 +175,10 @@ def _steps(
         ),
         Step("Received by Gazeloop", captured is not None, "", times.get("captured")),
     ]
-    for detector, made in record.predictions.items():
+    for detector, predictions in record.predictions.items():
         at = times.get(f"predictions {detector}")
-        text = _counted(len(made.detections), "detection", "detections")
-        text += f" of {detector}{_partial(made)}"
+        text = _counted(len(predictions.detections), "detection", "detections")
+        text += f" of {detector}{_partial(predictions)}"
         steps.append(Step("Predicted", there=True, text=text, at=at))
     if not record.predictions:
         steps.append(Step("Predicted", there=False, text="no predictions yet"))

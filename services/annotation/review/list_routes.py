@@ -67,10 +67,12 @@ def list_routes(context: ReviewContext, pages: Pages) -> APIRouter:
         if family is None or act is None:
             text = "Choose a family and a verdict first."
             return await answers.listed(request, session, text)
-        made = await decide_family(context, session, family, act, note_of(form))
-        many = "" if made.shortlists == 1 else "s"
-        text = f"{made.shortlists} shortlist{many} decided. Undo on a needle's page takes it back."
-        return await answers.listed(request, session, " ".join((text, *made.refused)))
+        decided = await decide_family(context, session, family, act, note_of(form))
+        many = "" if decided.shortlists == 1 else "s"
+        text = (
+            f"{decided.shortlists} shortlist{many} decided. Undo on a needle's page takes it back."
+        )
+        return await answers.listed(request, session, " ".join((text, *decided.refused)))
 
     @router.get("/done")
     async def done(request: Request, session: In) -> Response:

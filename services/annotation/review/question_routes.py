@@ -82,10 +82,10 @@ def question_routes(context: ReviewContext, pages: Pages) -> APIRouter:
         if question_kind is None or number is None:
             text = "Mark a version first: press its number, or click it."
             return await answers.choice(request, session, held_id, text)
-        made = VersionChoice(
+        choice = VersionChoice(
             held_id, question_kind, number - 1, session.by, session.token_id, context.clock.now()
         )
-        return await answers.chosen(request, session, made)
+        return await answers.chosen(request, session, choice)
 
     return router
 
@@ -167,23 +167,23 @@ class _Answers:
             request, session, "version_question.html", error, shown=shown, step=step
         )
 
-    async def chosen(self, request: Request, session: Session, made: VersionChoice) -> Response:
-        held = await self._held(made.held_id)
-        if made.chosen >= len(held.versions):
+    async def chosen(self, request: Request, session: Session, choice: VersionChoice) -> Response:
+        held = await self._held(choice.held_id)
+        if choice.chosen >= len(held.versions):
             text = f"There are only {len(held.versions)} versions. Your answer was not saved."
-            return await self.choice(request, session, made.held_id, text)
+            return await self.choice(request, session, choice.held_id, text)
         addresses = (await question_list(self._context)).addresses
-        if not await self._context.held.choose(made):
-            now = await self._held(made.held_id)
+        if not await self._context.held.choose(choice):
+            now = await self._held(choice.held_id)
             chosen = (now.chosen, now.by, now.token_id)
             if chosen != (
-                made.chosen,
-                made.by,
-                made.token_id,
+                choice.chosen,
+                choice.by,
+                choice.token_id,
             ):  # otherwise the page sent the same choice again
-                return await self.choice(request, session, made.held_id, _conflict_text(now))
+                return await self.choice(request, session, choice.held_id, _conflict_text(now))
         return self._to_next(
-            request, addresses, choice_address(made.held_id), {"held": made.held_id}
+            request, addresses, choice_address(choice.held_id), {"held": choice.held_id}
         )
 
     async def _held(self, held_id: str) -> HeldCorrection:

@@ -95,8 +95,8 @@ async def _made(context: ReviewContext, by: str, name: str, outline: str) -> str
     if not 1 <= len(found) <= MOST_REGIONS:
         return f"A shortlist has 1 to {MOST_REGIONS:,} regions; you circled {len(found):,}."
     regions = tuple(map(ListedRegion.of, found))
-    made = RegionShortlist(name, by, context.clock.now(), regions)
-    if await context.region_shortlists.add(made):
+    shortlist = RegionShortlist(name, by, context.clock.now(), regions)
+    if await context.region_shortlists.add(shortlist):
         return ""
     return f"{name} is taken, or there are {MOST_SHORTLISTS} shortlists: delete one first."
 

@@ -59,7 +59,9 @@ class MongoFrameTimes:
         naming = {"shortlist.event.candidates.frame_id": frame_id}
         with translated():
             found = await self._frames.find_one({"_id": frame_id}, dict.fromkeys(_STORED, 1)) or {}
-            made = await self._predictions.find(by_frame, {"detector": 1, "stored": 1}).to_list()
+            predictions = await self._predictions.find(
+                by_frame, {"detector": 1, "stored": 1}
+            ).to_list()
             embedded = await self._embeddings.find_one({"_id": frame_id}, {"embedded": 1})
             matches = await self._matches.find(by_frame, {"matched_at": 1}).to_list()
             needles = await self._needles.find(by_frame, {"times.state": 1}).to_list()
@@ -73,7 +75,7 @@ class MongoFrameTimes:
         }
         known = {name: at for name, at in last.items() if at is not None}
         times = {name: found.get(field) for field, name in _STORED.items()}
-        times |= {f"predictions {item['detector']}": item.get("stored") for item in made}
+        times |= {f"predictions {item['detector']}": item.get("stored") for item in predictions}
         known |= {name: at.as_datetime() for name, at in times.items() if at is not None}
         for name, part in (embedded or {}).get("embedded", {}).items():
             if "at" in part:  # older documents lack it

@@ -167,8 +167,8 @@ class _Making:
             version = await server.version()
             for collection in await vectors.collections():
                 path = f"vectors/{collection}.snapshot"
-                made = await server.save(collection, self._unfinished.folder / path)
-                self.files[path] = KeptFile(sha256=made.sha256, size=made.size, documents=0)
+                snapshot = await server.save(collection, self._unfinished.folder / path)
+                self.files[path] = KeptFile(sha256=snapshot.sha256, size=snapshot.size, documents=0)
                 dimension = await vectors.dimension(collection)
                 assert dimension is not None
                 kept = KeptVectors(dimension=dimension, file=path, snapshot_of=version)

@@ -40,12 +40,12 @@ class Rematcher:
         return published
 
     async def _some(self, due: Rematch) -> int:
-        made, last = await self.frames.predictions_after(due.scope, due.after, _AT_ONCE)
-        await self.outbox.publish(made)
+        predictions, last = await self.frames.predictions_after(due.scope, due.after, _AT_ONCE)
+        await self.outbox.publish(predictions)
         # Noted after the broker's acknowledgement: after a crash, some are published twice.
         if last == due.after:
             await self.maps.finish(due)
             log.info("rematch_published", detector=due.scope, revision=due.revision)
         else:
             await self.maps.note(replace(due, after=last))
-        return len(made)
+        return len(predictions)

@@ -117,8 +117,8 @@ def _embedder(app: App) -> QueryEmbedder | None:
     if not (app.embeds or app.settings.embedder.endswith(_FILES)):
         return None
     # Only now: a review page that embeds nothing loads none of the embedder's libraries.
-    made: QueryEmbedder = import_module(_EMBEDDING).SettingsEmbedder(app.settings)
-    return made
+    embedder: QueryEmbedder = import_module(_EMBEDDING).SettingsEmbedder(app.settings)
+    return embedder
 
 
 def note_queue(queue: Queue) -> None:

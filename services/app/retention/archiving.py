@@ -74,10 +74,10 @@ def prediction_rows(record: FrameRecord) -> list[Row]:
             "detector": detector,
             "region_id": region,
             "category": detection.category,
-            "revision": made.revision,
+            "revision": predictions.revision,
             "score": detection.score,
             **dict(zip(("x", "y", "width", "height"), detection.bbox, strict=True)),
         }
-        for detector, made in sorted(record.predictions.items())
-        for region, detection in zip(made.region_ids(), made.detections, strict=True)
+        for detector, predictions in sorted(record.predictions.items())
+        for region, detection in zip(predictions.region_ids(), predictions.detections, strict=True)
     ]

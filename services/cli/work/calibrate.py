@@ -39,8 +39,8 @@ def _written(settings: Settings, frames: list[LabelledFrame], plan: Plan, to: Pa
         return write_calibrated(settings, frames, plan, to, lambda count: bars.advance(task, count))
 
 
-def _tell(made: Calibrated, settings: Settings, to: Path) -> None:
-    out, measured = console(), made.card.measured
+def _tell(calibrated: Calibrated, settings: Settings, to: Path) -> None:
+    out, measured = console(), calibrated.card.measured
     for name, cosines in (("frames", measured.frames), ("regions", measured.regions)):
         out.print(
             f"cosine to full precision, {cosines.count:,} {name} held out: least"
@@ -57,7 +57,8 @@ def _tell(made: Calibrated, settings: Settings, to: Path) -> None:
     out.print(f"{to}, with its model card in the same folder", highlight=False, soft_wrap=True)
     out.print(
         f"[dim]Use it: --set embedder={settings.embedder} --set embed_precision=int8"
-        f" --set embed_int8={to}\nIts sha256, for GAZELOOP_EMBED_INT8_SHA256: {made.sha256}[/]",
+        f" --set embed_int8={to}\n"
+        f"Its sha256, for GAZELOOP_EMBED_INT8_SHA256: {calibrated.sha256}[/]",
         highlight=False,
         soft_wrap=True,
     )

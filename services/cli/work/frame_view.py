@@ -57,7 +57,8 @@ def print_frame_json(view: FrameView) -> None:
             "captured": captured and captured.model_dump(mode="json"),
             "ground_truth": truth and truth.model_dump(mode="json"),
             "predictions": {
-                name: made.model_dump(mode="json") for name, made in record.predictions.items()
+                name: predictions.model_dump(mode="json")
+                for name, predictions in record.predictions.items()
             },
             "copy_of": record.original if record.is_copy else None,
             "needles": [row.needle.needle_id for row in view.needles],
@@ -78,8 +79,8 @@ def print_frame(view: FrameView) -> None:
         table.add_column(heading, justify="right" if heading == "score" else "left")
     for annotation in record.ground_truth.annotations if record.ground_truth else ():
         table.add_row("ground truth", annotation.category, "", _box(annotation.bbox))
-    for name, made in record.predictions.items():
-        for found in sorted(made.detections, key=lambda detection: -detection.score):
+    for name, predictions in record.predictions.items():
+        for found in sorted(predictions.detections, key=lambda detection: -detection.score):
             table.add_row(name, found.category, f"{found.score:.2f}", _box(found.bbox))
     if table.row_count:
         out.print(table, highlight=False)

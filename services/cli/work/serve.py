@@ -61,6 +61,8 @@ def print_addresses(out: Console, app: App) -> None:
     for name, address in app.addresses.items():
         out.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
     if "review" in app.addresses:
-        made = f"gazeloop --data {app.settings.data} tokens create annotation:NAME"
-        out.print(f"For the review page, `{made}` makes a token.", highlight=False, soft_wrap=True)
+        command = f"gazeloop --data {app.settings.data} tokens create annotation:NAME"
+        out.print(
+            f"For the review page, `{command}` makes a token.", highlight=False, soft_wrap=True
+        )
     out.print("Ctrl-C stops it.", highlight=False)

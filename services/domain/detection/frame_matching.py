@@ -152,8 +152,10 @@ def frame_matches(frames: Sequence[Pair]) -> list[FrameMatch]:
     is most of the time that a frame takes. Frames with masks are matched one by one.
     """
     grids = [
-        grid_of((*made.detections, *truth.annotations)) if made.iou_type == "segm" else None
-        for made, truth in frames
+        grid_of((*predictions.detections, *truth.annotations))
+        if predictions.iou_type == "segm"
+        else None
+        for predictions, truth in frames
     ]
     by_boxes = [frame for frame, grid in zip(frames, grids, strict=True) if grid is None]
     matched = iter(_matched(by_boxes, None))
@@ -166,10 +168,12 @@ def frame_matches(frames: Sequence[Pair]) -> list[FrameMatch]:
 def _matched(frames: Sequence[Pair], grid: Grid | None) -> list[FrameMatch]:
     """Match frames by boxes; or one frame by masks, on its grid."""
     categories = [
-        sorted({d.category for d in made.detections} | {a.category for a in truth.annotations})
-        for made, truth in frames
+        sorted(
+            {d.category for d in predictions.detections} | {a.category for a in truth.annotations}
+        )
+        for predictions, truth in frames
     ]
-    detected = GroupedObjects.of([made.detections for made, _ in frames], categories)
+    detected = GroupedObjects.of([predictions.detections for predictions, _ in frames], categories)
     annotated = GroupedObjects.of([truth.annotations for _, truth in frames], categories)
     detections, annotations = _detections(detected, grid), _annotations(annotated, grid)
     matches = match_groups(detections, annotations)

@@ -212,9 +212,9 @@ def match_groups(
     for g in range(len(truths)):
         uncounted[g] = _ALL if crowd[g] or ignore[g] else outside(truth_areas[g])
     for k in range(groups):
-        first, to, end = starts[k], truth_starts[k], truth_starts[k + 1]
+        first, begin, end = starts[k], truth_starts[k], truth_starts[k + 1]
         kept_rows = slice(kept[k], kept[k + 1])
-        for g in range(to, end):
+        for g in range(begin, end):
             for a in range(4):
                 counts[k, a] += not uncounted[g] & (_FIRST << np.uint64(10 * a))
         rows = slice(first, starts[k + 1])
@@ -226,9 +226,9 @@ def match_groups(
             order,
             boxes[rows],
             areas[rows],
-            truths[to:end],
-            crowd[to:end],
-            uncounted[to:end],
+            truths[begin:end],
+            crowd[begin:end],
+            uncounted[begin:end],
             pairs[pair_starts[k] : pair_starts[k + 1]],
             matched[kept_rows],
             ignored[kept_rows],
@@ -237,5 +237,5 @@ def match_groups(
         )
         for d in range(kept[k], kept[k + 1]):
             if partner[d] >= 0:
-                partner[d] += to
+                partner[d] += begin
     return kept, source, matched, ignored, overlaps, partner, counts

@@ -188,18 +188,18 @@ def insert(
         at = _block_at(index, ranks, curve, score, frame, place)
     block = index.order[at]
     size = index.sizes[block]
-    to = _place_in(index, ranks, block, score, frame, place)
-    _move_up(index.block_score[block], to, size, 1)
-    _move_up(index.block_row[block], to, size, 1)
-    _move_up(index.block_place[block], to, size, 1)
-    index.block_score[block, to] = score
-    index.block_row[block, to] = row
-    index.block_place[block, to] = place
+    slot = _place_in(index, ranks, block, score, frame, place)
+    _move_up(index.block_score[block], slot, size, 1)
+    _move_up(index.block_row[block], slot, size, 1)
+    _move_up(index.block_place[block], slot, size, 1)
+    index.block_score[block, slot] = score
+    index.block_row[block, slot] = row
+    index.block_place[block, slot] = place
     belonging = plane_kernels.belongs(match["part"], match["windows"], place)
-    plane_kernels.insert(index.planes[block], size, to, positive, counted, belonging)
+    plane_kernels.insert(index.planes[block], size, slot, positive, counted, belonging)
     index.sizes[block] = size + 1
     index.block_of[match["start"] + place] = block
-    if to == 0:
+    if slot == 0:
         set_key(index, at)
 
 

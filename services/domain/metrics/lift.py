@@ -237,8 +237,8 @@ class _Pool:
         """Shares that are wrong: listed, random, lowest, highest; NaN without any weight."""
         weights = frame_weights[self.frame].astype(np.float64)
         total, wrong, listed = (
-            np.bincount(self.stratum, weights * of).astype(np.float64)
-            for of in (1.0, self.wrong, self.listed)
+            np.bincount(self.stratum, weights * counted).astype(np.float64)
+            for counted in (1.0, self.wrong, self.listed)
         )
         expected = np.divide(wrong, total, out=np.zeros_like(total), where=total > 0)
         return (

@@ -180,12 +180,12 @@ class MatchIndex:
         """
         used = int(self._index.used[USED_ROWS])
         rows = np.flatnonzero(np.isin(self._index.row_frame[:used], frames))
-        of, none = self._index.rows[rows], np.zeros(0, np.float64)
+        matches, none = self._index.rows[rows], np.zeros(0, np.float64)
         nothing = Batch(
-            of["curve"].astype(np.int64),
+            matches["curve"].astype(np.int64),
             self._index.row_frame[rows].astype(np.int64),
-            of["part"].astype(np.int64),
-            of["captured"].astype(np.int64),
+            matches["part"].astype(np.int64),
+            matches["captured"].astype(np.int64),
             np.full(rows.size, LAST_REVISION, np.int64),
             np.zeros((rows.size, 4), np.int64),
             np.zeros(rows.size + 1, np.int64),
@@ -250,9 +250,13 @@ class MatchIndex:
         truths = rows["truths"][order, 0].astype(np.int64)
         samples = []
         for curve in curves:
-            of = slice(bounds[curve], bounds[curve + 1])
+            part_of_curve = slice(bounds[curve], bounds[curve + 1])
             detections = self._samples.detections(self._index, curve)
-            samples.append(Sample(frame[of], part[of], truths[of], *detections))
+            samples.append(
+                Sample(
+                    frame[part_of_curve], part[part_of_curve], truths[part_of_curve], *detections
+                )
+            )
         return samples
 
     def _reserve(self, batch: Batch, frames: int) -> None:

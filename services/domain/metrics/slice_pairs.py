@@ -52,16 +52,22 @@ def p_values_of_pairs(
     frames = _sums_of_pairs(rows, [np.ones(rows[0].size)])[0]
     sums = [_sums_of_pairs(rows, _moments(ratio)) for ratio in measures]
     found = {}
-    for one, other in combinations(range(len(tags)), 2):
-        both = frames[one, other]
-        alone = min(frames[one, one], frames[other, other]) - both
-        if tags[one][0] == tags[other][0] or min(both, alone) < fewest_frames:
+    for first, second in combinations(range(len(tags)), 2):
+        both = frames[first, second]
+        alone = min(frames[first, first], frames[second, second]) - both
+        if tags[first][0] == tags[second][0] or min(both, alone) < fewest_frames:
             continue
         p_values = [
-            max(_p_value(of[:, one, other], of[:, k, k] - of[:, one, other]) for k in (one, other))
-            for of in sums
+            max(
+                _p_value(
+                    sums_of_pairs[:, first, second],
+                    sums_of_pairs[:, k, k] - sums_of_pairs[:, first, second],
+                )
+                for k in (first, second)
+            )
+            for sums_of_pairs in sums
         ]
-        found[tags[one], tags[other]] = min(1.0, len(sums) * min(p_values))
+        found[tags[first], tags[second]] = min(1.0, len(sums) * min(p_values))
     return found
 
 

@@ -84,12 +84,12 @@ def families(
     drives : every reference drive with the time of its first frame
     quiet_drives : an answered family is resolved after this many drives without a new member
     """
-    of: defaultdict[tuple[DetectorId, Category, FailureMode], list[Member]] = defaultdict(list)
+    by_mode: defaultdict[tuple[DetectorId, Category, FailureMode], list[Member]] = defaultdict(list)
     for member in members:
-        of[member.detector, member.category, member.mode].append(member)
+        by_mode[member.detector, member.category, member.mode].append(member)
     found = [
         _family(cluster, drives, quiet_drives)
-        for of_mode in of.values()
+        for of_mode in by_mode.values()
         for cluster in _clusters(of_mode, likeness)
     ]
     return sorted(found, key=lambda family: (-family.size, family.first_seen, family.family_id))

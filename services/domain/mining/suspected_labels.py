@@ -174,13 +174,13 @@ def _right(
     """Per frame (N,), how probably each detection is right, learnt from frames of other units."""
     names = sorted({name for frame in frames for name in frame.categories})
     place = {name: number for number, name in enumerate(names)}
-    of = np.array([place[name] for frame in frames for name in frame.categories], np.int64)
-    if not of.size:
+    category = np.array([place[name] for frame in frames for name in frame.categories], np.int64)
+    if not category.size:
         return [np.empty(0) for _ in frames]
     features = np.concatenate([frame.features for frame in frames])
     deviation = np.where(features.std(axis=0) > _NO_DEVIATION, features.std(axis=0), 1.0)
     inputs = np.column_stack(
-        [(features - features.mean(axis=0)) / deviation, np.eye(len(names))[of]]
+        [(features - features.mean(axis=0)) / deviation, np.eye(len(names))[category]]
     )
     covered = [
         ((overlap >= _COVERS) & agrees).any(axis=1)
@@ -190,7 +190,7 @@ def _right(
     folds = [int(permanent_number("fold", frame.unit) * _FOLDS) for frame in frames]
     sizes = [len(frame.scores) for frame in frames]
     fold = np.repeat(folds, sizes)
-    right = np.zeros(of.size)
+    right = np.zeros(category.size)
     for number in range(_FOLDS):
         others, held_out = np.flatnonzero(fold != number), fold == number
         fitted = others[:: max(1, others.size // _FITTED_MAX)]

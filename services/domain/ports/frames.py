@@ -32,9 +32,9 @@ class Wanted:
         matter what is stored already: a repeated event concerns the same.
         """
         facts = list(facts)
-        made = {(f.frame_id, f.detector_id) for f in facts if isinstance(f, PredictionsMade)}
+        predicted = {(f.frame_id, f.detector_id) for f in facts if isinstance(f, PredictionsMade)}
         others = {fact.frame_id for fact in facts if not isinstance(fact, PredictionsMade)}
-        return cls(frozenset(others), frozenset(made.union(pairs)))
+        return cls(frozenset(others), frozenset(predicted.union(pairs)))
 
     @property
     def frame_ids(self) -> set[FrameId]:
@@ -46,8 +46,8 @@ class Wanted:
         if record.frame_id in self.frames:
             return record
         kept = {
-            detector: made
-            for detector, made in record.predictions.items()
+            detector: predictions
+            for detector, predictions in record.predictions.items()
             if (record.frame_id, detector) in self.pairs
         }
         return replace(record, predictions=kept)

@@ -67,8 +67,8 @@ class FamilyShortlists:
         """
         if not self._empty:
             return None
-        of = family if family in self._empty else min(self._empty)
-        return self._empty[of][0][1]
+        source = family if family in self._empty else min(self._empty)
+        return self._empty[source][0][1]
 
     def _forget(self, needle: NeedleId) -> None:
         family, turn = self._family_of[needle], self._turn_of[needle]

@@ -104,7 +104,7 @@ class CardEmbedder(MapEmbedder[CellMaps]):
         path, bf16 = Path(settings.embedder), settings.embed_precision == "bf16"
         content = checked_content(path, settings.weights_sha256, "ONNX file", MissingWeights)
         card = read_card(path)
-        made = cls(
+        embedder = cls(
             open_graph(content, card, threads=settings.torch_threads, bf16=bf16),
             card,
             source="onnx",
@@ -113,8 +113,8 @@ class CardEmbedder(MapEmbedder[CellMaps]):
             decoding=Decoding(settings.embed_decode),
             bf16=bf16,
         )
-        log.info("embedder_chosen", model=made.model_id, file=str(path), licence=card.licence)
-        return made
+        log.info("embedder_chosen", model=embedder.model_id, file=str(path), licence=card.licence)
+        return embedder
 
     @classmethod
     def of_timm(cls, settings: Settings) -> Self:
@@ -129,7 +129,7 @@ class CardEmbedder(MapEmbedder[CellMaps]):
         from services.embedder.models.timm_graph import timm_network  # noqa: PLC0415
 
         network = timm_network(settings)
-        made = cls(
+        embedder = cls(
             network.graph,
             network.card,
             source="timm",
@@ -137,8 +137,8 @@ class CardEmbedder(MapEmbedder[CellMaps]):
             regions=RegionEncoder(settings.region_encoder),
             decoding=Decoding(settings.embed_decode),
         )
-        log.info("embedder_chosen", model=made.model_id, file=str(settings.weights))
-        return made
+        log.info("embedder_chosen", model=embedder.model_id, file=str(settings.weights))
+        return embedder
 
     @property
     def model_id(self) -> ModelId:

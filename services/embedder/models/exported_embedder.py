@@ -65,15 +65,15 @@ class ExportedEmbedder(MapEmbedder[Maps]):
                 f"GAZELOOP_EMBED_RUNTIME is {settings.embed_runtime}; OpenVINO alone runs an"
                 " exported network: set it to auto or openvino"
             )
-        made = cls(
+        embedder = cls(
             exported,
             RegionEncoder(settings.region_encoder),
             _precision(exported, settings),
             threads=settings.torch_threads,
             decoding=Decoding(settings.embed_decode),
         )
-        log.info("embedder_chosen", model=made.model_id, file=str(path))
-        return made
+        log.info("embedder_chosen", model=embedder.model_id, file=str(path))
+        return embedder
 
     @property
     def model_id(self) -> ModelId:

@@ -116,12 +116,12 @@ class OwnEmbedder:
             There is no such factory, it raises, or it returns no OwnModel.
         """
         name = settings.embedder
-        made = _of_user(name, partial(_made, name))
-        if not isinstance(made, OwnModel):
+        model = _of_user(name, partial(_made, name))
+        if not isinstance(model, OwnModel):
             raise InvalidSettings(
-                f"{name} returned {type(made).__name__}, which lacks identity, dimensions or embed"
+                f"{name} returned {type(model).__name__}, which lacks identity, dimensions or embed"
             )
-        embedder = cls(made, name)
+        embedder = cls(model, name)
         log.info("embedder_chosen", model=embedder.model_id, factory=name)
         return embedder
 

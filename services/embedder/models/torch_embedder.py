@@ -58,16 +58,16 @@ class TorchEmbedder(MapEmbedder[Tensor]):
         network = load_network(settings)
         torch.set_num_threads(settings.torch_threads)
         regions, decoding = RegionEncoder(settings.region_encoder), Decoding(settings.embed_decode)
-        made = cls(network, regions, forward_of(network, settings), decoding)
+        embedder = cls(network, regions, forward_of(network, settings), decoding)
         log.info(
             "embedder_chosen",
-            model=made.model_id,
-            runtime=type(made._forward).__name__,
-            precision=made._forward.precision.value,
-            device=str(made._forward.device),
-            decoded_side=made.decoded_side,
+            model=embedder.model_id,
+            runtime=type(embedder._forward).__name__,
+            precision=embedder._forward.precision.value,
+            device=str(embedder._forward.device),
+            decoded_side=embedder.decoded_side,
         )
-        return made
+        return embedder
 
     @property
     def model_id(self) -> ModelId:

@@ -150,9 +150,9 @@ def write_calibrated(
     before = _seen(_embedder(network, settings, exact), held, advance, examples_of)
     exact_found = _quality(before)
     pictures = _drawn(listening.shown, rng)
-    made = quantised(network, pictures)
+    int8_files = quantised(network, pictures)
     rough = OpenVinoForward(
-        made.model(UnfitInt8), Precision.INT8, settings.torch_threads, made.sha256
+        int8_files.model(UnfitInt8), Precision.INT8, settings.torch_threads, int8_files.sha256
     )
     after = _seen(_embedder(network, settings, rough), held, advance, examples_of)
     measured = Faithfulness(
@@ -171,7 +171,7 @@ def write_calibrated(
         unreadable_frames=calibrated.unreadable + before.unreadable,
         pictures=len(pictures),
     )
-    return _written(target, network, made, data, measured)
+    return _written(target, network, int8_files, data, measured)
 
 
 def looks(frames: Sequence[LabelledFrame], plan: Plan) -> int:
@@ -304,7 +304,7 @@ def _require_faithful(name: str, measured: Faithfulness) -> None:
 def _written(
     target: Path,
     network: Network,
-    made: OpenVinoFiles,
+    int8_files: OpenVinoFiles,
     data: CalibrationData,
     measured: Faithfulness,
 ) -> Calibrated:
@@ -312,12 +312,12 @@ def _written(
         name=network.backbone.name,
         pooling=network.pooling.value,
         network_sha256=network.sha256,
-        sha256=made.sha256,
+        sha256=int8_files.sha256,
         data=data,
         measured=measured,
         made_with=made_with(),
     )
-    content = written(made, card)
+    content = written(int8_files, card)
     sha256 = hashlib.sha256(content).hexdigest()
     write_with_card(target, content, {**card.model_dump(), "file_sha256": sha256})
     return Calibrated(card, sha256)

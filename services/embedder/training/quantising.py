@@ -33,10 +33,10 @@ def quantised(network: Network, pictures: Sequence[Pixels]) -> OpenVinoFiles:
     logging.getLogger("nncf").setLevel(logging.ERROR)
     # NNCF draws progress bars on standard output.
     with redirect_stdout(StringIO()):
-        made = nncf.quantize(
+        int8_network = nncf.quantize(
             converted(network.features), nncf.Dataset(pictures), subset_size=len(pictures)
         )
-    return OpenVinoFiles.of(made)
+    return OpenVinoFiles.of(int8_network)
 
 
 def require_nncf() -> None:

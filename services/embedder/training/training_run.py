@@ -93,10 +93,10 @@ def train(
         Data or settings are unsuitable; the message names the remedy.
     """
     backbone = course.backbone
-    way = resolved(backbone, Pooling(settings.pooling))
+    method = resolved(backbone, Pooling(settings.pooling))
     held = held_out_drives([e.frame.drive for e in examples], course.held_out, course.schedule.seed)
-    model = _begun(course, settings, way)
-    fingerprint = _fingerprint(course, way, examples, model)
+    model = _begun(course, settings, method)
+    fingerprint = _fingerprint(course, method, examples, model)
     card = course.weights.with_suffix(".json")
     if card.exists() and (known := orjson.loads(card.read_bytes()))["fingerprint"] == fingerprint:
         return Trained(course.weights, known, before=True)
@@ -107,32 +107,34 @@ def train(
         raise InvalidSettings(
             f"all examples are {data.names[0]!r}; training needs at least two labels"
         )
-    objective = objective_of(backbone, model, way, course.recipe, len(data.names))
+    objective = objective_of(backbone, model, method, course.recipe, len(data.names))
     checkpoint = Checkpoint(course.folder / "work" / "checkpoint.pt", fingerprint)
     conditions = Conditions(course.recipe, course.schedule, device)
     progress = fit(objective, data, conditions, checkpoint, watch)
     objective.load_state_dict(progress.best)
     collapsed = _collapse(objective, data, device)
-    made = _card(course, way, data, progress, collapsed)
-    return _written(course, way, model.cpu(), {"fingerprint": fingerprint, **made})
+    metrics_card = _card(course, method, data, progress, collapsed)
+    return _written(course, method, model.cpu(), {"fingerprint": fingerprint, **metrics_card})
 
 
-def _begun(course: Course, settings: Settings, way: Pooling) -> nn.Module:
+def _begun(course: Course, settings: Settings, method: Pooling) -> nn.Module:
     torch.manual_seed(course.schedule.seed)
     model = course.backbone.build()
     if course.recipe.start is Start.WEIGHTS:
-        plain = weights.load_plain(course.backbone, settings.weights, settings.weights_sha256, way)
+        plain = weights.load_plain(
+            course.backbone, settings.weights, settings.weights_sha256, method
+        )
         state = plain.state_dict().items()
         model.load_state_dict({n: t for n, t in state if not t.is_meta}, strict=False)
     return model
 
 
 def _fingerprint(
-    course: Course, way: Pooling, examples: Sequence[Example], model: nn.Module
+    course: Course, method: Pooling, examples: Sequence[Example], model: nn.Module
 ) -> str:
     content = {
         "backbone": course.backbone.name,
-        "pooling": way,
+        "pooling": method,
         "recipe": asdict(course.recipe),
         "schedule": asdict(course.schedule),
         "held_out": course.held_out,
@@ -144,7 +146,7 @@ def _fingerprint(
 
 def _card(
     course: Course,
-    way: Pooling,
+    method: Pooling,
     data: TrainingData,
     progress: TrainingProgress,
     collapsed: str | None,
@@ -166,7 +168,7 @@ def _card(
             "unreadable_frames": len(data.unreadable),
         },
         "settings": {
-            "pooling": way,
+            "pooling": method,
             "side": int(data.pixels.shape[1]),
             **asdict(course.recipe),
             **asdict(course.schedule),
@@ -190,8 +192,10 @@ def _collapse(objective: Objective, data: TrainingData, device: torch.device) ->
     return collapse_of(vectors_of(objective, data.pixels, held, device))
 
 
-def _written(course: Course, way: Pooling, model: nn.Module, card: Mapping[str, object]) -> Trained:
-    content = save(up_to_tap(course.backbone, model, way))
+def _written(
+    course: Course, method: Pooling, model: nn.Module, card: Mapping[str, object]
+) -> Trained:
+    content = save(up_to_tap(course.backbone, model, method))
     stated = {
         **card,
         "stored_as": "float32",
@@ -204,9 +208,9 @@ def _written(course: Course, way: Pooling, model: nn.Module, card: Mapping[str, 
     return Trained(course.weights, stated, before=False)
 
 
-def up_to_tap(backbone: Backbone, model: nn.Module, way: Pooling) -> dict[str, Tensor]:
+def up_to_tap(backbone: Backbone, model: nn.Module, method: Pooling) -> dict[str, Tensor]:
     """The state dict of the layers that affect the vectors, with the names of published files."""
-    neck = backbone.neck if way is Pooling.PENULTIMATE else None
+    neck = backbone.neck if method is Pooling.PENULTIMATE else None
     beyond = neck.beyond if neck else backbone.head
     return {
         name: tensor.detach().contiguous()

@@ -44,15 +44,15 @@ def write_whitened(
         There are too few examples.
     """
     backbone = backbone_named(settings.embedder)
-    way = resolved(backbone, Pooling(settings.pooling))
-    model = weights.load_plain(backbone, settings.weights, settings.weights_sha256, way)
-    embedder = TorchEmbedder(network_of(backbone, model, way), RegionEncoder.CROP)
+    method = resolved(backbone, Pooling(settings.pooling))
+    model = weights.load_plain(backbone, settings.weights, settings.weights_sha256, method)
+    embedder = TorchEmbedder(network_of(backbone, model, method), RegionEncoder.CROP)
     vectors = _looks(embedder, examples, advance)
     fitted = fit_whitening(vectors, dimension)
-    content = save(dict(weights.with_whitening(up_to_tap(backbone, model, way), fitted, way)))
+    content = save(dict(weights.with_whitening(up_to_tap(backbone, model, method), fitted, method)))
     card = {
         "name": backbone.name,
-        "pooling": way,
+        "pooling": method,
         "whitened_on": len(vectors),
         "dimension": dimension,
         "of": embedder.frame_dimension,

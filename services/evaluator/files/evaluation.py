@@ -100,8 +100,8 @@ class FileEvaluation:
         if item.detections is None and not self._accept_partial:
             self._left_out[_NO_DETECTIONS] += 1
             return
-        made, truth = self._events(item)
-        predictions = self._categories.named(made).predictions
+        prediction_event, truth = self._events(item)
+        predictions = self._categories.named(prediction_event).predictions
         reason = why_not_counted(truth, predictions, copy=False)
         if reason is not None:
             self._left_out[reason] += 1

@@ -87,8 +87,8 @@ class StoredErrorCosts:
             truth = record.ground_truth
             copy = record.is_copy and not self._count_copies
             if truth is not None and self._sample.includes(record.frame_id):
-                for detector, made in record.predictions.items():
-                    if why_not_counted(truth, made, copy=copy) is None:
+                for detector, predictions in record.predictions.items():
+                    if why_not_counted(truth, predictions, copy=copy) is None:
                         counting[detector].append((record.named(detector).predictions, truth))
                     else:
                         self._pools[detector].drop(record.frame_id)

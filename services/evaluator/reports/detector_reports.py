@@ -298,7 +298,7 @@ class Reports:
             ),
             operating=_operating(evaluations[Subset.ALL]),
             shortlist=ShortlistReport.of(self._held.pools[detector].lift(tally.listed)),
-            calibration=CalibrationReport.of([item for of in judged.values() for item in of]),
+            calibration=CalibrationReport.of([item for pairs in judged.values() for item in pairs]),
             calibration_by_category={
                 category: CalibrationReport.of(item) for category, item in sorted(judged.items())
             },

@@ -32,13 +32,13 @@ class FrameSample:
         """Whether so many frames may be held."""
         return self.most is None or frames <= self.most
 
-    def halved(self, of: str) -> "FrameSample":
+    def halved(self, name: str) -> "FrameSample":
         """Half of the sample.
 
         Parameters
         ----------
-        of : what is computed from it, for the log
+        name : what is computed from it, for the log
         """
         half = FrameSample(self.most, self.halvings + 1)
-        log.warning("frames_sampled", of=of, most=self.most, share=0.5**half.halvings)
+        log.warning("frames_sampled", of=name, most=self.most, share=0.5**half.halvings)
         return half

@@ -84,15 +84,19 @@ class SampleCampaigns:
     async def _sizes(self, detector: DetectorId) -> AsyncIterator[tuple[FrameId, float]]:
         async for records in self.frames.predicted(detector):
             for record in records:
-                made = record.predictions.get(detector)
-                if made is not None and made.complete and self._is_haystack(record):
+                predictions = record.predictions.get(detector)
+                if predictions is not None and predictions.complete and self._is_haystack(record):
                     shown = self._shown(record.named(detector).predictions)
                     yield record.frame_id, size_of(shown)
 
-    def _shown(self, made: PredictionsMade) -> list[float]:
+    def _shown(self, predictions: PredictionsMade) -> list[float]:
         """The scores of the detections that are shown."""
         least = self.operating.of
-        return [d.score for d in made.detections if d.score >= least(made.detector_id, d.category)]
+        return [
+            d.score
+            for d in predictions.detections
+            if d.score >= least(predictions.detector_id, d.category)
+        ]
 
     def _is_haystack(self, record: FrameRecord) -> bool:
         captured = record.captured
@@ -106,8 +110,13 @@ class SampleCampaigns:
         for first in range(0, len(frame_ids), _LOADED):
             records = await self.frames.load(frame_ids[first : first + _LOADED])
             for frame_id, record in records.items():
-                truth, made = record.ground_truth, record.predictions.get(detector)
-                if truth is not None and truth.complete and made is not None and made.complete:
+                truth, predictions = record.ground_truth, record.predictions.get(detector)
+                if (
+                    truth is not None
+                    and truth.complete
+                    and predictions is not None
+                    and predictions.complete
+                ):
                     found.append(frame_id)
         return found
 

@@ -95,8 +95,8 @@ class StoredVersions:
         for known, other in ((old, new), (new, old)):
             for chunk in _chunks(sorted(matched[known] - matched[other])):
                 for frame_id, record in (await self.frames.load(chunk)).items():
-                    made = record.predictions.get(other)
-                    if made is not None and made.complete:
+                    predictions = record.predictions.get(other)
+                    if predictions is not None and predictions.complete:
                         common.add(frame_id)
         return common
 

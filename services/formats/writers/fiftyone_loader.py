@@ -62,12 +62,12 @@ def sample_of(record: dict[str, Any], fields: dict[str, str]) -> fo.Sample:
 
 def detections(labels: list[dict[str, Any]]) -> fo.Detections:
     """Labels of one field of one frame."""
-    made = []
+    drawn = []
     for label in labels:
         fields = {key: value for key, value in label.items() if key not in {"dimension", "mask"}}
         shown = {"mask": mask_of(label["mask"])} if label["mask"] else {}
-        made.append(fo.Detection(**fields, **shown, has_vector=label.get("dimension") is not None))
-    return fo.Detections(detections=made)
+        drawn.append(fo.Detection(**fields, **shown, has_vector=label.get("dimension") is not None))
+    return fo.Detections(detections=drawn)
 
 
 def mask_of(mask: dict[str, Any]) -> Any:

@@ -90,8 +90,8 @@ class ActiveNeedles:
         for detector_category, mode in self._mode_of.values():
             self._modes[detector_category][mode] += 1
         return [
-            (logic.key_of(*of), needle, self._families.family_of(needle))
-            for needle, of in self._mode_of.items()
+            (logic.key_of(*category_mode), needle, self._families.family_of(needle))
+            for needle, category_mode in self._mode_of.items()
         ]
 
     async def admit(self, records: Iterable[NeedleRecord]) -> list[Admitted]:
@@ -110,7 +110,9 @@ class ActiveNeedles:
             if before != category_mode:
                 self.remove(needle_id)
                 joining[needle_id] = category_mode, needle, before is not None
-        keyed = [(logic.key_of(*of), needle) for of, needle, _ in joining.values()]
+        keyed = [
+            (logic.key_of(*joining_mode), needle) for joining_mode, needle, _ in joining.values()
+        ]
         self._families.join(keyed, vectors)
         admitted = []
         for needle_id, (category_mode, _, has_moved) in joining.items():
@@ -149,7 +151,9 @@ class ActiveNeedles:
 
     def joined(self) -> Mapping[DetectorCategory, AbstractSet[FailureMode]]:
         """The modes that had no needle before this epoch, or for a while in it."""
-        return {of: joined for of, joined in self._joined.items() if of in self._modes}
+        return {
+            category: joined for category, joined in self._joined.items() if category in self._modes
+        }
 
     def exemplars(self, detector_category: DetectorCategory, mode: FailureMode) -> ModeQuery:
         """The families of a mode, each with its exemplar."""

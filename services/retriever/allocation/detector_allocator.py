@@ -128,7 +128,9 @@ class DetectorAllocator:
             was is not None and self._allocator.owner(frame) != was.needle
             for frame, was in listed.items()
         )
-        if has_released or any(self._tables.yields.get(of) != was for of, was in yields.items()):
+        if has_released or any(
+            self._tables.yields.get(family) != was for family, was in yields.items()
+        ):
             return
         new = {tuple(key): rows for (kind, *key), rows in before.items() if kind == CANDIDATES.name}
         self._allocator.adopt(earlier._allocator, new)
@@ -297,8 +299,8 @@ class DetectorAllocator:
         """The failure modes that have to do with a rare category."""
         rare = await self.division.rare()
         keys = {
-            logic.key_of(of, mode)
-            for of, modes_of in self.needles.modes().items()
+            logic.key_of(category, mode)
+            for category, modes_of in self.needles.modes().items()
             for mode in modes_of
         }
         return {

@@ -130,9 +130,11 @@ class DividedBudget:
     async def _objects(self, version: DetectorId) -> dict[Category, int]:
         """Annotated objects of each category."""
         return {
-            category: sum(item.ground_truths for item in await self._matches.of((of, category)))
-            for of, category in await self._matches.known()
-            if of == version
+            category: sum(
+                item.ground_truths for item in await self._matches.of((detector, category))
+            )
+            for detector, category in await self._matches.known()
+            if detector == version
         }
 
     def _drawn(self, facts: FrameFacts) -> RegionId | None:

@@ -59,8 +59,8 @@ class FramePlacement:
             return []
         by_category: defaultdict[Category, list[NeedleId]] = defaultdict(list)
         for needle in allocator.shortlists():
-            (_, category), _ = of = self._needles.mode_of(needle)
-            if logic.key_of(*of) in self._fits:
+            (_, category), _ = category_mode = self._needles.mode_of(needle)
+            if logic.key_of(*category_mode) in self._fits:
                 by_category[category].append(needle)
         needles = [needle for of_category in by_category.values() for needle in of_category]
         if not needles:
@@ -110,11 +110,11 @@ class FramePlacement:
     def _rooms(self, allocator: BudgetAllocator, size: int) -> dict[DetectorCategory, list[_Room]]:
         """A heap of the shortlists with room, of each category that has one."""
         rooms: defaultdict[DetectorCategory, list[_Room]] = defaultdict(list)
-        for of, modes in self._needles.modes().items():
-            for key in (logic.key_of(of, mode) for mode in modes):
+        for category, modes in self._needles.modes().items():
+            for key in (logic.key_of(category, mode) for mode in modes):
                 for needle in allocator.needles(key) if key in self._fits else ():
                     if (frames := allocator.count(needle)) < size:
-                        rooms[of].append((frames, needle))
+                        rooms[category].append((frames, needle))
         for heap in rooms.values():
             heapify(heap)
         return dict(rooms)
@@ -124,14 +124,14 @@ def _taken(
     rooms: dict[DetectorCategory, list[_Room]], detector_category: DetectorCategory, size: int
 ) -> NeedleId:
     """The needle with the fewest frames, of this category where there is one, given one more."""
-    of = detector_category
-    if of not in rooms:
-        of = min(rooms, key=lambda of: rooms[of][0])
-    frames, needle = rooms[of][0]
+    category = detector_category
+    if category not in rooms:
+        category = min(rooms, key=lambda other: rooms[other][0])
+    frames, needle = rooms[category][0]
     if frames + 1 < size:
-        heapreplace(rooms[of], (frames + 1, needle))
+        heapreplace(rooms[category], (frames + 1, needle))
     else:
-        heappop(rooms[of])
-    if not rooms[of]:
-        del rooms[of]
+        heappop(rooms[category])
+    if not rooms[category]:
+        del rooms[category]
     return needle

@@ -87,7 +87,7 @@ class ShortlistRevisions:
         for assignment, similarity in zip(assignments, similarities, strict=True):
             candidate = assignment.candidate
             frame = candidate.context.frame
-            made = logic.candidate(
+            new_candidate = logic.candidate(
                 candidate.region,
                 facts[frame],
                 similarity,
@@ -95,7 +95,7 @@ class ShortlistRevisions:
                 self._settings.blob_url,
             )
             drawn = {"sampling": assignment.sampling}
-            fresh[assignment.needle][frame] = made.model_copy(update=drawn)
+            fresh[assignment.needle][frame] = new_candidate.model_copy(update=drawn)
         return fresh
 
     async def _similarities(

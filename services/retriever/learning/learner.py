@@ -93,7 +93,11 @@ class Learner:
             report_progress()
             if before is None or fitted.model_id != before.model_id:
                 spent += fitted.examples
-        ids = {of: self._fits[of[1]].model_id for of in modes if of[1] in self._fits}
+        ids = {
+            category: self._fits[category[1]].model_id
+            for category in modes
+            if category[1] in self._fits
+        }
         return Learned(ids, unfinished=bool(due))
 
     async def model(self, detector_category: DetectorCategory, model: ModelId) -> FittedModel:
@@ -120,10 +124,14 @@ class Learner:
     ) -> list[Category]:
         wanted = {category: frozenset(of_category) for (_, category), of_category in modes.items()}
         fitted = wanted.keys() & self._fits.keys()
-        has_new_mode = [of for of in fitted if not self._fits[of].modes.issuperset(wanted[of])]
+        has_new_mode = [
+            category
+            for category in fitted
+            if not self._fits[category].modes.issuperset(wanted[category])
+        ]
         grown = filter(self._is_outdated if refresh else self.needs_refit, fitted)
         ordered = (wanted.keys() - fitted, has_new_mode, grown)
-        return list(dict.fromkeys(of for part in ordered for of in sorted(part)))
+        return list(dict.fromkeys(category for part in ordered for category in sorted(part)))
 
     async def _fit(
         self, category: Category, modes: Collection[FailureMode], model: ModelId

@@ -70,7 +70,7 @@ class CandidateSource:
     ) -> dict[DetectorCategory, Haystack]:
         """Regions on these haystack frames at or above the operating score, by category."""
         found: defaultdict[DetectorCategory, list[tuple[RegionId, FrameId]]] = defaultdict(list)
-        least = {of: self._operating.of(*of) for of in detector_categories}
+        least = {category: self._operating.of(*category) for category in detector_categories}
         for frame, facts in sorted(frames.items()):
             if facts.split(self._settings.split_rule) is not Split.HAYSTACK:
                 continue

@@ -116,7 +116,7 @@ class MissScorer:
         if not self._is_loaded:
             await self._load()
         self.table.put(frames.values())
-        modes = {of: modes for of, modes in queries.modes().items() if modes}
+        modes = {category: modes for category, modes in queries.modes().items() if modes}
         is_labelled = any(
             not self.table.is_listable(frame) for frame in frames if frame in self.table
         )
@@ -229,8 +229,8 @@ class MissScorer:
     ) -> dict[Key, FittedTo]:
         fitted_to = self._fit.frames if self._fit is not None else 0
         return {
-            logic.key_of(of, mode): FittedTo(Method.POISSON, fitted_to)
-            for of, modes_of in modes.items()
+            logic.key_of(category, mode): FittedTo(Method.POISSON, fitted_to)
+            for category, modes_of in modes.items()
             for mode in modes_of
         }
 

@@ -143,7 +143,11 @@ class Scorer:
             if (scored := self._categories.get(category)) is not None:
                 searched = scored.searched - of_category
                 self._categories[category] = replace(scored, searched=searched)
-        changed = {of for of, id_ in model_ids.items() if self._scored(of).model_id != id_}
+        changed = {
+            category
+            for category, id_ in model_ids.items()
+            if self._scored(category).model_id != id_
+        }
         new = await self._source.for_frames(frames, model_ids.keys() - changed, self._model)
         found: list[_Found] = []
         # Only these: an epoch must not cost more because there are more categories.
@@ -155,7 +159,7 @@ class Scorer:
         candidates = await asyncio.to_thread(self._candidates, found, queries)
         return Scored(
             model_ids=self._model_ids(),
-            rescored={of for of in modes if of[1] in names},
+            rescored={category for category in modes if category[1] in names},
             replaced={item.detector_category for item in found if item.replaces},
             candidates=candidates,
             fits={key: fit for item in found for key, fit in _fits(item, queries).items()},
@@ -243,9 +247,11 @@ class Scorer:
     ) -> dict[Key, list[ScoredCandidate]]:
         candidates: defaultdict[Key, list[ScoredCandidate]] = defaultdict(list)
         for item in found:
-            of, haystack = item.detector_category, item.haystack
+            category, haystack = item.detector_category, item.haystack
             worths = self._worths.totals(context.frame for context in haystack.contexts)
-            exemplars = {mode: queries.exemplars(of, mode) for mode in queries.modes()[of]}
+            exemplars = {
+                mode: queries.exemplars(category, mode) for mode in queries.modes()[category]
+            }
             scored = scored_candidates(
                 item.fitted.category_model,
                 haystack,
@@ -254,7 +260,7 @@ class Scorer:
                 self._settings.shortlist_evidence,
             )
             for mode, of_mode in scored.items():
-                candidates[logic.key_of(of, mode)] += of_mode
+                candidates[logic.key_of(category, mode)] += of_mode
         return candidates
 
     def _model_ids(self) -> dict[Category, str]:
@@ -282,9 +288,9 @@ class _Found:
 
 def _fits(found: _Found, queries: Queries) -> dict[Key, FittedTo]:
     """What the modes of a category were scored with."""
-    of, fitted = found.detector_category, found.fitted
+    category, fitted = found.detector_category, found.fitted
     model = fitted.category_model.model
     return {
-        logic.key_of(of, mode): FittedTo(model.method(mode), fitted.examples)
-        for mode in queries.modes()[of]
+        logic.key_of(category, mode): FittedTo(model.method(mode), fitted.examples)
+        for mode in queries.modes()[category]
     }

@@ -52,12 +52,12 @@ def note_embedder(settings: Settings, model: ModelId) -> None:
             values[file] = values[file].resolve()
     if values["embedder"].endswith(".onnx"):
         values["embedder"] = str(Path(values["embedder"]).resolve())
-    made = MadeBy.model_validate(values)
-    if noted.get(model) == made:
+    made_by = MadeBy.model_validate(values)
+    if noted.get(model) == made_by:
         return
     settings.data.mkdir(parents=True, exist_ok=True)
     draft = settings.data / f"{EMBEDDERS_FILE}.new"
-    draft.write_bytes(_Noted.dump_json({**noted, model: made}, indent=2))
+    draft.write_bytes(_Noted.dump_json({**noted, model: made_by}, indent=2))
     draft.replace(settings.data / EMBEDDERS_FILE)
 
 
@@ -75,8 +75,8 @@ def live_embedder(data: Path) -> dict[str, object]:
     live = model_of(REGION_VECTORS, EdgeNames(data / EDGE_FOLDER).now().get(REGION_VECTORS))
     if live is None and len(noted) == 1:  # the vectors are gone and must be computed again
         (live,) = noted
-    made = noted.get(live) if live is not None else None
-    return made.model_dump() if made is not None else {}
+    made_by = noted.get(live) if live is not None else None
+    return made_by.model_dump() if made_by is not None else {}
 
 
 def _read(data: Path) -> dict[ModelId, MadeBy]:

@@ -54,16 +54,16 @@ def fetch_jars() -> Path:
         raise MissingPart("no mvn on the PATH: install Maven, and run the same command again")
     folder = jars_folder()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".kafka-") as made:
-        shutil.copy(_POM, Path(made) / "pom.xml")  # Maven may write beside it
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".kafka-") as temporary:
+        shutil.copy(_POM, Path(temporary) / "pom.xml")  # Maven may write beside it
         command = [maven, "--quiet", "--batch-mode", "dependency:copy-dependencies"]
-        command.append(f"-DoutputDirectory={made}/jars")
+        command.append(f"-DoutputDirectory={temporary}/jars")
         done = subprocess.run(  # noqa: S603  # the user's own Maven
-            command, cwd=made, capture_output=True, text=True, check=False, timeout=_FETCH_S
+            command, cwd=temporary, capture_output=True, text=True, check=False, timeout=_FETCH_S
         )
         if done.returncode != 0:
             first = (done.stdout + done.stderr).strip().partition("\n")[0]
             raise MissingPart(f"Maven could not fetch Kafka {KAFKA_VERSION}: {first}")
         shutil.rmtree(folder, ignore_errors=True)
-        (Path(made) / "jars").rename(folder)
+        (Path(temporary) / "jars").rename(folder)
     return find_jars()

@@ -198,8 +198,8 @@ def _is_done(model: ModelId) -> Document:
 
     Revisions only rise, so equal sums mean that every part's revision is equal.
     """
-    made = {"$objectToArray": {"$ifNull": ["$made", {}]}}
-    latest = {"$sum": {"$map": {"input": made, "in": "$$this.v"}}}
+    revisions = {"$objectToArray": {"$ifNull": ["$made", {}]}}
+    latest = {"$sum": {"$map": {"input": revisions, "in": "$$this.v"}}}
     return {"$eq": [{"$ifNull": [f"${_path(model)}.revision", -1]}, latest]}
 
 
@@ -209,17 +209,17 @@ def _update(fact: FrameCaptured | PredictionsMade | FrameAnnotated) -> Guarded:
         captured = {"captured": stored(fact)}
         return Guarded(own | {"captured": {"$exists": False}}, {"$set": captured}, own | captured)
     name = _TRUTH if isinstance(fact, FrameAnnotated) else field_name(fact.detector_id)
-    made = {f"made.{name}": fact.revision, f"waiting.{name}": stored(fact)}
-    return Guarded(own | {f"made.{name}": {"$not": {"$gte": fact.revision}}}, {"$set": made})
+    fields = {f"made.{name}": fact.revision, f"waiting.{name}": stored(fact)}
+    return Guarded(own | {f"made.{name}": {"$not": {"$gte": fact.revision}}}, {"$set": fields})
 
 
 def _embedded_all(event: FrameEmbedded) -> UpdateOne:
     """Record the event, and drop what it embedded, unless newer parts have arrived meanwhile."""
     parts = _parts(event)
-    made = {f"made.{name}": revision for name, revision in parts.items()}
+    embedded = {f"made.{name}": revision for name, revision in parts.items()}
     dropped = {f"waiting.{name}": "" for name in parts}
     where, update = _embedding(event)
-    return UpdateOne(where | made, update | ({"$unset": dropped} if dropped else {}))
+    return UpdateOne(where | embedded, update | ({"$unset": dropped} if dropped else {}))
 
 
 def _parts(event: FrameEmbedded) -> dict[str, int]:
@@ -244,14 +244,14 @@ def _embedding(event: FrameEmbedded) -> tuple[Document, Document]:
 
 def _record(document: Document) -> EmbeddingRecord:
     captured = document.get("captured")
-    made, waits = dict(document.get("made", {})), dict(document.get("waiting", {}))
-    revision, truth = made.pop(_TRUTH, 0), waits.pop(_TRUTH, None)
+    revisions, waits = dict(document.get("made", {})), dict(document.get("waiting", {}))
+    revision, truth = revisions.pop(_TRUTH, 0), waits.pop(_TRUTH, None)
     waiting = [_read(PREDICTIONS, raw) for raw in waits.values()]
     embedded = [_read(EMBEDDED, part["event"]) for part in document.get("embedded", {}).values()]
     return EmbeddingRecord(
         frame_id=document["_id"],
         captured=_read(FRAMES, captured) if captured else None,
-        revisions={DetectorId(text_of_field(name)): number for name, number in made.items()},
+        revisions={DetectorId(text_of_field(name)): number for name, number in revisions.items()},
         ground_truth_revision=revision,
         ground_truth=_read(GROUND_TRUTH, truth) if truth else None,
         waiting={event.detector_id: event for event in waiting},

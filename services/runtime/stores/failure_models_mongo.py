@@ -27,9 +27,9 @@ class MongoFailureModelStore:
     async def save(
         self, detector: DetectorId, category: Category, model_id: str, content: bytes
     ) -> None:
-        of = {"detector": detector, "category": category}
+        by_category = {"detector": detector, "category": category}
         with translated():
-            last = await self._models.find_one(of, {"content": 0}, sort=[("number", -1)])
+            last = await self._models.find_one(by_category, {"content": 0}, sort=[("number", -1)])
             if last is not None and last["model_id"] == model_id:
                 return
             number = last["number"] + 1 if last is not None else 1
@@ -41,10 +41,12 @@ class MongoFailureModelStore:
                     "part": part,
                     "parts": len(parts),
                     "content": content[start : start + _PART_BYTES],
-                } | of
+                } | by_category
                 place = {"_id": f"{detector}|{category}|{number}|{model_id}|{part}"}
                 await self._models.replace_one(place, document, upsert=True)
-            await self._models.delete_many({**of, "number": {"$lte": number - MODELS_KEPT}})
+            await self._models.delete_many(
+                {**by_category, "number": {"$lte": number - MODELS_KEPT}}
+            )
 
     async def load(self, detector: DetectorId, category: Category, model_id: str) -> bytes | None:
         where = {"detector": detector, "category": category, "model_id": model_id}

@@ -127,8 +127,10 @@ class MongoFrameIds:
         partial: defaultdict[FrameId, list[DetectorId]] = defaultdict(list)
         with translated():
             of_frames = await self._frames.find(frames, _REASONS).sort("_id", 1).to_list(limit)
-            made = self._predictions.find({"complete": False}, {"frame_id": 1, "detector": 1})
-            for document in await made.sort("_id", 1).to_list(limit):
+            partial_predictions = self._predictions.find(
+                {"complete": False}, {"frame_id": 1, "detector": 1}
+            )
+            for document in await partial_predictions.sort("_id", 1).to_list(limit):
                 partial[document["frame_id"]].append(document["detector"])
             ids = sorted({*partial, *(document["_id"] for document in of_frames)})[:limit]
             named = await self._frames.find({"_id": {"$in": ids}}, _REASONS).to_list()

@@ -118,10 +118,13 @@ class MongoFrameStore:
         self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
     ) -> dict[FrameId, FrameRecord]:
         writes = [(fact, _update(fact)) for fact in facts]
-        made = [update for fact, update in writes if isinstance(fact, PredictionsMade)]
+        prediction_updates = [
+            update for fact, update in writes if isinstance(fact, PredictionsMade)
+        ]
         of_frames = [update for fact, update in writes if not isinstance(fact, PredictionsMade)]
         await asyncio.gather(
-            write_guarded(self._frames, of_frames), write_guarded(self._predictions, made)
+            write_guarded(self._frames, of_frames),
+            write_guarded(self._predictions, prediction_updates),
         )
         # Written first and read then: of two processes that complete a frame at the same time, one
         # at least sees both parts.
@@ -147,8 +150,8 @@ class MongoFrameStore:
                 found = self._frames.find(_TRUTH | where, parts)
                 while documents := await found.to_list(_AT_ONCE):
                     ids = {"frame_id": {"$in": [document["_id"] for document in documents]}}
-                    made = await self._predictions.find(ids).to_list()
-                    records = (await self._records(documents, made)).values()
+                    predictions = await self._predictions.find(ids).to_list()
+                    records = (await self._records(documents, predictions)).values()
                     yield [item for item in records if item.predictions and item.ground_truth]
 
     async def predicted(self, detector: DetectorId) -> AsyncIterator[Sequence[FrameRecord]]:
@@ -171,8 +174,8 @@ class MongoFrameStore:
         with translated():
             found = self._predictions.find({"_id": {"$gt": after}, "detector": of_scope})
             documents = await found.sort("_id", 1).to_list(limit)
-        made = await asyncio.to_thread(readable, "predictions", documents, _predictions)
-        return made, documents[-1]["_id"] if documents else after
+        predictions = await asyncio.to_thread(readable, "predictions", documents, _predictions)
+        return predictions, documents[-1]["_id"] if documents else after
 
     async def annotated_from(self, source: str) -> set[FrameId]:
         where = {"truth_source": source, "truth_complete": True}
@@ -184,14 +187,14 @@ class MongoFrameStore:
         with translated():
             frames = await (await self._frames.aggregate([{"$group": _OF_FRAMES}])).to_list()
             counting: list[Document] = [{"$group": _OF_PREDICTIONS}]
-            made = await (await self._predictions.aggregate(counting)).to_list()
+            grouped = await (await self._predictions.aggregate(counting)).to_list()
         counts = {"frames": 0, "predictions": 0, "ground_truth": 0}
-        for document in (*frames, *made):
+        for document in (*frames, *grouped):
             counts |= {name: count for name, count in document.items() if name != "_id"}
         return FrameTally(**counts)
 
     async def _read(
-        self, frame_ids: Collection[FrameId], made: Document
+        self, frame_ids: Collection[FrameId], fields: Document
     ) -> tuple[dict[str, Document], dict[str, Document]]:
         """The documents of these frames, and those of the predictions that meet a condition."""
         with translated():
@@ -199,7 +202,7 @@ class MongoFrameStore:
                 self._frames.find(
                     {"_id": {"$in": list(frame_ids)}}, dict.fromkeys(_PARTS, 1)
                 ).to_list(),
-                self._predictions.find(made).to_list(),
+                self._predictions.find(fields).to_list(),
             )
         return (
             {document["_id"]: document for document in frames},
@@ -336,18 +339,18 @@ def made_fields(fact: PredictionsMade) -> Document:
 
 
 def _made(fact: PredictionsMade) -> Guarded:
-    made, key = made_fields(fact), {"_id": pair_id(fact.frame_id, fact.detector_id)}
+    fields, key = made_fields(fact), {"_id": pair_id(fact.frame_id, fact.detector_id)}
     return Guarded(
         key | {"revision": {"$not": {"$gte": fact.revision}}},
-        {"$set": made, "$currentDate": {"stored": NOW}},
-        key | made | {"stored": STORED_NOW},
+        {"$set": fields, "$currentDate": {"stored": NOW}},
+        key | fields | {"stored": STORED_NOW},
     )
 
 
 def _refuse_conflicts(
     writes: Iterable[tuple[FrameFact, Guarded]],
     frames: Mapping[str, Document],
-    made: Mapping[str, Document],
+    predictions: Mapping[str, Document],
 ) -> None:
     """Raise if a stored fact contradicts one of those that were to be written."""
     for fact, guarded in writes:
@@ -358,8 +361,8 @@ def _refuse_conflicts(
             case FrameAnnotated():
                 name, stored_revision = "truth_content", frames[_id]["truth_revision"]
             case PredictionsMade():
-                name, stored_revision = "content", made[_id]["revision"]
-        documents = made if isinstance(fact, PredictionsMade) else frames
+                name, stored_revision = "content", predictions[_id]["revision"]
+        documents = predictions if isinstance(fact, PredictionsMade) else frames
         refuse_conflict(fact, written[name], stored_revision, documents[_id][name])
 
 
@@ -383,8 +386,8 @@ def _records(
 ) -> dict[FrameId, FrameRecord]:
     """The records of these frames, and of frames of which only predictions are known."""
     of_frame: dict[FrameId, dict[DetectorId, PredictionsMade]] = {}
-    for made in readable("predictions", predictions, _predictions):
-        of_frame.setdefault(made.frame_id, {})[made.detector_id] = made
+    for fact in readable("predictions", predictions, _predictions):
+        of_frame.setdefault(fact.frame_id, {})[fact.detector_id] = fact
     documents: dict[str, Document] = {frame_id: {"_id": frame_id} for frame_id in of_frame}
     documents |= {document["_id"]: document for document in frames}
 

@@ -231,12 +231,12 @@ class _Frame:
         times = self.old.get("times", {}).get("predictions", {})
         return [
             {
-                "_id": pair_id(made.frame_id, made.detector_id),
-                **made_fields(made),
+                "_id": pair_id(predictions.frame_id, predictions.detector_id),
+                **made_fields(predictions),
                 "content": self.old["predictions"][name]["content"],
                 **({"stored": Timestamp(times[name], 0)} if name in times else {}),
             }
-            for name, made in self.made.items()
+            for name, predictions in self.made.items()
         ]
 
     def embedding(self) -> Document:
@@ -248,14 +248,14 @@ class _Frame:
             for detector, revision in event.predictions_revisions.items()
         }
         waiting = {
-            name: stored(made)
-            for name, made in self.made.items()
-            if (made.detector_id, made.revision) not in done
+            name: stored(predictions)
+            for name, predictions in self.made.items()
+            if (predictions.detector_id, predictions.revision) not in done
         }
         return {
             "_id": self.frame_id,
             **({"captured": stored(self.captured)} if self.captured else {}),
-            "made": {name: made.revision for name, made in self.made.items()},
+            "made": {name: predictions.revision for name, predictions in self.made.items()},
             "waiting": waiting,
             "embedded": {
                 name: {

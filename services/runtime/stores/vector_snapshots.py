@@ -52,8 +52,8 @@ class QdrantSnapshots:
     async def save(self, collection: str, path: Path) -> Snapshot:
         """Write a snapshot of a collection to a file, and delete it on the server."""
         place = f"/collections/{quote(collection, safe='')}/snapshots"
-        made = await self._json("POST", place, params={"wait": "true"})
-        snapshot_url = f"{place}/{quote(made['result']['name'], safe='')}"
+        snapshot = await self._json("POST", place, params={"wait": "true"})
+        snapshot_url = f"{place}/{quote(snapshot['result']['name'], safe='')}"
         digest, size = hashlib.sha256(), 0
         try:
             with _answering(), path.open("wb") as file:
