@@ -77,7 +77,7 @@ class Client:
         ------
         Refused, Unauthorized, Unavailable
         ValueError
-            `captured_at` has no time zone.
+            `captured_at` is missing, or has no time zone.
         """
         return self._accepted(protocol.frame_request(image, metadata))
 

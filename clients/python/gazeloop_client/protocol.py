@@ -111,9 +111,9 @@ def frame_request(image: bytes, metadata: FrameMetadata) -> Request:
     Raises
     ------
     ValueError
-        The time has no time zone.
+        The time is missing, or has no time zone.
     """
-    described = json.dumps({**metadata, "captured_at": _time(metadata["captured_at"])}).encode()
+    described = json.dumps({**metadata, "captured_at": _time(metadata.get("captured_at"))}).encode()
     return described_frame_request(image, described)
 
 
@@ -148,11 +148,12 @@ def batch_requests(
         place += len(lines)
 
 
-def _time(value: datetime | str) -> str:
+def _time(value: datetime | str | None) -> str:
     if isinstance(value, str):
         return value
-    if value.tzinfo is None:
-        raise ValueError("captured_at has no time zone: use datetime.now(timezone.utc)")
+    if value is None or value.tzinfo is None:
+        what = "is missing" if value is None else "has no time zone"
+        raise ValueError(f"captured_at {what}: use datetime.now(timezone.utc)")
     return value.isoformat()
 
 

@@ -80,7 +80,7 @@ class SpooledClient:
         SpoolFull
             The spool has reached its limit.
         ValueError
-            `captured_at` has no time zone.
+            `captured_at` is missing, or has no time zone.
         """
         files = protocol.frame_request(image, metadata).files
         assert files is not None

@@ -116,6 +116,8 @@ def test_what_is_wrong_is_not_sent_again(network: Network, watch: Stopwatch) -> 
             vehicle.publish_frame(b"no image", {"frame_id": "v1:1", "captured_at": AT})
         with pytest.raises(ValueError, match="time zone"):
             vehicle.publish_frame(jpeg(), {"frame_id": "v1:1", "captured_at": datetime(2026, 1, 1)})  # noqa: DTZ001
+        with pytest.raises(ValueError, match="captured_at is missing"):
+            vehicle.publish_frame(jpeg(), {"frame_id": "v1:1"})  # type: ignore[typeddict-item]
     assert (caught.value.status, caught.value.reason) == (415, "unsupported_format")
     with (
         Client("http://ingest", "wrong", transport=network, clock=watch) as stranger,
