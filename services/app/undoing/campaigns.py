@@ -8,6 +8,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId, ImportId, import_id
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, ImportStore, Part
+from services.domain.ports.paging import pages
 from services.evaluator.samples.report import DrawnSample
 
 _AT_ONCE: Final = 500
@@ -55,13 +56,8 @@ async def refuse_undone(imports: ImportStore, sample: DrawnSample) -> None:
 
 
 async def _noted(imports: ImportStore, run_id: ImportId) -> set[FrameId]:
-    noted, after = set[FrameId](), ""
-    while True:
-        items, last = await imports.items_after(run_id, after, _AT_ONCE)
-        if last == after:
-            return noted
-        noted |= {item.frame_id for item in items}
-        after = last
+    read = pages(lambda after: imports.items_after(run_id, after, _AT_ONCE))
+    return {item.frame_id async for items, _ in read for item in items}
 
 
 async def _items(frames: FrameStore, frame_ids: Sequence[FrameId]) -> list[ImportItem]:

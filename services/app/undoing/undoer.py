@@ -12,6 +12,7 @@ from services.contracts.identity import DetectorId, FrameId, ImportId
 from services.domain.ports.category_maps import MapScope
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.imports import ImportItem, ImportKind, ImportStore, Part, Undo
+from services.domain.ports.paging import pages
 from services.domain.withdrawal import withdrawn
 from services.ground_truth.drafts import Revised
 from services.ground_truth.publishing import GroundTruthPublisher
@@ -107,12 +108,11 @@ class Undoer:
     async def _of_import(
         self, import_id: ImportId, undo: Undo
     ) -> AsyncIterator[tuple[Sequence[Change], str]]:
-        run, after = await self.imports.run(import_id), undo.after
+        run = await self.imports.run(import_id)
         of_campaign = run is not None and run.kind is ImportKind.CAMPAIGN
-        while True:
-            items, last = await self.imports.items_after(import_id, after, _AT_ONCE)
-            if last == after:
-                return
+        items_after = self.imports.items_after
+        read = pages(lambda after: items_after(import_id, after, _AT_ONCE), undo.after)
+        async for items, last in read:
             records = await self.frames.load({item.frame_id for item in items})
             found = [(item, records.get(item.frame_id)) for item in items]
             if of_campaign:
@@ -120,25 +120,19 @@ class Undoer:
                 yield [change for pair in pairs for change in pair], last
             else:
                 yield [_change(item, record) for item, record in found], last
-            after = last
 
     async def _of_detector(
         self, detector: DetectorId, after: str
     ) -> AsyncIterator[tuple[Sequence[Change], str]]:
-        while True:
-            made, last = await self.frames.predictions_after(MapScope(detector), after, _AT_ONCE)
-            if last == after:
-                return
-            effect = Effect.PREDICTIONS_WITHDRAWN
-            yield (
-                [
-                    Change(item.frame_id, effect, item.revision, withdrawn(item))
-                    for item in made
-                    if not item.withdrawn
-                ],
-                last,
-            )
-            after = last
+        scope, effect = MapScope(detector), Effect.PREDICTIONS_WITHDRAWN
+        made_after = self.frames.predictions_after
+        async for made, last in pages(lambda key: made_after(scope, key, _AT_ONCE), after):
+            changes = [
+                Change(item.frame_id, effect, item.revision, withdrawn(item))
+                for item in made
+                if not item.withdrawn
+            ]
+            yield changes, last
 
 
 def _change(item: ImportItem, record: FrameRecord | None) -> Change:
