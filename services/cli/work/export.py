@@ -17,6 +17,7 @@ from services.annotation.stores.opening import AnnotationStores, open_annotation
 from services.annotation.tables import write_tables
 from services.app.parts import joined
 from services.app.read_vectors import open_vectors_to_read
+from services.app.undoing.campaigns import refuse_undone
 from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
@@ -29,6 +30,7 @@ from services.contracts.identity import FrameId
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.redaction import ShownImage
+from services.evaluator.samples.report import DrawnSample
 from services.formats.writers.format_names import Format
 from services.formats.writers.frames import ExportFrame
 from services.formats.writers.tables import TableFormat
@@ -41,6 +43,10 @@ class Circled(NamedTuple):
     """The name of a shortlist that was circled on the map."""
 
     name: str
+
+
+Wanted = NeedleFilter | Listed | Circled | DrawnSample
+"""Which frames an export has."""
 
 
 def export(
@@ -74,9 +80,9 @@ def export(
         raise typer.BadParameter("a part of a sample is no sample: leave out the tags", ctx)
     if sum(choice is not None for choice in (sample, listed, circled)) > 1:
         raise typer.BadParameter("give one of --sample, --listed and --circled", ctx)
-    wanted: NeedleFilter | Listed | Circled = needles.filter()
+    wanted: Wanted = needles.filter()
     if sample is not None:
-        wanted = {frame_id: {} for frame_id in read_sample(sample).frames}
+        wanted = read_sample(sample)
     if listed is not None:
         wanted = read_listed(listed)
     if circled is not None:
@@ -190,7 +196,7 @@ async def _export(
     form: Format,
     to: Path,
     what: What,
-    wanted: NeedleFilter | Listed | Circled,
+    wanted: Wanted,
     *,
     tags: frozenset[Tag],
     images: bool,
@@ -200,12 +206,9 @@ async def _export(
     log_to_file(settings, "export")
     async with joined(settings) as stack:
         stores = await open_annotation_stores(stack.stores)
-        if isinstance(wanted, NeedleFilter):
-            frames = await exporting.chosen_frames(stores, what, wanted, tags)
-        elif isinstance(wanted, Circled):
-            frames = await exporting.named_frames(stores, await _circled(stores, wanted), tags)
-        else:
-            frames = await exporting.named_frames(stores, wanted, tags)
+        if isinstance(wanted, DrawnSample):
+            await refuse_undone(stack.stores.imports, wanted)
+        frames = await _wanted(stores, what, wanted, tags)
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
         store = ShownImages.of(stores.blobs, settings) if images else None
@@ -223,6 +226,18 @@ async def _export(
         count = len(written.export.frames)
         await _note(stack.stores, to, what=what.value, form=form.value, frames=count)
         return written
+
+
+async def _wanted(
+    stores: AnnotationStores, what: What, wanted: Wanted, tags: frozenset[Tag]
+) -> list[ExportFrame]:
+    if isinstance(wanted, NeedleFilter):
+        return await exporting.chosen_frames(stores, what, wanted, tags)
+    if isinstance(wanted, Circled):
+        wanted = await _circled(stores, wanted)
+    elif isinstance(wanted, DrawnSample):
+        wanted = {frame_id: {} for frame_id in wanted.frames}
+    return await exporting.named_frames(stores, wanted, tags)
 
 
 async def _circled(stores: AnnotationStores, wanted: Circled) -> Listed:
