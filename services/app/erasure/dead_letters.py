@@ -1,6 +1,7 @@
 """Dead letters that name erased frames."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Collection, Sequence
 
@@ -11,8 +12,10 @@ from services.domain.dead_letters import Letter
 from services.runtime.clock import Clock
 from services.runtime.kafka.dead_letters import RecordOutbox, erase
 
-_OF_AN_ID = rb"[\w./:@-]"
-"""Characters that continue an id: `drive/1` is no mention of `drive/12`, nor of `drive`."""
+_OF_AN_ID = rb"\w+#=~%&$*^|\x80-\xff"
+_WITHIN_AN_ID = rb"./:@-"
+"""Characters that continue an id: `drive/1` is no mention of `drive/12`, nor of `drive`. In a
+sentence, one of these may follow an id: `drive/1: too large`."""
 
 
 class DeadLetterTraces:
@@ -49,11 +52,18 @@ class DeadLetterTraces:
 
 
 def mention_of(frame_ids: Collection[FrameId]) -> re.Pattern[bytes]:
-    """A pattern that finds any of these ids in a text, in JSON too."""
+    """A pattern that finds any of these ids in a text, in JSON too, escaped to ASCII or not."""
     forms = {frame_id.encode() for frame_id in frame_ids}
-    forms |= {orjson.dumps(frame_id)[1:-1] for frame_id in frame_ids}
+    for encoded in (orjson.dumps, json.dumps):
+        forms |= {_as_bytes(encoded(frame_id))[1:-1] for frame_id in frame_ids}
     any_form = b"|".join(re.escape(form) for form in sorted(forms)) or rb"(?!)"
-    return re.compile(rb"(?<!" + _OF_AN_ID + rb")(?:" + any_form + rb")(?!" + _OF_AN_ID + rb")")
+    before = rb"(?<![" + _OF_AN_ID + _WITHIN_AN_ID + rb"])"
+    after = rb"(?![" + _OF_AN_ID + rb"]|\\u|[" + _WITHIN_AN_ID + rb"]++(?!\s|$))"
+    return re.compile(before + rb"(?:" + any_form + rb")" + after)
+
+
+def _as_bytes(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
 
 
 def _names(letter: Letter, mention: re.Pattern[bytes]) -> bool:

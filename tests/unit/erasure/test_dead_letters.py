@@ -1,5 +1,7 @@
 import asyncio
+import json
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +55,32 @@ async def test_the_dead_letters_of_a_frame_are_in_no_list_any_more() -> None:
 @pytest.mark.parametrize("other", ["drive/12", "a-drive/1", "drive/1.jpg", "drive", "xdrive/1"])
 def test_an_id_is_no_mention_of_a_longer_or_shorter_one(other: str) -> None:
     assert not mention_of([FrameId("drive/1")]).search(f'{{"frame_id":"{other}"}}'.encode())
+
+
+@pytest.mark.parametrize(
+    ("frame_id", "other"),
+    [
+        ("cam", "cam+1"),
+        ("cam", "cam."),
+        ("cam", "camé"),
+        ("é", "éé"),
+        ("a:1", "a:1:2"),
+        ("a", "a=b"),
+    ],
+)
+def test_ids_may_have_odd_characters(frame_id: str, other: str) -> None:
+    mention = mention_of([FrameId(frame_id)])
+    assert not mention.search(f'{{"frame_id":"{other}"}}'.encode())
+    assert not mention.search(json.dumps({"frame_id": other}).encode())
+    assert mention.search(json.dumps({"frame_id": frame_id}).encode())
+    assert mention.search(orjson.dumps({"frame_id": frame_id}))
+
+
+@pytest.mark.parametrize(
+    "text", ["drive/1: too large", "of drive/1.", "(drive/1)", "'drive/1', drive/2"]
+)
+def test_an_id_is_found_in_a_sentence(text: str) -> None:
+    assert mention_of([FrameId("drive/1")]).search(text.encode())
 
 
 @given(IDS)
