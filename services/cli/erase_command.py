@@ -26,11 +26,15 @@ def erase(
         typer.Option("--frame", metavar="ID", help="A frame; may be repeated.", show_default=False),
     ] = None,
     drive: Annotated[
-        str, typer.Option("--drive", metavar="ID", help="All frames of a drive.")
-    ] = "",
+        str | None,
+        typer.Option("--drive", metavar="ID", help="All frames of a drive.", show_default=False),
+    ] = None,
     vehicle: Annotated[
-        str, typer.Option("--vehicle", metavar="ID", help="All frames of a vehicle.")
-    ] = "",
+        str | None,
+        typer.Option(
+            "--vehicle", metavar="ID", help="All frames of a vehicle.", show_default=False
+        ),
+    ] = None,
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Kept with the erasure; name no person.")
     ] = "",

@@ -5,47 +5,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from services.app.erasure.choosing import Chosen, FrameChoice
 from services.app.erasure.eraser import FrameEraser, Outcome
 from services.app.erasure.places import CONFIRMING, alone, requester
 from services.app.parts import App, joined, services_run
-from services.contracts.identity import DriveId, FrameId, VehicleId
+from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.erasure import ErasureRequest
 from services.ingest.api.erasures import Erase, EraseFrames, ErasureAnswer, StayingCopy
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.settings import Settings
-from services.runtime.stores.frame_ids import MongoFrameIds
 from services.runtime.stores.vectors_open import open_vector_store
-
-
-@dataclass(frozen=True)
-class FrameChoice:
-    """The frames to erase: those named, and those of a drive and of a vehicle."""
-
-    frames: Sequence[FrameId] = ()
-    drive: DriveId | None = None
-    vehicle: VehicleId | None = None
-
-    async def among(self, frame_ids: MongoFrameIds) -> list[FrameId]:
-        """Their ids; named frames need not be stored, as they may still be on their way.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
-        chosen = set(self.frames)
-        if self.drive:
-            chosen |= set(await frame_ids.of_drive(self.drive))
-        if self.vehicle:
-            chosen |= set(await frame_ids.of_vehicle(self.vehicle))
-        return sorted(chosen)
-
-    @property
-    def kinds(self) -> str:
-        """What is chosen, without its ids, which an audit must not keep."""
-        chosen = {"frames": self.frames, "a drive": self.drive, "a vehicle": self.vehicle}
-        return " and ".join(name for name, ids in chosen.items() if ids)
 
 
 @dataclass(frozen=True)
@@ -55,6 +25,19 @@ class Erasure:
     app: App
     eraser: FrameEraser
     services: tuple[str, ...]
+
+    async def chosen(self, choice: FrameChoice) -> Chosen:
+        """The frames that are to be erased; see `FrameChoice.among`.
+
+        Raises
+        ------
+        InvalidRecord
+            `nothing_known`.
+        StoreUnavailable
+            The store does not answer.
+        """
+        stores = self.app.stores
+        return await choice.among(stores.frame_ids, stores.tombstones)
 
     async def erase(
         self, choice: FrameChoice, frame_ids: Sequence[FrameId], by: str, reason: str, at: datetime
@@ -100,21 +83,21 @@ def erasing_for_operators(app: App, clock: Clock) -> EraseFrames:
 
     async def erase(wanted: Erase, operator: str) -> ErasureAnswer:
         stores = app.stores
+        erasure = Erasure(app, requester(stores, app.outbox, app.settings, clock), CONFIRMING)
         choice = FrameChoice(wanted.frame_ids, wanted.drive_id, wanted.vehicle_id)
-        frame_ids = await choice.among(stores.frame_ids)
-        eraser = requester(stores, app.outbox, app.settings, clock)
+        chosen = await erasure.chosen(choice)
         if wanted.dry_run:
-            return _answer(len(frame_ids), await eraser.preview(frame_ids), {})
-        erasure = Erasure(app, eraser, CONFIRMING)
-        done = await erasure.erase(choice, frame_ids, operator, wanted.reason, clock.now())
-        return _answer(len(frame_ids), done, await stores.tombstones.awaited())
+            return _answer(chosen, await erasure.eraser.preview(chosen.frame_ids), {})
+        done = await erasure.erase(choice, chosen.frame_ids, operator, wanted.reason, clock.now())
+        return _answer(chosen, done, await stores.tombstones.awaited())
 
     return erase
 
 
-def _answer(frames: int, outcome: Outcome, awaited: Mapping[str, int]) -> ErasureAnswer:
+def _answer(chosen: Chosen, outcome: Outcome, awaited: Mapping[str, int]) -> ErasureAnswer:
     return ErasureAnswer(
-        frames=frames,
+        frames=len(chosen.frame_ids),
+        unknown=tuple(chosen.unknown),
         counts=dict(outcome.counts),
         awaited=dict(awaited),
         copies=tuple(StayingCopy(**asdict(copy)) for copy in outcome.copies),

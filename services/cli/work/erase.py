@@ -5,15 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
+from services.app.erasure.choosing import Chosen, FrameChoice
 from services.app.erasure.eraser import Outcome
-from services.app.erasure.opening import Erasure, FrameChoice, opened_erasure
+from services.app.erasure.opening import Erasure, opened_erasure
 from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
-from services.contracts.identity import DriveId, FrameId, VehicleId
+from services.contracts.errors import InvalidRecord
+from services.contracts.identity import FrameId
 from services.domain.ports.erasure import OutsideCopy, TombstoneStore
 from services.runtime.clock import SystemClock
 
@@ -25,7 +28,7 @@ _NAMED = 10
 class _Erased:
     """What was found, and the services that have not confirmed yet."""
 
-    frames: int
+    chosen: Chosen
     outcome: Outcome
     awaited: Mapping[str, int]
 
@@ -34,18 +37,17 @@ def erase(
     ctx: typer.Context,
     *,
     frame: list[str] | None,
-    drive: str,
-    vehicle: str,
+    drive: str | None,
+    vehicle: str | None,
     reason: str,
     dry_run: bool,
     wait_s: float,
 ) -> None:
     """Erase the frames and print what was deleted."""
-    if not (frame or drive or vehicle):
-        raise typer.BadParameter("name what to erase: --frame, --drive or --vehicle")
-    choice = FrameChoice(
-        [FrameId(name) for name in frame or ()], DriveId(drive) or None, VehicleId(vehicle) or None
-    )
+    try:
+        choice = FrameChoice.parsed(frame or (), drive, vehicle)
+    except InvalidRecord as exc:
+        raise typer.BadParameter(f"{exc}: --frame, --drive or --vehicle") from exc
     context = shared(ctx)
     done = run(
         lambda: _erase(context, choice, reason, dry_run=dry_run, wait_s=wait_s),
@@ -60,13 +62,12 @@ async def _erase(
     settings = context.stored()
     log_to_file(settings, "erase")
     async with opened_erasure(settings) as opened:
-        stores = opened.app.stores
-        frame_ids = await choice.among(stores.frame_ids)
+        chosen = await opened.chosen(choice)
         if dry_run:
-            return _Erased(len(frame_ids), await opened.eraser.preview(frame_ids), {})
+            return _Erased(chosen, await opened.eraser.preview(chosen.frame_ids), {})
         now = SystemClock().now()
-        outcome = await opened.erase(choice, frame_ids, account(), reason, now)
-        return _Erased(len(frame_ids), outcome, await _confirmed(opened, wait_s))
+        outcome = await opened.erase(choice, chosen.frame_ids, account(), reason, now)
+        return _Erased(chosen, outcome, await _confirmed(opened, wait_s))
 
 
 async def _confirmed(opened: Erasure, wait_s: float) -> Mapping[str, int]:
@@ -90,16 +91,30 @@ def _print(done: _Erased, *, dry_run: bool) -> None:
         table.add_row(name, f"{count:,}")
     out.print(table)
     _print_copies(done.outcome.copies)
+    frames = len(done.chosen.frame_ids)
     if dry_run:
-        out.print(f"{done.frames:,} frames; nothing was deleted.", highlight=False)
-        return
-    out.print(f"{done.frames:,} frames are erased.", highlight=False)
+        out.print(f"{frames:,} frames; nothing was deleted.", highlight=False)
+    else:
+        out.print(f"{frames:,} frames are erased.", highlight=False)
+    _print_unknown(done.chosen.unknown)
     for service, frames in done.awaited.items():
         out.print(
             f"[yellow]{service} has yet to erase what it holds of {frames:,} frames;[/]"
             " it does once it runs.",
             highlight=False,
         )
+
+
+def _print_unknown(unknown: Sequence[FrameId]) -> None:
+    if not unknown:
+        return
+    named = ", ".join(unknown[:_NAMED]) + ", …" * (len(unknown) > _NAMED)
+    console().print(
+        f"[yellow]Nothing is stored of {len(unknown):,} of them:[/] {escape(named)}. Are the ids"
+        " right? Events of these frames that still come are dropped.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _print_copies(copies: Sequence[OutsideCopy]) -> None:

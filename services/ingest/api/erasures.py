@@ -54,6 +54,8 @@ class ErasureAnswer(BaseModel):
     """What was erased, what stays, and which services have yet to erase what they hold."""
 
     frames: int
+    unknown: tuple[str, ...] = ()
+    """Named frames of which nothing is stored: mistyped, or on their way. They are kept out too."""
     counts: dict[str, int]
     """Records by kind."""
     awaited: dict[str, int]

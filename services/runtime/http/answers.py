@@ -31,6 +31,7 @@ _STATUS_OF = {
     "duplicate_key": HTTPStatus.BAD_REQUEST,
     "duplicate_id": HTTPStatus.CONFLICT,
     "erased_frame": HTTPStatus.GONE,
+    "nothing_known": HTTPStatus.NOT_FOUND,
     "foreign_frame": HTTPStatus.FORBIDDEN,
     "foreign_drive": HTTPStatus.FORBIDDEN,
     "foreign_annotator": HTTPStatus.FORBIDDEN,

@@ -1,6 +1,7 @@
 """The ids of frames, by what is known of them."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -83,6 +84,21 @@ class MongoFrameIds:
             found = await self._revisions.find(owned, {"_id": 1}).to_list()
         published = {FrameId(item["_id"].removeprefix("owner ")) for item in found}
         return sorted({*published, *await self._found({"vehicle_id": vehicle_id})})
+
+    async def known(self, frame_ids: Collection[FrameId]) -> set[FrameId]:
+        """Those of the frames of which anything is stored, or was taken by ingest.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        ids, owners = list(frame_ids), [f"owner {frame_id}" for frame_id in frame_ids]
+        with translated():
+            stored = await self._frames.distinct("_id", {"_id": {"$in": ids}})
+            stored += await self._predictions.distinct("frame_id", {"frame_id": {"$in": ids}})
+            taken = await self._revisions.distinct("_id", {"_id": {"$in": owners}})
+        return {*map(FrameId, stored), *(FrameId(name.removeprefix("owner ")) for name in taken)}
 
     async def hashed(self, hashes: AbstractSet[FrameHash]) -> list[FrameId]:
         """The frames with these hashes that are stored or in the ledger, ordered by id.

@@ -14,7 +14,8 @@ import pytest
 from services.app.backup.making import back_up
 from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify
-from services.app.erasure.opening import Erasure, FrameChoice
+from services.app.erasure.choosing import FrameChoice
+from services.app.erasure.opening import Erasure
 from services.app.erasure.places import alone
 from services.app.parts import joined
 from services.contracts.errors import (
