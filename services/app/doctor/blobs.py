@@ -15,6 +15,7 @@ from services.domain.ports.blobs import BlobStore
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.blobs_probe import Access, nearest, probe_blobs
+from services.runtime.stores.frames_mongo import IMAGE_DELETED
 from services.runtime.stores.mongo import Document, connected, translated
 
 _PART = "blobs"
@@ -60,7 +61,7 @@ def _disk(settings: Settings) -> list[Finding]:
 async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
     """Sampled frames whose image is missing from the store."""
     sample: list[Document] = [
-        {"$match": {"captured_at": {"$exists": True}}},
+        {"$match": {"captured_at": {"$exists": True}, IMAGE_DELETED: {"$ne": True}}},
         {"$sample": {"size": _SAMPLED}},
         {"$project": {"captured": 1}},
     ]

@@ -21,7 +21,7 @@ from services.app.doctor.examining import examine
 from services.app.doctor.finding import Finding
 from services.cli.main import app as command_line
 from services.contracts.events import FrameCaptured
-from services.contracts.identity import ModelId
+from services.contracts.identity import FrameId, ModelId
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Where, collection_of
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.clock import SystemClock
@@ -29,6 +29,7 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 from services.runtime.stores.mongo import connect_as_set
 from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.stores.retention_mongo import MongoRetention
 from services.runtime.stores.vectors_open import open_vector_store
 from tests import samples
 from tests.integration.doctor.conftest import errors, findings_of, settings_for
@@ -183,6 +184,8 @@ async def test_an_image_that_is_gone_is_found(settings: Settings, stores: Stores
     found = findings_of(await look(settings), "blobs")
     assert "2 of 2 sampled images are missing" in found
     assert "restore the blob store's backup" in found
+    await MongoRetention(stores.database).note_images_deleted([FrameId("f0"), FrameId("f1")])
+    assert "missing" not in findings_of(await look(settings), "blobs")
 
 
 @pytest.mark.usefixtures("stores")
