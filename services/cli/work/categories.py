@@ -87,7 +87,7 @@ def _change(
     with _refused():
         change = CategoryChange(parsed_scope(detector), parsed_names(names), dropped)
     context = shared(ctx)
-    changed, again = run(
+    changed, again, is_known = run(
         lambda: _store(context, change),
         interrupted="If the map was stored, ingest goes on with matching the frames again.",
     )
@@ -98,6 +98,9 @@ def _change(
     )
     if again:
         _print_matched_again(again)
+    if not is_known:
+        text = f"no predictions of {change.scope} are stored: its map counts once they come"
+        out.print(text, style="yellow", highlight=False, markup=False)
 
 
 @contextmanager
@@ -117,11 +120,14 @@ def _print_matched_again(frames: int) -> None:
     )
 
 
-async def _store(context: Context, change: CategoryChange) -> tuple[bool, int]:
+async def _store(context: Context, change: CategoryChange) -> tuple[bool, int, bool]:
+    """Store it; returns too whether predictions of its detector are stored."""
     settings = context.settings()
     log_to_file(settings, "categories")
     async with joined(settings) as stack:
-        return await apply_change(stack, change, account(), SystemClock().now())
+        done = await apply_change(stack, change, account(), SystemClock().now())
+        made, _ = await stack.stores.frames.predictions_after(change.scope, "", 1)
+        return *done, bool(made)
 
 
 async def _match_again(context: Context, scope: MapScope) -> int:
