@@ -47,6 +47,10 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         ),
     ),
     (
+        errors.NoBackup,
+        "Name the place that `gazeloop backup` wrote to; `gazeloop backup list` shows its backups.",
+    ),
+    (
         errors.DamagedBackup,
         "Restore another backup of that folder: `gazeloop backup list` names them.",
     ),

@@ -27,6 +27,7 @@ GazeloopError
     ├── StoresNotMigrated      the stores are of an older version
     ├── StoresFromLater        the stores are of a newer version
     ├── NothingStored          a data folder that is to be read holds nothing
+    ├── NoBackup               a place that is to have a backup has none, or none of that name
     ├── DamagedBackup          a backup is incomplete, or its files were changed
     ├── UnfinishedRestore      the stores hold a part of a backup
     ├── UnfitInt8              no 8-bit network, or not the one meant, or too far from exact
@@ -171,6 +172,10 @@ class StoresFromLater(Fatal):
 
 class NothingStored(Fatal):
     """A data folder that is to be read holds nothing."""
+
+
+class NoBackup(Fatal):
+    """A place that is to have a backup has none, or none of that name."""
 
 
 class DamagedBackup(Fatal):

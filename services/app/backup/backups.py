@@ -21,7 +21,7 @@ from services.app.backup.manifest import FORM, KeptFile, Manifest
 from services.contracts.errors import (
     DamagedBackup,
     DiskFull,
-    NothingStored,
+    NoBackup,
     StoreUnavailable,
 )
 from services.domain.ports.blobs import BlobStore
@@ -52,6 +52,16 @@ class BackupPlace(Protocol):
 
     def local(self, name: str, path: str) -> Path:
         """A file of a backup on this machine; where it would be, if there is none."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """A context in which no other process writes a backup to this place, if it has locks.
+
+        Raises
+        ------
+        InvalidSettings
+            Another process does.
+        """
         ...
 
     def writing(self, name: str) -> AbstractContextManager[Path]:
@@ -96,14 +106,14 @@ class Backups:
 
         Raises
         ------
-        NothingStored
+        NoBackup
             There is no such backup.
         DamagedBackup
             The manifest cannot be read.
         """
         names = self.names()
         if not names or (name and name not in names):
-            raise NothingStored(f"{self} holds no backup {name}".rstrip())
+            raise NoBackup(f"{self} holds no backup {name}".rstrip())
         path = self._place.local(name or names[-1], MANIFEST)
         try:
             manifest = Manifest.model_validate_json(path.read_bytes())
@@ -156,13 +166,20 @@ class Backups:
         """Delete all but the newest backups, and the images that no other has.
 
         Returns the number of deleted images.
+
+        Raises
+        ------
+        InvalidSettings
+            Another process writes a backup to this place.
         """
-        for name in self.names()[:-number]:
-            self._place.remove(name)
-        left = {uri for name in self.names() for uri in self.image_uris(self.manifest(name))}
-        gone = [uri for uri in self.images.uris() if uri not in left]
-        for uri in gone:
-            self.images.delete(uri)
+        # Another process may have copied images for a backup that is not seen yet.
+        with self._place.alone():
+            for name in self.names()[:-number]:
+                self._place.remove(name)
+            left = {uri for name in self.names() for uri in self.image_uris(self.manifest(name))}
+            gone = [uri for uri in self.images.uris() if uri not in left]
+            for uri in gone:
+                self.images.delete(uri)
         return len(gone)
 
 

@@ -2,9 +2,10 @@
 
 import fcntl
 import os
+import re
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from services.domain.ports.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import FolderBlobs, accessing, open_blobs
 
 _UNFINISHED: Final = ".unfinished-"
+_NAME: Final = re.compile(rf"({re.escape(_UNFINISHED)})?\d{{8}}T\d{{6}}\.\d{{3}}Z")
+"""Entries with other names are not ours: somebody may keep other backups in the same place."""
 
 
 def open_backups(to: str) -> Backups:
@@ -54,15 +57,20 @@ class BackupFolder:
         return self._backups / name / path
 
     @contextmanager
-    def writing(self, name: str) -> Iterator[Path]:
+    def alone(self) -> Iterator[None]:
         self._backups.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self._folder / ".lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as exc:
                 raise InvalidSettings(f"another backup to {self} is under way") from exc
-            for left in self._backups.glob(f"{_UNFINISHED}*"):
-                rmtree(left)
+            yield
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        with self.alone():
+            for left in _not_whole((path.name for path in self._backups.iterdir()), self.names()):
+                rmtree(self._backups / left)
             unfinished = self._backups / f"{_UNFINISHED}{name}"
             unfinished.mkdir(mode=0o700)
             try:
@@ -108,12 +116,14 @@ class BackupBucket:
         return target
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         del name
-        whole = set(self.names())
-        for left in self._entries():
-            if left not in whole:
-                self._remove(f"{self._backups}/{left}")
+        for left in _not_whole(self._entries(), self.names()):
+            self._remove(f"{self._backups}/{left}")
         with tempfile.TemporaryDirectory(prefix="gazeloop-backup-") as folder:
             yield Path(folder)
 
@@ -150,6 +160,11 @@ class BackupBucket:
     def _remove(self, path: str) -> None:
         with accessing(self._url), suppress(FileNotFoundError):
             self._files.rm(path, recursive=True)
+
+
+def _not_whole(entries: Iterable[str], whole: Collection[str]) -> list[str]:
+    """The entries that killed runs have left, of writing a backup or of removing one."""
+    return [name for name in entries if _NAME.fullmatch(name) and name not in whole]
 
 
 def _sync(path: Path) -> None:

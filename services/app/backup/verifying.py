@@ -23,7 +23,7 @@ async def verify(folder: Backups, name: str = "") -> Verified:
 
     Raises
     ------
-    NothingStored
+    NoBackup
         There is no such backup.
     DamagedBackup
         A file is missing or was changed.

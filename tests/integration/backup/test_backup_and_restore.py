@@ -22,7 +22,7 @@ from services.contracts.errors import (
     DamagedBackup,
     DiskFull,
     InvalidSettings,
-    NothingStored,
+    NoBackup,
     UnfinishedRestore,
 )
 from services.contracts.identity import FrameId, frame_hash
@@ -109,7 +109,7 @@ async def test_backups_behind_a_url_are_kept_verified_restored_and_pruned(
     assert backups.keep(1) == 1
     await restored(there, to)
     assert await contents(there) == await contents(here)
-    with pytest.raises(NothingStored):
+    with pytest.raises(NoBackup):
         open_backups(to).manifest(older.name)
 
 
@@ -245,7 +245,7 @@ async def test_an_interrupted_run_leaves_no_backup_and_the_next_one_goes_on(
     async with joined(here) as app:
         with pytest.raises(asyncio.CancelledError):
             await back_up(app, folder, SystemClock(), interrupt)
-    with pytest.raises(NothingStored):
+    with pytest.raises(NoBackup):
         folder.manifest()
     await backed_up(here, tmp_path / "to")
 

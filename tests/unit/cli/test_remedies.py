@@ -27,6 +27,7 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
         (errors.MissingBroker("no Java"), "JAVA_HOME"),
         (errors.MissingWeights("no file"), "GAZELOOP_WEIGHTS"),
         (errors.NothingStored("in ./gazeloop-data"), "--data"),
+        (errors.NoBackup("/mnt holds no backup"), "gazeloop backup list"),
         (errors.UnfitInt8("no file"), "gazeloop calibrate"),
         (errors.TooManyDeadLetters("a thousand"), "dead-letters list"),
         (FolderInUse("another process runs here"), "--data"),
