@@ -13,6 +13,8 @@ from qdrant_client import QdrantClient
 
 URL = os.environ.get("GAZELOOP_TEST_QDRANT", "")
 KEY = os.environ.get("GAZELOOP_TEST_QDRANT_KEY", "")
+SETTINGS: dict[str, str] = {"qdrant": URL, "qdrant_api_key": KEY} if URL else {}
+"""What the settings of a test say of it; nothing where none is given."""
 
 
 @contextmanager

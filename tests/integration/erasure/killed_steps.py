@@ -37,6 +37,7 @@ from services.runtime.settings_reading import load_settings
 from services.runtime.stores.opening import Stores
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.integration.erasure.world import World
+from tests.qdrant_server import SETTINGS
 
 KEPT = FrameId("kept")
 COLLECTIONS = [
@@ -142,7 +143,10 @@ def main(arguments: Sequence[str]) -> None:
     """Kill erasures after their steps, finish all, and print the last step's number."""
     data, mongodb, database, kafka, blobs, every = arguments
     settings = load_settings(
-        data=Path(data), mongodb=mongodb, mongodb_database=database, kafka=kafka, blobs=blobs
+        data=Path(data),
+        mongodb=mongodb,
+        mongodb_database=database,
+        **{"kafka": kafka, "blobs": blobs, **SETTINGS},
     )
     step = 1
     while killed(settings, FrameId(f"{database}/gone.{step}"), step):

@@ -1,9 +1,13 @@
-"""An erasure that is killed by SIGKILL at any step is finished by the next one."""
+"""An erasure that is killed by SIGKILL at any step is finished by the next one.
+
+Vectors are in the Qdrant server that GAZELOOP_TEST_QDRANT names, else in Qdrant Edge.
+"""
 
 import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,6 +25,7 @@ from services.runtime.stores.mongo import connected
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.faults.victims import ROOT
 from tests.integration.erasure.killed_steps import COLLECTIONS
+from tests.qdrant_server import SETTINGS, emptied_server
 
 EVERY = os.environ.get("GAZELOOP_TEST_KILLED_STEPS", "2")
 """After how many steps each; all of them, by `1`, take twice as long. tests/unit/erasure kills at
@@ -28,15 +33,19 @@ every step too, in memory."""
 
 
 @pytest.fixture
-def settings(mongodb_url: str, kafka: BrokerAddress, s3_bucket: str, tmp_path: Path) -> Settings:
+def settings(
+    mongodb_url: str, kafka: BrokerAddress, s3_bucket: str, tmp_path: Path
+) -> Iterator[Settings]:
     database = f"killed-{uuid4().hex[:8]}"
-    return load_settings(
-        data=tmp_path / "data",
-        mongodb=mongodb_url,
-        mongodb_database=database,
-        kafka=str(kafka),
-        blobs=f"{s3_bucket}/{database}",
-    )
+    with emptied_server():
+        yield load_settings(
+            data=tmp_path / "data",
+            mongodb=mongodb_url,
+            mongodb_database=database,
+            kafka=str(kafka),
+            blobs=f"{s3_bucket}/{database}",
+            **SETTINGS,
+        )
 
 
 async def test_an_erasure_killed_at_any_step_leaves_no_trace_in_any_store_folder_or_topic(
