@@ -1,7 +1,10 @@
 """Exports on this machine that hold erased frames."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+import fcntl
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,7 @@ class ExportTraces:
 
     async def erase(self, frame_ids: Collection[FrameId]) -> None:
         for folder in await _exported(self._audit):
-            await asyncio.to_thread(_without, folder, frame_ids)
+            await asyncio.to_thread(_erase_from, folder, frame_ids)
 
 
 class ExportCopies:
@@ -82,7 +85,25 @@ def _naming(manifest: Mapping[str, Any], frame_ids: Collection[FrameId]) -> set[
     return {name for name, frame in frames if frame.get("frame_id") in frame_ids}
 
 
-def _without(folder: Path, frame_ids: Collection[FrameId]) -> None:
+def _erase_from(folder: Path, frame_ids: Collection[FrameId]) -> None:
+    if _naming(_manifest(folder), frame_ids):
+        with _alone(folder):
+            _rewrite(folder, frame_ids)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for other erasures: of two that write the manifest at once, one's entries would stay."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # of a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _rewrite(folder: Path, frame_ids: Collection[FrameId]) -> None:
     manifest = _manifest(folder)
     names = _naming(manifest, frame_ids)
     if not names:

@@ -1,5 +1,8 @@
 """An erased frame leaves the exports that are recorded, and others' frames stay."""
 
+import asyncio
+import fcntl
+import os
 from pathlib import Path
 
 import orjson
@@ -64,3 +67,20 @@ async def test_an_erased_frame_leaves_the_exports_and_no_other_does(tmp_path: Pa
     left = {path.name for path in folder.rglob("*") if path.is_file()}
     assert left == {"manifest.json", "all.json", f"{kept}.jpg", f"{kept}.txt"}
     await traces.erase([GONE])
+
+
+async def test_of_two_erasures_at_once_one_waits_for_the_other(tmp_path: Path) -> None:
+    """Else the later one would write the manifest back with the entries of the first."""
+    folder = tmp_path / "export"
+    _export(folder)
+    traces, _ = await _parts(folder)
+    other = os.open(folder, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    erasing = asyncio.create_task(traces.erase([GONE]))
+    assert await asyncio.wait({erasing}, timeout=0.2) == (set(), {erasing})
+    manifest = orjson.loads((folder / "manifest.json").read_bytes())
+    del manifest["frames"][f"{stem_of(KEPT)}.jpg"]
+    (folder / "manifest.json").write_bytes(orjson.dumps(manifest))
+    os.close(other)
+    await erasing
+    assert orjson.loads((folder / "manifest.json").read_bytes())["frames"] == {}
