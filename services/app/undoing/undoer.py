@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 import structlog
 
@@ -32,6 +33,10 @@ class Effect(StrEnum):
     CHANGED_SINCE = "changed since by others, and kept"
     FRAME_KEPT = "frames kept, which `gazeloop erase` deletes"
     NO_LONGER_DRAWN = "drawn frames of a campaign, which no estimate uses any more"
+
+
+LASTING: Final = {Effect.CHANGED_SINCE, Effect.FRAME_KEPT, Effect.NO_LONGER_DRAWN}
+"""What an undo counts and does not change, so that a repeat counts it again."""
 
 
 @dataclass(frozen=True)

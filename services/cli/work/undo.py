@@ -7,7 +7,7 @@ from rich.table import Table
 
 from services.app.parts import joined
 from services.app.undoing.requesting import undo_now, undoer_of
-from services.app.undoing.undoer import Effect
+from services.app.undoing.undoer import LASTING, Effect
 from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
@@ -33,18 +33,26 @@ def undo(
     target, now = _target(import_id, detector), SystemClock().now()
     wanted = Undo(target, account(), now, keeps=keep_annotations)
     context = shared(ctx)
-    counts = run(
+    done = run(
         lambda: _undo(context, wanted, dry_run=dry_run),
         interrupted="Run the same command again to finish.",
     )
-    if counts is None:
+    if done is None:
         console(stderr=True).print(
             f"[bold red]Error:[/] no import has the id {import_id}\n"
             "[dim]`gazeloop imports list` shows them.[/]",
             highlight=False,
         )
         raise typer.Exit(1)
-    _print(counts, dry_run=dry_run)
+    if isinstance(done, Undo):
+        console().print(
+            f"{done.by} undid it at {done.at:%Y-%m-%d %H:%M} (UTC): nothing of it is left to take"
+            " back.",
+            highlight=False,
+            markup=False,
+        )
+        return
+    _print(done, dry_run=dry_run)
 
 
 def _target(import_id: str | None, detector: str | None) -> ImportId:
@@ -57,8 +65,10 @@ def _target(import_id: str | None, detector: str | None) -> ImportId:
     return ImportId(detector_id(named.name, named.version))
 
 
-async def _undo(context: Context, wanted: Undo, *, dry_run: bool) -> Mapping[Effect, int] | None:
-    """Undo; returns the counts, or None if there is no such import."""
+async def _undo(
+    context: Context, wanted: Undo, *, dry_run: bool
+) -> Mapping[Effect, int] | Undo | None:
+    """Undo; returns the counts, an earlier undo that left nothing, or None for an unknown id."""
     settings = context.stored()
     log_to_file(settings, "undo")
     async with joined(settings) as stack:
@@ -70,6 +80,10 @@ async def _undo(context: Context, wanted: Undo, *, dry_run: bool) -> Mapping[Eff
             detail = "only a campaign of `sample draw` has annotations apart from it to keep"
             raise typer.BadParameter(detail, param_hint="--keep-annotations")
         counts = await undoer_of(stores, stack.outbox).preview(wanted)
+        earlier = await stores.imports.undo_of(wanted.target)
+        unfinished = {undo.target for undo in await stores.imports.unfinished()}
+        if earlier and wanted.target not in unfinished and not counts.keys() - LASTING:
+            return earlier
         if not dry_run:
             await undo_now(stack, wanted)
         return counts

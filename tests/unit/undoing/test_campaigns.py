@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from services.app.undoing.campaigns import campaign_id, note_campaign, refuse_undone
-from services.app.undoing.undoer import Effect
+from services.app.undoing.undoer import LASTING, Effect
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId, ImportId
@@ -70,6 +70,8 @@ async def test_an_undone_campaign_leaves_its_frames_as_they_were_drawn() -> None
     await refuse_undone(world.imports, DRAWN)
     await world.undo(UNDO)
     assert await truths(world) == TAKEN_BACK
+    # A repeat finds nothing to take back.
+    assert not (await world.undoer().preview(UNDO)).keys() - LASTING
     await world.undo(UNDO)
     assert await truths(world) == TAKEN_BACK
     with pytest.raises(InvalidRecord, match="ada has undone the campaign 'june'"):
