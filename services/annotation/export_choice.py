@@ -8,5 +8,7 @@ class What(StrEnum):
 
     SHORTLISTED = "shortlisted"
     ACCEPTED = "accepted"
+    DRAWN = "drawn"
+    """Those on shortlists because they were drawn by chance."""
     NEEDLES = "needles"
     ANNOTATED = "annotated"

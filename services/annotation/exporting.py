@@ -313,6 +313,7 @@ def _proposals(record: NeedleRecord, what: What) -> list[tuple[FrameId, Proposal
             ),
         )
         for candidate in candidates
+        if what is not What.DRAWN or candidate.sampling is not None
     ]
 
 

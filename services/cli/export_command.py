@@ -53,7 +53,13 @@ def export(
     *,
     form: Form,
     to: To,
-    what: Annotated[What, typer.Option("--what", help="Which frames.")] = What.SHORTLISTED,
+    what: Annotated[
+        What,
+        typer.Option(
+            "--what",
+            help="Which frames. drawn: those of shortlists that GAZELOOP_SAMPLED_SHARE drew.",
+        ),
+    ] = What.SHORTLISTED,
     needles: NeedleOptions,
     frames: TagOptions,
     sample: Annotated[

@@ -16,10 +16,10 @@ from services.annotation.exporting import (
     training_frames,
     write_export,
 )
-from services.annotation.ports.needle_filters import NeedleFilter
+from services.annotation.ports.needle_filters import NeedleFilter, Sort
 from services.cli.work.shortlist_documents import shortlist_documents
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Split
+from services.contracts.events import Sampling, Split
 from services.contracts.identity import FrameId
 from services.domain.splits import SplitRule
 from services.formats.writers.format_names import Format
@@ -76,6 +76,22 @@ async def test_accepted_frames_are_those_that_an_annotator_accepted(ana: Browser
     await ana.post(f"{PAGE}/decisions", {"act": "reject", "region": [first]})
 
     assert ids(await chosen_frames(ana.world.stores, What.ACCEPTED, EVERY)) == ["h000-1"]
+
+
+async def test_drawn_frames_are_those_that_shortlists_have_by_chance(world: World) -> None:
+    assert await chosen_frames(world.stores, What.DRAWN, EVERY) == []
+    row, *_ = await world.stores.needle_lists.page(EVERY, Sort.OLDEST, skip=0, limit=1)
+    needle_id = row.needle.needle_id
+    shortlist = (await world.stores.needles.load([needle_id]))[needle_id].shortlist
+    assert shortlist is not None
+    first, second, *others = shortlist.candidates
+    drawn = second.model_copy(update={"sampling": Sampling(campaign="c", probability=0.5)})
+    changes = {"candidates": (first, drawn, *others), "revision": shortlist.revision + 1}
+    await world.stores.needles.write_shortlists([shortlist.model_copy(update=changes)])
+
+    frames = await chosen_frames(world.stores, What.DRAWN, EVERY)
+
+    assert ids(frames) == [second.frame_id]
 
 
 async def test_a_correction_is_exported_before_any_service_has_seen_it(ana: Browser) -> None:
