@@ -8,6 +8,7 @@ from services.app.doctor.blobs import look_at_blobs
 from services.app.doctor.finding import Finding, Level
 from services.app.doctor.kafka import look_at_kafka
 from services.app.doctor.mongodb import look_at_mongodb
+from services.app.doctor.redaction import look_at_redaction
 from services.app.doctor.tools import look_at_cvat, look_at_label_studio, look_at_webhooks
 from services.app.doctor.vectors import has_vectors, look_at_vectors
 from services.app.remedies import remedy_of
@@ -38,6 +39,8 @@ async def examine(settings: Settings, clock: Clock, *, model: bool = True) -> li
             "kafka": lambda: asyncio.to_thread(look_at_kafka, resolved),
             "mongodb": lambda: look_at_mongodb(resolved, clock),
         }
+        if resolved.redacted_categories:
+            checks["redaction"] = lambda: look_at_redaction(resolved)
         service = service_of_user(resolved)
         if service is None or service in USES_IMAGES:
             checks["blobs"] = lambda: look_at_blobs(resolved)

@@ -18,7 +18,8 @@ class Finding:
 
     Attributes
     ----------
-    part : kafka, mongodb, vectors, blobs, embedder, settings, webhooks, label_studio or cvat
+    part : kafka, mongodb, redaction, vectors, blobs, embedder, settings, webhooks, label_studio or
+        cvat
     remedy : what to do; empty if nothing is wrong
     """
 
