@@ -15,7 +15,7 @@ from services.domain.ports.blobs import BlobStore
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.blobs_probe import Access, nearest, probe_blobs
-from services.runtime.stores.frames_mongo import IMAGE_DELETED
+from services.runtime.stores.frame_documents import IMAGE_DELETED
 from services.runtime.stores.mongo import Document, connected, translated
 
 _PART = "blobs"

@@ -1,25 +1,20 @@
 """Frames in MongoDB: one document per frame, and one per frame and detector version.
 
-Events are kept as the bytes that the codec writes; beside them stands only what queries need.
+`frame_documents` converts events to documents and back.
 """
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
 
 from pymongo import UpdateOne
 
-from services.contracts.codec import decode, stored
 from services.contracts.events import (
     REANNOTATION_SOURCE,
-    Event,
-    FrameAnnotated,
     FrameCaptured,
     PredictionsMade,
 )
 from services.contracts.identity import DetectorId, FrameId
-from services.contracts.topics import FRAMES, GROUND_TRUTH, PREDICTIONS, Topic
 from services.domain.detection.category_map import CategoryMap
 from services.domain.ports.category_maps import MapScope
 from services.domain.ports.frames import (
@@ -29,14 +24,18 @@ from services.domain.ports.frames import (
     Pair,
     Wanted,
 )
-from services.domain.revision_conflicts import content_of, refuse_conflict, revision_of
 from services.runtime.stores.category_maps import MongoCategoryMaps
+from services.runtime.stores.frame_documents import (
+    IMAGE_DELETED,
+    late_summaries,
+    predictions_of,
+    records_of,
+    refuse_conflicts,
+    update_of,
+)
 from services.runtime.stores.mongo import (
-    NOW,
-    STORED_NOW,
     Database,
     Document,
-    Guarded,
     insert_new,
     pair_id,
     translated,
@@ -46,17 +45,11 @@ from services.runtime.stores.mongo import (
 from services.runtime.stores.unreadable import readable
 
 _AT_ONCE = 500
-_REVISIONS_LISTED = 200
-"""How many revisions of a frame's ground truth keep a summary. Limited, because all summaries are
-in the frame's document, which every revision rewrites."""
-IMAGE_DELETED = "image_deleted"
-"""Field of frames whose image retention has deleted."""
 _PARTS = (
     *("captured", "captured_content", "truth", "truth_revision", "truth_content", "original"),
     IMAGE_DELETED,
 )
 _TRUTH: Document = {"truth_revision": {"$exists": True}}
-E = TypeVar("E", bound=Event)
 
 
 def _number(condition: Document) -> Document:
@@ -117,7 +110,7 @@ class MongoFrameStore:
     async def record(
         self, facts: Sequence[FrameFact], pairs: Collection[Pair] = ()
     ) -> dict[FrameId, FrameRecord]:
-        writes = [(fact, _update(fact)) for fact in facts]
+        writes = [(fact, update_of(fact)) for fact in facts]
         prediction_updates = [
             update for fact, update in writes if isinstance(fact, PredictionsMade)
         ]
@@ -130,8 +123,8 @@ class MongoFrameStore:
         # at least sees both parts.
         wanted = Wanted.by(facts, pairs)
         frames, predictions = await self._read(wanted.frame_ids, _of(wanted))
-        _refuse_conflicts(writes, frames, predictions)
-        await write(self._frames, _late_summaries(facts, frames))
+        refuse_conflicts(writes, frames, predictions)
+        await write(self._frames, late_summaries(facts, frames))
         # After the check for conflicts: a refused frame must not claim its image.
         await self._claim([fact for fact in facts if isinstance(fact, FrameCaptured)], frames)
         return await self._records(frames.values(), predictions.values())
@@ -174,7 +167,7 @@ class MongoFrameStore:
         with translated():
             found = self._predictions.find({"_id": {"$gt": after}, "detector": of_scope})
             documents = await found.sort("_id", 1).to_list(limit)
-        predictions = await asyncio.to_thread(readable, "predictions", documents, _predictions)
+        predictions = await asyncio.to_thread(readable, "predictions", documents, predictions_of)
         return predictions, documents[-1]["_id"] if documents else after
 
     async def annotated_from(self, source: str) -> set[FrameId]:
@@ -194,7 +187,7 @@ class MongoFrameStore:
         return FrameTally(**counts)
 
     async def _read(
-        self, frame_ids: Collection[FrameId], fields: Document
+        self, frame_ids: Collection[FrameId], condition: Document
     ) -> tuple[dict[str, Document], dict[str, Document]]:
         """The documents of these frames, and those of the predictions that meet a condition."""
         with translated():
@@ -202,7 +195,7 @@ class MongoFrameStore:
                 self._frames.find(
                     {"_id": {"$in": list(frame_ids)}}, dict.fromkeys(_PARTS, 1)
                 ).to_list(),
-                self._predictions.find(fields).to_list(),
+                self._predictions.find(condition).to_list(),
             )
         return (
             {document["_id"]: document for document in frames},
@@ -215,7 +208,7 @@ class MongoFrameStore:
         # Read after the predictions. A change of a map reads the predictions afterwards, so one of
         # the two always sees the other.
         maps = await self._maps.of({document["detector"] for document in predictions})
-        return await asyncio.to_thread(_records, frames, predictions, maps)
+        return await asyncio.to_thread(records_of, frames, predictions, maps)
 
     async def _claim(
         self, captured: Sequence[FrameCaptured], frames: Mapping[str, Document]
@@ -260,166 +253,3 @@ def _of(wanted: Wanted) -> Document:
     if not wanted.frames or not wanted.pairs:
         return frames if wanted.frames else pairs
     return {"$or": [frames, pairs]}
-
-
-def _update(fact: FrameFact) -> Guarded:
-    if isinstance(fact, PredictionsMade):
-        return _made(fact)
-    if isinstance(fact, FrameCaptured):
-        captured, key = captured_fields(fact), {"_id": fact.frame_id}
-        return Guarded(
-            key | {"captured": {"$exists": False}},
-            {"$set": captured, "$currentDate": {"captured_stored": NOW}},
-            key | captured | {"captured_stored": STORED_NOW},
-        )
-    summary = _summary(fact)
-    update: Document = {
-        "$set": truth_fields(fact) | summary["$set"],
-        "$currentDate": {"truth_stored": NOW} | summary["$currentDate"],
-    }
-    if fact.revision > _REVISIONS_LISTED + 1:
-        # Revision 1 stays, because it has the ground truth's original source.
-        update["$unset"] = {f"revisions.{fact.revision - _REVISIONS_LISTED}": ""}
-    where = {"_id": fact.frame_id, "truth_revision": {"$not": {"$gte": fact.revision}}}
-    return Guarded(where, update)
-
-
-def _summary(fact: FrameAnnotated) -> Document:
-    """The update that adds a summary of a revision."""
-    path = f"revisions.{fact.revision}"
-    parts = {
-        f"{path}.source": fact.annotation_source,
-        f"{path}.by": fact.annotated_by,
-        f"{path}.objects": len(fact.annotations),
-    }
-    return {"$set": parts, "$currentDate": {f"{path}.at": True}}
-
-
-def captured_fields(fact: FrameCaptured) -> Document:
-    """The fields of a frame that describe its capture."""
-    fields: Document = {
-        "captured": stored(fact),
-        "captured_content": content_of(fact),
-        "captured_at": fact.captured_at,
-        "vehicle_id": fact.vehicle_id,
-        "drive_id": fact.drive_id,
-    }
-    if fact.position is not None:
-        fields["position"] = [fact.position.lat, fact.position.lon]
-    return fields
-
-
-def truth_fields(fact: FrameAnnotated) -> Document:
-    """The fields of a frame that describe its annotation."""
-    return {
-        "truth": stored(fact),
-        "truth_revision": fact.revision,
-        "truth_content": content_of(fact),
-        "truth_source": fact.annotation_source,
-        "truth_complete": _complete(fact),
-        "categories": sorted({annotation.category for annotation in fact.annotations}),
-    }
-
-
-def _complete(fact: PredictionsMade | FrameAnnotated) -> bool | None:
-    """Whether it is complete; None where it is withdrawn, so that nothing counts it."""
-    return None if fact.withdrawn else fact.complete
-
-
-def made_fields(fact: PredictionsMade) -> Document:
-    """The fields of a detector version's predictions on a frame."""
-    return {
-        "frame_id": fact.frame_id,
-        "detector": fact.detector_id,
-        "revision": fact.revision,
-        "content": content_of(fact),
-        "complete": _complete(fact),
-        "event": stored(fact),
-    }
-
-
-def _made(fact: PredictionsMade) -> Guarded:
-    fields, key = made_fields(fact), {"_id": pair_id(fact.frame_id, fact.detector_id)}
-    return Guarded(
-        key | {"revision": {"$not": {"$gte": fact.revision}}},
-        {"$set": fields, "$currentDate": {"stored": NOW}},
-        key | fields | {"stored": STORED_NOW},
-    )
-
-
-def _refuse_conflicts(
-    writes: Iterable[tuple[FrameFact, Guarded]],
-    frames: Mapping[str, Document],
-    predictions: Mapping[str, Document],
-) -> None:
-    """Raise if a stored fact contradicts one of those that were to be written."""
-    for fact, guarded in writes:
-        written, _id = guarded.update["$set"], guarded.where["_id"]
-        match fact:
-            case FrameCaptured():
-                name, stored_revision = "captured_content", revision_of(fact)
-            case FrameAnnotated():
-                name, stored_revision = "truth_content", frames[_id]["truth_revision"]
-            case PredictionsMade():
-                name, stored_revision = "content", predictions[_id]["revision"]
-        documents = predictions if isinstance(fact, PredictionsMade) else frames
-        refuse_conflict(fact, written[name], stored_revision, documents[_id][name])
-
-
-def _late_summaries(facts: Iterable[FrameFact], frames: Mapping[str, Document]) -> list[UpdateOne]:
-    """Updates that list revisions of ground truth that arrived after a newer one."""
-    return [
-        UpdateOne(
-            {"_id": fact.frame_id, f"revisions.{fact.revision}": {"$exists": False}},
-            _summary(fact),
-        )
-        for fact in facts
-        if isinstance(fact, FrameAnnotated)
-        and 0 < frames[fact.frame_id]["truth_revision"] - fact.revision < _REVISIONS_LISTED
-    ]
-
-
-def _records(
-    frames: Iterable[Document],
-    predictions: Iterable[Document],
-    maps: Mapping[DetectorId, CategoryMap],
-) -> dict[FrameId, FrameRecord]:
-    """The records of these frames, and of frames of which only predictions are known."""
-    of_frame: dict[FrameId, dict[DetectorId, PredictionsMade]] = {}
-    for fact in readable("predictions", predictions, _predictions):
-        of_frame.setdefault(fact.frame_id, {})[fact.detector_id] = fact
-    documents: dict[str, Document] = {frame_id: {"_id": frame_id} for frame_id in of_frame}
-    documents |= {document["_id"]: document for document in frames}
-
-    def record(document: Document) -> FrameRecord:
-        frame_id = document["_id"]
-        return FrameRecord(
-            frame_id=frame_id,
-            captured=_event(document, "captured", FRAMES, FrameCaptured),
-            ground_truth=_event(document, "truth", GROUND_TRUTH, FrameAnnotated),
-            predictions=of_frame.get(frame_id, {}),
-            original=document.get("original", frame_id if _is_captured(document) else None),
-            category_maps=maps,
-            image_deleted=document.get(IMAGE_DELETED, False),
-        )
-
-    records = readable("frames", documents.values(), record)
-    return {item.frame_id: item for item in records}
-
-
-def _is_captured(document: Document) -> bool:
-    return "captured" in document or "captured_at" in document
-
-
-def _predictions(document: Document) -> PredictionsMade:
-    event = decode(PREDICTIONS.name, document["event"])
-    assert isinstance(event, PredictionsMade)
-    return event
-
-
-def _event(document: Document, part: str, topic: Topic, kind: type[E]) -> E | None:
-    if part not in document:
-        return None
-    event: Any = decode(topic.name, document[part])
-    assert isinstance(event, kind)
-    return event

@@ -19,7 +19,11 @@ from services.contracts.codec import stored
 from services.contracts.events import FrameAnnotated, FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import Category, NeedleId
 from services.contracts.matches import MatchRevisions
-from services.runtime.stores.frames_mongo import captured_fields, made_fields, truth_fields
+from services.runtime.stores.frame_documents import (
+    captured_fields,
+    prediction_fields,
+    truth_fields,
+)
 from services.runtime.stores.matches_mongo import match_fields
 from services.runtime.stores.mongo import Database, Document, field_name, pair_id, translated
 from services.runtime.stores.store_version import STORE_VERSION, note_version, store_version
@@ -232,7 +236,7 @@ class _Frame:
         return [
             {
                 "_id": pair_id(predictions.frame_id, predictions.detector_id),
-                **made_fields(predictions),
+                **prediction_fields(predictions),
                 "content": self.old["predictions"][name]["content"],
                 **({"stored": Timestamp(times[name], 0)} if name in times else {}),
             }

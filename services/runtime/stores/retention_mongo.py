@@ -11,7 +11,7 @@ from services.contracts.events import FrameCaptured
 from services.contracts.identity import FrameId, ModelId
 from services.contracts.topics import FRAMES
 from services.domain.ports.retention import OldFrame
-from services.runtime.stores.frames_mongo import IMAGE_DELETED
+from services.runtime.stores.frame_documents import IMAGE_DELETED
 from services.runtime.stores.mongo import Database, Document, insert_new, translated
 
 _COLD: Final = "cold_frames"
