@@ -1,4 +1,4 @@
-"""The audit log together with the decisions on the review page, which are a log of their own."""
+"""The audit log together with the decisions on the review page, which are a separate log."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime

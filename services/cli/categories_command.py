@@ -55,8 +55,7 @@ def map_names(
         str,
         typer.Argument(
             metavar="CATEGORY",
-            help="The ground truth's name. A name mapped to itself stands for itself, and is not"
-            " reported as unknown.",
+            help="The ground truth's name. Map a name to itself to stop reporting it as unknown.",
             show_default=False,
         ),
     ],

@@ -15,7 +15,7 @@ Old = Annotated[
         metavar="OLD", help="The old version: NAME@VERSION, or with --ground-truth its results."
     ),
 ]
-New = Annotated[str, typer.Argument(metavar="NEW", help="The new version, given likewise.")]
+New = Annotated[str, typer.Argument(metavar="NEW", help="The new version, in the same form.")]
 
 
 class FramesOption(StrEnum):

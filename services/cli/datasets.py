@@ -82,7 +82,7 @@ PredictionsFormat = Annotated[
     FormatName,
     typer.Option(
         "--predictions-format",
-        help="The format of the results; `auto` takes the only one that recognises them. "
+        help="The format of the results; `auto` detects it, if it is unambiguous. "
         + ". ".join(f"`{name}`: {description}" for name, description in DESCRIPTIONS.items())
         + ".",
         metavar="NAME",
@@ -121,8 +121,8 @@ CategoriesFile = Annotated[
     Path | None,
     typer.Option(
         "--categories",
-        help="What the detector's category names stand for in the ground truth, as JSON:"
-        ' `{"stop_sign": "stop sign", "person": null}`; null ignores a name. It stays for this'
+        help="Map of the detector's category names to those of the ground truth, as JSON:"
+        ' `{"stop_sign": "stop sign", "person": null}`; null ignores a name. It is stored for this'
         " detector version: see `gazeloop categories`.",
         exists=True,
         dir_okay=False,
@@ -245,7 +245,7 @@ class LayoutOptions:
         LayoutName,
         typer.Option(
             "--format",
-            help="The format of the annotations; `auto` takes the only one that is there. "
+            help="The format of the annotations; `auto` detects it, if it is unambiguous. "
             + ". ".join(f"`{name}`: {description}" for name, description in LAYOUTS.items())
             + ".",
             metavar="NAME",

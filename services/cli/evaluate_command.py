@@ -47,7 +47,7 @@ def evaluate(
         Path | None,
         typer.Option(
             "--categories",
-            help="What the detector's category names stand for in the ground truth, as JSON:"
+            help="Map of the detector's category names to those of the ground truth, as JSON:"
             ' `{"stop_sign": "stop sign", "person": null}`; null leaves a name out.',
             exists=True,
             dir_okay=False,

@@ -26,7 +26,7 @@ Form = Annotated[
     ],
     typer.Option(
         "--format",
-        help="What is written; csv and parquet are tables of everything, fiftyone is a data set of"
+        help="The format; csv and parquet are tables of everything, fiftyone is a data set of"
         " everything.",
         show_default=False,
     ),

@@ -76,7 +76,7 @@ def images_alone(
     follow: Annotated[
         bool,
         typer.Option(
-            "--follow", help="Go on with the images that arrive in the folder, until Ctrl-C."
+            "--follow", help="Then publish images as they arrive in the folder, until Ctrl-C."
         ),
     ] = False,
 ) -> None:

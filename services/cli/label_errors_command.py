@@ -23,7 +23,7 @@ def label_errors(
         LabelError | None, typer.Option("--kind", help="Only errors of this kind.")
     ] = None,
     haystack: Annotated[
-        bool, typer.Option("--haystack", help="Look at annotated haystack frames too.")
+        bool, typer.Option("--haystack", help="Check annotated haystack frames too.")
     ] = False,
     most: Annotated[int, typer.Option("--most", min=1, help="Maximum number per kind.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -30,7 +30,7 @@ def push(
     ctx: typer.Context,
     *,
     again: bool = typer.Option(
-        False, "--again", help="Also frames whose task was deleted in Label Studio."
+        False, "--again", help="Include frames whose task was deleted in Label Studio."
     ),
 ) -> None:
     """Create and update the project's tasks to match the shortlists."""

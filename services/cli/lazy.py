@@ -66,6 +66,5 @@ class LazyCommand(TyperCommand):
         return command
 
     def make_context(self, *args: Any, **more: Any) -> Any:
-        # Runs, helps and completions of a subcommand all begin here, and go on with the context's
-        # own command.
+        # Run, help and completion of a subcommand all begin here, then use the context's command.
         return self.load().make_context(*args, **more)

@@ -25,7 +25,7 @@ def migrate(
 ) -> None:
     """Migrate the stores to the version that this Gazeloop uses.
 
-    For the data folder, or the MongoDB that `GAZELOOP_MONGODB` names. Stop all services first. It
-    may be interrupted: run again, it continues. The old documents stay beside the new ones, which
-    takes up to twice the space, until you drop them.
+    It migrates the data folder, or the MongoDB that `GAZELOOP_MONGODB` names. Stop all services
+    first. If it is interrupted, run it again, and it continues. The old documents stay until you
+    drop them, and take up to twice the space.
     """

@@ -25,7 +25,7 @@ def restore(
 ) -> None:
     """Restore a backup to an empty data folder, or to the empty stores that the settings name.
 
-    No service may run. Frames that were erased after the backup are erased again. With the broker
-    that was there, services then go on from the backup's offsets; with another one, records that
-    were not processed are lost: docs/backup.md.
+    No service may run. Frames that were erased after the backup are erased again. If the
+    broker is the same, services continue from the backup's offsets; with another broker, records
+    that were not processed are lost: docs/backup.md.
     """

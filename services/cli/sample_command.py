@@ -33,7 +33,9 @@ def draw(
     campaign: Annotated[
         str,
         typer.Option(
-            "--campaign", metavar="NAME", help="Another name draws others; the same, the same ones."
+            "--campaign",
+            metavar="NAME",
+            help="The same name draws the same frames; another name, others.",
         ),
     ],
 ) -> None:
@@ -56,7 +58,7 @@ def estimate(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print figures of the whole haystack, beside the naive ones of all annotated frames.
+    """Print figures of the whole haystack, next to the naive ones of all annotated frames.
 
     Frames on shortlists represent themselves, drawn frames all others.
     """

@@ -216,7 +216,7 @@ def _room(where: str) -> Iterator[None]:
     Raises
     ------
     DiskFull
-        It is; what was copied is there for the next run.
+        It is full; the next run uses what was already copied.
     """
     try:
         yield

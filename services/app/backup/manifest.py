@@ -49,7 +49,7 @@ class KeptVectors(BaseModel):
 
 
 class Cut(BaseModel):
-    """The offsets from which services go on after a restore.
+    """The offsets from which services continue after a restore.
 
     They were committed before anything else was read: the stores have the effects of all records
     before them, and maybe of some later ones, which services process again without harm.

@@ -40,7 +40,7 @@ def open_backups(to: str) -> Backups:
 
 
 class BackupFolder:
-    """Backups in a folder. What is being written has a name of its own until it is whole."""
+    """Backups in a folder. An unfinished backup has another name until it is complete."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""What a process builds its consuming services from, and what it gets."""
+"""The parts from which a process builds its consuming services, and the result."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,7 +24,7 @@ class BrokerClient:
 
     Parameters
     ----------
-    service : its name; a receiver of webhooks has a name of its own
+    service : its name; every receiver of webhooks has its own name
     """
 
     def __init__(self, service: str, settings: Settings, clock: Clock, traces: Traces) -> None:

@@ -100,7 +100,7 @@ async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) ->
         for embedded in await MongoEmbeddings(database).sample(_NEWEST, _AT_RANDOM):
             events[embedded.model].append(_in_short(embedded))
     kept = {*models_of(await store.collections()), live}
-    # A model without collections was dropped on purpose, unless no other model is there.
+    # A model without collections was dropped on purpose, unless there is no other model.
     models = [event for event in sorted(events) if event in kept or live is None]
     return [
         _counted(model, len(events[model]), await _lost_of(store, events[model]))

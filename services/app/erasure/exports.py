@@ -21,7 +21,7 @@ from services.formats.writers.formats import IMAGES
 class ExportTraces:
     """Frames in the manifests of exports that the audit log names and this machine has.
 
-    A frame's entry, image and files of its own are deleted. Files that have all frames of an export
+    A frame's entry, image and other files are deleted. Files that have all frames of an export
     still name it: `ExportCopies` finds them.
     """
 

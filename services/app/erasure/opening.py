@@ -58,7 +58,7 @@ class Erasure:
 
 @asynccontextmanager
 async def opened_erasure(settings: Settings) -> AsyncIterator[Erasure]:
-    """An eraser beside the services of a cluster or of a running `gazeloop up`, or alone.
+    """An eraser, together with the services of a cluster or of a running `gazeloop up`, or alone.
 
     Raises
     ------

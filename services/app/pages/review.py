@@ -41,7 +41,7 @@ _EMBEDDING: Final = "services.app.query_embedding"
 
 @asynccontextmanager
 async def build(server: FastAPI | None, app: App, clock: Clock) -> AsyncIterator[FastAPI]:
-    """Mount the page on the process's server, or on one of its own.
+    """Mount the page on the process's server, or on a separate one.
 
     It publishes corrections under its own name and with its own grants.
     """

@@ -18,5 +18,5 @@ def journal_of(stores: Stores, kind: ImportKind, name: str, by: str, at: datetim
 def daily_journal(
     stores: Stores, kind: ImportKind, name: str, clock: Clock, by: str | None = None
 ) -> DailyJournal:
-    """The journal of a service that publishes day by day: by itself, or by annotators."""
+    """The journal, a run per day, of a service that publishes continuously, or for annotators."""
     return DailyJournal(kind, name, stores.imports, stores.frames, clock, by)

@@ -1,4 +1,4 @@
-"""Open a folder or zip file whose format is guessed, and print what it was read as."""
+"""Open a folder or zip file, detect its format, and print it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,4 +1,4 @@
-"""A folder of images with annotations that tools wrote, read as a data set of its own.
+"""A folder of images with annotations that tools wrote, read as a new data set.
 
 What reads a tool's corrections of an export reads these annotations too: the folder's images take
 the place of the export.

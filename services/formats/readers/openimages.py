@@ -1,4 +1,4 @@
-"""Open Images' boxes: a CSV file, with the names of its codes in `class-descriptions*.csv` beside.
+"""Open Images' boxes: a CSV file, next to `class-descriptions*.csv` with the names of its codes.
 
 `IsGroupOf` boxes become crowds, as in the challenge's evaluation. Corners are fractions.
 """

@@ -69,12 +69,12 @@ def parsed(
 
 
 def hides_nothing(reason: str) -> bool:
-    """Whether a box refused for this reason cannot stand for an object in the image."""
+    """Whether a box refused for this reason cannot be an object in the image."""
     return reason in _HIDES_NOTHING
 
 
 def hide_nothing(refused: Iterable[Rejection]) -> bool:
-    """Whether no refused box can stand for an object in the image."""
+    """Whether no refused box can be an object in the image."""
     return all(hides_nothing(rejection.reason) for rejection in refused)
 
 

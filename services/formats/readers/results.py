@@ -51,7 +51,7 @@ class Found(NamedTuple):
     Attributes
     ----------
     detections : None if all of them were refused, which is no evidence about the detector
-    complete : whether no refused detection can stand for an object
+    complete : whether no refused detection can be an object
     size : the size of the image that they are drawn on, if their file declares it
     """
 

@@ -21,7 +21,7 @@ from services.formats.readers.returned import (
 
 _FIELDS = 5
 _NAMES = ("data.yaml", "dataset.yaml", "obj.names", "classes.txt")
-"""Files with the names of the classes, the first of them that is there."""
+"""Files with the names of the classes; the first that exists is used."""
 _LEAST_OF_A_SEGMENT = 7
 _NOT_LABELS = frozenset({"classes.txt", "train.txt", "valid.txt", "val.txt", "test.txt"})
 
@@ -29,7 +29,7 @@ _NOT_LABELS = frozenset({"classes.txt", "train.txt", "valid.txt", "val.txt", "te
 def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
     """Open the text files of a folder that also holds the names of the classes.
 
-    They are in `labels/`, in `train/labels/` and the like (Roboflow), or beside the images
+    They are in `labels/`, in `train/labels/` and the like (Roboflow), or next to the images
     (Darknet). A frame without a file was not returned; an empty file means an empty frame.
     Segments are read as the boxes around them.
 
@@ -83,7 +83,7 @@ def _has_names(file: Path) -> bool:
 
 
 def label_files(folder: Path) -> list[Path]:
-    """The text files in folders `labels`, or else all that may lie beside images."""
+    """The text files in folders `labels`, or else all text files next to images."""
     found = [
         file
         for file in visible_files(folder, [".txt"])

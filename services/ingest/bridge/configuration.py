@@ -21,7 +21,7 @@ READABLE: Final = tuple(
 
 @dataclass(frozen=True)
 class BridgeConfiguration:
-    """What the bridge reads, and what it makes of it.
+    """The configuration of the bridge: the messages it reads, and how they become predictions.
 
     Attributes
     ----------

@@ -66,5 +66,5 @@ class MessageDecoder:
         )
 
     def contents(self, record: Record) -> Hashable:
-        # Not by its value: what it is about may be in the key or in a header.
+        # Not by its value: the key or a header may name the frame.
         return record.topic, record.partition, record.offset

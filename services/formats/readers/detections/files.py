@@ -106,7 +106,7 @@ class OutputFiles:
 
     @property
     def required_names(self) -> ClassNames:
-        """The names of the detector's classes, given or beside the output.
+        """The names of the detector's classes, given, or next to the output.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class OutputFiles:
         """
 
     def texts(self) -> Iterator[tuple[Path, ImageReference]]:
-        """The files that are not JSON, with the image that each file's name stands for."""
+        """The files that are not JSON, with the image that each file's name names."""
         return ((file, self._image(file)) for file in self.files if not _is_json(file))
 
     def _image(self, file: Path) -> ImageReference:
