@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import PurePosixPath
-from typing import Final, Self
+from typing import Final, Self, TypeGuard
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
@@ -51,9 +52,16 @@ class ImageFields:
         value: object = self.message
         for key in [name] if name in self.message else name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+        if not _is_part(value):
             raise InvalidRecord(f"the message has no value {name!r:.100}", reason="unpaired")
         return value
+
+
+def _is_part(value: object) -> TypeGuard[str | int | float]:
+    """Whether a value can be part of an id: a text, or a finite number."""
+    if isinstance(value, float):
+        return isfinite(value)
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ def _structured(content: bytes) -> Message:
     if "data_base64" in event:
         return Message(_decoded(event["data_base64"]), attributes)
     data = event.get("data")
+    if data is None:
+        raise InvalidRecord("the CloudEvent has no data", reason="malformed_record")
     # Some producers put JSON into a text.
     return Message(data.encode() if isinstance(data, str) else orjson.dumps(data), attributes)
 

@@ -29,7 +29,24 @@ from tests.deadline import until
 from tests.reading import events_on
 
 MESSAGES = 300
-POISON = b"\x00\x00\x00\x00\x01avro"
+POISON = (
+    (b"\x00\x00\x00\x00\x01avro", "unsupported_encoding"),
+    (b"\x01\x00\x00\x00\x01{}", "invalid_json"),
+    (b"\x9c\x00\xff" * 999, "invalid_json"),
+    (b'{"id": 1, "sensorId": "s", "obj', "invalid_json"),
+    (b'{"id": NaN, "sensorId": "s", "objects": []}', "unpaired"),
+    (b'{"id": {}, "sensorId": "s", "objects": []}', "unpaired"),
+    (b"[" + b"0," * 400_000 + b"0]", "too_many_values"),
+    (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "invalid_json"),
+    (b'{"specversion": "1.0", "type": "t"}', "malformed_record"),
+    (b"", "invalid_json"),
+)
+"""Messages that cannot be read, and why."""
+
+
+def poison(number: int) -> tuple[bytes, str]:
+    """What stands in place of this message."""
+    return POISON[number // 10 % len(POISON)]
 
 
 class Detector:
@@ -57,7 +74,8 @@ class Detector:
         with closing(KafkaProducer(**self.source.client_options)) as producer:
             for number in numbers:
                 message = {"id": number, "sensorId": "s", "objects": ["1|1|2|3|4|sign|#|0.5"]}
-                value = json.dumps(message).encode() if number % 10 else POISON
+                good = json.dumps(message).encode()
+                value = good if number % 10 else poison(number)[0]
                 producer.send(self.name, value, key=str(number).encode())
             producer.flush()
 
@@ -123,7 +141,7 @@ async def test_every_message_is_published_or_dead_across_a_stop(
         detector.publish(range(MESSAGES, 2 * MESSAGES))
         numbers = range(2 * MESSAGES)
         wanted = {f"{detector.name}:{number}" for number in numbers if number % 10}
-        dead = {(str(number).encode(), "unsupported_encoding") for number in numbers[::10]}
+        dead = {(str(number).encode(), poison(number)[1]) for number in numbers[::10]}
 
         def is_all_there() -> bool:
             return {made.frame_id for made in detector.made()} == wanted and detector.dead() == dead

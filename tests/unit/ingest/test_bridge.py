@@ -1,6 +1,7 @@
 """The bridge: what surrounds messages, which frames they are of, and what is published."""
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -358,6 +359,8 @@ def test_base64_data_is_decoded() -> None:
             "unsupported_encoding",
         ),
         (json.dumps(EVENT | {"data_base64": "%"}).encode(), (), "malformed_record"),
+        (b'{"specversion": "1.0", "type": "t"}', (), "malformed_record"),
+        (b'{"specversion": "1.0", "data": null}', (), "malformed_record"),
     ],
 )
 def test_other_encodings_are_refused_by_name(value: bytes, headers: Headers, reason: str) -> None:
@@ -398,10 +401,13 @@ def test_a_template_with_loose_braces_is_refused(text: str) -> None:
         Template.parse(text)
 
 
-@pytest.mark.parametrize("path", ["__class__", "sensor.__class__", "sensor", "absent", "flag"])
+@pytest.mark.parametrize(
+    "path", ["__class__", "sensor.__class__", "sensor", "absent", "flag", "none"]
+)
 def test_only_values_of_the_message_can_be_named(path: str) -> None:
+    message = {"sensor": {"id": 1}, "flag": True, "none": math.nan}
     with pytest.raises(InvalidRecord) as refusal:
-        Template(f"{{{path}}}").filled(ImageFields("i", {"sensor": {"id": 1}, "flag": True}, {}))
+        Template(f"{{{path}}}").filled(ImageFields("i", message, {}))
     assert refusal.value.reason == "unpaired"
 
 
