@@ -326,22 +326,23 @@ def figure_rows(figures: Figures) -> list[Row]:
     """One detector's figures at one time, a row each; undefined ones have no value."""
     return [
         {"detector": figures.detector, "at": figures.at, "figure": name, "value": value}
-        for name, value in _named(asdict(figures))
+        for name, value in _flattened(asdict(figures))
     ]
 
 
-def _named(figures: Mapping[str, object]) -> Iterator[tuple[str, float | None]]:
+def _flattened(
+    figures: Mapping[str, object], prefix: str = ""
+) -> Iterator[tuple[str, float | None]]:
+    """The single numbers, by their path; of an interval, its bounds."""
     for name, value in figures.items():
         if isinstance(value, Mapping):
-            for part, number in value.items():
-                if isinstance(number, Sequence):
-                    low, high = number
-                    yield f"{name}.{part}.low", low
-                    yield f"{name}.{part}.high", high
-                else:
-                    yield f"{name}.{part}", number
+            yield from _flattened(value, f"{prefix}{name}.")
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            low, high = value
+            yield f"{prefix}{name}.low", low
+            yield f"{prefix}{name}.high", high
         elif value is None or isinstance(value, float | int):
-            yield name, value
+            yield f"{prefix}{name}", value
 
 
 def _box(bbox: Sequence[float]) -> Row:

@@ -174,11 +174,15 @@ def show_slices(slices: Mapping[DetectorId, Sequence[SliceReport]]) -> None:
         for part in ranked[:_MOST_SLICES]:
             names = (metrics.DETECTORS(detector), part.name)
             _set(metrics.SLICE_WORSE, float(part.worse), *names)
-            for key, gauge in _SLICE_SHARES.items():
-                low, high = getattr(part, f"{key}_interval") or (None, None)
-                bounds = {"value": getattr(part, key), "low": low, "high": high}
-                for bound, value in bounds.items():
-                    _set(gauge, value, *names, bound)
+            _set_slice_shares(part, names)
+
+
+def _set_slice_shares(part: SliceReport, names: Sequence[str]) -> None:
+    """Set a slice's shares, each with its interval."""
+    for key, gauge in _SLICE_SHARES.items():
+        low, high = getattr(part, f"{key}_interval") or (None, None)
+        for bound, value in (("value", getattr(part, key)), ("low", low), ("high", high)):
+            _set(gauge, value, *names, bound)
 
 
 def show_calibration(detector: DetectorId, reports: Mapping[Category, CalibrationReport]) -> None:

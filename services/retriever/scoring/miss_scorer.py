@@ -196,7 +196,7 @@ class MissScorer:
         self, fit: _Fit, frames: Collection[FrameId], queries: Queries
     ) -> dict[Key, list[ScoredCandidate]]:
         listable = sorted(frame for frame in frames if self.table.is_listable(frame))
-        found: defaultdict[Key, list[ScoredCandidate]] = defaultdict(list)
+        found: dict[Key, list[ScoredCandidate]] = {}
         if not listable:
             return found
         expected = fit.model.expected(self._features(listable, fit.categories))
@@ -207,21 +207,22 @@ class MissScorer:
             of_category = expected[:, fit.categories.index(category)]
             # The probability that at least one is missed, as the numbers are Poisson.
             probability = 1 - np.exp(-of_category)
+            regions = [self.table.surest_unshown(frame, category) for frame in listable]
             for mode in modes:
                 family = queries.exemplars((detector, category), mode).families[0]
-                key = logic.key_of((detector, category), mode)
-                for row, frame in enumerate(listable):
-                    region = self.table.surest_unshown(frame, category)
-                    if region is not None:
-                        found[key].append(
-                            ScoredCandidate(
-                                region,
-                                self.table.context(frame),
-                                float(total[row] * probability[row]),
-                                float(probability[row]),
-                                family,
-                            )
-                        )
+                candidates = [
+                    ScoredCandidate(
+                        region,
+                        self.table.context(frame),
+                        float(total[row] * probability[row]),
+                        float(probability[row]),
+                        family,
+                    )
+                    for row, (frame, region) in enumerate(zip(listable, regions, strict=True))
+                    if region is not None
+                ]
+                if candidates:
+                    found[logic.key_of((detector, category), mode)] = candidates
         return found
 
     def _fits(

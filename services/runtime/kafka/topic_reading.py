@@ -49,9 +49,8 @@ def _values(
             if since.get(partition.partition, 0) > consumer.position(partition):
                 consumer.seek(partition, since[partition.partition])
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for records in consumer.poll(timeout_ms=_POLL_MS).values():
-                for record in records:
-                    yield record.value
+            polled = consumer.poll(timeout_ms=_POLL_MS)
+            yield from (record.value for records in polled.values() for record in records)
 
 
 def _consumer(broker: BrokerAddress, settings: Settings) -> KafkaConsumer:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -73,15 +74,8 @@ def read_documents(path: Path, at_once: int) -> Iterator[list[RawBSONDocument]]:
     """
     with path.open("rb") as file:
         documents = bson.decode_file_iter(file, RAW)
-        while True:
-            batch = []
-            try:
-                for document in documents:
-                    batch.append(document)
-                    if len(batch) == at_once:
-                        break
-            except BSONError as exc:
-                raise DamagedBackup(f"{path} cannot be read: {exc}") from exc
-            if not batch:
-                return
-            yield batch
+        try:
+            while batch := list(islice(documents, at_once)):
+                yield batch
+        except BSONError as exc:
+            raise DamagedBackup(f"{path} cannot be read: {exc}") from exc
