@@ -1,7 +1,7 @@
 """The active needles of one detector by failure mode: what the haystack is searched for."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from services.contracts.identity import (
     FrameId,
     ModelId,
     NeedleId,
+    RegionId,
 )
 from services.domain.mining.detector_category import ModeQuery
 from services.domain.mining.failure_model import FailureMode
@@ -144,6 +145,13 @@ class ActiveNeedles:
         if vector is None:
             return self._families.family_of(needle)
         return self.exemplars(*self._mode_of[needle]).families_of(vector[None])[0]
+
+    async def families_of(
+        self, listed: Sequence[tuple[NeedleId, RegionId]]
+    ) -> dict[RegionId, FamilyId]:
+        """The family that each listed region counts for."""
+        vectors = await self._vectors.load(self._model, [region for _, region in listed])
+        return {region: self.family(needle, vectors.get(region)) for needle, region in listed}
 
     def modes(self) -> Mapping[DetectorCategory, Collection[FailureMode]]:
         """The modes with needles of each category."""

@@ -6,15 +6,12 @@ changelog.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Self
-
-import numpy as np
+from typing import Self
 
 from services.contracts.codec import decode, encode
-from services.contracts.events import ErrorType, ShortlistPublished
+from services.contracts.events import ShortlistPublished
 from services.contracts.identity import (
     DetectorId,
     FamilyId,
@@ -26,9 +23,8 @@ from services.contracts.identity import (
 from services.contracts.topics import REANNOTATION_TOPIC
 from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
-from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator, Verdict
+from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
-from services.domain.shortlists.look_alikes import look_alikes
 from services.domain.shortlists.purposes import Purpose
 from services.domain.shortlists.scored_candidates import (
     Assignment,
@@ -40,28 +36,24 @@ from services.domain.shortlists.scored_candidates import (
 from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.budgets import budget_report
+from services.retriever.allocation.corrected_regions import CorrectedRegions
 from services.retriever.allocation.divided_budget import DividedBudget
 from services.retriever.allocation.drawn_frames import DrawnFrames
 from services.retriever.allocation.frame_placement import FramePlacement
 from services.retriever.allocation.known_sightings import KnownSightings, Sighting
+from services.retriever.allocation.listed_scenes import ListedScenes
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
 from services.retriever.allocation.sources import Sources
 from services.retriever.changelog import Before, Changelog, Kind
-from services.retriever.labelled_regions import modes_of_regions
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import FittedTo, Scored
 from services.runtime.stores.budget_reports import BudgetReport
 
-_COMPARED_NEEDLES: Final = 50
-"""Needles of a mode whose frames measure the distance between unrelated frames."""
 LISTED: Kind[FrameId, ListedFrame] = Kind("listed", FrameId, ListedFrame)
 YIELDS: Kind[FamilyId, float] = Kind("yields", FamilyId, float)
 CANDIDATES: Kind[RegionId, ScoredCandidate] = Kind("candidates", RegionId, ScoredCandidate)
 """A table per failure mode."""
 FITTED_TO: Kind[Key, FittedTo] = Kind("fitted_to", tuple[str, ...], FittedTo)
-CORRECTED: Kind[FrameId, tuple[NeedleId, RegionId]] = Kind(
-    "corrected", FrameId, tuple[NeedleId, RegionId]
-)
 OF_ANOTHER_MODEL: Kind[FrameId, bool] = Kind("of_another_model", FrameId, bool)
 """Listed frames that another embedding model found."""
 UNWRITTEN: Kind[NeedleId, str] = Kind("unwritten", NeedleId, str)
@@ -93,6 +85,7 @@ class DetectorAllocator:
         )
         self._allocator = BudgetAllocator(limits, self._tables)
         self._revisions = ShortlistRevisions(sources, model)
+        self._scenes = ListedScenes(self.needles, sources, model)
         self.drawn = DrawnFrames(detector, sources.settings, changelog)
         self.division = DividedBudget(detector, sources.matches, sources.settings, changelog)
         self._divides = sources.settings.divides_budget
@@ -101,7 +94,7 @@ class DetectorAllocator:
         self._placement = FramePlacement(
             self.needles, self._fits, self.drawn, self.division, sources
         )
-        self._corrected = changelog.table(CORRECTED)
+        self._corrected = CorrectedRegions(self.needles, self.division, sources, changelog)
         self._of_another_model = changelog.table(OF_ANOTHER_MODEL)
         self._unwritten = changelog.table(UNWRITTEN)
         self._lost: set[NeedleId] = set()
@@ -328,7 +321,7 @@ class DetectorAllocator:
                 Sighting(logic.key_of(*self.needles.mode_of(item.needle)), item.candidate)
                 for item in new
             )
-            gone |= await self._repeated(new, gone)
+            gone |= await self._scenes.repeated(new, gone, self._allocator)
             assigned += [item for item in new if item.candidate.context.frame not in gone]
             if not gone:
                 return assigned
@@ -336,28 +329,6 @@ class DetectorAllocator:
                 needle = self._allocator.release(frame)
                 key = logic.key_of(*self.needles.mode_of(needle))
                 self._allocator.remove_candidates(key, {frame})
-
-    async def _repeated(self, new: Sequence[Assignment], gone: Collection[FrameId]) -> set[FrameId]:
-        """The new frames without a drive that show a scene which their failure mode lists."""
-        by_mode: defaultdict[Key, list[FrameId]] = defaultdict(list)
-        for item in new:
-            context = item.candidate.context
-            if context.drive is None and context.frame not in gone:
-                key = logic.key_of(*self.needles.mode_of(item.needle))
-                by_mode[key].append(context.frame)
-        found: set[FrameId] = set()
-        for key, frames in by_mode.items():
-            needles = sorted(self._allocator.needles(key))[:_COMPARED_NEEDLES]
-            records = (await self._sources.needles.load(needles)).values()
-            unrelated = {record.needle.frame_id for record in records if record.needle is not None}
-            listed = sorted(self._allocator.frames(key).difference(frames, gone))
-            vectors = await self._sources.vectors.load_frames(
-                self._model, {*frames, *listed, *unrelated}
-            )
-            others = [vectors[frame] for frame in sorted(unrelated & vectors.keys())]
-            rows = np.stack(others) if others else np.empty((0, 0), np.float32)
-            found |= look_alikes(frames, listed, rows, vectors)
-        return found
 
     async def _admit(self, records: Iterable[NeedleRecord]) -> None:
         for needle, key, family, has_moved in await self.needles.admit(records):
@@ -376,7 +347,7 @@ class DetectorAllocator:
             for candidate in logic.listed(record)
         ]
         facts = await self._sources.frames.load({candidate.frame_id for _, candidate in listed})
-        families = await self._families_of(
+        families = await self.needles.families_of(
             [(record.needle_id, candidate.region_id) for record, candidate in listed]
         )
         for record, candidate in listed:
@@ -394,7 +365,7 @@ class DetectorAllocator:
                 ListedFrame(needle_id, region, frame.context, family, corrected=corrected)
             )
             if corrected:
-                self._corrected[candidate.frame_id] = needle_id, region
+                self._corrected.note(candidate.frame_id, needle_id, region)
             elif _model_of(record) != self._model:
                 self._of_another_model[candidate.frame_id] = True
         await self._judge()
@@ -404,15 +375,6 @@ class DetectorAllocator:
         assert record.shortlist is not None
         mode = logic.category_mode_of(record.shortlist.needle)
         return mode != self.needles.mode_of(record.needle_id)
-
-    async def _families_of(
-        self, listed: Sequence[tuple[NeedleId, RegionId]]
-    ) -> dict[RegionId, FamilyId]:
-        """The family that each listed region counts for."""
-        vectors = await self._sources.vectors.load(self._model, [region for _, region in listed])
-        return {
-            region: self.needles.family(needle, vectors.get(region)) for needle, region in listed
-        }
 
     def _release_gone(self, frames: Mapping[FrameId, FrameFacts]) -> set[NeedleId]:
         """Take frames without their region off shortlists; returns the needles."""
@@ -429,29 +391,14 @@ class DetectorAllocator:
         for frame, region in regions.items():
             owner = self._allocator.owner(frame)
             assert owner is not None
-            self._corrected[frame] = owner, region
+            self._corrected.note(frame, owner, region)
             self._allocator.correct(frame)
-        if self._corrected.keys() & frames.keys():
+        if self._corrected.among(frames.keys()):
             await self._judge()
 
     async def _judge(self) -> None:
-        """Compute the yields of families from the verdicts on corrected frames."""
-        listed = [
-            item
-            for frame, item in self._corrected.items()
-            if item[0] in self.needles and not self.division.is_for_coverage(frame)
-        ]
-        families = await self._families_of(listed)
-        verdicts = []
-        for needle_id, region in listed:
-            detector_category, mode = self.needles.mode_of(needle_id)
-            if mode.error is ErrorType.MISSED:
-                continue  # a match is no evidence at a place where an object may be missed
-            labelled = await self._sources.matches.of(detector_category)
-            truths = modes_of_regions(labelled, self._sources.settings.region_score)
-            if region in truths:
-                verdicts.append(Verdict(families[region], confirmed=truths[region] == mode))
-        self._allocator.judge(verdicts)
+        """Compute the yields of families from the verdicts on corrected regions."""
+        self._allocator.judge(await self._corrected.verdicts())
         if self._divides:
             await self.division.judge()
 
