@@ -161,25 +161,12 @@ class MatchGroups(Columns):
         ----------
         missed : in groups of the same order
         """
-        groups = matches.values()
+        return cls(**_columns_of(matches), missed=missed)
 
-        def joined(name: str) -> Iterable[Any]:
-            return chain.from_iterable(getattr(group, name) for group in groups)
-
-        return cls(
-            categories=tuple(matches),
-            sizes=tuple(len(group.scores) for group in groups),
-            ground_truths=tuple(group.ground_truths for group in groups),
-            regions=tuple(joined("regions")),
-            bboxes=array("d", chain.from_iterable(joined("bboxes"))).tobytes(),
-            scores=array("d", joined("scores")).tobytes(),
-            matched=array("Q", joined("matched")).tobytes(),
-            ignored=array("Q", joined("ignored")).tobytes(),
-            overlaps=array("d", joined("overlaps")).tobytes(),
-            errors=bytes(ERROR_CODES[error] for error in joined("errors")),
-            true_categories=tuple(joined("true_categories")),
-            missed=missed,
-        )
+    @classmethod
+    def of_valid(cls, matches: Mapping[Category, CategoryMatch]) -> "MatchGroups":
+        """The same of matches that an event's validation has accepted, without validation."""
+        return cls.model_construct(**_columns_of(matches))
 
     def by_category(self) -> dict[Category, CategoryMatch]:
         """The match of each category, in the table's order."""
@@ -249,6 +236,27 @@ class MatchGroups(Columns):
         """The rows of each group: first, and last + 1."""
         ends = list(accumulate(self.sizes))
         return [(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
+
+
+def _columns_of(matches: Mapping[Category, CategoryMatch]) -> dict[str, Any]:
+    groups = matches.values()
+
+    def joined(name: str) -> Iterable[Any]:
+        return chain.from_iterable(getattr(group, name) for group in groups)
+
+    return {
+        "categories": tuple(matches),
+        "sizes": tuple(len(group.scores) for group in groups),
+        "ground_truths": tuple(group.ground_truths for group in groups),
+        "regions": tuple(joined("regions")),
+        "bboxes": array("d", chain.from_iterable(joined("bboxes"))).tobytes(),
+        "scores": array("d", joined("scores")).tobytes(),
+        "matched": array("Q", joined("matched")).tobytes(),
+        "ignored": array("Q", joined("ignored")).tobytes(),
+        "overlaps": array("d", joined("overlaps")).tobytes(),
+        "errors": bytes(ERROR_CODES[error] for error in joined("errors")),
+        "true_categories": tuple(joined("true_categories")),
+    }
 
 
 class FrameMatched(FrameEvent):

@@ -68,6 +68,16 @@ def test_a_version_1_event_is_read_and_written_again_as_it_was(
     assert json.loads(value) == old
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_match_of_version_1_is_read_as_a_valid_one_of_version_2(seed: int) -> None:
+    for frame in oracle.random_frames(seed, 3):
+        for record in samples.published(oracle.matched(frame)):
+            for _, value in codec.written(record, 1):
+                read = codec.decode(MATCHES.name, value)
+                again = FrameMatched.model_validate_json(codec.encode(read), extra="ignore")
+                assert again == read
+
+
 def test_an_event_keeps_its_id_in_the_other_version() -> None:
     for event in (samples.frame_captured(), samples.predictions_made(), samples.needle_found()):
         ((_, old),) = codec.written(event, 1)
