@@ -7,11 +7,12 @@ reads each kind at once.
 import asyncio
 from array import array
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
+import bson
 import numpy as np
 import orjson
 from pymongo import UpdateOne
@@ -26,11 +27,13 @@ from services.contracts.matches import (
     categories_of,
 )
 from services.contracts.missed import MissedAnnotations
+from services.domain.detection.coco import IntArray
 from services.domain.metrics.index_layout import microseconds
 from services.domain.metrics.match_columns import Cells, NamedColumns, Names
 from services.domain.metrics.subsets import part_of
 from services.domain.ports.frames import Pair
 from services.domain.ports.matches import KnownCategories, Revised
+from services.runtime.stores.bson_columns import BsonColumns
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -43,6 +46,8 @@ from services.runtime.stores.mongo import (
 )
 from services.runtime.stores.tombstones_mongo import TOMBSTONES
 from services.runtime.stores.unreadable import READ_ERRORS, readable
+
+T = TypeVar("T", bound=str)
 
 _AT_ONCE: Final = 10_000  # documents per batch; MongoDB limits a batch to 16 MB
 _SCANNED: Final = 1000
@@ -170,9 +175,12 @@ class MongoMatchStore:
         fields = {"_id": 1, **dict.fromkeys(_COUNTED, 1)}
         wanted = frozenset(categories)
         with translated():
-            found = self._matches.find(where, fields, batch_size=_AT_ONCE)
-            while documents := await found.to_list(_AT_ONCE):
-                yield await asyncio.to_thread(_readable_columns, documents, wanted)
+            # A frame has several categories: their index would name it for each, in their order.
+            natural = [("$natural", 1)]
+            found = self._matches.find_raw_batches(where, fields, batch_size=_AT_ONCE, hint=natural)
+            # The driver declares that these are documents.
+            async for raw in cast(AsyncIterator[bytes], found):
+                yield await asyncio.to_thread(_readable_columns, raw, wanted)
 
     async def categories(self) -> list[Category]:
         with translated():
@@ -284,58 +292,63 @@ def _revised(document: Document) -> Revised:
     return Revised(document["frame_id"], document["detector"], document["revision"])
 
 
-def _readable_columns(documents: Sequence[Document], wanted: frozenset[Category]) -> NamedColumns:
-    """The columns of the readable documents; they are checked one by one only on an error."""
+def _readable_columns(raw: bytes, wanted: frozenset[Category]) -> NamedColumns:
+    """The columns of the readable documents; they are checked one by one only on an error.
+
+    Parameters
+    ----------
+    raw : BSON documents, one after the other
+    """
     try:
-        return _columns(documents, wanted)
+        return _columns(raw, wanted)
     except READ_ERRORS:
 
-        def checked(document: Document) -> Document:
-            _columns([document], wanted)
-            return document
+        def checked(document: Document) -> bytes:
+            encoded = bson.encode(document)
+            _columns(encoded, wanted)
+            return encoded
 
-        return _columns(readable("matches", documents, checked), wanted)
+        return _columns(b"".join(readable("matches", bson.decode_all(raw), checked)), wanted)
 
 
-def _columns(documents: Sequence[Document], wanted: frozenset[Category]) -> NamedColumns:
+def _columns(raw: bytes, wanted: frozenset[Category]) -> NamedColumns:
     """The columns of the wanted categories, without validation: they were valid when written."""
-    groups = [document["groups"] for document in documents]
-    categories = [group["categories"] for group in groups]
-    sizes = np.frombuffer(b"".join(group["sizes"] for group in groups), np.int32)
-    counts = [len(names) for names in categories]
-    document_of = np.repeat(np.arange(len(documents)), counts)
-
-    def of_groups(values: Sequence[int]) -> Any:
-        return np.array(values, np.int64)[document_of]
-
-    def of_rows(name: str, dtype: type) -> Any:
-        return np.frombuffer(b"".join(group[name] for group in groups), dtype)
-
+    found = BsonColumns(raw, [path.rpartition(".")[2] for path in _COUNTED])
+    counts, categories = found.string_lists("categories")
+    document_of = np.repeat(np.arange(len(found)), counts)
+    sizes = found.joined("sizes", "<i4")
     cells = Cells(
-        part=of_groups([_part(document) for document in documents]),
-        captured=of_groups([document["captured_us"] for document in documents]),
-        revision=of_groups([document["revision"] for document in documents]),
-        truths=of_rows("ground_truths", np.int32).astype(np.int64).reshape(-1, 4),
+        part=_parts(found)[document_of],
+        captured=found.integers("captured_us")[document_of],
+        revision=found.integers("revision")[document_of],
+        truths=found.joined("ground_truths", "<i4").astype(np.int64).reshape(-1, 4),
         starts=np.append(0, np.cumsum(sizes, dtype=np.int64)),
-        scores=of_rows("scores", np.float64),
-        overlaps=of_rows("overlaps", np.float64),
-        matched=of_rows("matched", np.uint64),
-        ignored=of_rows("ignored", np.uint64),
-        errors=of_rows("errors", np.uint8).astype(np.int64),
+        scores=found.joined("scores", "<f8"),
+        overlaps=found.joined("overlaps", "<f8"),
+        matched=found.joined("matched", "<u8"),
+        ignored=found.joined("ignored", "<u8"),
+        errors=found.joined("errors", "u1").astype(np.int64),
     )
     _check(cells, sizes.size)
     columns = NamedColumns(
-        Names.of([DetectorId(document["detector"]) for document in documents]).taken(document_of),
-        Names.of([Category(name) for name in chain.from_iterable(categories)]),
-        Names.of([FrameId(document["frame_id"]) for document in documents]).taken(document_of),
-        Names.of([VehicleId(document["vehicle_id"]) for document in documents]).taken(document_of),
+        _as(DetectorId, found.strings("detector")).taken(document_of),
+        _as(Category, categories),
+        _as(FrameId, found.strings("frame_id")).taken(document_of),
+        _as(VehicleId, found.strings("vehicle_id")).taken(document_of),
         cells,
     )
     return columns.of_categories(wanted.__contains__)
 
 
-def _part(document: Document) -> int:
-    return part_of(Split(document["split"]), shortlisted=document["shortlisted"])
+def _parts(found: BsonColumns) -> IntArray:
+    """(N,) int64, the part of each document's frame."""
+    splits, shortlisted = found.strings("split"), found.integers("shortlisted")
+    parts = [[part_of(Split(s), shortlisted=of) for of in (False, True)] for s in splits.values]
+    return np.array(parts, np.int64).reshape(-1, 2)[splits.codes, shortlisted]
+
+
+def _as(kind: Callable[[str], T], names: Names[str]) -> Names[T]:
+    return Names([kind(name) for name in names.values], names.codes)
 
 
 def _check(cells: Cells, groups: int) -> None:
