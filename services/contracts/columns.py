@@ -1,10 +1,11 @@
 """Columns of an event that are bytes on the wire: little-endian numbers, one after the other."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import ConfigDict, WithJsonSchema
+from pydantic import ConfigDict, ModelWrapValidatorHandler, WithJsonSchema, model_validator
 
 from services.contracts.events import Strict
 
@@ -30,10 +31,29 @@ WordColumn = Annotated[bytes, _column("uint64", 8)]
 CodeColumn = Annotated[bytes, _column("uint8", 1)]
 
 
-class Columns(Strict):
+class Columns(Strict, ABC):
     """A part of an event with columns of bytes."""
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked_once(cls, given: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
+        # Pydantic runs an "after" validator again when the part is put into an event.
+        part = validated(given)
+        if part is not given:
+            part.check()
+        return part
+
+    @abstractmethod
+    def check(self) -> None:
+        """Compare the columns with each other, and with their bounds.
+
+        Raises
+        ------
+        ValueError
+            They differ in length, or a value is out of bounds.
+        """
 
 
 def check_column(values: Sequence[float], least: float, most: float, name: str) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import accumulate, chain
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from services.contracts.bounds import MAX_COORDINATE, MAX_EXACT, MIN_SIDE, CaptureTime, ObjectCount
 from services.contracts.columns import (
@@ -126,8 +126,7 @@ class MatchGroups(Columns):
     missed: MissedAnnotations | None = None
     """None where the writer does not say what was missed."""
 
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def check(self) -> None:
         count = sum(self.sizes)
         lengths = {
             *(len(self.regions), len(self.true_categories), len(self.errors)),
@@ -147,7 +146,6 @@ class MatchGroups(Columns):
         check_column(array("Q", self.matched), 0, _BITS - 1, "matched")
         check_column(array("Q", self.ignored), 0, _BITS - 1, "ignored")
         check_column(self.errors, 0, len(FALSE_POSITIVES), "an error")
-        return self
 
     @classmethod
     def of(

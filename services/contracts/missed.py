@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from services.contracts.bounds import ObjectCount
 from services.contracts.columns import MOST_GROUPS, MOST_ROWS, BoxColumn, CodeColumn, Columns
@@ -42,13 +42,11 @@ class MissedAnnotations(Columns):
     bboxes: BoxColumn
     area_ranges: CodeColumn
 
-    @model_validator(mode="after")
-    def _parallel(self) -> Self:
+    def check(self) -> None:
         count = sum(self.sizes)
         lengths = (len(self.regions), len(self.bboxes), len(self.area_ranges))
         if lengths != (count, 32 * count, count):
             raise ValueError("the missed annotations' columns differ in length")
-        return self
 
     @classmethod
     def of(cls, groups: Iterable[Sequence[MissedAnnotation]]) -> Self:
