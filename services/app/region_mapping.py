@@ -53,9 +53,16 @@ async def draw_region_map(stores: Stores, vectors: VectorStore, most: int = MOST
         return 0
     needles = await _needles(stores)
     tags = await _tags(stores, points)
-    drawn = await asyncio.to_thread(_drawn, model, points, needles, tags)
-    await stores.region_maps.put(drawn)
-    return len(points)
+    # Until the embedder has deleted them, erased frames have vectors, and one may be erased now:
+    # whichever comes second, the tombstone or the map, sees the other.
+    erased = await stores.tombstones.erased({_frame_of(point) for point in points})
+    while True:
+        points = [point for point in points if _frame_of(point) not in erased]
+        drawn = await asyncio.to_thread(_drawn, model, points, needles, tags)
+        await stores.region_maps.put(drawn)
+        erased = await stores.tombstones.erased({_frame_of(point) for point in points})
+        if not erased:
+            return len(points)
 
 
 async def _sampled(vectors: VectorStore, model: ModelId, most: int) -> list[Point]:
@@ -70,13 +77,15 @@ async def _sampled(vectors: VectorStore, model: ModelId, most: int) -> list[Poin
 
 async def _tags(stores: Stores, points: Sequence[Point]) -> dict[FrameId, str]:
     """The tags of the points' frames, `key=value` by line; the map has the vehicle anyway."""
-    found = await stores.frame_tags.of(
-        {FrameId(str(point.payload["frame_id"])) for point in points}
-    )
+    found = await stores.frame_tags.of({_frame_of(point) for point in points})
     return {
         frame_id: "\n".join(f"{key}={tags[key]}" for key in sorted(tags) if key != "vehicle")
         for frame_id, tags in found.items()
     }
+
+
+def _frame_of(point: Point) -> FrameId:
+    return FrameId(str(point.payload["frame_id"]))
 
 
 async def _needles(stores: Stores) -> dict[RegionId, _Needle]:
@@ -97,6 +106,8 @@ def _drawn(
     needles: Mapping[RegionId, _Needle],
     tags: Mapping[FrameId, str],
 ) -> RegionMap:
+    if not points:
+        return RegionMap(model, [])
     matrix = np.stack([point.vector for point in points])
     places = PrincipalPlane.of(matrix).coordinates(matrix).round(4).tolist()
     return RegionMap(
@@ -104,7 +115,7 @@ def _drawn(
         [
             _region(
                 *(point, x, y, needles.get(RegionId(str(point.payload["region_id"])))),
-                tags.get(FrameId(str(point.payload["frame_id"])), ""),
+                tags.get(_frame_of(point), ""),
             )
             for point, (x, y) in zip(points, places, strict=True)
         ],
@@ -118,7 +129,7 @@ def _region(point: Point, x: float, y: float, known: _Needle | None, tags: str) 
         x,
         y,
         RegionId(str(payload["region_id"])),
-        FrameId(str(payload["frame_id"])),
+        _frame_of(point),
         DetectorId(str(payload["detector"])),
         Category(str(payload["category"])),
         float(payload["score"] or 0),

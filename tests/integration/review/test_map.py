@@ -2,6 +2,7 @@
 
 import base64
 import csv
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import numpy as np
 from services.annotation.exporting import named_frames, proposals_of
 from services.app.region_mapping import draw_region_map
 from services.cli.work.listed_file import read_listed
-from services.contracts.identity import ModelId, PointId
+from services.contracts.identity import FrameId, ModelId, PointId
+from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.family_marks import Mark
 from services.domain.ports.vectors import REGION_VECTORS, Payload, Point, collection_of
+from services.runtime.stores.region_maps import MongoRegionMaps, RegionMap
+from tests.fakes.tombstones import InMemoryTombstones
 from tests.fakes.vectors import InMemoryVectors
 from tests.integration.review.conftest import Browser
 from tests.review_world import needle_id_of
@@ -46,6 +50,30 @@ async def embedded(ana: Browser, count: int = 6) -> InMemoryVectors:
         points.append(Point(PointId(f"{number:032x}"), vector, payload))
     await vectors.upsert(collection, points)
     return vectors
+
+
+async def test_the_map_has_no_erased_frame_whose_vectors_are_still_there(ana: Browser) -> None:
+    stores, vectors = ana.world.stores, await embedded(ana)
+    put, tombstones = stores.region_maps.put, InMemoryTombstones()
+
+    async def erase(name: str) -> None:
+        request = ErasureRequest("ada", "", ana.world.clock.now(), ("embedder",))
+        await tombstones.add([FrameId(name)], request)
+
+    class Erasing(MongoRegionMaps):
+        """Another frame is erased while the map is drawn."""
+
+        async def put(self, drawn: RegionMap) -> None:
+            await put(drawn)
+            await erase("h000-2")
+
+    await erase("h000-1")
+    erasing = replace(stores, region_maps=Erasing(stores.database), tombstones=tombstones)
+    assert await draw_region_map(erasing, vectors) == 3
+
+    drawn = await stores.region_maps.find()
+    assert drawn is not None
+    assert {region.frame_id for region in drawn.regions} == {"h000-0", "h000-3", "h000-4"}
 
 
 async def test_circled_regions_are_listed_with_their_needles(ana: Browser, tmp_path: Path) -> None:
