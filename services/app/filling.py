@@ -1,11 +1,14 @@
 """Embed frames as they arrive, and fill a second embedder's collections from stored frames."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+from services.app.erasure.vectors import VectorTraces
 from services.app.repeating import Ticker, attempted, going_on
+from services.contracts.identity import FrameId
+from services.domain.ports.erasure import FrameTraces, TombstoneStore
 from services.domain.ports.vectors import VectorStore
 from services.embedder.filling import FillModel
 from services.embedder.models.choosing import source_of
@@ -14,6 +17,7 @@ from services.runtime.clock import Clock
 from services.runtime.embedded.embedders import note_embedder
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
+from services.runtime.stores.frame_traces import of_embedder
 from services.runtime.stores.opening import Stores
 
 FILL_PAUSE_S = 5.0
@@ -54,7 +58,18 @@ async def filler(
         There is no such embedder.
     """
     step = await embedding_step(settings, stores, vectors, outbox=outbox, clock=clock)
-    return FillModel(step, stores.embeddings)
+    traces = [VectorTraces(vectors), *of_embedder(stores.database)]
+    return FillModel(step, stores.embeddings, partial(erase_late, stores.tombstones, traces))
+
+
+async def erase_late(
+    tombstones: TombstoneStore, traces: Sequence[FrameTraces], frame_ids: Collection[FrameId]
+) -> None:
+    """Erase what was written of erased frames, after the embedder may have looked for it."""
+    erased = await tombstones.erased(frame_ids)
+    if erased:
+        for place in traces:
+            await place.erase(erased)
 
 
 async def following(work: FillModel, ticker: Ticker) -> None:

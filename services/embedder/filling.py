@@ -5,7 +5,7 @@ frame that arrives during a pass is found by the next one, because the live mode
 it first.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -19,6 +19,8 @@ from services.embedder.service import EmbedFrames
 _AT_ONCE = 64
 """Frames per round: Ctrl-C waits for the current round, whose vectors are then durable."""
 log = structlog.get_logger()
+
+EraseLate = Callable[[Collection[FrameId]], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,19 @@ class Filled:
 
 
 class FillModel:
-    """Embeds all frames that the model has not finished, in passes over the stored frames."""
+    """Embeds all frames that the model has not finished, in passes over the stored frames.
 
-    def __init__(self, step: EmbedFrames, embeddings: Embeddings) -> None:
+    Parameters
+    ----------
+    erase_late : erases what was written of those frames that were erased while they were embedded
+    """
+
+    def __init__(
+        self, step: EmbedFrames, embeddings: Embeddings, erase_late: EraseLate | None = None
+    ) -> None:
         self._step = step
         self._embeddings = embeddings
+        self._erase_late = erase_late
         self._unreadable: dict[FrameId, str] = {}
 
     @property
@@ -92,6 +102,8 @@ class FillModel:
             fresh += await self._embed(
                 [frame_id for frame_id in pending if frame_id not in self._unreadable]
             )
+            if self._erase_late is not None:
+                await self._erase_late(pending)
             on_progress(Filled(start.done + fresh, start.captured, dict(self._unreadable)))
         if fresh:
             log.info("model_filled", model=model, frames=fresh, unreadable=len(self._unreadable))

@@ -1,15 +1,21 @@
 """A second model that is filled beside the first, on fakes."""
 
+from functools import partial
+
 import pytest
 
+from services.app.erasure.vectors import VectorTraces
+from services.app.filling import erase_late
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import FrameId, ModelId, frame_point_id, region_point_id
+from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Where, collection_of
 from services.embedder.filling import Filled, FillModel
 from tests.fakes.embedder import MeanColour
+from tests.fakes.tombstones import InMemoryTombstones
 from tests.fakes.vectors import InMemoryVectors
-from tests.samples import predictions_made
+from tests.samples import CAPTURED_AT, predictions_made
 from tests.unit.embedder.test_service import LAMP, STOP, World
 
 NEW = MeanColour("colour-new")
@@ -62,6 +68,24 @@ async def test_what_is_filled_is_not_embedded_again_but_what_comes_meanwhile_is(
 
     assert filled == Filled(done=4, captured=4)
     assert world.embedded_by(NEW.model_id) == ["f0", "f1", "f1", "f2", "f9"]
+
+
+async def test_frames_that_are_erased_while_they_are_embedded_are_erased_behind_them() -> None:
+    world = Beside()
+    await world.survey("f1", "f2")
+    tombstones = InMemoryTombstones()
+    # The embedder may have heard of the erasure before the filler has written.
+    await tombstones.add([FrameId("f1")], ErasureRequest("ada", "", CAPTURED_AT, ("embedder",)))
+    late = partial(erase_late, tombstones, [VectorTraces(world.vectors)])
+
+    await FillModel(world.step(NEW), world.embeddings, late).fill()
+
+    collections = [collection_of(alias, NEW.model_id) for alias in (FRAME_VECTORS, REGION_VECTORS)]
+    left = {
+        name: [await world.vectors.count(place, Where({"frame_id": name})) for place in collections]
+        for name in ("f1", "f2")
+    }
+    assert left == {"f1": [0, 0], "f2": [1, 2]}
 
 
 async def test_an_image_that_cannot_be_read_is_named_once_and_its_neighbours_are_filled() -> None:
