@@ -155,8 +155,8 @@ def _qdrant(*, quantised: bool) -> Callable[[Vectors, Path], Built]:
             shard.update(edge.UpdateOperation.upsert_points(rows))
         shard.optimize()
         links = 2 * _LINKS * _LINK
-        kept = _FLOAT * dimension + links + (_INT * dimension if quantised else 0)
-        return Built(_asking_qdrant(shard), kept)
+        bytes_per_vector = _FLOAT * dimension + links + (_INT * dimension if quantised else 0)
+        return Built(_asking_qdrant(shard), bytes_per_vector)
 
     return build
 

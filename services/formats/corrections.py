@@ -36,13 +36,14 @@ async def corrections_of(items: Iterable[Item], frames: FrameStore | None) -> li
     StoreUnavailable
         The store does not answer.
     """
-    given = list(items)
+    all_items = list(items)
     sizes = await stored_sizes(
-        [frame_item.frame_id for frame_item in given if isinstance(frame_item, FrameItem)], frames
+        [frame_item.frame_id for frame_item in all_items if isinstance(frame_item, FrameItem)],
+        frames,
     )
     versions: dict[FrameId, list[FrameItem]] = {}
     others: list[Item] = []
-    for item in given:
+    for item in all_items:
         fit = on_picture(item, sizes.get(item.frame_id)) if isinstance(item, FrameItem) else item
         if isinstance(fit, FrameItem):
             versions.setdefault(fit.frame_id, []).append(fit)
@@ -74,8 +75,8 @@ async def stored_sizes(
 
 def on_stored_pictures(items: Iterable[Item], sizes: SizesOf) -> Iterator[Item]:
     """Fit items that bring no image of their own to the stored image."""
-    given = iter(items)
-    while chunk := list(islice(given, _CHUNK)):
+    remaining = iter(items)
+    while chunk := list(islice(remaining, _CHUNK)):
         bare = {
             id(frame_item): frame_item
             for frame_item in chunk

@@ -32,12 +32,12 @@ def within_limit(item: FrameItem, most: int, way: str) -> FrameItem:
     """The frame with at most `most` detections; dropped ones are counted as an adjustment."""
     if item.detections is None or len(item.detections) <= most:
         return item
-    kept = highest_scored(item.detections, lambda detection: detection.value.score, most)
+    highest = highest_scored(item.detections, lambda detection: detection.value.score, most)
     left_out = len(item.detections) - most
     count_left_out(left_out, way)
     adjustments = Counter(item.adjustments)
     adjustments[Adjustment.DETECTIONS_OVER_LIMIT] += left_out
-    return replace(item, detections=kept, adjustments=adjustments)
+    return replace(item, detections=highest, adjustments=adjustments)
 
 
 def strongest(detections: tuple[Detection, ...], most: int) -> tuple[Detection, ...]:

@@ -26,11 +26,11 @@ def labels_of(versions: Sequence[FrameAnnotated]) -> set[Category]:
 
 def answered(draft: FrameAnnotated, answers: Mapping[str, LabelAnswer]) -> FrameAnnotated:
     """The correction with its labels replaced, kept or dropped according to the answers."""
-    meant = (
+    relabelled = (
         _meant(annotation, answers.get(annotation.category)) for annotation in draft.annotations
     )
-    kept = tuple(annotation for annotation in meant if annotation is not None)
-    return draft.model_copy(update={"annotations": kept})
+    annotations = tuple(annotation for annotation in relabelled if annotation is not None)
+    return draft.model_copy(update={"annotations": annotations})
 
 
 def _meant(annotation: Annotation, answer: LabelAnswer | None) -> Annotation | None:

@@ -83,7 +83,8 @@ async def change_categories(
     if not await maps.change(change.scope, change.names, by, at, change.dropped):
         return False
     details: dict[str, str | int] = {
-        name: "ignored" if meant is None else meant for name, meant in sorted(change.names.items())
+        name: "ignored" if target is None else target
+        for name, target in sorted(change.names.items())
     }
     details |= dict.fromkeys(sorted(change.dropped), "unmapped")
     await audit.append(AuditRecord(at, AuditAct.CATEGORIES, by, change.scope, details))

@@ -19,8 +19,8 @@ _NEARLY = 0.85
 """Least similarity by difflib: about one letter missing, added or exchanged."""
 
 
-def load_settings(**given: object) -> Settings:
-    """Settings from `given`, then secrets and environment, then the defaults.
+def load_settings(**overrides: object) -> Settings:
+    """Settings from `overrides`, then secrets and environment, then the defaults.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def load_settings(**given: object) -> Settings:
     """
     secrets = os.environ.get("GAZELOOP_SECRETS_DIR")
     try:
-        return Settings(_secrets_dir=secrets, **given)  # type: ignore[arg-type]  # pydantic checks
+        return Settings(_secrets_dir=secrets, **overrides)  # type: ignore[arg-type]  # pydantic checks
     except ValidationError as exc:
         lines = [
             f"{_variable(name)}: {_unknown(name) if error['type'] == _EXTRA else error['msg']}"
@@ -47,8 +47,8 @@ def misspelt(environment: Iterable[str]) -> Iterator[tuple[str, str]]:
     for variable in sorted(environment):
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and name not in Settings.model_fields:
-            for meant in get_close_matches(name, Settings.model_fields, n=1, cutoff=_NEARLY):
-                yield variable, _variable(meant)
+            for closest in get_close_matches(name, Settings.model_fields, n=1, cutoff=_NEARLY):
+                yield variable, _variable(closest)
 
 
 def _variable(name: str) -> str:
@@ -57,5 +57,5 @@ def _variable(name: str) -> str:
 
 def _unknown(name: str) -> str:
     """Message for an unknown setting, with the setting that it may mean."""
-    meant = get_close_matches(name, Settings.model_fields, n=1)
-    return "no such setting" + (f"; is {_variable(meant[0])} meant?" if meant else "")
+    closest = get_close_matches(name, Settings.model_fields, n=1)
+    return "no such setting" + (f"; is {_variable(closest[0])} meant?" if closest else "")

@@ -115,8 +115,8 @@ class LabelStudio:
             "POST", path, params={"commit_to_project": "false"}, files=files
         )
         (upload,) = uploaded["file_upload_ids"]
-        kept = await self._get(f"/api/import/file-upload/{upload}")
-        return f"/data/{kept['file']}"
+        stored_file = await self._get(f"/api/import/file-upload/{upload}")
+        return f"/data/{stored_file['file']}"
 
     async def task(self, task_id: int) -> Json | None:
         """A task with annotations, drafts and predictions; None if it does not exist."""

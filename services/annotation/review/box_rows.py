@@ -62,12 +62,12 @@ def rows_of(
 
 def rows_from(form: FormData) -> list[BoxRow]:
     """The rows that a person sent."""
-    kept = {str(key) for key in form.getlist("row")}
+    checked = {str(key) for key in form.getlist("row")}
     keys = [str(key) for key in form.getlist("key")]
     return [
         BoxRow(
             key,
-            key in kept,
+            key in checked,
             str(form.get(f"category-{key}", "")).strip()[:_LONGEST_CATEGORY],
             str(form.get(f"box-{key}", "")).strip(),
         )

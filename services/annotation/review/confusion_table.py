@@ -63,8 +63,8 @@ def _shown(confusion: StoredConfusion, category: Category | None) -> list[int]:
     counts, places = confusion.counts, range(len(confusion.categories))
     if category is None:
         errors = [sum(counts[k]) + sum(row[k] for row in counts) - 2 * counts[k][k] for k in places]
-        kept = sorted(places, key=lambda k: -errors[k])[:_MOST]
-        return sorted(kept)
+        shown = sorted(places, key=lambda k: -errors[k])[:_MOST]
+        return sorted(shown)
     index = confusion.categories.index(category)
     confused = [k for k in places if k != index and counts[index][k] + counts[k][index]]
     confused.sort(key=lambda k: -(counts[index][k] + counts[k][index]))

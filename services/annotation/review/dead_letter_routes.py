@@ -91,10 +91,12 @@ def dead_letter_routes(context: ReviewContext, pages: Pages) -> APIRouter:
         except InvalidSettings as exc:
             log.warning("replay_refused", error=str(exc))
             return await page(request, session, _refused([item.latest for item in found]))
-        kept = len(found) - sent
+        not_sent = len(found) - sent
         notice = f"{sent} replayed."
-        if kept:
-            notice += f" {kept} were never on a topic: correct their files and ingest them again."
+        if not_sent:
+            notice += (
+                f" {not_sent} were never on a topic: correct their files and ingest them again."
+            )
         return await page(request, session, notice)
 
     @router.post("/dead-letters/discard")

@@ -54,7 +54,7 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             context.reviews.of_frame(frame_id),
             context.matches.load([frame_id]),
         )
-        times, revisions, beside = await asyncio.gather(
+        times, revisions, neighbours = await asyncio.gather(
             context.times.of(frame_id), context.times.revisions(frame_id), _beside(context, record)
         )
         compared = _compared(record, request.query_params)
@@ -72,7 +72,7 @@ def frame_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             shortlists=shortlists,
             corrections=corrections,
             revisions=revisions,
-            beside=beside,
+            beside=neighbours,
             pictures=pictures,
             compared=compared,
             steps=_steps(record, truth, times, len(matched), len(needles), len(shortlists)),

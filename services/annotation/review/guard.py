@@ -46,13 +46,13 @@ class Headers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Browsers revalidate static files, mostly with a 304, and never store pages.
-        kept = "no-cache" if "/static/" in scope.get("path", "") else "no-store"
+        caching = "no-cache" if "/static/" in scope.get("path", "") else "no-store"
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(SECURITY)
-                headers.setdefault("Cache-Control", kept)
+                headers.setdefault("Cache-Control", caching)
             await send(message)
 
         await self._app(scope, receive, guarded if scope["type"] == "http" else send)

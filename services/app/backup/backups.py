@@ -142,9 +142,9 @@ class Backups:
         DamagedBackup
             A file is missing or was changed.
         """
-        for name, kept in manifest.files.items():
+        for name, listed in manifest.files.items():
             path = self.file(manifest, name)
-            if not path.is_file() or digest_of(path) != kept.sha256:
+            if not path.is_file() or digest_of(path) != listed.sha256:
                 raise DamagedBackup(f"{path} is missing, or is not what was written")
 
     @contextmanager

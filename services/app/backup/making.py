@@ -171,8 +171,8 @@ class _Making:
                 self.files[path] = KeptFile(sha256=snapshot.sha256, size=snapshot.size, documents=0)
                 dimension = await vectors.dimension(collection)
                 assert dimension is not None
-                kept = KeptVectors(dimension=dimension, file=path, snapshot_of=version)
-                self.vectors[collection] = kept
+                entry = KeptVectors(dimension=dimension, file=path, snapshot_of=version)
+                self.vectors[collection] = entry
             self.aliases = await vectors.aliases()
 
     @asynccontextmanager

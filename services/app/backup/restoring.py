@@ -148,7 +148,7 @@ class Restoring:
 
     async def _refuse_snapshots(self, manifest: Manifest) -> None:
         """Refuse snapshots of another version of Qdrant than the one that is here."""
-        made_by = {kept.snapshot_of for kept in manifest.vectors.values()} - {""}
+        made_by = {entry.snapshot_of for entry in manifest.vectors.values()} - {""}
         if not made_by:
             return
         async with snapshots_of(self.app.settings) as server:
@@ -179,14 +179,14 @@ class Restoring:
             )
 
     async def _put_vectors(self, folder: Backups, manifest: Manifest) -> None:
-        for name, kept in manifest.vectors.items():
-            if kept.snapshot_of:
+        for name, entry in manifest.vectors.items():
+            if entry.snapshot_of:
                 async with snapshots_of(self.app.settings) as server:
-                    await server.restore(name, folder.file(manifest, kept.file))
+                    await server.restore(name, folder.file(manifest, entry.file))
                 continue
             keywords, numbers = indexed_fields(name)
-            await self.vectors.ensure(name, kept.dimension, keywords=keywords, numbers=numbers)
-            await load_points(self.vectors, name, folder.file(manifest, kept.file))
+            await self.vectors.ensure(name, entry.dimension, keywords=keywords, numbers=numbers)
+            await load_points(self.vectors, name, folder.file(manifest, entry.file))
         if manifest.aliases:
             await self.vectors.alias(manifest.aliases)
 

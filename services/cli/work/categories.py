@@ -160,8 +160,8 @@ def _print_maps(maps: Sequence[StoredMap]) -> None:
     for title in ("detector", "predicted as", "stands for", "by"):
         table.add_column(title)
     for stored in maps:
-        for name, meant in stored.map.names.items():
-            stands_for = "[dim]ignored[/]" if meant is None else escape(meant)
+        for name, target in stored.map.names.items():
+            stands_for = "[dim]ignored[/]" if target is None else escape(target)
             table.add_row(escape(stored.scope), escape(name), stands_for, escape(stored.changed_by))
     console().print(table if table.row_count else "no names are mapped")
 

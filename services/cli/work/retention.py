@@ -31,9 +31,9 @@ def show(ctx: typer.Context, *, as_json: bool) -> None:
     settings = context.settings()
     days = _days(settings)
     if as_json:
-        kept: dict[str, object] = {name: value or None for name, value in days.items()}
+        limits: dict[str, object] = {name: value or None for name, value in days.items()}
         until = settings.retain_until_archived
-        print_json({"days": kept, "until_archived": until, "frames_due": due})
+        print_json({"days": limits, "until_archived": until, "frames_due": due})
         return
     table = Table(box=None, header_style="dim")
     table.add_column("data")

@@ -61,9 +61,9 @@ def settings(ctx: typer.Context, text: str | None, *, as_json: bool, markdown: b
         console().print(_table(now, chosen))
     else:
         console(stderr=True).print(f"No setting has {text!r} in its name or meaning.")
-    for variable, meant in misspelt(os.environ):
+    for variable, setting in misspelt(os.environ):
         console(stderr=True).print(
-            f"[yellow]{variable} is set but unknown; did you mean {meant}?[/]"
+            f"[yellow]{variable} is set but unknown; did you mean {setting}?[/]"
         )
 
 

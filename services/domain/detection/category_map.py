@@ -52,7 +52,7 @@ class CategoryMap:
 
     def predicted_as(self, category: Category) -> list[Category]:
         """The detector's names that map to a category of the ground truth, sorted."""
-        names = {name for name, meant in self.names.items() if meant == category}
+        names = {name for name, target in self.names.items() if target == category}
         if category not in self.names:
             names.add(category)
         return sorted(names)

@@ -72,13 +72,13 @@ def _pairs(detections: Detections, annotations: Annotations) -> tuple[IntArray, 
     starts = np.zeros(detections.starts.size, np.int64)
     if detected is None or annotated is None:
         return starts, np.zeros(0)
-    kept = np.diff(detections.starts).clip(max=MAX_DETECTIONS)
-    np.cumsum(kept * np.diff(annotations.starts), out=starts[1:])
+    counts = np.diff(detections.starts).clip(max=MAX_DETECTIONS)
+    np.cumsum(counts * np.diff(annotations.starts), out=starts[1:])
     pairs = np.zeros(starts[-1])
     for k in np.flatnonzero(np.diff(starts)):
         rows = slice(annotations.starts[k], annotations.starts[k + 1])
         scores = detections.scores[detections.starts[k] : detections.starts[k + 1]]
-        best = detections.starts[k] + np.argsort(-scores, kind="stable")[: kept[k]]
+        best = detections.starts[k] + np.argsort(-scores, kind="stable")[: counts[k]]
         pairs[starts[k] : starts[k + 1]] = mask_iou_matrix(
             detected.taken(best), annotated.taken(rows), annotations.crowd[rows]
         ).ravel()

@@ -56,9 +56,11 @@ def fit_whitening(vectors: NDArray[np.float32], dimension: int) -> Whitening:
     mean = vectors.mean(axis=0, dtype=np.float64)
     _, deviations, directions = np.linalg.svd(vectors - mean, full_matrices=False)
     variances = deviations**2 / (count - 1)
-    kept = int((variances > _FLOOR * variances[0]).sum()) if variances[0] > 0 else 0
-    if kept < dimension:
-        raise InvalidSettings(f"the vectors vary in {kept} dimensions only: ask for at most {kept}")
+    dimensions = int((variances > _FLOOR * variances[0]).sum()) if variances[0] > 0 else 0
+    if dimensions < dimension:
+        raise InvalidSettings(
+            f"the vectors vary in {dimensions} dimensions only: ask for at most {dimensions}"
+        )
     directions = directions[:dimension]
     # The solver's signs are arbitrary; make each direction's largest component positive.
     largest = np.abs(directions).argmax(axis=1)

@@ -55,16 +55,16 @@ def _annotations(
     found: Sequence[Located[Annotation]], sent: Sequence[Annotation], says: Collection[str]
 ) -> tuple[Located[Annotation], ...]:
     left = list(sent)
-    kept = []
+    restored_annotations = []
     for part in found:
         at = next((at for at, one in enumerate(left) if _same(part.value, one)), None)
         if at is None:
-            kept.append(part)
+            restored_annotations.append(part)
             continue
         before = left.pop(at)
         fields = {name: getattr(part.value, name) for name in _KEPT if name in says}
-        kept.append(Located(before.model_copy(update=fields), part.location))
-    return tuple(kept)
+        restored_annotations.append(Located(before.model_copy(update=fields), part.location))
+    return tuple(restored_annotations)
 
 
 def _same(one: Annotation, other: Annotation) -> bool:

@@ -240,7 +240,7 @@ def _sizes(own: Mapping[ImageKey, Record], names: ImageNames) -> dict[ImageKey, 
     """The sizes that the file's own images declare, by the data set's image key."""
     sizes: dict[ImageKey, Size] = {}
     for image in own.values():
-        size, meant = declared_size(image), names.find(str(image["file_name"]))
+        size, image_keys = declared_size(image), names.find(str(image["file_name"]))
         if size is not None:
-            sizes.update(dict.fromkeys(meant, size))
+            sizes.update(dict.fromkeys(image_keys, size))
     return sizes

@@ -106,7 +106,7 @@ class MongoCategoryMaps:
 def _changing(names: Names, dropped: Collection[Category], by: str, at: datetime) -> list[Document]:
     """The update that changes names; it changes nothing where they are so already."""
     # Pairs, because MongoDB gives dots and dollars in a field's name a meaning.
-    pairs = literal([[name, meant] for name, meant in sorted(names.items())])
+    pairs = literal([[name, target] for name, target in sorted(names.items())])
     replaced = literal(sorted({*names, *dropped}))
     name = {"$arrayElemAt": ["$$this", 0]}
     kept = {"$filter": {"input": _NAMES, "cond": {"$not": {"$in": [name, replaced]}}}}
