@@ -145,9 +145,9 @@ class Plain:
     def run(self, files: Sequence[bytes]) -> Run:
         """All frames, step by step."""
         found, steps = [], Steps()
-        for some in passes(files):
+        for batch in passes(files):
             with steps.step(_DECODE):
-                pictures = [Image.open(io.BytesIO(item)).convert("RGB") for item in some]
+                pictures = [Image.open(io.BytesIO(item)).convert("RGB") for item in batch]
             with steps.step(_PREPARE):
                 pixels = torch.stack([self._transform(picture) for picture in pictures])
             with steps.step(_PASS):
@@ -174,10 +174,10 @@ class Gazeloop:
         found = []
         parted = passes(files)
         ahead = [self._threads.submit(self._decode, item) for item in parted[0]]
-        for some, following in pairwise([*parted, []]):
+        for batch, following in pairwise([*parted, []]):
             pictures = [future.result() for future in ahead]
             ahead = [self._threads.submit(self._decode, item) for item in following]
-            embedded = self._embedder.embed(pictures, [where] * len(some))
+            embedded = self._embedder.embed(pictures, [where] * len(batch))
             found += [frame_vectors.frame for frame_vectors in embedded]
         return np.stack(found)
 
@@ -190,8 +190,8 @@ class Gazeloop:
         with steps.step(_PREPARE):
             found = [
                 vectors.frame
-                for some in passes(pictures)
-                for vectors in self._embedder.embed(some, [nothing] * len(some))
+                for batch in passes(pictures)
+                for vectors in self._embedder.embed(batch, [nothing] * len(batch))
             ]
         steps.taken_s[_PREPARE] -= steps.taken_s[_PASS]
         return Run(np.stack(found), steps.taken_s / len(files))
@@ -237,10 +237,10 @@ def quickest(run: Callable[[Sequence[bytes]], Run], files: Sequence[bytes], roun
     return Run(runs[0].vectors, np.min([item.steps_s for item in runs], axis=0))
 
 
-def cosine(some: Vectors, others: Vectors) -> float:
+def cosine(first: Vectors, second: Vectors) -> float:
     """The least cosine of two frames' vectors, row by row."""
-    norms = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
-    return float(((some * others).sum(axis=1) / norms).min())
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return float(((first * second).sum(axis=1) / norms).min())
 
 
 def measured(name: str, files: Sequence[bytes], rounds: int, folder: Path) -> Table:

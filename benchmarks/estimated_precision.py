@@ -132,9 +132,9 @@ def print_set(out: Console, stream: StreamSet, share: float, seeds: Sequence[int
         one for one in outcomes if one.slice.detections >= ENOUGH
     ]
     groups["every slice"] = outcomes
-    for name, some in groups.items():
-        if some:
-            of = Summary.of(some)
+    for name, members in groups.items():
+        if members:
+            of = Summary.of(members)
             cells = (of.error, of.error_95, of.bias)
             shares = (f"{of.with_interval:.1%}", f"{of.covered:.1%}", f"{of.width:.3f}")
             table.add_row(name, str(of.count), *(f"{cell:.3f}" for cell in cells), *shares)
@@ -146,11 +146,11 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--share", type=float, default=0.25, help="of drives that are reference")
     parser.add_argument("--set", choices=[load.__name__ for load in SETS], action="append")
-    given = parser.parse_args()
+    args = parser.parse_args()
     out = Console(width=120)
     for load in SETS:
-        if given.set is None or load.__name__ in given.set:
-            print_set(out, load(), given.share, given.seeds)
+        if args.set is None or load.__name__ in args.set:
+            print_set(out, load(), args.share, args.seeds)
 
 
 if __name__ == "__main__":

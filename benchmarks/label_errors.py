@@ -107,15 +107,15 @@ def _wrong(
 def _misplaced(box: Box, size: tuple[int, int], rng: np.random.Generator) -> Box:
     """A box moved and resized until it overlaps with the given one by .3 to .7."""
     wanted = rng.uniform(0.3, 0.7)
-    there = np.array([box], np.float64)
+    truth = np.array([box], np.float64)
     best, nearest = box, 1.0
     for _ in range(200):
-        moved = there[0].copy()
+        moved = truth[0].copy()
         moved[:2] += rng.normal(0, 0.4, 2) * moved[2:]
         moved[2:] *= np.exp(rng.normal(0, 0.35, 2))
         moved[:2] = np.clip(moved[:2], 0, np.array(size) - 2)
         moved[2:] = np.minimum(moved[2:], size - moved[:2])
-        away = abs(float(iou_matrix(moved[None], there, np.zeros(1, np.bool_))[0, 0]) - wanted)
+        away = abs(float(iou_matrix(moved[None], truth, np.zeros(1, np.bool_))[0, 0]) - wanted)
         if away < nearest:
             x, y, width, height = moved.tolist()
             best, nearest = (x, y, width, height), away
@@ -154,10 +154,10 @@ def _by_objectlab(
         }
         for picture in pictures
     ]
-    given = {"frames": frames, "categories": len(names), "thresholds": _THRESHOLDS}
+    facts = {"frames": frames, "categories": len(names), "thresholds": _THRESHOLDS}
     done = subprocess.run(  # noqa: S603  # our own module
         [_OBJECTLAB, "-m", "benchmarks.objectlab"],
-        input=orjson.dumps(given),
+        input=orjson.dumps(facts),
         stdout=subprocess.PIPE,
         check=True,
     )
@@ -182,17 +182,17 @@ def _rows(name: str, seeds: int) -> None:
         shares: dict[str, list[float]] = {}
         for seed in range(seeds):
             rng = np.random.default_rng(seed)
-            some = planted(pictures, kind, rng)
-            places = _places(some.pictures, kind)
+            changed = planted(pictures, kind, rng)
+            places = _places(changed.pictures, kind)
             ways: dict[str, Ranked] = {
-                "gazeloop": _by_gazeloop(some.pictures, kind),
+                "gazeloop": _by_gazeloop(changed.pictures, kind),
                 "random": [places[k] for k in rng.permutation(len(places))],
             }
-            by_threshold = _by_objectlab(some.pictures, kind, rng)
+            by_threshold = _by_objectlab(changed.pictures, kind, rng)
             for threshold, ranked in zip(_THRESHOLDS, by_threshold, strict=True):
                 ways[f"objectlab {threshold or 'default'}"] = ranked
             for way, ranked in ways.items():
-                shares.setdefault(way, []).append(some.found(ranked))
+                shares.setdefault(way, []).append(changed.found(ranked))
         found = {way: float(np.mean(of)) for way, of in shares.items()}
         best = max(share for way, share in found.items() if way.startswith("objectlab"))
         sys.stdout.write(

@@ -185,7 +185,7 @@ def train_head(maps: FeatureMaps, truth: Targets, frames: IntArray, how: Trainin
     rng = np.random.default_rng(how.seed)
     cells = torch.from_numpy(np.ascontiguousarray(maps.cells[frames])).flatten(0, 1)
     own = truth.of(frames)
-    near = [np.flatnonzero(some) for some in (own.heat.amax(dim=2) > _NEAR).numpy()]
+    near = [np.flatnonzero(heat) for heat in (own.heat.amax(dim=2) > _NEAR).numpy()]
     heat, edges, weight = (part.flatten(0, 1) for part in (own.heat, own.edges, own.weight))
     head = Head(maps.cells.shape[2], heat.shape[1], how)
     optimiser = torch.optim.AdamW(head.parameters(), lr=how.rate, weight_decay=0.01)

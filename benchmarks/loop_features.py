@@ -101,7 +101,7 @@ def feature_maps(data: LoopSet, folder: Path, dimensions: int = DIMENSIONS) -> F
         _write_maps(data, draft, dimensions)
         draft.replace(path)
     cells = np.load(path, mmap_mode="r")
-    pooled = np.stack([np.asarray(some, np.float32).mean(axis=0) for some in cells])
+    pooled = np.stack([np.asarray(cell, np.float32).mean(axis=0) for cell in cells])
     pooled -= pooled.mean(axis=0)
     vectors = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
     return FeatureMaps(cells, vectors, round(cells.shape[1] ** 0.5))
@@ -123,8 +123,8 @@ def _write_maps(data: LoopSet, path: Path, dimensions: int) -> None:
 @torch.no_grad()
 def components(data: LoopSet, trunk: Trunk, dimensions: int = DIMENSIONS) -> "Components":
     """Principal components of the trunk's features on at most 100 frames of a data set."""
-    some = np.random.default_rng(0).permutation(len(data.frames))[:100]
-    cells = [_flat(trunk, data.path(frame))[::7] for frame in some.tolist()]
+    sample = np.random.default_rng(0).permutation(len(data.frames))[:100]
+    cells = [_flat(trunk, data.path(frame))[::7] for frame in sample.tolist()]
     return Components.of(torch.cat(cells), dimensions)
 
 

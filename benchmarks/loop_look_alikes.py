@@ -52,8 +52,8 @@ def planted(data: LoopSet, share: float, seed: int) -> dict[int, tuple[LookAlike
     boxes = [_boxes(data, frame) for frame in range(len(data.frames))]
     objects = [
         LookAlike(frame, box)
-        for frame, some in enumerate(boxes)
-        for box in some
+        for frame, frame_boxes in enumerate(boxes)
+        for box in frame_boxes
         if box[2:].min() >= _LEAST_SIDE
     ]
     chosen = rng.permutation(len(boxes))[: round(share * len(boxes))]

@@ -146,8 +146,8 @@ class Loop:
 
     def _division(self, seed: int) -> Division:
         sizes = self.sizes
-        given = sizes.test, sizes.reference, sizes.initial
-        return Division.of(len(self.data.frames), seed, given)
+        counts = sizes.test, sizes.reference, sizes.initial
+        return Division.of(len(self.data.frames), seed, counts)
 
     @asynccontextmanager
     async def _strategy(self, name: str, first: Round) -> AsyncIterator[Strategy]:

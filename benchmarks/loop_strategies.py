@@ -135,17 +135,17 @@ def _scores(state: Round, frames: IntArray) -> Sequence[FloatArray]:
 
 def top_score(state: Round, frames: IntArray) -> FloatArray:
     """(n,), the highest score on each frame; 0 without detections."""
-    return np.array([some.max(initial=0.0) for some in _scores(state, frames)])
+    return np.array([scores.max(initial=0.0) for scores in _scores(state, frames)])
 
 
 def summed_entropy(state: Round, frames: IntArray) -> FloatArray:
     """(n,), the sum of the detections' entropies: many unsure boxes first."""
-    return np.array([_entropies(some).sum() for some in _scores(state, frames)])
+    return np.array([_entropies(scores).sum() for scores in _scores(state, frames)])
 
 
 def mean_entropy(state: Round, frames: IntArray) -> FloatArray:
     """(n,), the mean of the detections' entropies, as FiftyOne's hardness."""
-    parts = [_entropies(some) for some in _scores(state, frames)]
+    parts = [_entropies(scores) for scores in _scores(state, frames)]
     return np.array([part.mean() if part.size else 0.0 for part in parts])
 
 

@@ -106,11 +106,11 @@ def plain(truth_of: Any, evaluation_of: Any) -> Callable[[Any], Callable[[], Sta
     """A contender with pycocotools' interface; preparing it builds the dictionaries."""
 
     def prepare(data: Data) -> Callable[[], Stats]:
-        there, found = dataset(data), results(data)
+        truths, found = dataset(data), results(data)
 
         def run() -> Stats:
             truth = truth_of()
-            truth.dataset = there
+            truth.dataset = truths
             truth.createIndex()
             return finished(evaluation_of(truth, truth.loadRes(found), "bbox"))
 
@@ -121,13 +121,13 @@ def plain(truth_of: Any, evaluation_of: Any) -> Callable[[Any], Callable[[], Sta
 
 def hot(data: Data) -> Callable[[], Stats]:
     """Hotcoco from arrays."""
-    there, found = dataset(data), seven(data)
+    truths, found = dataset(data), seven(data)
     areas = data.truths[:, 2] * data.truths[:, 3]
 
     def run() -> Stats:
         truth = hotcoco.COCO.from_arrays(
-            there["images"],
-            there["categories"],
+            truths["images"],
+            truths["categories"],
             data.truth_image,
             data.truth_category,
             data.truths,
@@ -146,8 +146,8 @@ def hot_streaming(batches: Sequence[Data]) -> Iterator[Stats]:
     prepared = [(dataset(batch), seven(batch)) for batch in batches]
     yield np.zeros(12)  # what is above is not timed
     stream = hotcoco.StreamingEval(prepared[0][0]["categories"], iou_type="bbox")
-    for there, found in prepared:
-        stream.update(there["images"], there["annotations"], found)
+    for truths, found in prepared:
+        stream.update(truths["images"], truths["annotations"], found)
         evaluation = copy.copy(stream).finalize()
         evaluation.accumulate()
         evaluation.summarize()
@@ -204,11 +204,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--updates", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)
-    given = parser.parse_args()
-    size = given.images // given.updates
-    data = synthetic(given.images, given.images * 40416 // 5000, given.images * 157258 // 5000)
-    batches = [data.part(i * size, (i + 1) * size) for i in range(given.updates)]
-    ends = [(i + 1) * size for i in range(given.updates)]
+    args = parser.parse_args()
+    size = args.images // args.updates
+    data = synthetic(args.images, args.images * 40416 // 5000, args.images * 157258 // 5000)
+    batches = [data.part(i * size, (i + 1) * size) for i in range(args.updates)]
+    ends = [(i + 1) * size for i in range(args.updates)]
     started = time.perf_counter()
     gazeloop_once(data.part(0, size))
     console = Console()
@@ -226,22 +226,22 @@ def main() -> None:
         "hotcoco": hot,
     }
     with Live(console=console, auto_refresh=False) as live:
-        board = Board(live, given.updates, size)
+        board = Board(live, args.updates, size)
         once, reference = timed(plain(COCO, COCOeval)(data), 1)
         board.put("pycocotools", 0, f"{once:.2f}")
         # It takes a time that grows with the images: half the updates' work, on average.
-        board.put("pycocotools", 1, f"about {once * (given.updates + 1) / 2:.0f}")
+        board.put("pycocotools", 1, f"about {once * (args.updates + 1) / 2:.0f}")
         for name, prepare in contenders.items():
-            best, stats = timed(prepare(data), given.repeats)
+            best, stats = timed(prepare(data), args.repeats)
             board.put(name, 0, f"{best:.3f}")
             board.put(name, 2, f"{np.abs(stats - reference).max():.0e}")
-        best, stats = timed(lambda: gazeloop_once(data), given.repeats)
+        best, stats = timed(lambda: gazeloop_once(data), args.repeats)
         board.put("gazeloop", 0, f"{best:.3f}")
         board.put("gazeloop", 2, f"{np.abs(stats - reference).max():.0e}")
-        runs = [streamed(gazeloop_rolling(batches), warm=False) for _ in range(given.repeats)]
+        runs = [streamed(gazeloop_rolling(batches), warm=False) for _ in range(args.repeats)]
         seconds = min(seconds for seconds, _ in runs)
         board.put("gazeloop", 1, f"{seconds:.3f}")
-        streams = [streamed(hot_streaming(batches), warm=True) for _ in range(given.repeats)]
+        streams = [streamed(hot_streaming(batches), warm=True) for _ in range(args.repeats)]
         seconds, stats = min(streams, key=lambda run: run[0])
         board.put("hotcoco StreamingEval", 1, f"{seconds:.2f}")
         board.put("hotcoco StreamingEval", 2, f"{np.abs(stats - reference).max():.0e}")

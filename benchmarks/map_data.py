@@ -39,12 +39,15 @@ class Data:
     scores: Any
 
     def part(self, first: int, last: int) -> "Data":
-        there = slice(*np.searchsorted(self.truth_image, [first, last]))
+        truth_rows = slice(*np.searchsorted(self.truth_image, [first, last]))
         found = slice(*np.searchsorted(self.image, [first, last]))
         return Data(
             first,
             last,
-            *(a[there] for a in (self.truth_image, self.truth_category, self.truths, self.crowd)),
+            *(
+                a[truth_rows]
+                for a in (self.truth_image, self.truth_category, self.truths, self.crowd)
+            ),
             *(a[found] for a in (self.image, self.category, self.boxes, self.scores)),
         )
 
@@ -99,17 +102,17 @@ class Gazeloop:
         pairs = CATEGORIES * images
         truth_key = data.truth_category * images + data.truth_image - data.first
         key = data.category * images + data.image - data.first
-        there, there_starts = grouped(truth_key, pairs)
+        truth_order, there_starts = grouped(truth_key, pairs)
         found, found_starts = grouped(key, pairs)
         keys = np.flatnonzero(np.diff(there_starts) + np.diff(found_starts))
         ends = np.append(keys, pairs)  # what is between has nothing in it
-        boxes = data.truths[there]
+        boxes = data.truths[truth_order]
         annotations = Annotations(
             there_starts[ends],
             boxes,
             boxes[:, 2] * boxes[:, 3],
-            data.crowd[there],
-            np.zeros(there.size, np.bool_),
+            data.crowd[truth_order],
+            np.zeros(truth_order.size, np.bool_),
         )
         detections = Detections(found_starts[ends], data.boxes[found], data.scores[found])
         return keys, detections, annotations

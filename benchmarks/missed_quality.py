@@ -251,15 +251,15 @@ def main() -> None:
     """Print the tables."""
     parser = options(__doc__)
     parser.add_argument("--data", choices=("trapedesveh", "survey", "both"), default="both")
-    given = parser.parse_args()
+    args = parser.parse_args()
     out = Console(width=140)
     sets = {"trapedesveh": [photos], "survey": [survey], "both": [photos, survey]}
-    for load in sets[given.data]:
+    for load in sets[args.data]:
         data = load()
         counts = f"{len(data.units)} frames, {data.objects.sum()} objects"
         out.print(f"{data.name}: {counts}, {len(data.category)} missed\n")
-        print_shares(out, data, given.seeds)
-        print_own_way(out, data, given.seeds)
+        print_shares(out, data, args.seeds)
+        print_own_way(out, data, args.seeds)
 
 
 if __name__ == "__main__":

@@ -65,13 +65,13 @@ def _light(grey: FloatArray, item: Annotation) -> float:
 
 
 def _causes(picture: Picture, dark: BoolArray) -> list[Cause]:
-    there = picture.ground_truth.annotations
-    boxes = np.array([item.bbox for item in there], np.float64).reshape(-1, 4)
-    hidden = iou_matrix(boxes, boxes, np.ones(len(there), np.bool_))
+    annotations = picture.ground_truth.annotations
+    boxes = np.array([item.bbox for item in annotations], np.float64).reshape(-1, 4)
+    hidden = iou_matrix(boxes, boxes, np.ones(len(annotations), np.bool_))
     bottom = boxes[:, 1] + boxes[:, 3]
     hidden *= bottom[None, :] > bottom[:, None]  # what ends lower in the picture is nearer
     causes = []
-    for place, item in enumerate(there):
+    for place, item in enumerate(annotations):
         flat = item.category == ObjectKind.CROSSING.value
         if hidden[place].max() > _HIDDEN:
             causes.append(Cause.OCCLUDED)

@@ -75,7 +75,7 @@ def left_out(source: str) -> set[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = [*node.args.args, *node.args.kwonlyargs]
-            nodes += [given.annotation for given in arguments if given.annotation]
+            nodes += [argument.annotation for argument in arguments if argument.annotation]
             nodes += [node.returns] if node.returns else []
         elif isinstance(node, ast.AnnAssign):
             nodes.append(node.annotation)
@@ -201,11 +201,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
+    args = parser.parse_args()
     console = Console(width=160)
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
     tried = {Mutant(**line["mutant"]): line["outcome"] for line in map(json.loads, lines)}
-    mutants = drawn(given.count, given.seed)
+    mutants = drawn(args.count, args.seed)
     with tempfile.TemporaryDirectory() as folder, RESULTS.open("a") as results:
         trial = Trial(Path(folder))
         for mutant in mutants:

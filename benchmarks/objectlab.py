@@ -63,8 +63,8 @@ def _scored(frames: list[_Frame], categories: int, threshold: float | None) -> _
 
 def main() -> None:
     """Score all frames, once per threshold."""
-    given = orjson.loads(sys.stdin.buffer.read())
-    found = [_scored(given["frames"], given["categories"], t) for t in given["thresholds"]]
+    request = orjson.loads(sys.stdin.buffer.read())
+    found = [_scored(request["frames"], request["categories"], t) for t in request["thresholds"]]
     sys.stdout.buffer.write(orjson.dumps(found))
 
 

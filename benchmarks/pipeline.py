@@ -151,16 +151,16 @@ class Publisher:
         for first in range(0, len(numbers), size):
             if self._ending.is_set():
                 return first
-            some = numbers[first : first + size]
-            events, took_s = await _drawn(self._app, self._stream, some)
+            batch = numbers[first : first + size]
+            events, took_s = await _drawn(self._app, self._stream, batch)
             with counted_as(SENDING):
                 await self._app.outbox.publish(events)
             if rate:
-                ahead = (first + len(some)) / rate - (time.monotonic() - started)
+                ahead = (first + len(batch)) / rate - (time.monotonic() - started)
                 await asyncio.sleep(max(0.0, ahead))
             elif first % (_BATCH * _LOOK_EVERY) == 0:
                 await self._caught_up_almost()
-            note(first + len(some), took_s)
+            note(first + len(batch), took_s)
         return len(numbers)
 
     async def _caught_up_almost(self) -> None:
@@ -194,8 +194,8 @@ async def measured(options: argparse.Namespace) -> dict[str, object]:
         "rate": options.rate,
         "embedder": options.embedder,
     }
-    given = {} if options.embedder == PRECOMPUTED else {"embedder": options.embedder}
-    if not given:
+    overrides = {} if options.embedder == PRECOMPUTED else {"embedder": options.embedder}
+    if not overrides:
         precomputed_embeddings()
     if options.grown:
         epochs.is_settled = _has_grown
@@ -206,7 +206,7 @@ async def measured(options: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = Settings.model_validate(
-            {"data": folder, "http_port": 0, "metrics_port": 0, **given}
+            {"data": folder, "http_port": 0, "metrics_port": 0, **overrides}
         )
         async with running(settings, here) as app, running_apart(apart, folder) as others:
             with counted_as(WATCHING):

@@ -204,10 +204,10 @@ def main() -> None:
     parser.add_argument("--detections", type=float, default=_OF_COCO, help="per frame")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="of a mongod; thrown away unless it is named")
-    given = parser.parse_args()
+    args = parser.parse_args()
     with TemporaryDirectory() as temporary:
-        folder = given.folder or Path(temporary)
-        asyncio.run(measure(given.frames, given.detections, given.repeats, folder))
+        folder = args.folder or Path(temporary)
+        asyncio.run(measure(args.frames, args.detections, args.repeats, folder))
 
 
 if __name__ == "__main__":

@@ -52,17 +52,17 @@ def as_it_is(_: FloatArray, __: BoolArray, evidence: FloatArray) -> FloatArray:
     return evidence
 
 
-def platt(given: FloatArray, fails: BoolArray, evidence: FloatArray) -> FloatArray:
+def platt(scores: FloatArray, fails: BoolArray, evidence: FloatArray) -> FloatArray:
     """A line in log odds; the model's own where all verdicts agree."""
     if len(set(fails.tolist())) < 2:  # noqa: PLR2004  # both kinds
         return evidence
-    fitted = logistic.fit(_log_odds(given), fails.astype(np.int64), 2, ridge=1.0)
+    fitted = logistic.fit(_log_odds(scores), fails.astype(np.int64), 2, ridge=1.0)
     return np.asarray(fitted.probabilities(_log_odds(evidence))[:, 1])
 
 
-def isotonic(given: FloatArray, fails: BoolArray, evidence: FloatArray) -> FloatArray:
+def isotonic(scores: FloatArray, fails: BoolArray, evidence: FloatArray) -> FloatArray:
     """The closest rising steps, by pooling neighbours that fall."""
-    order = np.argsort(given, kind="stable")
+    order = np.argsort(scores, kind="stable")
     blocks: list[list[float]] = []
     for true in fails[order].tolist():
         blocks.append([float(true), 1.0])
@@ -70,7 +70,7 @@ def isotonic(given: FloatArray, fails: BoolArray, evidence: FloatArray) -> Float
             (high, more), (low, less) = blocks[-2], blocks.pop()
             blocks[-1] = [(high * more + low * less) / (more + less), more + less]
     steps = np.repeat([value for value, _ in blocks], [int(count) for _, count in blocks])
-    return np.asarray(np.interp(evidence, given[order], steps))
+    return np.asarray(np.interp(evidence, scores[order], steps))
 
 
 def _log_odds(evidence: FloatArray) -> FloatArray:
@@ -116,9 +116,9 @@ def corrected(
     found = []
     for forecast in rest:
         own = [v for v in verdicts if not by_category or v.category == forecast.category]
-        given, fails = _joined(own)
-        enough = len(given) >= ENOUGH
-        evidence = rule(given, fails, forecast.evidence) if enough else forecast.evidence
+        scores, fails = _joined(own)
+        enough = len(scores) >= ENOUGH
+        evidence = rule(scores, fails, forecast.evidence) if enough else forecast.evidence
         found.append(replace(forecast, evidence=evidence))
     return found
 

@@ -165,9 +165,9 @@ def pictures_of(
 ) -> list[Picture]:
     """The frames of a COCO data set and of a detector's results."""
     names = {item["id"]: Category(str(item["name"])) for item in ground_truth["categories"]}
-    there, found = defaultdict(list), defaultdict(list)
+    annotations, found = defaultdict(list), defaultdict(list)
     for item in ground_truth["annotations"]:
-        there[item["image_id"]].append(
+        annotations[item["image_id"]].append(
             Annotation.model_validate(
                 {"category": names[item["category_id"]], "bbox": item["bbox"], "area": item["area"]}
             )
@@ -193,7 +193,7 @@ def pictures_of(
                 unit,
                 int(str(image["width"])),
                 int(str(image["height"])),
-                FrameAnnotated(frame_id=frame_id, annotations=tuple(there[image["id"]])),
+                FrameAnnotated(frame_id=frame_id, annotations=tuple(annotations[image["id"]])),
                 PredictionsMade(
                     frame_id=frame_id,
                     detector="detector",

@@ -407,13 +407,11 @@ def main() -> None:
     parser.add_argument("--needles-per-s", type=float, default=50)
     parser.add_argument("--embedded-per-s", type=float, default=20, help="haystack frames")
     parser.add_argument("--seconds", type=float, default=30)
-    given = parser.parse_args()
-    load = Load(
-        given.frames, given.regions, given.needles_per_s, given.embedded_per_s, given.seconds
-    )
+    args = parser.parse_args()
+    load = Load(args.frames, args.regions, args.needles_per_s, args.embedded_per_s, args.seconds)
     configure_logs(level="WARNING")
     with tempfile.TemporaryDirectory() as folder:
-        figures = asyncio.run(measured(load, given.dimension, Path(folder)))
+        figures = asyncio.run(measured(load, args.dimension, Path(folder)))
     table = Table(
         title=f"{load.frames:,} frames of {PER_FRAME} regions, of {load.regions:,} in the store"
     )

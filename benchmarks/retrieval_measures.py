@@ -26,18 +26,18 @@ def mean_ap(data: DataSet, frames: BoolArray, gone: BoolArray | None = None) -> 
 
 
 def _average_precision(data: DataSet, keep: BoolArray, truths: int) -> float:
-    some = np.flatnonzero(keep)
+    rows = np.flatnonzero(keep)
     # Frames are numbered in COCO's order, so equal scores stay in it.
-    some = some[np.argsort(-data.scores[some], kind="stable")]
-    if not len(some):
+    rows = rows[np.argsort(-data.scores[rows], kind="stable")]
+    if not len(rows):
         return 0.0
-    found = data.matched[some].cumsum(axis=0)
-    precision = found / np.arange(1, len(some) + 1)[:, None]
+    found = data.matched[rows].cumsum(axis=0)
+    precision = found / np.arange(1, len(rows) + 1)[:, None]
     precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     total = 0.0
     for threshold in range(THRESHOLDS):
         place = np.searchsorted(found[:, threshold] / truths, RECALLS, side="left")
-        total += float(precision[place[place < len(some)], threshold].sum())
+        total += float(precision[place[place < len(rows)], threshold].sum())
     return total / THRESHOLDS / len(RECALLS)
 
 

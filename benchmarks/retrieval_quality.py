@@ -168,20 +168,20 @@ def main() -> None:
     parser.add_argument("--data", choices=("trapedesveh", "survey", "both"), default="both")
     parser.add_argument("--ablation", action="store_true", help="what each part of the model pays")
     parser.add_argument("--cost-shares", action="store_true", help="what the cost's weight pays")
-    given = parser.parse_args()
-    seeds = given.seeds
+    args = parser.parse_args()
+    seeds = args.seeds
     out = Console(width=140)
     sets: dict[str, list[Callable[[], DataSet]]] = {
         "trapedesveh": [trapedesveh],
         "survey": [survey],
         "both": [trapedesveh, survey],
     }
-    for load in sets[given.data]:
+    for load in sets[args.data]:
         data = load()
         whole = mean_ap(data, np.ones(len(data.spots), np.bool_))
         taken = f"seeds {seeds.start}:{seeds.stop}"
         out.print(f"{data.name}: {len(data.spots)} frames, mAP {whole:.6f}, {taken}\n")
-        if given.ablation:
+        if args.ablation:
             again: dict[str, Ranking] = {
                 "nearest, crop, centred": RANKINGS["nearest, crop, centred"],
                 **RERANKINGS,
@@ -191,7 +191,7 @@ def main() -> None:
             errors = [calibration_error(data, seed) for seed in seeds]
             out.print(f"expected calibration error of learnt evidence: {figure(errors, 3)}\n")
             continue
-        if given.cost_shares:
+        if args.cost_shares:
             print_bought(out, data, COST_SHARES, seeds)
             continue
         print_shares(out, data, RANKINGS, seeds, "Ten frames per needle")

@@ -81,9 +81,11 @@ def exact(size: Size) -> dict[str, NDArray[np.int64]]:
         numbers = np.arange(start, start + len(rows))
         similar = queries @ rows.T
         for name in WHERES:
-            some = _of_kind(numbers) if name != "all" else np.ones(len(numbers), np.bool_)
-            both = np.concatenate([best[name], similar[:, some]], axis=1)
-            known = np.concatenate([ids[name], np.tile(numbers[some], (size.queries, 1))], axis=1)
+            selected = _of_kind(numbers) if name != "all" else np.ones(len(numbers), np.bool_)
+            both = np.concatenate([best[name], similar[:, selected]], axis=1)
+            known = np.concatenate(
+                [ids[name], np.tile(numbers[selected], (size.queries, 1))], axis=1
+            )
             order = np.argsort(-both, axis=1, kind="stable")[:, :NEAREST]
             best[name] = np.take_along_axis(both, order, axis=1)
             ids[name] = np.take_along_axis(known, order, axis=1)
@@ -168,10 +170,10 @@ def _memory() -> tuple[int, int]:
     return own, files
 
 
-def _alone(work: Callable[..., _T], *given: object) -> _T:
+def _alone(work: Callable[..., _T], *args: object) -> _T:
     """Done in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work, *given).result()
+        return pool.submit(work, *args).result()
 
 
 def main() -> None:
@@ -181,8 +183,8 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--only", choices=[quantization.value for quantization in Quantization])
-    given = parser.parse_args()
-    size = Size(given.regions, given.dimension, given.queries)
+    options = parser.parse_args()
+    size = Size(options.regions, options.dimension, options.queries)
     wanted = exact(size)
     table = Table(title=f"{size.regions:,} regions of {size.dimension} dimensions")
     for heading in ("vectors", "build s", "own MiB", "file MiB", "disk MiB", "searched"):
@@ -190,7 +192,7 @@ def main() -> None:
     for heading in ("median ms", "p99 ms", "recall@10"):
         table.add_column(heading, justify="right")
     for quantization in Quantization:
-        if given.only not in (None, quantization.value):
+        if options.only not in (None, quantization.value):
             continue
         with tempfile.TemporaryDirectory() as folder:
             built = _alone(fill, Path(folder), size, quantization)

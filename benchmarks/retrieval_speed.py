@@ -150,8 +150,8 @@ def exact_numpy(vectors: Vectors, queries: Vectors) -> Searched:
 
     def search(query: Vectors) -> Ids:
         similar = vectors @ query
-        some = np.argpartition(-similar, NEAREST)[:NEAREST]
-        best: Ids = some[np.argsort(-similar[some])].tolist()
+        nearest = np.argpartition(-similar, NEAREST)[:NEAREST]
+        best: Ids = nearest[np.argsort(-similar[nearest])].tolist()
         return best
 
     return timed("exact, numpy", 0.0, queries, search)
@@ -333,9 +333,9 @@ def exact_of_kind(vectors: Vectors, queries: Vectors) -> list[Ids]:
     """The exact answers among regions of KIND."""
     numbers = np.arange(len(vectors))
     chosen = (numbers % CATEGORIES == 3) & (numbers % 10 != 0) & (numbers % 100 >= 50)  # noqa: PLR2004  # KIND
-    some = numbers[chosen]
-    similar = queries @ vectors[some].T
-    return [some[np.argsort(-row, kind="stable")[:NEAREST]].tolist() for row in similar]
+    sample = numbers[chosen]
+    similar = queries @ vectors[sample].T
+    return [sample[np.argsort(-row, kind="stable")[:NEAREST]].tolist() for row in similar]
 
 
 def main() -> None:
@@ -347,20 +347,20 @@ def main() -> None:
     parser.add_argument(
         "--gazeloop-only", action="store_true", help="only Gazeloop beside the engine"
     )
-    given = parser.parse_args()
+    args = parser.parse_args()
     faiss.omp_set_num_threads(1)
-    vectors, queries = regions(given.regions, given.dimension, given.queries)
+    vectors, queries = regions(args.regions, args.dimension, args.queries)
     exact = exact_numpy(vectors, queries)
     every = [exact]
-    if not given.gazeloop_only:
+    if not args.gazeloop_only:
         every += [
-            by_faiss("FAISS, flat", faiss.IndexFlatIP(given.dimension), vectors, queries),
-            by_faiss("FAISS, HNSW", faiss_hnsw(given.dimension), vectors, queries),
+            by_faiss("FAISS, flat", faiss.IndexFlatIP(args.dimension), vectors, queries),
+            by_faiss("FAISS, HNSW", faiss_hnsw(args.dimension), vectors, queries),
             by_annoy(vectors, queries),
         ]
     every += on_edge(vectors, queries)
     of_kind = exact_of_kind(vectors, queries)
-    table = Table(title=f"{given.regions:,} regions of {given.dimension} dimensions")
+    table = Table(title=f"{args.regions:,} regions of {args.dimension} dimensions")
     for heading in ("", "queries/s", "median ms", "p99 ms", "recall@10", "build s"):
         table.add_column(heading, justify="right" if heading else "left")
     for searched in every:

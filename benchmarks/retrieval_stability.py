@@ -191,11 +191,11 @@ def main() -> None:
     """Print a table per data set."""
     parser = options(__doc__)
     parser.add_argument("--data", choices=("trapedesveh", "survey", "both"), default="both")
-    given = parser.parse_args()
+    args = parser.parse_args()
     out = Console(width=140)
     for name, load in (("trapedesveh", trapedesveh), ("survey", survey)):
-        if given.data in {name, "both"}:
-            print_stability(out, load(), given.seeds)
+        if args.data in {name, "both"}:
+            print_stability(out, load(), args.seeds)
 
 
 if __name__ == "__main__":

@@ -130,9 +130,9 @@ def judgement_ms(regions: Vectors) -> float:
     features = rng.random((BATCH, FEATURES))
     started = time.perf_counter()
     for start in range(0, len(regions), BATCH):
-        some, shown = regions[start : start + BATCH].copy(), features.copy()
+        batch, shown = regions[start : start + BATCH].copy(), features.copy()
         for mode in of_modes:
-            model.evidence(mode, some[:1], some, shown)
+            model.evidence(mode, batch[:1], batch, shown)
     return (time.perf_counter() - started) / len(regions) * 1e3
 
 

@@ -133,10 +133,10 @@ def second_plan(first: First, weigh: Weigh | None) -> list[Assignment]:
 def _corrected(task: Task, taken: Frames) -> Task:
     """The task once these frames are annotated: their regions are now examples."""
     data = task.data
-    there = np.flatnonzero((data.category == task.category) & taken[data.frame])
+    candidates = np.flatnonzero((data.category == task.category) & taken[data.frame])
     return replace(
         task,
-        reference=np.union1d(task.reference, there),
+        reference=np.union1d(task.reference, candidates),
         haystack=task.haystack[~taken[data.frame[task.haystack]]],
     )
 

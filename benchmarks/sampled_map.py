@@ -83,7 +83,9 @@ def _haystack(ground_truth: Path, predictions: Path) -> Haystack:
         for frame, score in zip(sample.frame, sample.score, strict=True):
             scores[frame].append(float(score))
     counts = counts_of(samples, [_OPERATING_SCORE] * len(samples), len(scores))
-    sizes = np.array([size_of([s for s in some if s >= _OPERATING_SCORE]) for some in scores])
+    sizes = np.array(
+        [size_of([s for s in frame_scores if s >= _OPERATING_SCORE]) for frame_scores in scores]
+    )
     return Haystack(samples, sizes, counts[:, 1] - counts[:, 0])
 
 

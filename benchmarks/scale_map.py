@@ -153,8 +153,8 @@ def main() -> None:
     """Read the options, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--detections", type=int, default=10_000_000)
-    given = parser.parse_args()
-    sizes = (given.detections // 100, given.detections)
+    args = parser.parse_args()
+    sizes = (args.detections // 100, args.detections)
     measure(20_000)  # everything is compiled and loaded by now
     columns = [measure(size) for size in sizes]
     table = Table("median (maximum) of CPU time", *(f"{size:,} detections" for size in sizes))

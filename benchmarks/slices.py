@@ -116,15 +116,15 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--frames", type=int, default=6000)
     parser.add_argument("--pairs", type=int, default=5, help="of the ten planted, pairs of tags")
-    given = parser.parse_args()
+    args = parser.parse_args()
     pictures = survey_pictures()
     found = []
-    for seed in given.seeds:
+    for seed in args.seeds:
         rng = np.random.default_rng(seed)
-        planted = planted_slices(rng, 10 - given.pairs, given.pairs)
-        found.append(outcome(ranked(pictures, rng, given.frames, planted), planted))
+        planted = planted_slices(rng, 10 - args.pairs, args.pairs)
+        found.append(outcome(ranked(pictures, rng, args.frames, planted), planted))
     Console().print(
-        f"{given.frames} frames, {given.pairs} of the ten planted are pairs of tags:"
+        f"{args.frames} frames, {args.pairs} of the ten planted are pairs of tags:"
         f" {figure([float(one.planted) for one in found], 2)} of the ten ranked worst are planted"
         f" (least {min(one.planted for one in found)}); {figure([one.worse for one in found], 1)}"
         f" are called worse, {sum(one.false for one in found)} of them in all not planted"

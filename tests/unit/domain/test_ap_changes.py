@@ -61,8 +61,8 @@ def test_a_version_that_places_boxes_better_is_better() -> None:
                 predictions=frame.predictions.model_copy(
                     update={
                         "detections": tuple(
-                            found.model_copy(update={"bbox": there.bbox})
-                            for found, there in zip(
+                            found.model_copy(update={"bbox": annotation.bbox})
+                            for found, annotation in zip(
                                 frame.predictions.detections, frame.truth.annotations, strict=True
                             )
                         )
@@ -107,8 +107,8 @@ def test_a_slice_that_was_worse_than_the_others_and_no_longer_is_is_fixed() -> N
 def _found_all(frame: oracle.Frame) -> PredictionsMade:
     made = frame.predictions
     found = tuple(
-        Detection(category=there.category, score=0.9, bbox=there.bbox)
-        for there in frame.truth.annotations
+        Detection(category=annotation.category, score=0.9, bbox=annotation.bbox)
+        for annotation in frame.truth.annotations
     )
     return made.model_copy(update={"detections": found})
 

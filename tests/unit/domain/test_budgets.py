@@ -44,14 +44,14 @@ def allocator_of(*candidates: ScoredCandidate) -> BudgetAllocator:
     return allocator
 
 
-def allocated(allocator: BudgetAllocator, given: Limits) -> list[str]:
-    return [assignment.candidate.context.frame for assignment in allocator.allocate(given)]
+def allocated(allocator: BudgetAllocator, budget_limits: Limits) -> list[str]:
+    return [assignment.candidate.context.frame for assignment in allocator.allocate(budget_limits)]
 
 
-def held(allocator: BudgetAllocator, given: Limits) -> list[tuple[str, str]]:
+def held(allocator: BudgetAllocator, budget_limits: Limits) -> list[tuple[str, str]]:
     return [
         (withheld.candidate.context.frame, withheld.budget.value)
-        for withheld in allocator.held_back(given)
+        for withheld in allocator.held_back(budget_limits)
     ]
 
 
@@ -63,9 +63,9 @@ def test_of_each_day_the_best_frames_are_listed_and_the_others_held_back() -> No
         candidate("b1", 2, day=1),
         candidate("b2", 1, day=1),
     )
-    given = limits(day=1)
-    assert allocated(allocator, given) == ["a1", "b1"]
-    assert held(allocator, given) == [("a2", "day"), ("a3", "day"), ("b2", "day")]
+    budget_limits = limits(day=1)
+    assert allocated(allocator, budget_limits) == ["a1", "b1"]
+    assert held(allocator, budget_limits) == [("a2", "day"), ("a3", "day"), ("b2", "day")]
 
 
 def test_a_vehicle_has_its_share_of_a_day_and_another_day_has_its_own() -> None:
@@ -75,28 +75,28 @@ def test_a_vehicle_has_its_share_of_a_day_and_another_day_has_its_own() -> None:
         candidate("c", 3, vehicle="w"),
         candidate("d", 2, vehicle="v", day=1),
     )
-    given = limits(vehicle=1)
-    assert allocated(allocator, given) == ["a", "c", "d"]
-    assert held(allocator, given) == [("b", "vehicle")]
+    budget_limits = limits(vehicle=1)
+    assert allocated(allocator, budget_limits) == ["a", "c", "d"]
+    assert held(allocator, budget_limits) == [("b", "vehicle")]
 
 
 def test_a_family_has_its_share_of_a_day() -> None:
     allocator = allocator_of(candidate("a", 5), candidate("b", 4), candidate("c", 3, family="g"))
-    given = limits(family=1)
-    assert allocated(allocator, given) == ["a", "c"]
-    assert held(allocator, given) == [("b", "family")]
+    budget_limits = limits(family=1)
+    assert allocated(allocator, budget_limits) == ["a", "c"]
+    assert held(allocator, budget_limits) == [("b", "family")]
 
 
 def test_the_first_budget_that_is_spent_is_named() -> None:
     candidates = [candidate("a", 5), candidate("b", 4)]
-    for given, budget in (
+    for budget_limits, budget in (
         (limits(haystack=1, day=1, vehicle=1, family=1), "haystack"),
         (limits(day=1, vehicle=1, family=1), "day"),
         (limits(vehicle=1, family=1), "vehicle"),
     ):
         allocator = allocator_of(*candidates)
-        assert allocated(allocator, given) == ["a"]
-        assert held(allocator, given) == [("b", budget)]
+        assert allocated(allocator, budget_limits) == ["a"]
+        assert held(allocator, budget_limits) == [("b", budget)]
 
 
 def test_what_no_budget_holds_back_is_not_listed_as_held_back() -> None:
@@ -115,20 +115,20 @@ def test_a_place_is_held_back_once() -> None:
     ]
     rows = [ScoredCandidate(RegionId(s.frame), s, 1.0, 1.0, FamilyId("f")) for s in contexts]
     allocator = allocator_of(*rows)
-    given = Limits(Budgets(1), size=9, per_drive=9, apart_s=1.0, apart_m=0.0)
-    assert allocated(allocator, given) == ["a"]
-    assert held(allocator, given) == [("b", "haystack")]
+    budget_limits = Limits(Budgets(1), size=9, per_drive=9, apart_s=1.0, apart_m=0.0)
+    assert allocated(allocator, budget_limits) == ["a"]
+    assert held(allocator, budget_limits) == [("b", "haystack")]
 
 
 def test_what_is_kept_is_spent_and_what_is_taken_back_is_not() -> None:
-    given = limits(day=1)
+    budget_limits = limits(day=1)
     allocator = allocator_of(candidate("a", 5))
     other = candidate("z", 1)
     allocator.keep(ListedFrame(NEEDLE, other.region, other.context, FamilyId("f")))
-    assert allocated(allocator, given) == []
+    assert allocated(allocator, budget_limits) == []
     assert allocator.spent()[Budget.DAY] == 1
     allocator.release(FrameId("z"))
-    assert allocated(allocator, given) == ["a"]
+    assert allocated(allocator, budget_limits) == ["a"]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -139,11 +139,11 @@ def test_offers_in_any_order_and_repeated_spend_the_same(seed: int) -> None:
         for n in range(1, 40)
         if n % 7
     ]
-    given = limits(20, day=8, vehicle=5, family=3)
+    budget_limits = limits(20, day=8, vehicle=5, family=3)
     shaken = rng.sample(candidates, len(candidates)) + rng.sample(candidates, 5)
     plain, other = allocator_of(*candidates), allocator_of(*shaken)
-    assert allocated(other, given) == allocated(plain, given)
-    assert held(other, given) == held(plain, given)
+    assert allocated(other, budget_limits) == allocated(plain, budget_limits)
+    assert held(other, budget_limits) == held(plain, budget_limits)
 
 
 def test_of_the_latest_day_the_most_of_one_vehicle_and_one_family_is_told() -> None:

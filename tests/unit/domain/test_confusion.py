@@ -24,10 +24,10 @@ HERE, THERE, NOWHERE = (0.0, 0.0, 9.0, 9.0), (50.0, 0.0, 9.0, 9.0), (0.0, 50.0, 
 
 def frame_of(
     found: list[tuple[Category, float, tuple[float, float, float, float]]],
-    there: list[tuple[Category, tuple[float, float, float, float]]],
+    truths: list[tuple[Category, tuple[float, float, float, float]]],
 ) -> oracle.Frame:
     detections = tuple(Detection(category=c, score=s, bbox=box) for c, s, box in found)
-    annotations = tuple(Annotation(category=c, bbox=box) for c, box in there)
+    annotations = tuple(Annotation(category=c, bbox=box) for c, box in truths)
     return oracle.Frame(
         PredictionsMade(frame_id=FrameId("f"), detector="d", version="1", detections=detections),
         FrameAnnotated(frame_id=FrameId("f"), annotations=annotations),

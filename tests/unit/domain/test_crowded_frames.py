@@ -54,10 +54,10 @@ def test_matches_of_ten_thousand_detections_are_pycocotools() -> None:
     evaluation = coco_eval([frame])
     computed = match_frame(frame.predictions, frame.truth)
     for k, category in enumerate(CATEGORIES):
-        there = evaluation.evaluateImg(1, k, evaluation.params.areaRng[0], 100)
+        expected = evaluation.evaluateImg(1, k, evaluation.params.areaRng[0], 100)
         matched = [[bool(word >> t & 1) for word in computed[category].matched] for t in range(10)]
-        assert list(computed[category].scores) == there["dtScores"]
-        assert matched == (there["dtMatches"] > 0).tolist()
+        assert list(computed[category].scores) == expected["dtScores"]
+        assert matched == (expected["dtMatches"] > 0).tolist()
 
 
 def test_ten_thousand_detections_and_annotations_are_matched_in_bounded_memory() -> None:
@@ -93,8 +93,8 @@ def test_errors_found_in_slices_or_by_boxes_are_those_found_at_once(
     whole = error_types.errors_of_overlaps(overlap.__getitem__, *categories, used)
     monkeypatch.setattr(error_types, "_PAIRS_AT_ONCE", 40)
     sliced = error_types.errors_of_overlaps(overlap.__getitem__, *categories, used)
-    beside = np.tile((0, 17), (101, 1))
-    by_boxes = error_types.errors_of_boxes(false, truths, beside, *categories, used=used)
+    ranges = np.tile((0, 17), (101, 1))
+    by_boxes = error_types.errors_of_boxes(false, truths, ranges, *categories, used=used)
     for found in (sliced, by_boxes):
         np.testing.assert_array_equal(found.kind, whole.kind)
         np.testing.assert_array_equal(found.truth, whole.truth)

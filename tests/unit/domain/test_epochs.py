@@ -68,15 +68,17 @@ def test_an_epoch_without_events_is_settled_unless_it_is_the_first() -> None:
 
 
 def consuming(before: Epoch | None, *records: range) -> Epoch:
-    for some in records:
-        before = next_epoch(before, samples.DETECTOR, {NAME: some}, Size(9, 9), 15, is_empty=False)
+    for offsets in records:
+        before = next_epoch(
+            before, samples.DETECTOR, {NAME: offsets}, Size(9, 9), 15, is_empty=False
+        )
     assert before is not None
     return before
 
 
 def test_a_batch_that_is_delivered_again_is_of_the_epochs_that_consumed_it() -> None:
     last = consuming(None, range(5), range(5, 7))
-    found = [includes(last, {NAME: some}) for some in (range(3, 6), range(7), range(6, 8))]
+    found = [includes(last, {NAME: offsets}) for offsets in (range(3, 6), range(7), range(6, 8))]
     assert found == [True, True, False]
     assert not includes(last, {})
     assert not includes(last, {NAME: range(7), "another/0": range(1)})

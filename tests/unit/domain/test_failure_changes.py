@@ -173,7 +173,9 @@ def test_the_gain_without_some_false_positives_is_pycocotools_own(seed: int) -> 
     ]
     gone = set(random.Random(seed).sample(wrong, len(wrong) // 2))
     gain = CategoryDetections.of(matches).gain_without(gone)
-    before, after = (_ap_of_signs(some) for some in (frames, [_without(f, gone) for f in frames]))
+    before, after = (
+        _ap_of_signs(frames_of) for frames_of in (frames, [_without(f, gone) for f in frames])
+    )
     assert gone
     assert gain == pytest.approx(after - before, abs=1e-9)
 

@@ -126,12 +126,12 @@ def _number(frame: oracle.Frame) -> int:
 
 
 def frame_of(
-    found: list[Detection], there: list[Annotation], *, iou_type: str = "segm"
+    found: list[Detection], annotations: list[Annotation], *, iou_type: str = "segm"
 ) -> tuple[PredictionsMade, FrameAnnotated]:
     made = {"frame_id": "f", "detector": "d", "version": "1", "iou_type": iou_type}
     return (
         PredictionsMade.model_validate(made | {"detections": tuple(found)}),
-        FrameAnnotated(frame_id=FrameId("f"), annotations=tuple(there)),
+        FrameAnnotated(frame_id=FrameId("f"), annotations=tuple(annotations)),
     )
 
 

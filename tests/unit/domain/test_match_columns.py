@@ -51,7 +51,7 @@ def test_no_events_make_no_columns() -> None:
 
 def test_joined_columns_hold_all_matches() -> None:
     matches = some_matches()
-    parts = [NamedColumns.of(some) for some in (matches[:5], [], matches[5:])]
+    parts = [NamedColumns.of(part) for part in (matches[:5], [], matches[5:])]
     assert spelled(NamedColumns.joined(parts)) == spelled(NamedColumns.of(matches))
 
 

@@ -14,11 +14,11 @@ BOX = (10.0, 10.0, 40.0, 40.0)
 MASKED = Detection(category=SIGN, score=0.6, bbox=(0, 0, 2, 2), mask=Rle(size=(4, 4), counts="04<"))
 
 
-def match(found: list[Detection], there: list[Annotation]) -> dict[Category, CategoryMatch]:
+def match(found: list[Detection], annotations: list[Annotation]) -> dict[Category, CategoryMatch]:
     frame_id = FrameId("f")
     return match_frame(
         PredictionsMade(frame_id=frame_id, detector="d", version="1", detections=tuple(found)),
-        FrameAnnotated(frame_id=frame_id, annotations=tuple(there)),
+        FrameAnnotated(frame_id=frame_id, annotations=tuple(annotations)),
     )
 
 
@@ -34,16 +34,16 @@ def test_every_bit_equals_pycocotools_evaluate_img(seed: int) -> None:
         matches = match_frame(frame.predictions, frame.truth)
         for k, category in enumerate(CATEGORIES):
             for area, limits in enumerate(evaluation.params.areaRng):
-                there = evaluation.evaluateImg(image_id, k, limits, 100)
-                if there is None:
+                expected = evaluation.evaluateImg(image_id, k, limits, 100)
+                if expected is None:
                     assert category not in matches
                     continue
                 computed = matches[category]
                 shift = 10 * area
-                assert list(computed.scores) == there["dtScores"]
-                assert _rows(computed.matched, shift) == (there["dtMatches"] > 0).tolist()
-                assert _rows(computed.ignored, shift) == there["dtIgnore"].tolist()
-                assert computed.ground_truths[area] == np.count_nonzero(there["gtIgnore"] == 0)
+                assert list(computed.scores) == expected["dtScores"]
+                assert _rows(computed.matched, shift) == (expected["dtMatches"] > 0).tolist()
+                assert _rows(computed.ignored, shift) == expected["dtIgnore"].tolist()
+                assert computed.ground_truths[area] == np.count_nonzero(expected["gtIgnore"] == 0)
 
 
 def _rows(words: tuple[int, ...], shift: int) -> list[list[bool]]:
@@ -65,16 +65,16 @@ def test_the_overlap_of_a_true_positive_is_that_of_the_box_it_matched(seed: int)
 
 
 def test_an_ignored_annotation_takes_one_detection_out_of_the_count() -> None:
-    there = [Annotation(category=SIGN, bbox=BOX, ignore=True)]
-    computed = match([sign(0.9), sign(0.8)], there)[SIGN]
+    annotations = [Annotation(category=SIGN, bbox=BOX, ignore=True)]
+    computed = match([sign(0.9), sign(0.8)], annotations)[SIGN]
     assert computed.ground_truths == (0, 0, 0, 0)
     assert [word & 1 for word in computed.ignored] == [1, 0]
     assert [word & 1 for word in computed.matched] == [1, 0]
 
 
 def test_a_crowd_takes_all_detections_inside_it_out_of_the_count() -> None:
-    there = [Annotation(category=SIGN, bbox=(0, 0, 400, 400), crowd=True)]
-    computed = match([sign(0.9), sign(0.8)], there)[SIGN]
+    annotations = [Annotation(category=SIGN, bbox=(0, 0, 400, 400), crowd=True)]
+    computed = match([sign(0.9), sign(0.8)], annotations)[SIGN]
     assert [word & 1 for word in computed.ignored] == [1, 1]
 
 
@@ -83,10 +83,10 @@ def test_an_annotation_without_an_area_has_its_masks_and_then_its_boxs() -> None
     wide = (0.0, 0.0, 200.0, 200.0)
     by_mask = match([], [Annotation(category=SIGN, bbox=wide, mask=mask)])[SIGN]
     by_box = match([], [Annotation(category=SIGN, bbox=wide)])[SIGN]
-    given = match([], [Annotation(category=SIGN, bbox=wide, mask=mask, area=5000)])[SIGN]
+    matched = match([], [Annotation(category=SIGN, bbox=wide, mask=mask, area=5000)])[SIGN]
     assert by_mask.ground_truths == (1, 1, 0, 0)
     assert by_box.ground_truths == (1, 0, 0, 1)
-    assert given.ground_truths == (1, 0, 1, 0)
+    assert matched.ground_truths == (1, 0, 1, 0)
 
 
 def test_of_more_than_a_hundred_detections_the_best_hundred_count() -> None:

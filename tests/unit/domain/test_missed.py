@@ -33,8 +33,8 @@ def _missed(frame: Frame, score: float) -> list[str]:
 
 def test_ignored_annotations_are_not_missed() -> None:
     frame = random_frame(np.random.default_rng(1), 1)
-    there = Annotation(category=CATEGORIES[0], bbox=(0, 0, 10, 10), ignore=True)
-    truth = FrameAnnotated(frame_id=frame.frame_id, annotations=(there,))
+    annotation = Annotation(category=CATEGORIES[0], bbox=(0, 0, 10, 10), ignore=True)
+    truth = FrameAnnotated(frame_id=frame.frame_id, annotations=(annotation,))
     assert _missed(Frame(frame.predictions, truth), 0.5) == []
 
 
@@ -43,8 +43,8 @@ def test_ignored_annotations_are_not_missed() -> None:
 )
 def test_a_missed_annotation_has_its_area_range(area: float, area_range: int) -> None:
     frame = random_frame(np.random.default_rng(1), 1, detections=0)
-    there = Annotation(category=CATEGORIES[0], bbox=(0, 0, 10, 10), area=area)
-    truth = FrameAnnotated(frame_id=frame.frame_id, annotations=(there,))
+    annotation = Annotation(category=CATEGORIES[0], bbox=(0, 0, 10, 10), area=area)
+    truth = FrameAnnotated(frame_id=frame.frame_id, annotations=(annotation,))
     match = frame_match(frame.predictions, truth)
     ((missed,),) = missed_annotations(match, truth, [0.5])
     assert (missed.bbox, missed.area_range) == ((0, 0, 10, 10), area_range)

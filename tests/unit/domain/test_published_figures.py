@@ -29,8 +29,8 @@ OF_MASKS = ["320", "562", "299", "387", "310", "327", "268", "415", "417", "469"
 
 @pytest.fixture
 def data() -> Path:
-    beside = Path(__file__).parents[4] / "shared"
-    folder = Path(os.environ.get("GAZELOOP_SHARED", beside)) / "data"
+    data_folder = Path(__file__).parents[4] / "shared"
+    folder = Path(os.environ.get("GAZELOOP_SHARED", data_folder)) / "data"
     if not folder.is_dir():
         assert not os.environ.get("CI"), f"no data in {folder}, and nothing is skipped in CI"
         pytest.skip(f"no data in {folder}; GAZELOOP_SHARED names another place")

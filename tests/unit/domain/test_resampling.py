@@ -21,11 +21,11 @@ def survey(
     """Frames alike in kind: some objects, most of them found more or less well; a few ghosts."""
     frames = []
     for number in range(count):
-        there, found = [], []
+        truths, found = [], []
         for _ in range(rng.integers(1, 6)):
             category = oracle.CATEGORIES[rng.integers(0, 3)]
             x, y = rng.random(2) * 500
-            there.append(Annotation(category=category, bbox=(x, y, 60, 60)))
+            truths.append(Annotation(category=category, bbox=(x, y, 60, 60)))
             ghost = rng.random() < 0.3
             dx, dy = (rng.random(2) * 400 + 100) if ghost else rng.normal(0, slip, 2)
             score = float(rng.beta(2, 3) if ghost else rng.beta(3, 2))
@@ -35,7 +35,7 @@ def survey(
             frame_id=frame_id, detector=detector, version="1", detections=tuple(found)
         )
         frames.append(
-            oracle.Frame(predictions, FrameAnnotated(frame_id=frame_id, annotations=tuple(there)))
+            oracle.Frame(predictions, FrameAnnotated(frame_id=frame_id, annotations=tuple(truths)))
         )
     return frames
 

@@ -27,10 +27,10 @@ KEYS, VALUES, PLANTED = 10, 10, 10
 
 def frame_of(rng: np.random.Generator, number: int, missed: float) -> oracle.Frame:
     """A frame with objects of which a share is missed, and some false positives."""
-    frame_id, there, found = FrameId(f"{number:06d}"), [], []
+    frame_id, annotations, found = FrameId(f"{number:06d}"), [], []
     for k in range(rng.integers(1, 5)):
         x, y = 100.0 * k, float(rng.integers(0, 200))
-        there.append(Annotation(category=SIGN, bbox=(x, y, 60.0, 60.0)))
+        annotations.append(Annotation(category=SIGN, bbox=(x, y, 60.0, 60.0)))
         if rng.random() > missed:
             score, shift = float(rng.beta(4, 2)), float(rng.integers(0, 12))
             box = (x + shift, y, 60.0, 60.0)
@@ -41,7 +41,9 @@ def frame_of(rng: np.random.Generator, number: int, missed: float) -> oracle.Fra
     predictions = PredictionsMade(
         frame_id=frame_id, detector="d", version="1", detections=tuple(found)
     )
-    return oracle.Frame(predictions, FrameAnnotated(frame_id=frame_id, annotations=tuple(there)))
+    return oracle.Frame(
+        predictions, FrameAnnotated(frame_id=frame_id, annotations=tuple(annotations))
+    )
 
 
 def surveyed(

@@ -92,7 +92,7 @@ def matches(known: Known) -> list[CategoryMatched]:
         split=known.split,
         shortlisted=known.shortlisted,
     )
-    there = {match.category for match in matched}
+    categories = {match.category for match in matched}
     template = CategoryMatched(
         frame_id=known.frame.frame_id,
         detector=DETECTOR,
@@ -106,7 +106,7 @@ def matches(known: Known) -> list[CategoryMatched]:
         ground_truths=(0, 0, 0, 0),
         **EMPTY,  # type: ignore[arg-type]
     )
-    gone = [c for c in oracle.CATEGORIES if c not in there]
+    gone = [c for c in oracle.CATEGORIES if c not in categories]
     return matched + [replace(template, category=category) for category in gone]
 
 

@@ -23,9 +23,9 @@ STOP, YIELD = samples.STOP_SIGN, Category("yield")
 
 
 def framed(
-    name: str, found: tuple[Detection, ...], there: tuple[Annotation, ...], **facts: object
+    name: str, found: tuple[Detection, ...], annotations: tuple[Annotation, ...], **facts: object
 ) -> LabelledFrame:
-    truth = FrameAnnotated(frame_id=FrameId(name), annotations=there).model_copy(update=facts)
+    truth = FrameAnnotated(frame_id=FrameId(name), annotations=annotations).model_copy(update=facts)
     named = SAME_NAMES.named(samples.predictions_made(*found, frame_id=name))
     return LabelledFrame.of(named, truth, name, (640, 360))
 
@@ -79,9 +79,9 @@ def test_a_category_that_nobody_annotated_lacks_no_label() -> None:
 
 
 def test_an_annotation_that_another_category_covers_is_suspected() -> None:
-    there = (samples.annotation(YIELD, BOX),)
+    annotations = (samples.annotation(YIELD, BOX),)
     suspect = first(
-        framed("odd", (samples.detection(score=0.9, bbox=BOX),), there), LabelError.CATEGORY
+        framed("odd", (samples.detection(score=0.9, bbox=BOX),), annotations), LabelError.CATEGORY
     )
     assert suspect is not None
     assert (suspect.category, suspect.annotated_as) == (STOP, YIELD)
@@ -100,8 +100,8 @@ def test_a_detection_of_its_own_category_clears_an_annotation() -> None:
 
 def test_a_detection_that_another_annotation_explains_contradicts_nothing() -> None:
     """Two objects that overlap, both annotated."""
-    there = (samples.annotation(YIELD, BOX), samples.annotation(STOP, BOX))
-    frame = framed("odd", (samples.detection(score=0.9, bbox=BOX),), there)
+    annotations = (samples.annotation(YIELD, BOX), samples.annotation(STOP, BOX))
+    frame = framed("odd", (samples.detection(score=0.9, bbox=BOX),), annotations)
     assert first(frame, LabelError.CATEGORY) is None
 
 
