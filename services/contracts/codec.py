@@ -27,7 +27,7 @@ def _adapter(topic: str) -> TypeAdapter[Any]:
 
 
 def _both_versions(event: type[Event]) -> Any:
-    """What reads an event: its class, or of FrameMatched that of each version."""
+    """The type that parses an event: its class, or for FrameMatched the union of both versions."""
     if event is not FrameMatched:
         return event
     both = FrameMatched | version_1.FrameMatched
@@ -40,7 +40,7 @@ def encode(event: Event) -> bytes:
 
 
 def stored(event: Event) -> bytes:
-    """The event's JSON for a store: without its id, which takes as long as all else to compute."""
+    """The event's JSON for a store, without its id: computing the id would double the time."""
     return event.model_dump_json(exclude_none=True, exclude={"event_id"}).encode()
 
 
@@ -52,13 +52,13 @@ def in_one_partition(_: str) -> int:
 def written(
     event: Event, version: EventVersion, partition: Callable[[str], int] = in_one_partition
 ) -> list[tuple[Event, bytes]]:
-    """The records that publish an event in a version: what each one is, and its bytes.
+    """The records that publish an event in a version: the event of each, and its bytes.
 
     Parameters
     ----------
     partition : the partition of its topic to which a key belongs
     """
-    if isinstance(event, FrameErased | MatchesErased):  # version 1 has none, and none may be lost
+    if isinstance(event, FrameErased | MatchesErased):  # version 1 lacks these; none may be lost
         return [(event, encode(event))]
     if version == 1:
         return [(old, version_1.encode(old)) for old in version_1.downgraded(event)]

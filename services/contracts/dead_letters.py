@@ -75,7 +75,7 @@ class LetterChange(StrEnum):
     RESOLVED = "resolved"
     DISCARDED = "discarded"
     ERASED = "erased"
-    """It is about an erased frame: nobody lists, counts or replays it any more."""
+    """It is about an erased frame, so it is no longer listed, counted or replayed."""
 
 
 class DeadLetterChanged(Event):

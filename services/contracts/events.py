@@ -138,7 +138,7 @@ class Rle(Strict):
 
 
 class FrameVector(Strict):
-    """A vector that came with the event: base64 of little-endian float32, and whose it is."""
+    """A vector on an event: base64 of little-endian float32, and the name of its model."""
 
     model: AnyModelId
     values: Annotated[
@@ -179,7 +179,7 @@ class Annotation(Strict):
 
 
 def _upgraded(version: object) -> object:
-    """Version 1 of an event says what version 2 says with all new fields left out."""
+    """Version 1 of an event equals version 2 with all new fields left out."""
     return SCHEMA_VERSION if version == 1 else version
 
 
@@ -382,7 +382,7 @@ class Candidate(Strict):
 
 
 class Provenance(Strict):
-    """How a shortlist came to be."""
+    """How a shortlist was made."""
 
     model: AnyModelId
     strategy: Annotated[str, Field(max_length=100)]
@@ -453,7 +453,7 @@ class FrameErased(_ErasureEvent):
 
 
 class MatchesErased(_ErasureEvent):
-    """A frame's matches are deleted: whoever holds some of them in memory forgets them.
+    """A frame's matches are deleted: a process that holds some of them in memory drops them.
 
     It is in every partition of its topic, because a frame's matches are in several.
     """

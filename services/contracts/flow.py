@@ -30,7 +30,7 @@ REVIEW = "review"
 """The service that serves the review page; it consumes no topic."""
 
 SERVICES = ("ingest", *CONSUMERS, REVIEW, WEBHOOKS)
-"""What a deployment always has."""
+"""The services of every deployment."""
 
 USES_IMAGES = frozenset({"ingest", "embedder", REVIEW, LABEL_STUDIO})
 """The services that open the blob store: they store, embed, show or upload images."""

@@ -69,7 +69,7 @@ class MatchRevisions(Strict):
     predictions: _Part = 0
     membership: _Part = 0
     categories: _Part = 0
-    """Of what the detector's category names stand for."""
+    """Of the detector's category map."""
 
     @property
     def total(self) -> int:
