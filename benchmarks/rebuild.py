@@ -137,7 +137,7 @@ async def freshness(evaluator: EvaluateMatches, frames: int) -> list[float]:
     ages: list[float] = []
     handed_over: dict[float, float] = {}
     watching = asyncio.create_task(_watch(handed_over, ages))
-    going_on = [
+    in_background = [
         asyncio.create_task(_over_and_over(work, every_s))
         for work in (evaluator.refresh, evaluator.assess)
     ]
@@ -147,7 +147,7 @@ async def freshness(evaluator: EvaluateMatches, frames: int) -> list[float]:
         await evaluator.run(_published(matches(frames + number, frames + number + 1)))
         await asyncio.sleep(_BETWEEN_S)
     await watching
-    for task in going_on:
+    for task in in_background:
         task.cancel()
     return sorted(ages)
 

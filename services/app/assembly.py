@@ -137,14 +137,14 @@ async def deployed(settings: Settings, service: str) -> AsyncIterator[App]:
     resolved = _resolved(settings, stack_addresses)
     async with AsyncExitStack() as closing:
         # A cluster's owner creates its topics: by `gazeloop topics create`, or in Kubernetes.
-        yield await _once_there(
+        yield await _when_reachable(
             lambda: _serving(resolved, [service], creating=stack_addresses is not None),
             resolved,
             closing,
         )
 
 
-async def _once_there(
+async def _when_reachable(
     serving_: Callable[[], AbstractAsyncContextManager[App]],
     settings: Settings,
     closing: AsyncExitStack,

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from services.app.repeating import Ticker, attempted, going_on
+from services.app.repeating import Ticker, attempted, in_background
 from services.contracts.errors import Transient
 from services.domain.ports.leases import LeaseStore
 from services.runtime.clock import Clock
@@ -76,7 +76,7 @@ async def elected(job: str, leases: LeaseStore, work: Work, clock: Clock) -> Asy
     """Do a job while the context is open, in at most one of all processes that want to."""
     candidate = Candidate(job, leases, work, clock)
     try:
-        async with going_on(candidate.run):
+        async with in_background(candidate.run):
             yield
     finally:
         await candidate.resign()

@@ -8,7 +8,7 @@ from typing import Final
 from services.annotation.stores.opening import AnnotationStores
 from services.app.figures_noted import note_curves, note_figures, note_slice_curves
 from services.app.repair_gains_noted import note_repair_gains
-from services.app.repeating import kept_up, repeated
+from services.app.repeating import kept_current, repeated
 from services.app.reporting import stored_versions
 from services.app.versions_noted import note_comparisons
 from services.app.when_changed import WhenChanged, epochs_closed
@@ -98,7 +98,9 @@ class _Figures:
 
 
 @asynccontextmanager
-async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> AsyncIterator[None]:
+async def figures_refreshed(
+    stores: Stores, settings: Settings, clock: Clock
+) -> AsyncIterator[None]:
     """Keep figures over time and the cost of errors up to date while the context is open.
 
     They need the matches of all categories, so one process does this for all replicas.
@@ -117,7 +119,7 @@ async def figures_kept_up(stores: Stores, settings: Settings, clock: Clock) -> A
             ("error_costs", costs.take_in, show),
         ):
             await closing.enter_async_context(
-                kept_up(name, take_in, show_, clock, every_s=_EVERY_S)
+                kept_current(name, take_in, show_, clock, every_s=_EVERY_S)
             )
         for name, work, changed in (
             ("compare_versions", figures.compare_versions, figures.known),

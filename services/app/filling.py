@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from services.app.erasure.vectors import VectorTraces
-from services.app.repeating import Ticker, attempted, going_on
+from services.app.repeating import Ticker, attempted, in_background
 from services.contracts.identity import FrameId
 from services.domain.ports.erasure import FrameTraces, TombstoneStore
 from services.domain.ports.vectors import VectorStore
@@ -83,5 +83,5 @@ async def following(work: FillModel, ticker: Ticker) -> None:
 @asynccontextmanager
 async def filled_in_background(work: FillModel) -> AsyncIterator[None]:
     """Fill the model and follow new frames while the context is open."""
-    async with going_on(partial(following, work)):
+    async with in_background(partial(following, work)):
         yield

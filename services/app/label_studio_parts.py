@@ -12,7 +12,7 @@ from services.annotation.label_studio.pulling import WAY, Puller
 from services.annotation.label_studio.pushing import Pusher
 from services.annotation.label_studio.service import SyncLoop
 from services.annotation.stores.opening import AnnotationStores
-from services.app.repeating import Ticker, going_on
+from services.app.repeating import Ticker, in_background
 from services.app.undoing.journals import daily_journal
 from services.domain.ports.imports import ImportKind
 from services.ground_truth.holding import CorrectionGate
@@ -76,5 +76,5 @@ async def carrying(
             while await ticker.passed(pause_s):
                 pause_s = await loop.sync()
 
-        async with going_on(synchronise):
+        async with in_background(synchronise):
             yield

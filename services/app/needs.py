@@ -82,7 +82,7 @@ async def readiness_of(
 
     readiness = Readiness({"kafka": broker, "mongodb": mongodb, **served.needs()}, clock)
     try:
-        async with readiness.kept_up():
+        async with readiness.checked_repeatedly():
             yield readiness
     finally:
         await asyncio.to_thread(probe.close)

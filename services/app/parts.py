@@ -132,8 +132,8 @@ async def opened(settings: Settings, *, creating: bool = True) -> AsyncIterator[
         reporter = UnreadableReporter(stores.unreadable, outbox, SystemClock())
         await closing.enter_async_context(unreadable_reported(reporter, SystemClock()))
         reader = closing.enter_context(LagReader(broker, settings))
-        yield App(settings, stores, outbox, {}, traces, _nothing_put_off, reader)
+        yield App(settings, stores, outbox, {}, traces, _nothing_to_settle, reader)
 
 
-async def _nothing_put_off() -> bool:
+async def _nothing_to_settle() -> bool:
     return False

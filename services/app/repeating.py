@@ -43,7 +43,7 @@ class Ticker:
 
 
 @asynccontextmanager
-async def going_on(work: Callable[[Ticker], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+async def in_background(work: Callable[[Ticker], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Run `work` while the context is open; cancel and await it at the end.
 
     A cancellation can get lost: before Python 3.12, `asyncio.wait_for` (which drivers use)
@@ -95,12 +95,12 @@ async def repeated(
             with pace.taken():
                 await attempted(name, work)
 
-    async with going_on(again):
+    async with in_background(again):
         yield
 
 
 @asynccontextmanager
-async def kept_up(
+async def kept_current(
     name: str,
     take_in: Callable[[], Awaitable[object]],
     show: Callable[[], Awaitable[object]],

@@ -75,7 +75,7 @@ class Readiness:
         self._seen[name] = _Seen(problem, self._clock.monotonic())
 
     @asynccontextmanager
-    async def kept_up(self) -> AsyncIterator[None]:
+    async def checked_repeatedly(self) -> AsyncIterator[None]:
         """Check every part repeatedly, independently of the others, while the context is open."""
         self._ending = False
         looking = [asyncio.create_task(self._keep_looking(name)) for name in self._needs]

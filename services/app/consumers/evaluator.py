@@ -6,8 +6,8 @@ from functools import partial
 
 from services.app.consumers.building import BuiltService, Parts
 from services.app.elected import elected
-from services.app.figures_job import JOB, figures_kept_up
-from services.app.repeating import Ticker, attempted, going_on
+from services.app.figures_job import JOB, figures_refreshed
+from services.app.repeating import Ticker, attempted, in_background
 from services.contracts.flow import READS
 from services.evaluator.live.service import EvaluateMatches
 from services.runtime.erased_frames import ErasedFramesLeftOut
@@ -19,7 +19,7 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
     """Build it."""
     stores, settings, clock = parts.stores, parts.settings, parts.clock
     async with parts.connected("evaluator") as client, AsyncExitStack() as closing:
-        job = partial(figures_kept_up, stores, settings, clock)
+        job = partial(figures_refreshed, stores, settings, clock)
         await closing.enter_async_context(elected(JOB, stores.leases, job, clock))
         step = EvaluateMatches(matches=stores.matches, settings=settings, clock=clock)
         served = ErasedFramesLeftOut(
@@ -29,14 +29,14 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
         # A batch waits while the background refreshes gauges, whose steps are then its progress.
         with progress_of(progress):
             for name, work in (("refresh", step.refresh), ("assess", step.assess)):
-                going = _going_on(name, work, settings.evaluate_every_s)
+                going = _gauges_refreshed(name, work, settings.evaluate_every_s)
                 await closing.enter_async_context(going)
         consumer = client.consumer(READS["evaluator"], served, listener=step, progress=progress)
         yield BuiltService([consumer])
 
 
 @asynccontextmanager
-async def _going_on(
+async def _gauges_refreshed(
     name: str, work: Callable[[], Awaitable[None]], every_s: float
 ) -> AsyncIterator[None]:
     """Refresh the gauges periodically, also when no match arrives."""
@@ -45,5 +45,5 @@ async def _going_on(
         while await ticker.passed(every_s):
             await attempted(name, work)
 
-    async with going_on(refresh):
+    async with in_background(refresh):
         yield

@@ -29,7 +29,9 @@ def calibrate(
         interrupted="Nothing was written.",
     )
     settings = context.settings()
-    _tell(_written(settings, frames, Plan(source.name, most, held_out, seed), to), settings, to)
+    _print_result(
+        _written(settings, frames, Plan(source.name, most, held_out, seed), to), settings, to
+    )
 
 
 def _written(settings: Settings, frames: list[LabelledFrame], plan: Plan, to: Path) -> Calibrated:
@@ -39,7 +41,7 @@ def _written(settings: Settings, frames: list[LabelledFrame], plan: Plan, to: Pa
         return write_calibrated(settings, frames, plan, to, lambda count: bars.advance(task, count))
 
 
-def _tell(calibrated: Calibrated, settings: Settings, to: Path) -> None:
+def _print_result(calibrated: Calibrated, settings: Settings, to: Path) -> None:
     out, measured = console(), calibrated.card.measured
     for name, cosines in (("frames", measured.frames), ("regions", measured.regions)):
         out.print(

@@ -89,7 +89,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
             with err.status(f"filling {work.model_id}") as shown:
                 lost = await work.recover()
                 if lost:
-                    _say_lost(lost)
+                    _print_lost(lost)
                 progress = _FillView(work.model_id, err, shown)
                 _conclude(work.model_id, await work.fill(progress))
                 if follow:
@@ -99,7 +99,7 @@ async def _fill(context: Context, *, follow: bool) -> None:
         await vectors.close()
 
 
-def _say_lost(frames: int) -> None:
+def _print_lost(frames: int) -> None:
     line = f"embedding {frames:,} frames again whose vectors are lost"
     console(stderr=True).print(line, highlight=False)
 

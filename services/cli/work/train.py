@@ -67,7 +67,7 @@ def train(
     )
     if settings.embedder != backbone:  # its weights are another network's
         settings = settings.model_copy(update={"weights": None, "weights_sha256": ""})
-    _tell(_trained(course, source, settings, where, ctx))
+    _print_result(_trained(course, source, settings, where, ctx))
 
 
 def _device(requested: str) -> str:
@@ -95,7 +95,7 @@ def _trained(
             raise typer.Exit(INTERRUPTED) from None
 
 
-def _tell(trained: Trained) -> None:
+def _print_result(trained: Trained) -> None:
     out = console()
     metrics = trained.card["metrics"]
     assert isinstance(metrics, dict)

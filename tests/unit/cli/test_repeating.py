@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.app.repeating import Ticker, going_on, kept_up, repeated
+from services.app.repeating import Ticker, in_background, kept_current, repeated
 from services.contracts.errors import StoreUnavailable
 from services.runtime.clock import SystemClock
 from tests.fakes.clock import FakeClock
@@ -101,7 +101,7 @@ async def test_the_end_does_not_wait_for_a_pause() -> None:
         while await ticker.passed(FOREVER_S):
             raise AssertionError
 
-    async with asyncio.timeout(10), going_on(waiting):
+    async with asyncio.timeout(10), in_background(waiting):
         await asyncio.sleep(0)
 
 
@@ -121,7 +121,7 @@ async def test_what_is_new_is_taken_in_also_while_showing_it_is_put_off() -> Non
 
     async with (
         asyncio.timeout(10),
-        kept_up("figures", take_in, show, clock, every_s=0.001),
+        kept_current("figures", take_in, show, clock, every_s=0.001),
     ):
         await enough.wait()
 

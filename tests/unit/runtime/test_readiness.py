@@ -57,7 +57,7 @@ async def test_a_part_that_hangs_holds_up_no_other() -> None:
     hanging.answers.clear()
     needs = {"kafka": hanging.ask, "mongodb": there.ask}
     readiness = Readiness(needs, FakeClock(), every_s=0.001)
-    async with readiness.kept_up():
+    async with readiness.checked_repeatedly():
         await until(lambda: there.looks > 2)
     assert readiness.checks["mongodb"]() is None
     assert readiness.checks["kafka"]() == "not looked at yet"
@@ -73,5 +73,5 @@ async def test_it_ends_although_a_driver_takes_the_end_for_a_broken_connection()
         except asyncio.CancelledError as exc:
             raise BrokerUnavailable("the connection broke") from exc
 
-    async with asyncio.timeout(30), Readiness({"kafka": ask}, FakeClock()).kept_up():
+    async with asyncio.timeout(30), Readiness({"kafka": ask}, FakeClock()).checked_repeatedly():
         await asked.wait()
