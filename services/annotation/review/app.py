@@ -41,7 +41,7 @@ from services.annotation.review.rendering import STATIC, Pages, is_fragment
 from services.annotation.review.sessions import Authenticate, Sessions
 from services.annotation.review.similar import SimilarThings
 from services.annotation.review.similar_routes import similar_routes
-from services.annotation.review.static_files import static_routes
+from services.annotation.review.static_files import static_files, static_routes
 from services.annotation.review.version_routes import version_routes
 from services.annotation.review.view_routes import view_routes
 from services.annotation.review.work_routes import work_routes
@@ -137,13 +137,14 @@ def review_context(
 def build_review_app(context: ReviewContext) -> FastAPI:
     """The application. Mount it with `server.mount("/review", build_review_app(context))`."""
     app = FastAPI(title="Gazeloop review", docs_url=None, redoc_url=None, openapi_url=None)
-    pages = Pages()
+    files = static_files(STATIC)
+    pages = Pages(files)
     app.state.sessions = Sessions(context.sessions, context.tokens, context.clock)
     app.add_middleware(Headers)
     count = _counts(context)
     app.include_router(login_routes(context, pages))
     app.include_router(picture_routes(context))
-    app.include_router(static_routes(STATIC))
+    app.include_router(static_routes(files))
     for routes in (
         overview_routes,
         list_routes,

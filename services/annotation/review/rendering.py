@@ -1,5 +1,6 @@
 """Renders templates to HTML; values are escaped, undefined names are errors."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -11,15 +12,22 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.annotation.review.sessions import Session
+from services.annotation.review.static_files import StaticFile
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
 
 class Pages:
-    """Renders templates."""
+    """Renders templates.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    files : which pages refer to by name
+    """
+
+    def __init__(self, files: Mapping[str, StaticFile]) -> None:
+        self._files = files
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -50,6 +58,7 @@ class Pages:
         base = request.scope.get("root_path", "").rstrip("/")
         text = self._environment.get_template(template).render(
             base=base,
+            static=lambda name: f"{base}/static/{name}?v={self._files[name].version}",
             session=session,
             path=_path(request),
             open_questions=getattr(request.state, "questions", 0),

@@ -5,7 +5,7 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
-from services.annotation.review.static_files import static_routes
+from services.annotation.review.static_files import static_files, static_routes
 
 STYLE = "body { color: red; }"
 
@@ -14,7 +14,7 @@ STYLE = "body { color: red; }"
 def browser(tmp_path: Path) -> AsyncClient:
     (tmp_path / "page.css").write_text(STYLE)
     app = FastAPI()
-    app.include_router(static_routes(tmp_path))
+    app.include_router(static_routes(static_files(tmp_path)))
     return AsyncClient(transport=ASGITransport(app), base_url="http://page")
 
 
@@ -37,6 +37,19 @@ async def test_a_file_that_the_browser_has_is_not_sent_again(browser: AsyncClien
 
     assert (again.status_code, again.content) == (304, b"")
     assert (changed.status_code, changed.text) == (200, STYLE)
+
+
+async def test_a_browser_keeps_a_file_that_is_named_with_its_version(
+    browser: AsyncClient, tmp_path: Path
+) -> None:
+    version = static_files(tmp_path)["page.css"].version
+
+    named = await browser.get(f"/static/page.css?v={version}")
+    older = await browser.get("/static/page.css?v=of-before")
+
+    assert "immutable" in named.headers["Cache-Control"]
+    assert "Cache-Control" not in older.headers, "the middleware asks for revalidation"
+    assert named.text == older.text == STYLE
 
 
 @pytest.mark.parametrize("name", ["other.css", "..%2Fpyproject.toml", "%2e%2e/pyproject.toml"])
