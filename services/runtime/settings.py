@@ -385,6 +385,11 @@ class Settings(BaseSettings):
     review_cache_bytes: Count = Field(
         536_870_912, description="Size of the disk cache of crops and thumbnails, in bytes."
     )
+    review_base_map: Path | None = Field(
+        None,
+        description="PMTiles file of vector tiles, drawn below the drives on the map of needles;"
+        " empty: a plain ground.",
+    )
     annotation_tool: str = Field(
         "",
         description="URL of the team's tool; `{frame_id}` is replaced by the frame's id.",

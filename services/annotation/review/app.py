@@ -8,6 +8,7 @@ import structlog
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from services.annotation.review.base_map import BaseMap
 from services.annotation.review.box_routes import box_routes
 from services.annotation.review.budget_routes import budget_routes
 from services.annotation.review.category_routes import category_routes
@@ -129,6 +130,7 @@ def review_context(
         categories=stores.categories,
         category_maps=stores.category_maps,
         audit=stores.audit,
+        base_map=BaseMap.open(settings.review_base_map) if settings.review_base_map else None,
         similar=similar,
         dead_letters=dead_letters,
     )

@@ -8,6 +8,7 @@ from services.annotation.ports.needle_modes import FailureModes
 from services.annotation.ports.open_questions import OpenQuestions
 from services.annotation.ports.reviews import ReviewStore
 from services.annotation.ports.sessions import SessionStore
+from services.annotation.review.base_map import BaseMap
 from services.annotation.review.corrections import Corrector
 from services.annotation.review.pictures import PictureCache
 from services.annotation.review.sessions import Authenticate
@@ -94,6 +95,8 @@ class ReviewContext:
     categories: Categories
     category_maps: CategoryMaps
     audit: AuditLog
+    base_map: BaseMap | None = None
+    """None draws drives on a plain ground."""
     similar: SimilarThings | None = None
     """None if this process has no vectors."""
     dead_letters: DeadLetters | None = None

@@ -7,8 +7,10 @@ from itertools import groupby
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.annotation.ports.needle_lists import NeedleRow
+from services.annotation.review.base_map import BaseMap, Bounds, Ground
 from services.annotation.review.local_plane import LocalPlane, scale_bar
 from services.contracts.identity import DriveId, FrameId
 
@@ -20,6 +22,7 @@ _NEAR: Final = 19.0
 
 LatLon = tuple[float, float]
 Point = tuple[float, float]
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class DriveMap:
     dots : an SVG path of other frames
     scale : length and label of the scale bar
     missing : needles without a position
+    ground : an SVG path of each kind of ground below the drives, in the order of drawing
     """
 
     paths: Mapping[DriveId, str]
@@ -49,6 +53,7 @@ class DriveMap:
     pins: Sequence[PlacedNeedles]
     scale: tuple[float, str]
     missing: int
+    ground: Mapping[Ground, str]
 
 
 def drive_map(
@@ -56,6 +61,8 @@ def drive_map(
     positions: Mapping[FrameId, LatLon],
     paths: Mapping[DriveId, Sequence[LatLon]],
     others: Sequence[LatLon] = (),
+    *,
+    base_map: BaseMap | None = None,
 ) -> DriveMap | None:
     """The map of these needles; None if none has a position.
 
@@ -64,6 +71,7 @@ def drive_map(
     positions : by frame, its latitude and longitude
     paths : by drive, positions in the order of capture
     others : positions of frames of any drive, drawn where they are on the map
+    base_map : draws streets and water below; None draws neither
     """
     placed = [row for row in rows if row.needle.frame_id in positions]
     if not placed:
@@ -76,6 +84,7 @@ def drive_map(
         _pins(placed, drawing.points(needles)),
         scale_bar(drawing.unit, WIDTH / 4),
         len(rows) - len(placed),
+        base_map.paths(drawing.bounds, drawing.places) if base_map else {},
     )
 
 
@@ -109,10 +118,23 @@ class _Drawing:
     def points(self, places: Sequence[LatLon]) -> list[Point]:
         """These places, in units of the drawing."""
         lat, lon = np.array(places).T
+        x, y = np.round(self.places(lat, lon), 1).T.tolist()
+        return [*zip(x, y, strict=True)]
+
+    def places(self, lat: Numbers, lon: Numbers) -> Numbers:
+        """These latitudes and longitudes, (N,) each, as (N, 2) units of the drawing."""
         east, north = self.plane.metres(lat, lon)
         x = WIDTH / 2 + (east - self.east) * self.unit
         y = HEIGHT / 2 - (north - self.north) * self.unit
-        return [*zip(np.round(x, 1).tolist(), np.round(y, 1).tolist(), strict=True)]
+        return np.column_stack((x, y))
+
+    @property
+    def bounds(self) -> Bounds:
+        """The part of the earth that the drawing shows."""
+        across, up = WIDTH / 2 / self.unit, HEIGHT / 2 / self.unit
+        south, west = self.plane.place(self.east - across, self.north - up)
+        north, east = self.plane.place(self.east + across, self.north + up)
+        return Bounds(south, west, north, east)
 
 
 def _line(points: Sequence[Point]) -> str:

@@ -47,7 +47,9 @@ def list_routes(context: ReviewContext, pages: Pages) -> APIRouter:
             context.places.paths(drives, _PATH_FRAMES),
             context.places.some(_PATH_FRAMES),
         )
-        drawn = await asyncio.to_thread(drive_map, rows, positions, paths, others)
+        drawn = await asyncio.to_thread(
+            drive_map, rows, positions, paths, others, base_map=context.base_map
+        )
         return pages.html(
             request, "needle_map.html", session=session, view=view, count=len(rows), map=drawn
         )

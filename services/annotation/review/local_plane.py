@@ -26,6 +26,11 @@ class LocalPlane:
         east = _METRES_PER_DEGREE * math.cos(math.radians(self.lat))
         return turned * east, (lat - self.lat) * _METRES_PER_DEGREE
 
+    def place(self, east: float, north: float) -> tuple[float, float]:
+        """Latitude and longitude of a place, which may exceed 180."""
+        lon = east / (_METRES_PER_DEGREE * math.cos(math.radians(self.lat)))
+        return self.lat + north / _METRES_PER_DEGREE, self.lon + lon
+
 
 def scale_bar(unit: float, longest: float) -> tuple[float, str]:
     """Length and label of a scale bar.

@@ -1,13 +1,17 @@
 """What the pages show."""
 
 import csv
+import re
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from services.annotation.review.base_map import BaseMap
 from services.annotation.review.listing import View
 from services.contracts.errors import InvalidSettings, StoreUnavailable
 from services.contracts.events import Annotation, Detection, PredictionsMade
@@ -15,10 +19,11 @@ from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.metrics.subsets import Subset
 from services.runtime.stores.figures import Figures
 from services.runtime.stores.mongo import connect
-from tests.integration.review.conftest import Browser
+from tests.integration.review.conftest import Browser, served
 from tests.review_world import (
     REGION,
     STOP,
+    World,
     ask,
     dead_letter,
     needle_id_of,
@@ -27,6 +32,7 @@ from tests.review_world import (
     version_by,
 )
 from tests.samples import frame_matched, needle_found
+from tests.unit.annotation.review.test_base_map import LINE, archive, layer
 from tests.unit.evaluator.test_versions import GHOST, NEW, OLD
 from tests.unit.evaluator.test_versions import World as VersionWorld
 
@@ -263,6 +269,29 @@ async def test_needles_are_drawn_by_place_with_the_paths_of_their_drives(ana: Br
     assert page.count('class="drive"') == page.count("<title>d")
     assert f"/review/needles/{needle_id_of(0)}" in page
     assert "No needle with a position" in none
+
+
+async def test_a_base_map_lies_below_the_drives(world: World, tmp_path: Path) -> None:
+    streets = {0: layer("roads", LINE, [(0, 1344), (2048, 1344), (4096, 1344)])}
+    base_map = BaseMap.open(archive(tmp_path / "city.pmtiles", streets, most=0))
+    ana = Browser(world, served(replace(world, context=replace(world.context, base_map=base_map))))
+    await ana.log_in("Ana")
+
+    page = (await ana.get("/needles/map")).text
+
+    assert '<path class="ground street" d="M' in page
+
+
+async def test_pages_name_their_files_with_versions(ana: Browser) -> None:
+    page = (await ana.get("/needles")).text
+
+    names = re.findall(r'(?:src|href)="/review(/static/[^"]+)"', page)
+    kept = [(await ana.get(name)).headers["Cache-Control"] for name in names]
+    other = await ana.get("/static/review.css")
+
+    assert len(names) >= 5
+    assert set(kept) == {"private, max-age=31536000, immutable"}
+    assert other.headers["Cache-Control"] == "no-cache"
 
 
 async def test_a_frame_tells_when_each_service_was_done_with_it(ana: Browser) -> None:
