@@ -161,6 +161,13 @@ def test_keys_move_help_hide_boxes_and_correct(page: Page) -> None:
     expect(page.locator(".zoom.zoomed")).to_have_count(1)
     press("=")
     expect(page.locator(".zoom.zoomed")).to_have_count(0)
+    labels = "document.querySelector('.boxes g:has(.tag)')"
+    page.evaluate(f"{labels}.after({labels}.cloneNode(true))")
+    press("+")
+    expect(page.locator(".tag.covered")).to_have_count(1)  # it would lie on its like
+    page.evaluate(f"{labels}.remove()")
+    press("=")
+    expect(page.locator(".tag.covered")).to_have_count(0)
     page.locator("#least").fill("0.99")
     expect(page.locator(".boxes .below")).to_have_count(1)
     keep(page, "frame-above-score")

@@ -21,6 +21,21 @@ window.gazeloopZoom = (() => {
   const letter = (frame, scale) => {
     for (const mark of frame.querySelectorAll("[data-size]")) mark.setAttribute(mark.matches("text") ? "font-size" : "r", Number(mark.dataset.size) / scale);
   };
+  // Hides labels that would lie on others, lower scores first; zooming in separates them.
+  const separate = (frame) => {
+    const scoreOf = (tag) => Number(tag.closest("g").dataset.score ?? 1);
+    const tags = [...frame.querySelectorAll(".tag")].sort((one, two) => scoreOf(two) - scoreOf(one));
+    const shown = [];
+    for (const tag of tags) {
+      const box = tag.getBoundingClientRect();
+      const covered = shown.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
+      tag.classList.toggle("covered", covered);
+      if (!covered && box.width) shown.push(box);
+    }
+  };
+  const separateAll = () => requestAnimationFrame(() => frames().forEach(separate));
+  for (const change of ["input", "htmx:afterSwap"]) document.addEventListener(change, separateAll);
+  separateAll();
   // Zooms so that the point at these client coordinates stays where it is.
   const zoom = (frame, factor, clientX, clientY) => {
     const picture = frame.querySelector(".picture");
@@ -39,6 +54,7 @@ window.gazeloopZoom = (() => {
     frame.classList.toggle("zoomed", scale > 1);
     frame.scrollTo({ left, top, behavior: "instant" });
     letter(frame, scale);
+    separate(frame);
     if (scale > 1) sharpen(frame);
   };
   const reset = (frame) => zoom(frame, 1 / stateOf(frame).scale);
