@@ -1,8 +1,8 @@
 """Tables whose changes are recorded with each epoch, so that any process can take a detector over.
 
-What a detector's stages know from one epoch to the next lies in tables. With an epoch, the rows
-that it changed are recorded; a process that starts reads them and is where the last one was. Kafka
-Streams keeps its state stores in this way.
+The state of a detector's stages is in tables. Each epoch records the rows that it changed. A
+process that starts reads them, and continues where the last one ended. Kafka Streams keeps its
+state stores in this way.
 """
 
 import zlib

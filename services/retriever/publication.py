@@ -54,7 +54,7 @@ class ShortlistPublication:
                 )
 
     async def write_missing(self, shortlists: Sequence[ShortlistPublished]) -> None:
-        """Store those of these shortlists that are not stored, nor later ones of their needles."""
+        """Store these shortlists, except where the same or a later one of the needle is stored."""
         if shortlists:
             await self._store.write_shortlists(shortlists)
             await self._needles.refresh([shortlist.needle_id for shortlist in shortlists])

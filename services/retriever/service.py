@@ -411,8 +411,8 @@ class PublishShortlists:
     ) -> None:
         """Read a detector from the stores again at the end of a time of growth.
 
-        Families and candidates depend on the epochs in which needles and frames arrived, which an
-        import on a busy machine has others of. What is listed must not.
+        Families and candidates depend on the epochs in which needles and frames arrived, and the
+        load of the machine decides which those are. Shortlists must not depend on it.
         """
         assert self._detectors is not None
         assert self._allocated_for is not None

@@ -51,8 +51,8 @@ from services.runtime.settings import Settings
 MOST_FRAMES: Final = {Split.REFERENCE: 2_000, Split.HAYSTACK: 4_000}
 """Of each split."""
 MOST_REGIONS: Final = {True: 5_000, False: 20_000}
-"""Of each detector, on annotated frames and on others. So many take half a second of a core, and
-300 MB of memory for that time."""
+"""Of each detector, on annotated frames and on others. With this many, an estimate takes half a
+second of a core, and 300 MB of memory for that time."""
 _MOST_CORRECTED: Final = 2_000
 _MOST_SCANNED: Final = 100_000
 """Reference frames may be few."""

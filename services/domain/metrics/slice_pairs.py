@@ -1,10 +1,10 @@
 """Pairs of tags: the frames that have both, such as rain in a tunnel.
 
-A pair is worse only if it is worse than the other frames of either of its tags: if rain alone is
-bad, rain in a tunnel need not be mentioned too. So its p-value is the larger of the two comparisons
+A pair is worse only if it is worse than the other frames of each of its two tags: if all rain is
+bad, rain in a tunnel is not news. So its p-value is the larger of the two comparisons
 (the intersection-union test: Berger, Technometrics 1982).
 
-A pair has few frames, and mAP on few frames varies much. So pairs are compared by recall and by
+A pair has few frames, and mAP varies much on few frames. So pairs are compared by recall and by
 precision at the operating score: the difference of two ratios of sums over frames over its standard
 error, of first order, one-sided and normal. The smaller p-value of the two measures counts, twice
 (Bonferroni).

@@ -2,13 +2,12 @@
 
 Failure models tell the failure modes of one category apart, and need examples of each. Here only
 right and wrong are distinguished, over everything annotated. All categories share the weights;
-a category has an intercept and a weight of the score of its own, both shrunk toward the shared
-ones, so that a category with few examples is judged by what it has in common with the others
+each category has its own intercept and weight of the score, both shrunk toward the shared ones, so
+that a category with few examples relies on the shared ones
 (partial pooling: Gelman and Hill, Data Analysis Using Regression, 2007).
 
-A model is too sure of the examples that it was fitted to. So it is recalibrated by what other
-models say of examples that they were not fitted to (Platt, 1999). Examples of a cluster resemble
-one another, so a cluster is never divided.
+A model is overconfident on the examples that it was fitted to. So it is recalibrated by out-of-fold
+predictions (Platt, 1999). Examples of a cluster resemble one another, so a fold never divides one.
 """
 
 from dataclasses import dataclass

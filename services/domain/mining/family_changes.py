@@ -32,8 +32,8 @@ def family_changes(
 ) -> list[FamilyChange]:
     """The merges and splits from one clustering to the next, in the order of the families' ids.
 
-    New and retracted needles are no change, nor are needles that move between two families which
-    both existed and still exist. A family has the id of its leader.
+    New and retracted needles do not count as changes. Needles that move between two families that
+    both existed and still exist do not either. A family has the id of its leader.
     """
     moves: defaultdict[FamilyId, Counter[FamilyId]] = defaultdict(Counter)
     for needle in sorted(before.keys() & after.keys()):

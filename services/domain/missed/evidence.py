@@ -1,8 +1,8 @@
 """Evidence, in the detections of a frame, of objects that its detector missed.
 
-A missed object usually leaves a trace: a detection below the operating score, or one that does not
-fit. So a frame with many unsure detections has more misses, small ones most of all. Along a drive,
-an object that is found on the frames before or after, and not on this one, is a miss too.
+A missed object often has a detection below the operating score, or a badly localized one. So a
+frame with many uncertain detections has more misses, mostly of small objects. An object that is
+found on the frames before or after on the drive, and not on this one, is probably a miss too.
 """
 
 from collections import defaultdict

@@ -1,8 +1,9 @@
 """Frames that are drawn by chance for shortlists, so that figures of the haystack can be estimated.
 
-A frame is drawn or not whatever other frames there are, when it came, and what was chosen: its
-probability is a function of its detections and of settings, and its permanent random number is a
-hash of its id. So replicas and replays draw the same frames, and what is chosen does not bias them.
+Whether a frame is drawn depends neither on other frames, nor on its time of arrival, nor on which
+frames were chosen. Its probability is a function of its detections and of settings, and its
+permanent random number is a hash of its id. So replicas and replays draw the same frames, and the
+choice of frames does not bias the draw.
 """
 
 from collections.abc import Sequence

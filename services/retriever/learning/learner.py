@@ -1,8 +1,7 @@
 """The learner, first of three stages: from labelled regions to failure models.
 
 A region is labelled once its frame is annotated: on reference frames, and on reannotated haystack
-frames. What is due to be fitted depends on what was observed and fitted so far, which is recorded
-with every epoch.
+frames. Observations and fits so far determine which models are due; every epoch records them.
 """
 
 from collections import deque

@@ -54,8 +54,9 @@ class _Row:
 class FrameTable:
     """The frames that a detector has predicted, and what their detections add up to.
 
-    Beyond `miss_table_bytes`, the frames that were captured first are dropped. What is left then
-    depends on the frames alone, in any order: after a restart, and in any process, it is the same.
+    Beyond `miss_table_bytes`, the frames that were captured first are dropped. The
+    remaining ones depend only on the set of frames, so they are the same after a restart, and in
+    every process.
     """
 
     def __init__(self, detector: DetectorId, settings: Settings) -> None:
