@@ -49,7 +49,7 @@ from services.runtime.stores.unreadable import READ_ERRORS, readable
 
 T = TypeVar("T", bound=str)
 
-_AT_ONCE: Final = 10_000  # documents per batch; MongoDB limits a batch to 16 MB
+_AT_ONCE: Final = 4_000  # documents per batch: 3 MB, which caches hold; 10,000 take 1.15 as long
 _SCANNED: Final = 1000
 _LISTED: Final = 100
 _BYTES: Final = ("bboxes", "scores", "matched", "ignored", "overlaps", "errors")
