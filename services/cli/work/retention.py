@@ -43,8 +43,8 @@ def show(ctx: typer.Context, *, as_json: bool) -> None:
     out = console()
     out.print(table)
     if days["unlisted_frames"]:
-        after = " once they are archived" if settings.retain_until_archived else ""
-        out.print(f"{due:,} frames are due, and erased{after} by ingest", highlight=False)
+        after = " once an archive has them" if settings.retain_until_archived else ""
+        out.print(f"{due:,} frames are due; ingest erases them{after}", highlight=False)
 
 
 def archive(ctx: typer.Context, *, to: Path, form: Literal["parquet", "csv"]) -> None:
