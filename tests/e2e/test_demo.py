@@ -26,6 +26,8 @@ from tests.e2e.undoing import Content, changed_despite_kills
 DETECTOR = "survey-detector@1.0"
 DRIVES, FRAMES = 16, 8
 DEADLINE_S = 300
+UNDO_OF_NOTHING = ("undo", "--detector", "survey-detector@1.1")
+ERASE_OF_NOTHING = ("erase", "--drive", "vehicle-9:nowhere")
 NUMBERS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 
 
@@ -41,6 +43,8 @@ class Demo:
     compared: Done
     """The detector with itself."""
     estimated: Done
+    unknown: list[Done]
+    """Commands that name what nobody has stored."""
 
 
 def _interrupted(data: Path, *arguments: str, at: str) -> Done:
@@ -78,10 +82,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         lists = {what: gazeloop(data, what, "list", "--json") for what in ("needles", "shortlists")}
         compared = gazeloop(data, "compare", DETECTOR, DETECTOR)
         estimated = _estimated(data)
+        unknown = [gazeloop(data, *words) for words in (UNDO_OF_NOTHING, ERASE_OF_NOTHING)]
     assert report.returncode == 0, report.stderr
     listed = {what: orjson.loads(done.stdout) for what, done in lists.items()}
     printed = orjson.loads(report.stdout)
-    return Demo(data, stopped, finished, printed, held_back, listed, compared, estimated)
+    return Demo(data, stopped, finished, printed, held_back, listed, compared, estimated, unknown)
 
 
 def _estimated(data: Path) -> Done:
@@ -104,6 +109,13 @@ def test_the_second_run_ends_well_and_says_what_it_found(demo: Demo) -> None:
     for words in ("needles", "Mean average precision", "order", "precision", "shortlist yield"):
         assert words in demo.finished.stdout
     assert "Lost" not in demo.finished.stdout
+
+
+def test_what_nobody_has_stored_is_neither_undone_nor_erased(demo: Demo) -> None:
+    undone, erased_drive = demo.unknown
+    assert (undone.returncode, erased_drive.returncode) == (1, 1)
+    assert "no predictions of survey-detector@1.1 are stored" in undone.stderr
+    assert "no frame of drive 'vehicle-9:nowhere' is known" in erased_drive.stderr
 
 
 def test_progress_comes_in_few_plain_lines(demo: Demo) -> None:

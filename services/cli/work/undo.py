@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from services.app.parts import joined
@@ -13,10 +14,12 @@ from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import InvalidRecord
-from services.contracts.identity import ImportId, detector_id
+from services.contracts.identity import DetectorId, ImportId, detector_id
+from services.domain.ports.category_maps import MapScope
 from services.domain.ports.imports import ImportKind, Undo
 from services.formats.items import Detector
 from services.runtime.clock import SystemClock
+from services.runtime.stores.opening import Stores
 
 
 def undo(
@@ -38,9 +41,12 @@ def undo(
         interrupted="Run the same command again to finish.",
     )
     if done is None:
+        nothing = f"no import has the id {import_id}"
+        if detector is not None:
+            nothing = f"no predictions of {detector} are stored"
         console(stderr=True).print(
-            f"[bold red]Error:[/] no import has the id {import_id}\n"
-            "[dim]`gazeloop imports list` shows them.[/]",
+            f"[bold red]Error:[/] {escape(nothing)}\n"
+            "[dim]`gazeloop imports list` and `gazeloop report` show them.[/]",
             highlight=False,
         )
         raise typer.Exit(1)
@@ -68,13 +74,13 @@ def _target(import_id: str | None, detector: str | None) -> ImportId:
 async def _undo(
     context: Context, wanted: Undo, *, dry_run: bool
 ) -> Mapping[Effect, int] | Undo | None:
-    """Undo; returns the counts, an earlier undo that left nothing, or None for an unknown id."""
+    """Undo; returns the counts, an earlier undo that left nothing, or None for what is unknown."""
     settings = context.stored()
     log_to_file(settings, "undo")
     async with joined(settings) as stack:
         stores = stack.stores
         found = await stores.imports.run(ImportId(wanted.target))
-        if "@" not in wanted.target and found is None:
+        if found is None and not await _has_predicted(stores, wanted.target):
             return None
         if wanted.keeps and (found is None or found.kind is not ImportKind.CAMPAIGN):
             detail = "only a campaign of `sample draw` has annotations apart from it to keep"
@@ -87,6 +93,13 @@ async def _undo(
         if not dry_run:
             await undo_now(stack, wanted)
         return counts
+
+
+async def _has_predicted(stores: Stores, target: ImportId | DetectorId) -> bool:
+    if "@" not in target:
+        return False
+    made, _ = await stores.frames.predictions_after(MapScope(target), "", 1)
+    return bool(made)
 
 
 def _print(counts: Mapping[Effect, int], *, dry_run: bool) -> None:
