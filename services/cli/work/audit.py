@@ -13,6 +13,7 @@ from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.bounds import FIRST_TIME
+from services.contracts.visible_text import escaped
 from services.domain.ports.audit import AuditRecord
 
 
@@ -25,7 +26,7 @@ def audit(ctx: typer.Context, *, since: datetime | None, as_json: bool) -> None:
         if as_json:
             print(orjson.dumps(asdict(record)).decode())  # noqa: T201  # to be piped
         else:
-            console().print(_line(record), markup=False, highlight=False, soft_wrap=True)
+            console().print(line_of(record), markup=False, highlight=False, soft_wrap=True)
     if not found and not as_json:
         console().print("no acts")
 
@@ -38,7 +39,8 @@ async def _read(context: Context, at: datetime) -> list[AuditRecord]:
         return [record async for record in audit_trail(stack.stores.audit, reviews, at)]
 
 
-def _line(record: AuditRecord) -> str:
+def line_of(record: AuditRecord) -> str:
+    """The act as one line, whatever a person gave as a reason."""
     facts = ", ".join(f"{name} {value}" for name, value in record.details.items())
     parts = (f"{record.at:%Y-%m-%d %H:%M:%S}", record.by, record.act, record.on, facts)
-    return "  ".join(parts).rstrip()
+    return escaped("  ".join(parts).rstrip())
