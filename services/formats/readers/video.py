@@ -125,13 +125,17 @@ def open_drive(
         PyAV is not installed.
     """
     if spacing.by_metres and track is None:
-        raise InvalidRecord("frames at equal distances need a track", reason="invalid_track")
+        detail = (
+            "frames at equal distances need a track (--gpx); without one, give --every in seconds"
+        )
+        raise InvalidRecord(detail, reason="invalid_track")
     with _opened(video) as container:
         begin = begin or _creation_time(container.metadata.get("creation_time", ""))
         seconds = (container.duration or 0) / 1e6
     drive = Drive(video, spacing, begin, seconds, track)
     if track is not None and begin is None:
-        detail = f"{video} does not say when it begins: say so with --start"
+        starts = datetime.fromtimestamp(track.seconds[0], UTC).isoformat()
+        detail = f"{video} does not say when it begins; if it does with its track: --start {starts}"
         raise InvalidRecord(detail, reason="unknown_time")
     if track is not None and not (track.covers(drive.at(0)) or track.covers(drive.at(seconds))):
         first, last = (datetime.fromtimestamp(at, UTC) for at in track.seconds[[0, -1]])
