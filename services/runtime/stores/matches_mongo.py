@@ -149,11 +149,6 @@ class MongoMatchStore:
                     if categories is None or match.category in categories:
                         yield match
 
-    async def changed_since(self, at: datetime) -> bool:
-        with translated():
-            found = await self._matches.find_one({"matched_at": {"$gte": at}}, {"_id": 1})
-        return found is not None
-
     async def revised_since(self, at: datetime) -> set[Revised]:
         # The last minute of a stream is read repeatedly, so read only the fields in use.
         fields = dict.fromkeys(("frame_id", "detector", "revision"), 1)
