@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from benchmarks.retrieval_data import DataSet, embedded, survey, trapedesveh
+from benchmarks.retrieval_plans import Split
 from benchmarks.retrieval_quality import shares
 from benchmarks.retrieval_rankings import LEARNT, Ranking, contrast, similarity
 from services.embedder.embedder import Embedder
@@ -154,7 +155,9 @@ def _embedders(name: str) -> Iterator[tuple[str, Embedder]]:
 
 def _worth(data: DataSet, seeds: range) -> Iterator[tuple[float, float]]:
     for ranking in _RANKINGS.values():
-        found = np.mean([shares(data, ranking, seed, 0.0) for seed in seeds], axis=0)
+        found = np.mean(
+            [shares(data, ranking, Split.of(data, seed), 0.0) for seed in seeds], axis=0
+        )
         yield float(found[0]), float(found[1])
 
 

@@ -126,7 +126,7 @@ def street_photos() -> list[Picture]:
     folder = SHARED / "trapedesveh"
     ground_truth = orjson.loads((folder / "derived_coco4.json").read_bytes())
     results = orjson.loads((folder / "fastestdet_results_coco4.json").read_bytes())
-    return pictures_of(folder, ground_truth, results, _without_drive)
+    return pictures_of(folder, ground_truth, results, lambda _, frame_id: without_drive(frame_id))
 
 
 def survey(seed: int = 7) -> DataSet:
@@ -142,8 +142,8 @@ def survey_pictures(seed: int = 7) -> list[Picture]:
     return pictures_of(files.images_dir, ground_truth, results, drive_of)
 
 
-def _without_drive(image: Mapping[str, object], frame_id: FrameId) -> tuple[str, CaptureContext]:
-    del image
+def without_drive(frame_id: FrameId) -> tuple[str, CaptureContext]:
+    """A frame that no split keeps with others, captured nobody knows where."""
     return frame_id, CaptureContext(frame_id, None, 0.0, None, VehicleId("v"))
 
 

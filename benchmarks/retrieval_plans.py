@@ -54,11 +54,24 @@ class InUnits(Protocol):
         ...
 
 
-def haystack_of(data: InUnits, seed: int) -> Frames:
-    """All frames but those of a quarter of the units."""
+def haystack_of(data: InUnits, seed: int, reference_share: float = REFERENCE_SHARE) -> Frames:
+    """All frames but those of a share of the units, drawn at random."""
     units = np.random.default_rng(seed).permutation(data.units.max() + 1)
-    reference = units[: round(REFERENCE_SHARE * len(units))]
+    reference = units[: round(reference_share * len(units))]
     return np.asarray(~np.isin(data.units, reference))
+
+
+@dataclass(frozen=True)
+class Split:
+    """The haystack of a seed."""
+
+    seed: int
+    haystack: Frames
+
+    @classmethod
+    def of(cls, data: InUnits, seed: int, reference_share: float = REFERENCE_SHARE) -> "Split":
+        """Draw the reference by the seed."""
+        return cls(seed, haystack_of(data, seed, reference_share))
 
 
 def first_frames(order: IntArray, data: DataSet, count: int) -> IntArray:

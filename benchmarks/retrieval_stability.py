@@ -14,11 +14,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.retrieval_data import DataSet, survey, trapedesveh
+from benchmarks.retrieval_data import DataSet
 from benchmarks.retrieval_measures import figure, options
-from benchmarks.retrieval_plans import PLANS, Frames, allocator_of, allowed, haystack_of
+from benchmarks.retrieval_plans import PLANS, Frames, Split, allocator_of, allowed, haystack_of
 from benchmarks.retrieval_quality import bought
 from benchmarks.retrieval_rankings import Task, tasks
+from benchmarks.retrieval_sets import DATA_SETS
 from services.contracts.identity import FrameId
 from services.domain.detection.coco import IntArray
 from services.domain.mining.failure_model import FailureMode
@@ -33,7 +34,7 @@ from services.domain.shortlists.scored_candidates import Assignment, Key, Listed
 from services.domain.shortlists.strategies import STRATEGIES
 
 SHARE = 0.15
-PER_EPOCH = {"trapedesveh": 10, "survey-7": 20}
+PER_EPOCH = {"trapedesveh": 10, "survey-7": 20, "traffic lights": 20}
 """Some 5 and 10 frames a second."""
 STRATEGY = "worst-frames"
 
@@ -172,12 +173,12 @@ def print_stability(out: Console, data: DataSet, seeds: Sequence[int]) -> None:
     table = Table(title=f"Listed frames: {data.name}", title_justify="left")
     for column in ("frames are listed", "withdrawn", "AP recovered", "same mode", "order"):
         table.add_column(column)
-    whole = [bought(data, PLANS[STRATEGY], seed, SHARE) for seed in seeds]
+    whole = [bought(data, PLANS[STRATEGY], Split.of(data, seed), SHARE) for seed in seeds]
     measures = ("recovered", "mode", "order")
     table.add_row("one plan", "", *(figure([item[name] for item in whole], 4) for name in measures))
     for name, policy in POLICIES.items():
         states = [imported(data, seed, policy) for seed in seeds]
-        last = [bought(data, state.plan, state.seed, SHARE) for state in states]
+        last = [bought(data, state.plan, Split.of(data, state.seed), SHARE) for state in states]
         differences = [
             figure([item[measure] - one[measure] for item, one in zip(last, whole, strict=True)], 4)
             for measure in measures
@@ -190,12 +191,11 @@ def print_stability(out: Console, data: DataSet, seeds: Sequence[int]) -> None:
 def main() -> None:
     """Print a table per data set."""
     parser = options(__doc__)
-    parser.add_argument("--data", choices=("trapedesveh", "survey", "both"), default="both")
+    parser.add_argument("--data", choices=DATA_SETS, default="both")
     args = parser.parse_args()
     out = Console(width=140)
-    for name, load in (("trapedesveh", trapedesveh), ("survey", survey)):
-        if args.data in {name, "both"}:
-            print_stability(out, load(), args.seeds)
+    for load in DATA_SETS[args.data]:
+        print_stability(out, load(), args.seeds)
 
 
 if __name__ == "__main__":
