@@ -5,11 +5,12 @@ import sys
 import orjson
 from rich.console import Console
 
-_PLAIN_WIDTH = 110
+_PLAIN_WIDTH = 1_000
+"""Wider than any row, so that `grep` and `awk` find one row per line."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """The console for people: as wide as the terminal, or of a fixed width elsewhere."""
+    """The console for people: as wide as the terminal; elsewhere, no row of a table is folded."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
 

@@ -37,9 +37,9 @@ def show(ctx: typer.Context, *, as_json: bool) -> None:
         return
     table = Table(box=None, header_style="dim")
     table.add_column("data")
-    table.add_column("kept for", justify="right")
+    table.add_column("kept", justify="right")
     for name, value in days.items():
-        table.add_row(name.replace("_", " "), f"{value:g} days" if value else "good")
+        table.add_row(name.replace("_", " "), f"for {value:g} days" if value else "for good")
     out = console()
     out.print(table)
     if days["unlisted_frames"]:
