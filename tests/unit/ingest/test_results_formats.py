@@ -1,7 +1,9 @@
 """Each format's example, with the shape that its vendor documents, gives the right detections."""
 
+import base64
 import json
 import math
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
@@ -11,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Detection
+from services.contracts.events import Detection, FrameVector
 from services.contracts.identity import Category
 from services.formats.items import Detector, FrameItem, Item, Rejection
 from services.formats.readers.coco import read_coco
@@ -492,6 +494,26 @@ def test_masks_of_mmdetection_are_kept(tmp_path: Path) -> None:
     (detection,) = by_image(items, SMALL_BUS)["bus.jpg"]
     assert detection.mask is not None
     assert detection.bbox == (8, 4, 16, 8)
+
+
+@pytest.mark.parametrize(
+    ("embedding", "numbers"),
+    [({"vector": [1, 0.5]}, [1, 0.5]), ({"vector": []}, None), ("x", None)],
+)
+def test_embeddings_of_deepstream_are_kept(
+    tmp_path: Path, embedding: object, numbers: list[float] | None
+) -> None:
+    content = json.loads((EXAMPLES / "deepstream_full.json").read_text())
+    content["object"]["embedding"] = embedding
+    images = {"CAMERA_ID_2018-04-11T04:59:59.828Z.jpg": (1920, 1080)}
+
+    items = read(tmp_path, images, write_json(tmp_path / "dt.json", content))
+
+    ((detection,),) = by_image(items, images).values()
+    assert reasons(items) == []
+    values = base64.b64encode(struct.pack("<2f", *numbers)).decode() if numbers else ""
+    expected = FrameVector(model="deepstream", values=values) if numbers else None
+    assert detection.vector == expected
 
 
 def test_lists_of_different_lengths_leave_the_image_without_predictions(tmp_path: Path) -> None:

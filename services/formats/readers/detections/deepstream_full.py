@@ -19,6 +19,8 @@ _SIDES = ("topleftx", "toplefty", "bottomrightx", "bottomrighty")
 _NO_TYPES: Final = frozenset(
     {"bbox", "location", "coordinate", "pose", "embedding", "bbox3d", "singleView3DTracking"}
 )
+VECTOR_MODEL: Final = "deepstream"
+"""The model of `embedding.vector`, which messages do not name."""
 _LEFT_OUT: Final = frozenset({"confidence", "license", "name"})
 """The score, and what identifies people."""
 
@@ -63,10 +65,17 @@ def _converted(record: Record) -> Record:
     if len(types) != 1 or not isinstance(box, dict):
         raise fields.malformed("object has no bbox, or not one type such as `vehicle`")
     traits = record[types[0]]
-    found = {
+    found: Record = {
         "category_name": types[0],
         "score": traits.get("confidence", record.get("confidence")),
         "bbox": from_corners([box.get(side) for side in _SIDES]),
         "attributes": {key: value for key, value in traits.items() if key not in _LEFT_OUT},
     }
-    return found | track_of(str(record.get("id", "")))
+    own = track_of(str(record.get("id", "")))
+    return {**found, **own, **_vector_of(record.get("embedding"))}
+
+
+def _vector_of(embedding: Any) -> Record:
+    """The object's `vector`, where the message has one: `embedding.vector`, a list of numbers."""
+    values = embedding.get("vector") if isinstance(embedding, dict) else None
+    return {"vector": {"model": VECTOR_MODEL, "values": values}} if values else {}
