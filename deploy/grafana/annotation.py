@@ -1,12 +1,13 @@
 """For the annotation team: what goes out, and what comes back."""
 
-from deploy.grafana.charts import Board, Chart, PageLink, Query, Row, Shape
+from deploy.grafana.charts import PRECISION, Board, Chart, PageLink, Query, Row, Shape
 from deploy.grafana.queries import (
     CATEGORY,
     CHOSEN,
     DETECTORS,
     ENVIRONMENTS,
     HERE,
+    MEAN_AP,
     OR_NONE,
     or_none,
     per_second,
@@ -177,7 +178,35 @@ ANNOTATION = Board(
                             "{{detector}} {{verdict}}",
                         ),
                     ),
-                    width=16,
+                    width=8,
+                ),
+                Chart(
+                    16,
+                    "Verdicts per hour",
+                    "Shortlisted regions that got ground truth in the hour before, by verdict.",
+                    "short",
+                    (
+                        Query(
+                            "max by (detector, verdict)"
+                            f" (delta(gazeloop_shortlist_verdicts{{{CHOSEN}}}[1h]))",
+                            "{{detector}} {{verdict}}",
+                        ),
+                    ),
+                    width=8,
+                ),
+                Chart(
+                    17,
+                    "mAP gained per hour",
+                    "By how much mAP rose in the hour before, by subset: corrected ground truth"
+                    " raises it where the detector was right. A new detector version moves it too.",
+                    PRECISION,
+                    (
+                        Query(
+                            f'delta({MEAN_AP}{{{CHOSEN}, subset=~"H|S|H-S"}}[1h])',
+                            "{{detector}} {{subset}}",
+                        ),
+                    ),
+                    width=8,
                 ),
             ),
         ),
