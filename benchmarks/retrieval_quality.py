@@ -153,7 +153,7 @@ def print_bought(
         for name, plan in plans.items()
         for budget in BUDGETS
     }
-    for table in (_recovered(found, plans), _leads(found, plans), _standing(found, plans)):
+    for table in (_recovered(found, plans), _leads(found, plans), _at_full_budget(found, plans)):
         table.title = f"{table.title}: {data.name}"
         out.print(table)
 
@@ -193,7 +193,7 @@ def _lead(outcomes: Sequence[Mapping[str, float]], baseline: Sequence[Mapping[st
     return figure(gaps.tolist(), 1)
 
 
-def _standing(found: Found, plans: Iterable[str]) -> Table:
+def _at_full_budget(found: Found, plans: Iterable[str]) -> Table:
     orders = [f"order at {budget}" for budget in _by_budget()]
     table = _table("At a 15% budget", "mAP of S", "mAP of H-S", "yield", "same mode", *orders)
     for name in plans:
