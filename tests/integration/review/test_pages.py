@@ -4,6 +4,7 @@ import csv
 import re
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
@@ -280,6 +281,19 @@ async def test_a_base_map_lies_below_the_drives(world: World, tmp_path: Path) ->
     page = (await ana.get("/needles/map")).text
 
     assert '<path class="ground street" d="M' in page
+
+
+async def test_a_category_of_any_text_leads_to_its_needles(ana: Browser) -> None:
+    odd = f"""zone "30" & <i>l'été</i>?#%+{"x" * 60}"""
+    await ana.world.stores.needles.record([needle_found("r000", category=odd)])
+
+    modes = (await ana.get("/")).text
+    (link,) = re.findall(r'href="/review(/needles[^"]*category=zone[^"]*)"', modes)
+    needles = (await ana.get(unescape(link))).text
+
+    assert "1 match" in needles
+    assert f">{odd}</a>" in unescape(needles)
+    assert "<i>" not in modes + needles
 
 
 async def test_pages_name_their_files_with_versions(ana: Browser) -> None:
