@@ -51,6 +51,16 @@ class InMemoryImports:
         if before is None or before[1]:
             self._undos[undo.target] = undo, False
 
+    async def pass_over(self, undone: Sequence[ImportItem]) -> None:
+        for gone in undone:
+            for noted in self._items.values():
+                for key, item in noted.items():
+                    before = item.previous
+                    parts = [(one.part, one.frame_id, one.detector) for one in (item, gone)]
+                    same = parts[0] == parts[1]
+                    if same and before is not None and before.revision == gone.revision:
+                        noted[key] = replace(item, previous=gone.previous)
+
     async def undo_of(self, target: ImportId | DetectorId) -> Undo | None:
         return self._undos[target][0] if target in self._undos else None
 

@@ -77,6 +77,22 @@ async def test_a_part_that_a_run_publishes_again_replaces_what_its_first_revisio
     assert (await imports.items_after(ONE.import_id, "", 9))[0] == [unknown]
 
 
+async def test_what_replaced_an_undone_revision_replaces_what_that_one_did(
+    imports: ImportStore,
+) -> None:
+    third = replace(TRUTH, revision=3, previous=samples.frame_annotated(revision=2))
+    made = replace(MADE, revision=3, previous=samples.predictions_made(revision=2))
+    await imports.note(ONE.import_id, [FRAME, TRUTH, replace(MADE, previous=None)])
+    await imports.note(TWO.import_id, [FRAME, third, made])
+    undone, _ = await imports.items_after(ONE.import_id, "", 9)
+    for _ in range(2):
+        await imports.pass_over(undone)
+    assert (await imports.items_after(ONE.import_id, "", 9))[0] == undone
+    noted, _ = await imports.items_after(TWO.import_id, "", 9)
+    assert noted == [FRAME, replace(third, previous=TRUTH.previous), replace(made, previous=None)]
+    await imports.pass_over([])
+
+
 async def test_the_latest_undo_of_a_target_is_found(imports: ImportStore) -> None:
     assert await imports.undo_of(UNDO.target) is None
     await imports.request(replace(UNDO, keeps=True))

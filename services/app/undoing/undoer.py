@@ -90,12 +90,25 @@ class Undoer:
         """
         done = 0
         for undo in await self.imports.unfinished():
+            await self._pass_over(undo)
             async for changes, last in self._changes(undo):
                 done += await self._take_back(undo, changes)
                 await self.imports.advance(replace(undo, after=last))
             await self.imports.finish(undo)
             log.info("undone", target=undo.target, parts=done)
         return done
+
+    async def _pass_over(self, undo: Undo) -> None:
+        """See to it that no later import's undo brings back what this one takes back."""
+        if "@" in undo.target:
+            return
+        import_id = ImportId(undo.target)
+        run = await self.imports.run(import_id)
+        if run is not None and run.kind is ImportKind.CAMPAIGN:  # its items are others' revisions
+            return
+        items_after = self.imports.items_after
+        async for items, _ in pages(lambda after: items_after(import_id, after, _AT_ONCE)):
+            await self.imports.pass_over(items)
 
     async def _take_back(self, undo: Undo, changes: Sequence[Change]) -> int:
         # Marked first: from then on, an import of the same content is a new revision.

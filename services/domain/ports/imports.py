@@ -132,6 +132,10 @@ class ImportStore(Protocol):
         """Note that a target is to be undone; an unfinished request stays as it is."""
         ...
 
+    async def pass_over(self, undone: Sequence[ImportItem]) -> None:
+        """Have what replaced these items' revisions replace what they replaced; may be repeated."""
+        ...
+
     async def undo_of(self, target: ImportId | DetectorId) -> Undo | None:
         """The latest undo of a target, finished or not."""
         ...

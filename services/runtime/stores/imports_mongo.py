@@ -92,6 +92,19 @@ class MongoImports:
             await self._undos.update_one({"_id": undo.target, "finished": True}, {"$set": again})
         await insert_new(self._undos, [{"_id": undo.target, **again}])
 
+    async def pass_over(self, undone: Sequence[ImportItem]) -> None:
+        replaced = {_revised(item, item.revision): item.previous for item in undone}
+        frame_ids = list({item.frame_id for item in undone})
+        with translated():
+            page = await self._items.find(
+                {"frame_id": {"$in": frame_ids}, "previous": {"$exists": True}}
+            ).to_list()
+        updates = []
+        for key, where in readable("import_items", page, _replacing):
+            if key in replaced:
+                updates.append(UpdateOne(where, _with_previous(replaced[key])))
+        await write(self._items, updates)
+
     async def undo_of(self, target: ImportId | DetectorId) -> Undo | None:
         with translated():
             found = await self._undos.find_one({"_id": target})
@@ -151,6 +164,25 @@ def _followed(document: Document) -> Iterator[UpdateOne]:
     else:
         changed["$unset"] = {"previous": ""}
     yield UpdateOne(key | {"revision": {"$lt": revision}}, changed)
+
+
+def _revised(item: ImportItem, revision: int) -> tuple[str, ...]:
+    """The name of a revision of a part."""
+    return item.part, item.frame_id, item.detector or "", str(revision)
+
+
+def _replacing(document: Document) -> tuple[tuple[str, ...], Document]:
+    """The revision that an item replaced, and a filter on it, unless its run published again."""
+    item = _item(document)
+    assert item.previous is not None
+    where = {"_id": document["_id"], "previous": document["previous"]}
+    return _revised(item, item.previous.revision), where
+
+
+def _with_previous(previous: PredictionsMade | FrameAnnotated | None) -> Document:
+    if previous is None:
+        return {"$unset": {"previous": ""}}
+    return {"$set": {"previous": stored(previous)}}
 
 
 def _item(document: Document) -> ImportItem:

@@ -139,6 +139,21 @@ async def test_a_correction_that_is_still_on_its_way_is_kept(world: World) -> No
     assert not (await world.parts("f2"))[0].withdrawn
 
 
+async def test_undoing_a_later_import_does_not_bring_back_an_undone_one(world: World) -> None:
+    later = samples.annotation("speed limit")
+    await world.take(
+        ImportId("ccc"),
+        samples.frame_annotated(later),
+        samples.frame_annotated(later, frame_id="f2"),
+        samples.predictions_made(samples.detection(score=0.7)),
+    )
+    for undone in (UNDO, Undo(ImportId("ccc"), "ada", AT)):
+        await world.undo(undone)
+    truth, made = await world.parts("f1")
+    assert (truth.annotations, made.detections) == ((RIGHT_TRUTH,), (RIGHT_MADE,))
+    assert (await world.parts("f2"))[0].withdrawn
+
+
 async def test_a_detector_version_is_withdrawn_and_ground_truth_stays(world: World) -> None:
     other = samples.predictions_made(RIGHT_MADE, version="2")
     await world.take(FIRST, other)
