@@ -14,7 +14,8 @@ from services.contracts.errors import InvalidImage, MissingImage
 from services.contracts.identity import Box, FrameId
 
 _WIDTHS = {"thumb": 160, "card": 480, "large": 720, "frame": 1280, "native": 16_384}
-_CACHE_CONTROL = "private, max-age=31536000, immutable"
+_KEPT = "private, max-age=86400"
+"""A day: from then on browsers ask again, should regions be redacted since."""
 _REVALIDATED = "private, no-cache"
 """Where regions are redacted: a later prediction may find more of them."""
 _LARGEST = 1e6
@@ -23,7 +24,7 @@ _LARGEST = 1e6
 def picture_routes(context: ReviewContext) -> APIRouter:
     """Routes of the pictures."""
     router = APIRouter()
-    caching = _REVALIDATED if context.images.redacts else _CACHE_CONTROL
+    caching = _REVALIDATED if context.images.redacts else _KEPT
 
     @router.get("/picture")
     async def picture(
