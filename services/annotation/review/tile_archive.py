@@ -1,50 +1,25 @@
-"""Reads tiles of a PMTiles archive, version 3.
-
-References
-----------
-https://github.com/protomaps/PMTiles/blob/main/spec/v3/spec.md
-"""
+"""Reads tiles of a PMTiles archive, version 3."""
 
 import gzip
 import os
-import struct
 import zlib
-from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
+
+from pmtiles.reader import Reader
+from pmtiles.tile import (
+    Compression,
+    MagicNumberNotFound,
+    SpecVersionUnsupported,
+    TileType,
+    deserialize_header,
+)
 
 from services.contracts.errors import InvalidSettings
 
-_HEADER: Final = struct.Struct("<7sB11QBBBBBB")
-_MAGIC, _VERSION = b"PMTiles", 3
-_PLAIN, _GZIP = 1, 2
-_VECTOR = 1
-_DEEPEST = 4
-"""Levels of directories; writers make at most three."""
-
-
-@dataclass(frozen=True)
-class _Directory:
-    """Entries in the order of their first tile; one with a run of 0 leads to another directory."""
-
-    first: list[int]
-    runs: list[int]
-    lengths: list[int]
-    offsets: list[int]
-
-    @classmethod
-    def of(cls, content: bytes) -> Self:
-        """Parse a directory."""
-        values = varints(content)
-        count = next(values)
-        steps, runs, lengths, places = ([next(values) for _ in range(count)] for _ in range(4))
-        offsets: list[int] = []
-        for at, place in enumerate(places):  # 0: directly after the entry before it
-            offsets.append(place - 1 if place else offsets[-1] + lengths[at - 1])
-        return cls(list(accumulate(steps)), runs, lengths, offsets)
+_HEADER_BYTES = 127
 
 
 @dataclass(frozen=True)
@@ -54,14 +29,9 @@ class TileArchive:
     Attributes
     ----------
     compressed : whether tiles are gzip files
-    packed : whether directories are
     """
 
     path: Path
-    root: tuple[int, int]
-    leaves_at: int
-    tiles_at: int
-    packed: bool
     compressed: bool
     zooms: range
 
@@ -76,72 +46,35 @@ class TileArchive:
         """
         try:
             with path.open("rb") as file:
-                content = file.read(_HEADER.size)
-            fields = _HEADER.unpack(content)
-        except (OSError, struct.error) as exc:
+                header = deserialize_header(file.read(_HEADER_BYTES))
+        except OSError as exc:
             raise InvalidSettings(f"review_base_map: cannot read {path} ({exc})") from exc
-        magic, version, root_at, root_bytes, _, _, leaves_at, _, tiles_at, *_ = fields
-        packing, compression, kind, least, most = fields[-5:]
-        if (magic, version, kind) != (_MAGIC, _VERSION, _VECTOR):
-            raise InvalidSettings(
-                f"review_base_map: {path} has no vector tiles in PMTiles, version 3"
-            )
-        if not {packing, compression} <= {_PLAIN, _GZIP}:
+        except (MagicNumberNotFound, SpecVersionUnsupported, ValueError, IndexError) as exc:
+            raise InvalidSettings(f"review_base_map: {path} is no PMTiles file, version 3") from exc
+        if header["tile_type"] is not TileType.MVT:
+            raise InvalidSettings(f"review_base_map: {path} has no vector tiles")
+        compression = header["tile_compression"]
+        # pmtiles decompresses directories as gzip, whatever the header says.
+        if header["internal_compression"] is not Compression.GZIP or compression not in {
+            Compression.NONE,
+            Compression.GZIP,
+        }:
             raise InvalidSettings(f"review_base_map: {path} is compressed by other means than gzip")
-        root, zooms = (root_at, root_bytes), range(least, most + 1)
-        return cls(path, root, leaves_at, tiles_at, packing == _GZIP, compression == _GZIP, zooms)
+        zooms = range(header["min_zoom"], header["max_zoom"] + 1)
+        return cls(path, compression is Compression.GZIP, zooms)
 
     def tile(self, zoom: int, x: int, y: int) -> bytes | None:
         """The tile's content; None if the archive does not have it, or it cannot be read."""
         try:
             with self.path.open("rb") as file:
-                return self._find(file.fileno(), tile_id(zoom, x, y))
-        except (OSError, EOFError, zlib.error, ValueError, IndexError, StopIteration):
+                tile: bytes | None = Reader(_reading(file.fileno())).get(zoom, x, y)
+            return gzip.decompress(tile) if tile and self.compressed else tile
+        except (OSError, EOFError, zlib.error, ValueError, IndexError, OverflowError):
             return None  # a damaged part of the map is left out
 
-    def _find(self, file: int, wanted: int) -> bytes | None:
-        at, length = self.root
-        for _ in range(_DEEPEST):
-            directory = _Directory.of(_read(file, at, length, self.packed))
-            entry = bisect_right(directory.first, wanted) - 1
-            if entry < 0:
-                return None
-            run, length = directory.runs[entry], directory.lengths[entry]
-            if run:
-                here = wanted < directory.first[entry] + run
-                at = self.tiles_at + directory.offsets[entry]
-                return _read(file, at, length, self.compressed) if here else None
-            at = self.leaves_at + directory.offsets[entry]
-        return None
 
+def _reading(file: int) -> Callable[[int, int], bytes]:
+    def get_bytes(offset: int, length: int) -> bytes:
+        return os.pread(file, length, offset)
 
-def tile_id(zoom: int, x: int, y: int) -> int:
-    """The tile's number: those of lower zooms first, then along a Hilbert curve."""
-    side = 1 << zoom
-    number = (side * side - 1) // 3
-    half = side >> 1
-    while half:
-        right, down = int(x & half > 0), int(y & half > 0)
-        number += half * half * ((3 * right) ^ down)
-        if not down:
-            if right:
-                x, y = side - 1 - x, side - 1 - y
-            x, y = y, x
-        half >>= 1
-    return number
-
-
-def varints(content: bytes) -> Iterator[int]:
-    """Numbers of seven bits per byte, lowest first."""
-    value = shift = 0
-    for byte in content:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:  # noqa: PLR2004  # the highest bit says that more bytes follow
-            yield value
-            value = shift = 0
-
-
-def _read(file: int, at: int, length: int, compressed: bool) -> bytes:
-    content = os.pread(file, length, at)
-    return gzip.decompress(content) if compressed else content
+    return get_bytes

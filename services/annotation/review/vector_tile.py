@@ -1,5 +1,8 @@
 """Reads the lines and areas of a vector tile.
 
+`mapbox-vector-tile` reads them too, but needs an older protobuf than OpenTelemetry's exporter has
+here, and Shapely and pyclipper with it.
+
 References
 ----------
 https://github.com/mapbox/vector-tile-spec/tree/master/2.1
@@ -11,8 +14,6 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-
-from services.annotation.review.tile_archive import varints
 
 _LAYERS = 3
 _NAME, _FEATURES, _EXTENT = 1, 2, 5
@@ -72,7 +73,7 @@ def _feature(layer: str, content: bytes, extent: int) -> Iterator[Feature]:
 
 def _parts(geometry: bytes) -> Iterator[list[tuple[int, int]]]:
     """The points of each line or ring."""
-    values = varints(geometry)
+    values = _varints(geometry)
     x = y = 0
     part: list[tuple[int, int]] = []
     for command in values:
@@ -87,6 +88,14 @@ def _parts(geometry: bytes) -> Iterator[list[tuple[int, int]]]:
             part.append((x, y))
     if len(part) >= _LEAST_POINTS:
         yield part
+
+
+def _varints(content: bytes) -> Iterator[int]:
+    """Numbers of seven bits per byte, lowest first."""
+    at = 0
+    while at < len(content):
+        value, at = _varint(content, at)
+        yield value
 
 
 def _signed(value: int) -> int:

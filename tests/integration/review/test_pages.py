@@ -275,7 +275,7 @@ async def test_needles_are_drawn_by_place_with_the_paths_of_their_drives(ana: Br
 
 async def test_a_base_map_lies_below_the_drives(world: World, tmp_path: Path) -> None:
     streets = {0: layer("roads", LINE, [(0, 1344), (2048, 1344), (4096, 1344)])}
-    base_map = BaseMap.open(archive(tmp_path / "city.pmtiles", streets, most=0))
+    base_map = BaseMap.open(archive(tmp_path / "city.pmtiles", streets))
     ana = Browser(world, served(replace(world, context=replace(world.context, base_map=base_map))))
     await ana.log_in("Ana")
 

@@ -1,14 +1,14 @@
 import gzip
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pmtiles.tile import Compression, TileType, zxy_to_tileid
+from pmtiles.writer import write
 
 from services.annotation.review.base_map import BaseMap, Bounds, Ground
 from services.annotation.review.drive_map import drive_map
-from services.annotation.review.tile_archive import TileArchive, tile_id
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import FrameId
 from tests.samples import needle_found
@@ -54,31 +54,13 @@ def layer(name: str, shape: int, *parts: Ring) -> bytes:
     return field(3, field(15, 2) + field(1, name.encode()) + field(2, feature) + field(5, 4096))
 
 
-def directory(entries: Sequence[tuple[int, int, int, int]]) -> bytes:
-    """Of entries of first tile, run, length and offset."""
-    first = [entry[0] for entry in entries]
-    steps = [now - before for now, before in zip(first, [0, *first], strict=False)]
-    columns = [*zip(*entries, strict=True)]
-    values = [len(entries), *steps, *columns[1], *columns[2], *(at + 1 for at in columns[3])]
-    return gzip.compress(varints(values))
-
-
-def archive(
-    path: Path, tiles: Mapping[int, bytes], *, most: int = 2, run: int = 1, leaves: bool = False
-) -> Path:
+def archive(path: Path, tiles: Mapping[int, bytes]) -> Path:
     """A PMTiles file of these tiles, by their number."""
-    contents = {number: gzip.compress(tile) for number, tile in sorted(tiles.items())}
-    at, entries = 0, []
-    for number, content in contents.items():
-        entries.append((number, run, len(content), at))
-        at += len(content)
-    root, leaf = directory(entries), b""
-    if leaves:
-        leaf, root = root, directory([(entries[0][0], 0, len(root), 0)])
-    tiles_at = 127 + len(root) + len(leaf)
-    places = (127, len(root), 0, 0, 127 + len(root), len(leaf), tiles_at, at, 0, 0, 0)
-    header = struct.pack("<7sB11QBBBBBB", b"PMTiles", 3, *places, 1, 2, 2, 1, 0, most)
-    path.write_bytes(header.ljust(127, b"\0") + root + leaf + b"".join(contents.values()))
+    header = {"tile_type": TileType.MVT, "tile_compression": Compression.GZIP}
+    with write(str(path)) as writer:
+        for number, tile in sorted(tiles.items()):
+            writer.write_tile(number, gzip.compress(tile))
+        writer.finalize(header, {})
     return path
 
 
@@ -86,20 +68,14 @@ def degrees(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     return np.column_stack((lon, lat))
 
 
-def test_tiles_are_numbered_along_a_hilbert_curve() -> None:
-    # From the specification's table of tile ids.
-    assert [tile_id(*tile) for tile in ((0, 0, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0))] == [
-        *range(5)
-    ]
-    assert tile_id(2, 0, 0) == 5
-    assert tile_id(12, 3423, 1763) == 19078479
-
-
-@pytest.mark.parametrize("leaves", [False, True])
-def test_the_finest_tiles_that_are_few_are_drawn(tmp_path: Path, leaves: bool) -> None:
+def test_the_finest_tiles_that_are_few_are_drawn(tmp_path: Path) -> None:
     tile = layer("water", AREA, WHOLE) + layer("roads", LINE, ACROSS) + layer("pois", 1, [(9, 9)])
-    tiles = {0: layer("earth", AREA, WHOLE), tile_id(1, 1, 0): tile, tile_id(2, 0, 0): tile}
-    base_map = BaseMap.open(archive(tmp_path / "a.pmtiles", tiles, leaves=leaves))
+    tiles = {
+        0: layer("earth", AREA, WHOLE),
+        zxy_to_tileid(1, 1, 0): tile,
+        zxy_to_tileid(2, 0, 0): layer("roads", LINE, ACROSS),
+    }
+    base_map = BaseMap.open(archive(tmp_path / "a.pmtiles", tiles))
 
     drawn = base_map.paths(EARTH, degrees)
 
@@ -109,14 +85,6 @@ def test_the_finest_tiles_that_are_few_are_drawn(tmp_path: Path, leaves: bool) -
     }
     near = Bounds(80.0, -170.0, 81.0, -169.0)
     assert base_map.paths(near, degrees)[Ground.STREET] == "M-180 79.2L-90 79.2"
-
-
-def test_a_run_of_equal_tiles_is_stored_once(tmp_path: Path) -> None:
-    path = archive(tmp_path / "a.pmtiles", {1: layer("ocean", AREA, WHOLE)}, most=1, run=3)
-
-    tiles = [TileArchive.open(path).tile(1, x, y) for x, y in ((0, 0), (0, 1), (1, 1), (1, 0))]
-
-    assert tiles == [layer("ocean", AREA, WHOLE)] * 3 + [None]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +104,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
 def test_damaged_tiles_are_left_out(tmp_path: Path) -> None:
     good = layer("water", AREA, WHOLE)
     tiles = {1: good, 2: good[:-9], 3: b"\xff" * 40, 4: field(3, field(2, field(4, b"\x09")))}
-    path = archive(tmp_path / "a.pmtiles", tiles, most=1)
+    path = archive(tmp_path / "a.pmtiles", tiles)
 
     assert set(BaseMap.open(path).paths(EARTH, degrees)) == {Ground.WATER}
     for length in range(127, path.stat().st_size, 7):
@@ -147,8 +115,8 @@ def test_damaged_tiles_are_left_out(tmp_path: Path) -> None:
 
 def test_streets_lie_below_the_drives(tmp_path: Path) -> None:
     tile = layer("transportation", LINE, ACROSS)
-    tiles = {tile_id(14, x, y): tile for x in range(8801, 8804) for y in range(5370, 5376)}
-    base_map = BaseMap.open(archive(tmp_path / "a.pmtiles", tiles, most=14))
+    tiles = {zxy_to_tileid(14, x, y): tile for x in range(8801, 8804) for y in range(5370, 5376)}
+    base_map = BaseMap.open(archive(tmp_path / "a.pmtiles", tiles))
     needles = [row("a"), row("b")]
     assert needles[0].needle == needle_found("a")
     positions = {FrameId("a"): NORTH_WEST, FrameId("b"): SOUTH_EAST}
