@@ -2,7 +2,14 @@
 
 from gazeloop_client.async_client import AsyncClient
 from gazeloop_client.client import Client
-from gazeloop_client.errors import ClientError, Refused, SpoolFull, Unauthorized, Unavailable
+from gazeloop_client.errors import (
+    ClientError,
+    NotGazeloop,
+    Refused,
+    SpoolFull,
+    Unauthorized,
+    Unavailable,
+)
 from gazeloop_client.protocol import Accepted, BatchResult, RefusedLine
 from gazeloop_client.records import (
     Annotation,
@@ -24,6 +31,7 @@ __all__ = [
     "Detection",
     "FrameMetadata",
     "GroundTruth",
+    "NotGazeloop",
     "Position",
     "Predictions",
     "Refused",

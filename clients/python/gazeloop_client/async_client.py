@@ -84,7 +84,7 @@ class AsyncClient:
                 files=request.files,
                 headers=request.headers,
             )
-        except httpx.TransportError as exc:
+        except httpx.RequestError as exc:
             return Retry.after(exc)
         retry = protocol.retry_of(response.status_code, response.headers, response.content)
         return retry or response

@@ -75,7 +75,7 @@ class Client:
 
         Raises
         ------
-        Refused, Unauthorized, Unavailable
+        Refused, Unauthorized, NotGazeloop, Unavailable
         ValueError
             `captured_at` is missing, or has no time zone.
         """
@@ -86,7 +86,7 @@ class Client:
 
         Raises
         ------
-        Refused, Unauthorized, Unavailable
+        Refused, Unauthorized, NotGazeloop, Unavailable
         """
         return self._accepted(protocol.record_request(protocol.PREDICTIONS, record))
 
@@ -95,7 +95,7 @@ class Client:
 
         Raises
         ------
-        Refused, Unauthorized, Unavailable
+        Refused, Unauthorized, NotGazeloop, Unavailable
         """
         return self._accepted(protocol.record_request(protocol.GROUND_TRUTH, record))
 
@@ -104,7 +104,7 @@ class Client:
 
         Raises
         ------
-        Refused, Unauthorized, Unavailable
+        Refused, Unauthorized, NotGazeloop, Unavailable
             A whole request failed. Those before it were taken; repeat the batch.
         """
         return self._batch(protocol.PREDICTIONS, records)
@@ -140,7 +140,7 @@ class Client:
                 files=request.files,
                 headers=request.headers,
             )
-        except httpx.TransportError as exc:
+        except httpx.RequestError as exc:
             return Retry.after(exc)
         retry = protocol.retry_of(response.status_code, response.headers, response.content)
         return retry or response

@@ -3,6 +3,7 @@
 ClientError
 ├── Refused        the record is wrong: sending it again does not help
 ├── Unauthorized   the token is wrong: every record waits for a right one
+├── NotGazeloop    something else answered: the URL is wrong, or a portal or proxy is in between
 ├── Unavailable    no answer within the time: send it again later
 └── SpoolFull      the disk spool has reached its limit; nothing was stored
 """
@@ -31,6 +32,10 @@ class Refused(ClientError):
 
 class Unauthorized(ClientError):
     """The token is unknown, expired or revoked."""
+
+
+class NotGazeloop(ClientError):
+    """Something else than Gazeloop's ingest answered, which says nothing about the record."""
 
 
 class Unavailable(ClientError):

@@ -8,15 +8,21 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from gazeloop_client.errors import Refused, Unauthorized, Unavailable
+from gazeloop_client.errors import NotGazeloop, Refused, Unauthorized, Unavailable
 from gazeloop_client.records import FrameMetadata, GroundTruth, Predictions
 
 FRAMES, PREDICTIONS, GROUND_TRUTH = "/v1/frames", "/v1/predictions", "/v1/ground-truth"
+PATHS = (FRAMES, PREDICTIONS, GROUND_TRUTH)
 LINES_PER_REQUEST = 100
 """Gazeloop lists the first hundred refused lines of a request by number, so no more are sent."""
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRIED = frozenset({408, 425, 429})
+_SERVER_ERRORS = 500
+"""From here on: also those that proxies have of their own, such as Cloudflare's 520 to 530."""
 _UNAUTHORIZED = 401
-_MULTI_STATUS = 207
+_OF_THE_ADDRESS = frozenset({404, 405, 421})
+"""The paths are right, so these say that the URL is not that of Gazeloop's ingest."""
+_OF_ANY_RECORD = frozenset({400, 413, 415, 422})
+"""Refuse a record also where a proxy gives them, without Gazeloop's reason."""
 _LONGEST_WAIT_S = 300.0
 
 
@@ -159,10 +165,12 @@ def _time(value: datetime | str | None) -> str:
 
 def retry_of(status: int, headers: Mapping[str, str], body: bytes) -> Retry | None:
     """Whether this answer asks to send the request again later."""
-    if status not in _RETRIED:
+    if status not in _RETRIED and status < _SERVER_ERRORS:
         return None
     asked = headers.get("retry-after", "")
-    after_s = min(float(asked), _LONGEST_WAIT_S) if asked.isdigit() else None
+    # Of digits, as HTTP has them; `isdigit` alone also holds for such as "\u00b2".
+    is_seconds = asked.isascii() and asked.isdigit()
+    after_s = min(float(asked), _LONGEST_WAIT_S) if is_seconds else None
     return Retry(f"status {status}: {_problem(body)[1]}", after_s)
 
 
@@ -171,12 +179,14 @@ def accepted_of(status: int, body: bytes) -> Accepted:
 
     Raises
     ------
-    Refused, Unauthorized
+    Refused, Unauthorized, NotGazeloop
         Gazeloop did not take it.
     """
     answer = _taken(status, body)
+    if "frame_id" not in answer:
+        raise _not_gazeloop(status, body)
     return Accepted(
-        str(answer.get("frame_id", "")),
+        str(answer["frame_id"]),
         answer.get("event_id"),
         answer.get("revision"),
         answer.get("held_id"),
@@ -188,37 +198,52 @@ def batch_result_of(status: int, body: bytes) -> BatchResult:
 
     Raises
     ------
-    Refused, Unauthorized
+    Refused, Unauthorized, NotGazeloop
         Gazeloop did not take the request at all.
     """
     answer = _taken(status, body)
-    refused = tuple(
-        RefusedLine(line["line"] - 1, line.get("reason", ""), line.get("detail", ""))
-        for line in answer.get("results", ())
-        if line["status"] == "refused"
-    )
-    return BatchResult(int(answer.get("accepted", 0)) + int(answer.get("held", 0)), refused)
+    try:
+        refused = tuple(
+            RefusedLine(line["line"] - 1, line.get("reason", ""), line.get("detail", ""))
+            for line in answer["results"]
+            if line["status"] == "refused"
+        )
+        return BatchResult(answer["accepted"] + answer["held"], refused)
+    except (LookupError, TypeError, AttributeError) as exc:
+        raise _not_gazeloop(status, body) from exc
 
 
 def _taken(status: int, body: bytes) -> dict[str, Any]:
-    if status == _UNAUTHORIZED:
-        raise Unauthorized(_problem(body)[1])
-    if status != _MULTI_STATUS and not 200 <= status < 300:  # noqa: PLR2004  # success
-        raise Refused(status, *_problem(body))
     try:
         answer = json.loads(body)
-    except ValueError as exc:
-        raise Refused(status, "no_json", f"not an answer of Gazeloop: {body[:200]!r}") from exc
-    if not isinstance(answer, dict):
-        raise Refused(status, "no_json", f"not an answer of Gazeloop: {body[:200]!r}")
-    return answer
+    except (ValueError, RecursionError):
+        answer = None
+    known = answer if isinstance(answer, dict) else {}
+    if status == _UNAUTHORIZED:
+        raise Unauthorized(_problem(body)[1])
+    if 200 <= status < 300:  # noqa: PLR2004  # success
+        if not known:
+            raise _not_gazeloop(status, body)
+        return known
+    has_reason = "reason" in known and status not in _OF_THE_ADDRESS
+    if not has_reason and status not in _OF_ANY_RECORD:
+        raise _not_gazeloop(status, body)
+    raise Refused(status, *_problem(body))
+
+
+def _not_gazeloop(status: int, body: bytes) -> NotGazeloop:
+    said = body[:200].decode(errors="replace")
+    return NotGazeloop(
+        f"status {status} is no answer of Gazeloop's ingest; is the URL right, and no portal or"
+        f" proxy in between? It says: {said}"
+    )
 
 
 def _problem(body: bytes) -> tuple[str, str]:
     try:
         answer = json.loads(body)
         return str(answer["reason"]), str(answer["detail"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "unknown", body[:200].decode(errors="replace")
 
 

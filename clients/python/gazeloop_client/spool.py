@@ -2,18 +2,21 @@
 
 import errno
 import json
+import logging
 import os
-from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Lock
 
 from gazeloop_client.errors import SpoolFull
+from gazeloop_client.protocol import PATHS
 
+log = logging.getLogger("gazeloop_client")
 _SUFFIX = ".record"
 _REFUSED = "refused"
 _DRAFT = "draft"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,20 @@ class Spool:
         self._folder = folder
         self._limit = limit_bytes
         self._lock = Lock()
-        self._owner = _owned(folder)
+        self._owner: int | None = _owned(folder)
         (folder / _DRAFT).unlink(missing_ok=True)
-        files = sorted(folder.glob(f"*{_SUFFIX}"))
-        self._waiting = deque(files)
-        kept = [*files, *folder.glob(f"{_REFUSED}/*{_SUFFIX}")]
+        files = _records(folder)
+        self._waiting = {file: file.stat().st_size for file in files}
+        kept = [*files, *_records(folder / _REFUSED)]
         self._next = max((int(file.stem) for file in kept), default=-1) + 1
-        self._bytes = sum(file.stat().st_size for file in files)
+        self._bytes = sum(self._waiting.values())
 
     def close(self) -> None:
-        """Give the folder up; its records stay."""
-        os.close(self._owner)
+        """Give the folder up; its records stay. Closing again does nothing."""
+        with self._lock:
+            owner, self._owner = self._owner, None
+        if owner is not None:
+            os.close(owner)
 
     def add(self, path: str, described: bytes, image: bytes | None = None) -> None:
         """Store a record durably.
@@ -68,10 +74,14 @@ class Spool:
         ------
         SpoolFull
             It does not fit; nothing was stored.
+        ValueError
+            The spool is closed, so another process may own the folder.
         """
         header = json.dumps({"path": path, "described": len(described), "image": image is not None})
         content = header.encode() + b"\n" + described + (image or b"")
         with self._lock:
+            if self._owner is None:
+                raise ValueError(f"the spool {self._folder} is closed")
             if self._bytes + len(content) > self._limit:
                 raise SpoolFull(
                     f"{self._bytes} of {self._limit} bytes wait in {self._folder}; is Gazeloop"
@@ -81,18 +91,20 @@ class Spool:
             try:
                 self._write(file, content)
             except OSError as exc:
-                if exc.errno != errno.ENOSPC:
+                if exc.errno not in _FULL:
                     raise
                 raise SpoolFull(f"the disk of {self._folder} is full") from exc
             self._next += 1
             self._bytes += len(content)
-            self._waiting.append(file)
+            self._waiting[file] = len(content)
 
     def oldest(self, most: int, most_bytes: int) -> list[SpooledRecord]:
         """The oldest records of one path, in order: at most this many, and about so many bytes."""
         found: list[SpooledRecord] = []
         size = 0
-        for file in islice(self._waiting.copy(), most):
+        with self._lock:
+            files = list(islice(self._waiting, most))
+        for file in files:
             record = self._read(file)
             if record is None:
                 continue
@@ -107,22 +119,27 @@ class Spool:
 
     def remove(self, record: SpooledRecord) -> None:
         """Forget a record that Gazeloop has."""
-        with self._lock:
-            self._bytes -= record.file.stat().st_size
-            record.file.unlink()
-            self._waiting.remove(record.file)
+        record.file.unlink(missing_ok=True)
+        self._forget(record.file)
 
     def refuse(self, file: Path, reason: str, detail: str) -> None:
         """Put a record aside that Gazeloop refused, next to the reason; nothing is lost."""
         folder = self._folder / _REFUSED
         folder.mkdir(exist_ok=True)
         named = json.dumps({"reason": reason, "detail": detail}).encode()
+        try:
+            with self._lock:
+                self._write(folder / f"{file.stem}.json", named)
+        except OSError as exc:
+            # A full disk: the record moves without it, or those behind it would wait for ever.
+            log.warning("%s has no file with the reason: %s", file.name, exc)
+        file.replace(folder / file.name)
+        _sync(folder)
+        self._forget(file)
+
+    def _forget(self, file: Path) -> None:
         with self._lock:
-            self._write(folder / f"{file.stem}.json", named)
-            self._bytes -= file.stat().st_size
-            file.replace(folder / file.name)
-            _sync(folder)
-            self._waiting.remove(file)
+            self._bytes -= self._waiting.pop(file, 0)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -130,19 +147,27 @@ class Spool:
     @property
     def refused(self) -> int:
         """How many records were put aside."""
-        return len(list((self._folder / _REFUSED).glob(f"*{_SUFFIX}")))
+        return len(_records(self._folder / _REFUSED))
 
     def _read(self, file: Path) -> SpooledRecord | None:
-        """A record; None if its file is damaged, which is then put aside."""
-        content = file.read_bytes()
+        """A record; None if its file is damaged, which is then put aside, or was deleted."""
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:
+            log.warning("%s was deleted before it could be sent", file)
+            self._forget(file)
+            return None
         line, _, rest = content.partition(b"\n")
         try:
             header = json.loads(line)
             path, length, has_image = header["path"], header["described"], header["image"]
+            described = rest[:length]
         except (ValueError, LookupError, TypeError):
+            path = None
+        if path not in PATHS:
             self.refuse(file, "damaged", "the file is not as the spool wrote it")
             return None
-        return SpooledRecord(file, path, rest[:length], rest[length:] if has_image else None)
+        return SpooledRecord(file, path, described, rest[length:] if has_image else None)
 
     def _write(self, target: Path, content: bytes) -> None:
         draft = self._folder / _DRAFT
@@ -152,6 +177,11 @@ class Spool:
             os.fsync(file.fileno())
         draft.replace(target)
         _sync(self._folder)
+
+
+def _records(folder: Path) -> list[Path]:
+    """The records in a folder, oldest first; what else lies there is not the spool's."""
+    return sorted(file for file in folder.glob(f"*{_SUFFIX}") if file.stem.isdecimal())
 
 
 def _owned(folder: Path) -> int:

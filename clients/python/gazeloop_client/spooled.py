@@ -10,7 +10,7 @@ import httpx
 
 from gazeloop_client import protocol
 from gazeloop_client.client import Client
-from gazeloop_client.errors import Refused, Unauthorized, Unavailable
+from gazeloop_client.errors import Refused, Unavailable
 from gazeloop_client.protocol import Backoff, Retry
 from gazeloop_client.records import FrameMetadata, GroundTruth, Predictions
 from gazeloop_client.spool import Spool, SpooledRecord
@@ -80,7 +80,7 @@ class SpooledClient:
         SpoolFull
             The spool has reached its limit.
         ValueError
-            `captured_at` is missing, or has no time zone.
+            `captured_at` is missing, or has no time zone; or the client is closed.
         """
         files = protocol.frame_request(image, metadata).files
         assert files is not None
@@ -116,20 +116,25 @@ class SpooledClient:
         backoff = Backoff()
         while not self._ended.is_set():
             self._added.clear()
-            records = self._spool.oldest(protocol.LINES_PER_REQUEST, _BYTES_PER_REQUEST)
-            if not records:
-                with self._empty:
-                    self._empty.notify_all()
-                self._added.wait(_IDLE_S)
-                continue
             try:
-                self._send(records)
-            except (Unavailable, Unauthorized, OSError) as exc:
+                is_sent = self._send_oldest()
+            except Exception as exc:  # noqa: BLE001  # whatever it is, the thread must not end
                 self._note(exc)
                 after_s = exc.retry_after_s if isinstance(exc, Unavailable) else None
                 self._ended.wait(backoff.next_wait_s(Retry(str(exc), after_s)))
-            else:
-                self.last_error, backoff = None, Backoff()
+                continue
+            self.last_error, backoff = None, Backoff()
+            if not is_sent:
+                with self._empty:
+                    self._empty.notify_all()
+                self._added.wait(_IDLE_S)
+
+    def _send_oldest(self) -> bool:
+        """Send the records that waited longest; False if none waits."""
+        records = self._spool.oldest(protocol.LINES_PER_REQUEST, _BYTES_PER_REQUEST)
+        if records:
+            self._send(records)
+        return bool(records)
 
     def _send(self, records: list[SpooledRecord]) -> None:
         first = records[0]

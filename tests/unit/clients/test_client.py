@@ -10,7 +10,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gazeloop_client import AsyncClient, Client, Position, Refused, Unauthorized, Unavailable
+from gazeloop_client import (
+    AsyncClient,
+    Client,
+    NotGazeloop,
+    Position,
+    Refused,
+    Unauthorized,
+    Unavailable,
+)
+from gazeloop_client.protocol import accepted_of, retry_of
 
 from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
 from tests.unit.clients.network import Lost, Network, Stopwatch, predictions
@@ -128,15 +137,55 @@ def test_what_is_wrong_is_not_sent_again(network: Network, watch: Stopwatch) -> 
     assert not watch.waits
 
 
-def test_an_answer_of_something_else_is_refused_by_name(watch: Stopwatch) -> None:
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (200, "<html>a captive portal</html>"),
+        (200, '{"title": "a captive portal"}'),
+        (200, '"a captive portal"'),
+        (302, "moved to a captive portal"),
+        (403, "a captive portal"),
+        (404, '{"reason": "not_found", "detail": "a captive portal"}'),
+        (511, "a captive portal"),
+    ],
+)
+def test_an_answer_of_something_else_says_nothing_of_the_record(
+    status: int, text: str, watch: Stopwatch
+) -> None:
     def page(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, text="<html>a captive portal</html>")
+        return httpx.Response(status, text=text)
 
-    with (
-        Client("http://cafe", "t", transport=httpx.MockTransport(page), clock=watch) as vehicle,
-        pytest.raises(Refused, match="captive portal"),
-    ):
-        vehicle.publish_predictions(predictions(1))
+    with Client("http://cafe", "t", transport=httpx.MockTransport(page), clock=watch) as vehicle:
+        expected = Unavailable if status == 511 else NotGazeloop
+        with pytest.raises(expected, match="captive portal"):
+            vehicle.publish_predictions(predictions(1))
+        with pytest.raises(expected, match="captive portal"):
+            vehicle.publish_predictions_batch([predictions(1)])
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_a_proxy_that_refuses_the_record_refuses_it(status: int) -> None:
+    with pytest.raises(Refused, match="too large"):
+        accepted_of(status, b"<html>too large</html>")
+
+
+@pytest.mark.parametrize(
+    ("said", "after_s"),
+    [
+        ("7", 7),
+        ("9" * 400, 300),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("\u00b2", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+def test_a_pause_that_cannot_be_read_is_the_clients_own(said: str, after_s: float | None) -> None:
+    retry = retry_of(503, {"retry-after": said}, b"")
+    assert retry is not None
+    assert retry.after_s == after_s
 
 
 async def test_the_async_client_does_the_same(web: Web) -> None:

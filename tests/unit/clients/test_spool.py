@@ -111,14 +111,89 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     spool.close()
 
 
-def test_a_damaged_file_does_not_stop_the_others(network: Network, tmp_path: Path) -> None:
-    (tmp_path / f"{0:020d}.record").write_bytes(b"\x00\xff")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x00\xff",
+        b'{"path": "/v1/predictions", "described": "2", "image": false}\n{}',
+        b'{"path": "http://elsewhere/\\u0000", "described": 2, "image": false}\n{}',
+    ],
+)
+def test_a_damaged_file_does_not_stop_the_others(
+    network: Network, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / f"{0:020d}.record").write_bytes(content)
+    (tmp_path / "copy of 1.record").write_bytes(b"not the spool's own")
     with vehicle(network, tmp_path) as client:
         client.publish_predictions(predictions(1))
         assert client.flush(FLUSH_S)
         assert client.refused == 1
     assert "damaged" in (tmp_path / "refused" / f"{0:020d}.json").read_text()
     assert [event.key() for event in network.web.published] == ["v1:1"]
+
+
+def test_a_deleted_file_does_not_stop_the_others(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1_000)
+    for number in range(3):
+        spool.add("/v1/predictions", str(number).encode())
+    first, second, third = spool.oldest(9, 1 << 20)
+    first.file.unlink()
+    second.file.unlink()
+    spool.remove(first)
+    assert [record.file for record in spool.oldest(9, 1 << 20)] == [third.file]
+    spool.remove(third)
+    spool.add("/v1/predictions", b"3" * 900)  # nothing of the three counts any more
+    spool.close()
+
+
+def test_a_portal_in_between_refuses_no_record(network: Network, tmp_path: Path) -> None:
+    network.faults = deque([(302, ""), (520, "")])
+    with vehicle(network, tmp_path) as client:
+        client.publish_predictions(predictions(1))
+        assert client.flush(FLUSH_S)
+        assert client.refused == 0
+    assert [event.key() for event in network.web.published] == ["v1:1"]
+
+
+def test_what_is_unforeseen_does_not_end_the_delivery(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, errors = Path.read_bytes, [OSError(errno.EIO, "a bad disk"), RuntimeError("unforeseen")]
+
+    def failing(file: Path) -> bytes:
+        if errors:
+            raise errors.pop()
+        return read(file)
+
+    with vehicle(network, tmp_path) as client:
+        monkeypatch.setattr(Path, "read_bytes", failing)
+        client.publish_predictions(predictions(1))
+        assert client.flush(FLUSH_S)
+    assert not errors
+
+
+def test_a_full_disk_does_not_keep_a_refused_record_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, 1_000)
+    spool.add("/v1/predictions", b"{}")
+    (record,) = spool.oldest(9, 1 << 20)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(Spool, "_write", full)
+    spool.refuse(record.file, "malformed_record", "no frame_id")
+    assert (len(spool), spool.refused) == (0, 1)
+    spool.close()
+
+
+def test_a_closed_spool_takes_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1_000)
+    spool.close()
+    spool.close()
+    with pytest.raises(ValueError, match="closed"):
+        spool.add("/v1/predictions", b"{}")
 
 
 def test_a_folder_has_one_owner(tmp_path: Path) -> None:
