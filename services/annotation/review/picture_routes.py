@@ -40,7 +40,7 @@ def picture_routes(context: ReviewContext) -> APIRouter:
             raise HTTPException(HTTPStatus.NOT_FOUND, str(exc)) from exc
         region = _box(box) if box else None
         window = window_of(region, (image.width, image.height), ASPECT) if region else None
-        width = _WIDTHS[size] if window else min(_WIDTHS[size], image.width)
+        width = _width(size, image.width, window)
         aspect = ASPECT if window else image.width / image.height
         outline = region if size == "thumb" else None
         wanted = Wanted(shown, window, width, max(1, round(width / aspect)), outline)
@@ -56,6 +56,13 @@ def picture_routes(context: ReviewContext) -> APIRouter:
         return Response(content, media_type="image/jpeg", headers=headers)
 
     return router
+
+
+def _width(size: str, image_width: int, window: Box | None) -> int:
+    """In pixels; parts of an image are enlarged, unless their native size is wanted."""
+    if window is None:
+        return min(_WIDTHS[size], image_width)
+    return round(window[2]) if size == "native" else _WIDTHS[size]
 
 
 def _box(text: str) -> Box:

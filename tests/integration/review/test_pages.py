@@ -218,6 +218,13 @@ async def test_a_picture_is_cut_out_and_kept_for_a_day_by_browsers(ana: Browser)
     assert again.status_code == HTTPStatus.NOT_MODIFIED
 
 
+async def test_a_part_in_its_native_size_is_not_enlarged(ana: Browser) -> None:
+    answer = await ana.get("/picture?frame=r000&size=native&box=60,40,24,20")
+
+    # Enlarged to the largest width of an image, it would take a gigabyte to draw.
+    assert Image.open(BytesIO(answer.content)).width <= 100
+
+
 async def test_ids_are_found_by_a_part(ana: Browser) -> None:
     several = (await ana.get("/frames?id=000-")).text
     one = await ana.get("/frames?id=000-3")
