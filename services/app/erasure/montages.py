@@ -1,4 +1,4 @@
-"""Montages in the data folder that may show erased frames."""
+"""Montages and pictures of searches in the data folder that may show erased frames."""
 
 import asyncio
 from collections.abc import Collection
@@ -46,3 +46,27 @@ class MontageTraces:
             for path in sorted(self._folder.glob("*.png"))
             if path.stem.rpartition("-")[2] in ends
         ]
+
+
+class SearchPictures:
+    """What `gazeloop search` drew: every picture, because none says which frames it shows.
+
+    Parameters
+    ----------
+    folder : where they are drawn by default; others are their owner's
+    """
+
+    name = "pictures of searches, of whatever frames"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def count(self, frame_ids: Collection[FrameId]) -> int:
+        return len(self._pictures()) if frame_ids else 0
+
+    async def erase(self, frame_ids: Collection[FrameId]) -> None:
+        for path in self._pictures() if frame_ids else ():
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    def _pictures(self) -> list[Path]:
+        return sorted(self._folder.glob("*.png"))

@@ -8,7 +8,7 @@ from services.annotation.stores.frame_traces import of_annotation
 from services.app.erasure.dead_letters import DeadLetterTraces
 from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.exports import ExportCopies, ExportTraces
-from services.app.erasure.montages import MontageTraces
+from services.app.erasure.montages import MontageTraces, SearchPictures
 from services.app.erasure.needles import NeedleTraces
 from services.app.erasure.outside import CvatCopies, LabelStudioCopies, TopicCopies
 from services.app.erasure.tool_tasks import ToolTaskTraces
@@ -61,6 +61,7 @@ def _of_people(
         DeadLetterTraces(read, outbox, clock),
         ExportTraces(stores.audit),
         MontageTraces(stores.database, settings.data / "montages"),
+        SearchPictures(settings.data / "search"),
         ToolTaskTraces(MongoAnnotationTasks(stores.database), settings),
         *of_annotation(stores.database),
         *frame_traces.of_operators(stores.database),
