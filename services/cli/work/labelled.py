@@ -1,7 +1,7 @@
 """Annotated frames for training and benchmarks, from a data set's files or a data folder."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from services.annotation import exporting
@@ -14,6 +14,8 @@ from services.cli.logs import log_to_file
 from services.cli.work.opening import coco_opener, via_opener, voc_opener
 from services.contracts.errors import InvalidImage, InvalidRecord
 from services.contracts.events import Annotation
+from services.contracts.identity import FrameId
+from services.domain.redaction import ShownImage
 from services.embedder.training.labelled import LabelledFrame, LabelledObject
 from services.formats.frames import on_its_picture
 from services.formats.items import Dataset, FrameItem, Rejection
@@ -95,6 +97,19 @@ async def _of_data_folder(
         # An embedder is trained on what it embeds: the images as they were captured.
         images = ShownImages.originals(stores.blobs, settings)
         shown = await exporting.shown_images(stores, frames, images)
+    if left_out := len(frames) - len(shown):
+        text = f"[yellow]left out:[/] {left_out:,} frames whose images were deleted as too old"
+        console(stderr=True).print(text, highlight=False)
+    return of_stored(frames, shown, images, limits)
+
+
+def of_stored(
+    frames: Iterable[ExportFrame],
+    shown: Mapping[FrameId, ShownImage],
+    images: ShownImages,
+    limits: ImageLimits,
+) -> list[LabelledFrame]:
+    """The annotated frames of a data folder that have an image."""
     return [
         _labelled(
             frame.frame_id,
@@ -104,7 +119,7 @@ async def _of_data_folder(
             frame.annotations,
         )
         for frame in frames
-        if frame.annotations is not None
+        if frame.annotations is not None and frame.frame_id in shown
     ]
 
 

@@ -4,10 +4,15 @@ import pytest
 
 from services.cli.context import Context
 from services.cli.labelled_source import Source
-from services.cli.work.labelled import labelled_frames
+from services.cli.work.labelled import labelled_frames, of_stored
+from services.domain.redaction import RedactionRule, RedactionStyle, ShownImage
 from services.formats.writers.frames import ExportFrame
+from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
+from services.runtime.shown_images import ShownImages
 from services.runtime.stores.opening import Stores
+from tests import samples
+from tests.fakes.blobs import InMemoryBlobs
 from tests.unit.ingest.datasets import coco, jpeg, write_json
 
 
@@ -30,3 +35,19 @@ async def test_what_is_learnt_from_is_where_the_picture_shows_it(
 
     assert [labelled_object.box for labelled_object in frame.objects] == [(0.5, 1, 5, 5)]
     assert "1 size_mismatch" in capsys.readouterr().err
+
+
+def test_frames_whose_images_were_deleted_are_left_out() -> None:
+    frames = [
+        ExportFrame.of(samples.frame_captured(name), samples.frame_annotated(frame_id=name))
+        for name in ("f1", "f2")
+    ]
+    shown = {
+        frames[1].frame_id: ShownImage(samples.frame_captured("f2").image, (), RedactionStyle.BLACK)
+    }
+    limits = ImageLimits.of(Settings())
+    images = ShownImages(InMemoryBlobs(), limits, RedactionRule())
+
+    (kept,) = of_stored(frames, shown, images, limits)
+
+    assert kept.frame_id == "f2"
