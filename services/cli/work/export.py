@@ -1,7 +1,8 @@
 """What `gazeloop export` and `gazeloop training-set` do."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -26,6 +27,7 @@ from services.cli.needle_options import NeedleOptions
 from services.cli.tag_options import TagOptions
 from services.cli.work.listed_file import Listed, read_listed
 from services.cli.work.sample_file import read_sample
+from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.ports.audit import AuditAct, AuditRecord
@@ -35,6 +37,7 @@ from services.formats.writers.format_names import Format
 from services.formats.writers.frames import ExportFrame
 from services.formats.writers.tables import TableFormat
 from services.runtime.clock import SystemClock
+from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
 from services.runtime.stores.opening import Stores
 
@@ -213,19 +216,17 @@ async def _export(
             frames = [replace(frame, proposals=()) for frame in frames]
         store = ShownImages.of(stores.blobs, settings) if images else None
         kept, shown, hidden = await _shown(stores, frames, store)
-        written = await asyncio.to_thread(
-            exporting.write_export,
-            kept,
-            form,
-            to,
-            shown,
-            store,
-            left_out=hidden,
-            what=what.value,
-        )
-        count = len(written.export.frames)
-        await _note(stack.stores, to, what=what.value, form=form.value, frames=count)
-        return written
+        async with leaving(stack.stores, to, kept, what=what.value, form=form.value):
+            return await asyncio.to_thread(
+                exporting.write_export,
+                kept,
+                form,
+                to,
+                shown,
+                store,
+                left_out=hidden,
+                what=what.value,
+            )
 
 
 async def _wanted(
@@ -266,19 +267,24 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
         seen = ShownImages.of if settings.redact_training else ShownImages.originals
         store = seen(stores.blobs, settings) if images else None
         kept, shown, hidden = await _shown(stores, chosen.frames, store)
-        written = await asyncio.to_thread(
-            exporting.write_export,
-            kept,
-            form,
-            to,
-            shown,
-            store,
-            left_out={**chosen.left_out, **hidden},
-            **facts,
-        )
-        count = len(written.export.frames)
-        await _note(stack.stores, to, what="training-set", form=form.value, frames=count)
-        return written
+        details = {"what": "training-set", "form": form.value, **_originals(settings, store)}
+        async with leaving(stack.stores, to, kept, **details):
+            return await asyncio.to_thread(
+                exporting.write_export,
+                kept,
+                form,
+                to,
+                shown,
+                store,
+                left_out={**chosen.left_out, **hidden},
+                **facts,
+            )
+
+
+def _originals(settings: Settings, images: ShownImages | None) -> dict[str, str]:
+    """For the audit log: whether people now have images that they see redacted elsewhere."""
+    given = images is not None and settings.redacted_categories and not settings.redact_training
+    return {"images": "originals"} if given else {}
 
 
 async def _shown(
@@ -291,6 +297,26 @@ async def _shown(
     kept = [frame for frame in frames if frame.frame_id in shown]
     hidden = len(frames) - len(kept)
     return kept, shown, {"not redacted yet, or deleted": hidden} if hidden else {}
+
+
+@asynccontextmanager
+async def leaving(
+    stores: Stores, to: Path, frames: Sequence[ExportFrame], **details: str
+) -> AsyncIterator[None]:
+    """Record an export before it is written, so that erasures look there, whatever interrupts it.
+
+    Raises
+    ------
+    InvalidRecord
+        `folder_in_use`: the folder is not empty. `erased_frame`: frames were erased meanwhile.
+    """
+    exporting.require_empty(to)
+    await _note(stores, to, **details, frames=len(frames))
+    yield
+    erased = await stores.tombstones.erased([FrameId(frame.frame_id) for frame in frames])
+    if erased:
+        detail = f"{len(erased):,} frames were erased meanwhile: remove {to}, and start again"
+        raise InvalidRecord(detail, reason="erased_frame")
 
 
 async def _note(stores: Stores, to: Path, **details: str | int) -> None:
