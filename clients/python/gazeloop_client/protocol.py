@@ -232,10 +232,10 @@ def _taken(status: int, body: bytes) -> dict[str, Any]:
 
 
 def _not_gazeloop(status: int, body: bytes) -> NotGazeloop:
-    said = body[:200].decode(errors="replace")
+    text = body[:200].decode(errors="replace")
     return NotGazeloop(
         f"status {status} is no answer of Gazeloop's ingest; is the URL right, and no portal or"
-        f" proxy in between? It says: {said}"
+        f" proxy in between? It says: {text}"
     )
 
 

@@ -1,6 +1,6 @@
 """Open a folder or zip file, detect its format, and print it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from services.cli.datasets import DetectionOptions, LayoutOptions, TakenOptions
 from services.cli.work.opening import Opener, coco_opener, output_of, via_opener, voc_opener
 from services.contracts.errors import InvalidRecord
 from services.formats.archive import as_folder
+from services.formats.fields import Record
 from services.formats.items import Dataset
 from services.formats.json_files import read_json
 from services.formats.layout_names import LAYOUTS, LayoutName
@@ -50,8 +51,8 @@ def layout_opener(
 def _opened(
     folder: Path, where: LayoutOptions, by: TakenOptions, detections: DetectionOptions
 ) -> Dataset:
-    found = found_layout(folder / (where.annotations or ""), where.format)
-    image_folder = folder / where.images if where.images else None
+    found = found_layout(_there(folder / (where.annotations or "")), where.format)
+    image_folder = _there(folder / where.images) if where.images else None
     images = image_folder or images_root(folder, _named_images(found))
     names = ", ".join(str(path.relative_to(folder)) for path in found.annotations[:3])
     more = f" and {len(found.annotations) - 3} more" if len(found.annotations) > 3 else ""  # noqa: PLR2004  # those shown
@@ -60,6 +61,12 @@ def _opened(
     # The images' own folder is called the same in most data sets, such as `images`.
     named = replace(detections, name=detections.name or folder.resolve().name)
     return _dataset(found, images, by, named)
+
+
+def _there(path: Path) -> Path:
+    if not path.exists():
+        raise InvalidRecord(f"there is no {path}", reason="unreadable_file")
+    return path
 
 
 def _dataset(
@@ -87,15 +94,25 @@ def _named_images(found: FoundLayout) -> list[str]:
     """The names of images, relative to their folder, where a format lists them."""
     match found.name:
         case LayoutName.COCO:
-            listed = read_json(found.only)["images"]
-            return [str(image.get("file_name")) for image in listed if isinstance(image, dict)]
+            listed = _record(read_json(found.only)).get("images")
+            return _file_names(listed if isinstance(listed, list) else (), "file_name")
         case LayoutName.VOC:
             return [
                 str(file.relative_to(found.only).with_suffix(""))
                 for file in visible_files(found.only, [".xml"])
             ]
         case LayoutName.VIA:
-            content = read_json(found.only)
-            records = content.get("_via_img_metadata", content).values()
-            return [str(image.get("filename")) for image in records if isinstance(image, dict)]
+            content = _record(read_json(found.only))
+            return _file_names(
+                _record(content.get("_via_img_metadata", content)).values(), "filename"
+            )
     return []
+
+
+def _record(value: object) -> Record:
+    """The value, or an empty record: the format's reader says what is wrong with it."""
+    return value if isinstance(value, dict) else {}
+
+
+def _file_names(images: Iterable[object], key: str) -> list[str]:
+    return [str(image.get(key)) for image in images if isinstance(image, dict)]

@@ -28,6 +28,8 @@ from services.formats.readers.yolo import label_files, names_file, read_yolo
 _LOOKED_AT = 50
 """Files of one kind that are opened to detect their format: those of one data set are alike."""
 _TRIED = 20
+_FOLDERS = frozenset({LayoutName.VOC, LayoutName.KITTI})
+"""Those that are read from a folder only."""
 
 
 def _read_cvat(file: Path, sent: NamedFrames) -> Dataset:
@@ -82,6 +84,9 @@ def found_layout(path: Path, name: LayoutName = LayoutName.AUTO) -> FoundLayout:
     InvalidRecord
         `unsupported_format`: there are none, or there are some in several formats.
     """
+    if path.is_file() and name in _FOLDERS:
+        detail = f"{path} is a file; {name} is {LAYOUTS[name]}: name their folder"
+        raise InvalidRecord(detail, reason="unsupported_format")
     if path.is_file() and name is not LayoutName.AUTO:
         return FoundLayout(name, [path])  # its reader says why it is none
     found = {

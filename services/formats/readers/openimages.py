@@ -39,8 +39,11 @@ def read_openimages(file: Path, sent: NamedFrames) -> Dataset:
     Raises
     ------
     InvalidRecord
-        The file is unreadable.
+        The file is unreadable, or `unsupported_format`: it lacks columns.
     """
+    if not is_openimages(file):
+        detail = f"{file} lacks some of the columns {', '.join(sorted(_COLUMNS))}"
+        raise InvalidRecord(detail, reason="unsupported_format")
     images: dict[str, list[Record]] = defaultdict(list)
     try:
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as opened:

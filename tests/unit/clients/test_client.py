@@ -170,7 +170,7 @@ def test_a_proxy_that_refuses_the_record_refuses_it(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "after_s"),
+    ("header", "after_s"),
     [
         ("7", 7),
         ("9" * 400, 300),
@@ -182,8 +182,8 @@ def test_a_proxy_that_refuses_the_record_refuses_it(status: int) -> None:
         ("Wed, 21 Oct 2026 07:28:00 GMT", None),
     ],
 )
-def test_a_pause_that_cannot_be_read_is_the_clients_own(said: str, after_s: float | None) -> None:
-    retry = retry_of(503, {"retry-after": said}, b"")
+def test_a_pause_that_cannot_be_read_is_the_clients_own(header: str, after_s: float | None) -> None:
+    retry = retry_of(503, {"retry-after": header}, b"")
     assert retry is not None
     assert retry.after_s == after_s
 

@@ -616,6 +616,39 @@ def test_two_formats_and_none_are_named(survey: Path) -> None:
         opened(survey, annotations="instances.json", format=LayoutName.LABEL_STUDIO)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"annotations": "nowhere"}, "there is no .*nowhere"),
+        ({"images": "nowhere"}, "there is no .*nowhere"),
+        ({"annotations": "label_2/f001.txt", "format": LayoutName.KITTI}, "name their folder"),
+        ({"annotations": "label_2/f001.txt", "format": LayoutName.VOC}, "name their folder"),
+        ({"annotations": "label_2/f001.txt", "format": LayoutName.OPENIMAGES}, "columns ImageID"),
+    ],
+)
+def test_annotations_that_are_none_are_refused_and_not_taken_for_empty(
+    survey: Path, given: dict[str, object], message: str
+) -> None:
+    kitti(survey)
+    with pytest.raises(InvalidRecord, match=message):
+        opened(survey, **given)
+
+
+@pytest.mark.parametrize("name", [LayoutName.COCO, LayoutName.VIA])
+@pytest.mark.parametrize(
+    "content", [{"images": True, "annotations": [], "categories": []}, [], {"a": 1}]
+)
+def test_a_list_of_images_that_is_none_is_refused_by_its_reader(
+    survey: Path, name: LayoutName, content: object
+) -> None:
+    write_json(survey / "file.json", content)
+    try:
+        outcome = opened(survey, annotations="file.json", format=name)
+    except InvalidRecord:
+        return
+    assert not outcome.frames
+
+
 def test_a_zip_file_is_read_as_its_content(survey: Path) -> None:
     kitti(survey)
     packed = survey.parent / "packed.zip"
