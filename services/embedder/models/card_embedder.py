@@ -1,6 +1,7 @@
 """An Embedder whose input and outputs a card describes; it needs no torch itself."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -25,6 +26,10 @@ GRID = 7
 """Cells per side of RoIAlign, as in torchvision."""
 _RUNTIMES = ("auto", "openvino")
 _PRECISIONS = ("fp32", "bf16")
+_REFUSED = re.compile(r'[<>:"/\\|?*]|[\x00-\x1f]')
+"""What Qdrant refuses in the name of a collection, which has the model's id in it."""
+_LONGEST_OUTPUT = 100
+"""Characters of an output's name that the id takes: a collection's name is a folder's too."""
 log = structlog.get_logger(__name__)
 
 
@@ -151,7 +156,9 @@ class CardEmbedder(MapEmbedder[CellMaps]):
             else f"roi{GRID}"
         )
         scaled = "" if self.decoded_side is None else "dct"
-        parts = (self._source, card.name, card.frame, f"side{self._frame_side}{scaled}", regions)
+        # torch names outputs such as /pool/Flatten_output_0. The digest has the whole name.
+        frame = _REFUSED.sub("_", card.frame)[:_LONGEST_OUTPUT]
+        parts = (self._source, card.name, frame, f"side{self._frame_side}{scaled}", regions)
         numbers = ("bf16",) if self._bf16 else ()
         sized = (f"{self.region_dimension}d", self._digest[:8])
         return ModelId("-".join((*parts, *sized, *numbers)))

@@ -37,7 +37,7 @@ def _of_user(name: str, call: Callable[[], T]) -> T:
         return call()
     except InvalidSettings:
         raise
-    except Exception as exc:  # any, as it is not our code
+    except (Exception, SystemExit) as exc:  # any, as it is not our code; a script may exit
         raise InvalidSettings(
             f"GAZELOOP_EMBEDDER={name} raised {type(exc).__name__}: {exc}. Is its package, with all"
             " that it needs, installed where gazeloop runs?"

@@ -156,3 +156,11 @@ def test_a_value_that_is_no_number_counts_as_nothing(named: Callable[[object], E
     (vectors,) = named(Overflowing).embed([Image.new("RGB", (9, 9))], [BOXES])
     assert vectors.frame.tolist() == [0, 0, 1]
     assert not vectors.regions.any()
+
+
+def test_a_factory_that_exits_is_named(named: Callable[[object], Embedder]) -> None:
+    def script() -> object:
+        raise SystemExit(2)
+
+    with pytest.raises(InvalidSettings, match="raised SystemExit: 2"):
+        named(script)
