@@ -1,4 +1,4 @@
-"""Copies of erased frames in annotation tools and in Kafka's log, which people are to delete."""
+"""Copies of erased frames in annotation tools, backups and Kafka's log, for people to delete."""
 
 import asyncio
 from collections import defaultdict
@@ -7,8 +7,10 @@ from pathlib import Path
 
 from services.annotation.ports.annotation_tasks import AnnotationTasks
 from services.app.cvat_tasks import cvat_server
+from services.contracts.bounds import FIRST_TIME
 from services.contracts.errors import GazeloopError
 from services.contracts.identity import FrameId
+from services.domain.ports.audit import AuditAct, AuditLog
 from services.domain.ports.erasure import OutsideCopy
 from services.formats.writers.frames import stem_of
 from services.runtime.kafka.broker import BrokerAddress
@@ -68,6 +70,20 @@ class CvatCopies:
             for task, names in images.items()
             if any(Path(name).stem in stems for name in names)
         )
+
+
+class BackupCopies:
+    """Backups, which are not looked into."""
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+
+    async def of(self, frame_ids: Collection[FrameId]) -> Sequence[OutsideCopy]:
+        del frame_ids
+        records = self._audit.since(FIRST_TIME)
+        places = {record.on async for record in records if record.act is AuditAct.BACKED_UP}
+        remedy = "may have the frames, until `gazeloop backup TO --keep N` deletes older backups"
+        return [OutsideCopy("backups", tuple(sorted(places)), remedy)] if places else []
 
 
 class TopicCopies:

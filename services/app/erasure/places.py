@@ -10,7 +10,7 @@ from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.exports import ExportCopies, ExportTraces
 from services.app.erasure.montages import MontageTraces, SearchPictures
 from services.app.erasure.needles import NeedleTraces
-from services.app.erasure.outside import CvatCopies, LabelStudioCopies, TopicCopies
+from services.app.erasure.outside import BackupCopies, CvatCopies, LabelStudioCopies, TopicCopies
 from services.app.erasure.tool_tasks import ToolTaskTraces
 from services.app.erasure.vectors import RecordedVectors, VectorTraces
 from services.domain.ports.erasure import CountedTraces, FrameTraces, OutsideCopies
@@ -73,6 +73,7 @@ def _outside(stores: Stores, settings: Settings, clock: Clock) -> Outside:
         LabelStudioCopies(MongoAnnotationTasks(stores.database), settings),
         CvatCopies(settings),
         ExportCopies(stores.audit),
+        BackupCopies(stores.audit),
         TopicCopies(settings),
     ]
     return Outside(places, stores.audit, clock)

@@ -1,5 +1,8 @@
 """What `gazeloop backup` does."""
 
+import re
+from pathlib import Path
+
 import typer
 from rich.table import Table
 
@@ -9,10 +12,12 @@ from services.app.backup.manifest import Manifest
 from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify as verified
 from services.app.parts import joined
+from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import DamagedBackup
+from services.domain.ports.audit import AuditAct, AuditRecord
 from services.runtime.clock import SystemClock
 
 _NAMED = 3
@@ -23,7 +28,7 @@ def create(ctx: typer.Context, to: str, *, keep: int, snapshots: bool) -> None:
     context = shared(ctx)
     folder = open_backups(to)
     manifest = run(
-        lambda: _create(context, folder, snapshots=snapshots),
+        lambda: _create(context, folder, _place(to), snapshots=snapshots),
         interrupted="No backup was made; run it again: images that were copied are not copied"
         " again.",
     )
@@ -46,11 +51,19 @@ def create(ctx: typer.Context, to: str, *, keep: int, snapshots: bool) -> None:
         out.print(f"kept the newest {keep}; deleted {gone:,} images of older ones", highlight=False)
 
 
-async def _create(context: Context, folder: Backups, *, snapshots: bool) -> Manifest:
+async def _create(context: Context, folder: Backups, place: str, *, snapshots: bool) -> Manifest:
     settings = context.stored()
     log_to_file(settings, "backup")
     async with joined(settings) as app:
+        # Before it is written, because images of an interrupted one stay, and erasures name it.
+        record = AuditRecord(SystemClock().now(), AuditAct.BACKED_UP, account(), place)
+        await app.stores.audit.append(record)
         return await back_up(app, folder, SystemClock(), _show, snapshots=snapshots)
+
+
+def _place(to: str) -> str:
+    """Where backups are, for the audit log: without a URL's user and password."""
+    return re.sub("//[^/@]*@", "//", to) if "://" in to else str(Path(to).absolute())
 
 
 def list_backups(ctx: typer.Context, to: str) -> None:

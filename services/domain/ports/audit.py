@@ -14,6 +14,7 @@ class AuditAct(StrEnum):
     COPY_LEFT = "copy_left"
     """An erasure found a copy that it cannot delete; a person is to."""
     EXPORTED = "exported"
+    BACKED_UP = "backed_up"
     ORIGINAL_SHOWN = "original_shown"
     UNDONE = "undone"
     CATEGORIES = "categories_mapped"

@@ -7,11 +7,14 @@ import pytest
 
 from services.annotation.ports.annotation_tasks import AnnotationTasks, TaskRecord
 from services.app.erasure import outside
-from services.app.erasure.outside import LabelStudioCopies, TopicCopies
+from services.app.erasure.outside import BackupCopies, LabelStudioCopies, TopicCopies
 from services.app.erasure.tool_tasks import ToolTaskTraces
 from services.contracts.identity import FrameId
+from services.domain.ports.audit import AuditAct, AuditRecord
 from services.runtime.kafka.kept_records import KeptRecords
 from services.runtime.settings import Settings
+from tests.fakes.audit import InMemoryAuditLog
+from tests.samples import CAPTURED_AT
 
 UPLOAD = "/data/upload/1/a.jpg"
 
@@ -42,6 +45,16 @@ async def test_uploaded_images_are_named_because_deleting_a_task_keeps_them() ->
     (images,) = await LabelStudioCopies(TASKS, reached).of(FRAMES)
     assert images.ids == (UPLOAD,)
     assert await LabelStudioCopies(TASKS, reached).of([FrameId("linked")]) == []
+
+
+async def test_backups_are_named_wherever_they_were_written() -> None:
+    log = InMemoryAuditLog()
+    assert await BackupCopies(log).of(FRAMES) == []
+    for place in ("s3://backups/gazeloop", "/mnt/backups", "/mnt/backups"):
+        await log.append(AuditRecord(CAPTURED_AT, AuditAct.BACKED_UP, "root", place))
+    (backups,) = await BackupCopies(log).of(FRAMES)
+    assert backups.ids == ("/mnt/backups", "s3://backups/gazeloop")
+    assert "--keep" in backups.remedy
 
 
 async def test_kafkas_records_are_named_by_offsets_and_how_long_they_are_kept(
