@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ FOLDER = Path(__file__).resolve().parent
 
 def main(name: str = FOLDER.name) -> None:
     """Create the data set, or replace the one of the same name, and keep it in FiftyOne."""
-    lines = (FOLDER / "samples.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
+    with (FOLDER / "samples.jsonl").open(encoding="utf-8") as lines:
+        records = [json.loads(line) for line in lines]
     detectors = sorted({detector for record in records for detector in record["predictions"]})
-    fields = {detector: re.sub(r"\W", "_", detector) for detector in detectors}
+    fields = fields_of(detectors)
     dataset = fo.Dataset(name, overwrite=True, persistent=True)
     dataset.add_samples([sample_of(record, fields) for record in records])
     ids = dict(zip((record["frame_id"] for record in records), dataset.values("id"), strict=True))
@@ -37,6 +38,16 @@ def main(name: str = FOLDER.name) -> None:
         f"{name}: {len(dataset)} samples; brain runs: {runs}\n"
         f'Look at it: fiftyone app launch "{name}"\n'
     )
+
+
+def fields_of(detectors: list[str]) -> dict[str, str]:
+    """The field of each detector version; a number tells names apart that would be one field."""
+    fields: dict[str, str] = {}
+    for detector in detectors:
+        plain = re.sub(r"\W", "_", detector)
+        names = chain([plain], (f"{plain}_{number}" for number in count(2)))
+        fields[detector] = next(name for name in names if name not in fields.values())
+    return fields
 
 
 def sample_of(record: dict[str, Any], fields: dict[str, str]) -> fo.Sample:
@@ -52,7 +63,7 @@ def sample_of(record: dict[str, Any], fields: dict[str, str]) -> fo.Sample:
     if record["location"]:
         sample["location"] = fo.GeoLocation(point=record["location"])
     for key, value in record["frame_tags"].items():
-        sample[f"tag_{key}"] = value
+        sample["tag_" + re.sub(r"\W", "_", key)] = value
     if record["ground_truth"] is not None:
         sample["ground_truth"] = detections(record["ground_truth"])
     for detector, labels in record["predictions"].items():
