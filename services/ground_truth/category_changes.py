@@ -58,8 +58,9 @@ def parsed_names(mapping: Mapping[str, Any]) -> Names:
     try:
         names = _NAMES.validate_python(mapping, strict=True)
     except ValidationError as exc:
-        place = ".".join(str(part) for part in exc.errors()[0]["loc"])
-        detail = f"{place:.200}: {exc.errors()[0]['msg']}"
+        error = exc.errors()[0]
+        name = f"{error['loc'][0]!r:.200}, or what it maps to," if error["loc"] else "the map"
+        detail = f"{name} is not valid: {error['msg']}"
         raise InvalidRecord(detail, reason="invalid_category") from None
     for name in (*names, *filter(None, names.values())):
         if not name.strip() or hidden_character(name):

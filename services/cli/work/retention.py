@@ -51,7 +51,7 @@ def archive(ctx: typer.Context, *, to: Path, form: Literal["parquet", "csv"]) ->
     """Run `gazeloop retention archive`."""
     context = shared(ctx)
     if not context.settings().retain_unlisted_days:
-        raise typer.BadParameter("no frame is due: set retain_unlisted_days")
+        raise typer.BadParameter("no frame is ever due: set GAZELOOP_RETAIN_UNLISTED_DAYS")
     written = run(
         lambda: _archive(context, to.absolute(), TableFormat(form)),
         interrupted="The folder is not complete; remove it and start again.",

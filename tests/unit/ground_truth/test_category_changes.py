@@ -38,6 +38,8 @@ def test_names_are_categories(given: dict[str, object]) -> None:
     with pytest.raises(InvalidRecord) as refused:
         parsed_names(given)
     assert refused.value.reason == "invalid_category"
+    (name,) = given
+    assert repr(name)[:50] in str(refused.value) or repr(given[name]) in str(refused.value)
 
 
 def test_a_file_maps_and_ignores_names(tmp_path: Path) -> None:
