@@ -1,6 +1,7 @@
 """Resolve file names in data sets; only files inside the user's folder are ever opened."""
 
 import posixpath
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def image_file(folder: Path, name: object) -> Path:
     r"""Find the named file (an image or its annotations) in the folder.
 
     A name is relative to the folder, or to a parent folder if it leads back inside: `img/1.jpg`,
-    `../img/1.jpg` and `/data/img/1.jpg` all name a file of `/data/img`. `\` counts as `/`.
+    `../img/1.jpg` and `/data/img/1.jpg` all name a file of `/data/img`. `\` counts as `/`. Composed
+    and decomposed characters are the same, as macOS writes names decomposed.
 
     Raises
     ------
@@ -41,7 +43,9 @@ def image_file(folder: Path, name: object) -> Path:
 
 
 def _meant(root: Path, name: str) -> Iterator[Path]:
-    names = dict.fromkeys((name, name.replace("\\", "/")))
+    slashed = name.replace("\\", "/")
+    forms = (unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))
+    names = dict.fromkeys((name, slashed, *forms))
     yield from ((root / text).resolve() for text in names)
     # The name may be relative to a parent folder: try the parts that lead back into this one.
     yield from ((above / text).resolve() for text in names for above in root.parents)

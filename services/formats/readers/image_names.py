@@ -1,5 +1,6 @@
 """Match references to a data set's images: by id, path, name, stem or number."""
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
@@ -45,8 +46,8 @@ class ImageNames:
         self._names: dict[ImageKey, set[ImageKey]] = defaultdict(set)
         self._count = len(paths)
         for key, path in paths.items():
-            self._paths[_with_slashes(path)].add(key)
-            for name in _names(_with_slashes(path)):
+            self._paths[_normalised(path)].add(key)
+            for name in _names(_normalised(path)):
                 self._names[name].add(key)
 
     def __len__(self) -> int:
@@ -56,7 +57,7 @@ class ImageNames:
         """The images that a name may mean: matched by path, or else by name, stem or number."""
         if isinstance(name, int):
             return self._names.get(name, set())
-        path = _with_slashes(name)
+        path = _normalised(name)
         for tail in _tails(path):
             if tail in self._paths:
                 return self._paths[tail]
@@ -189,8 +190,9 @@ def without_ending(name: str) -> str:
     return str(path.with_suffix("")) if names_image(name) else name
 
 
-def _with_slashes(name: str) -> str:
-    return name.replace("\\", "/").removeprefix("./")
+def _normalised(name: str) -> str:
+    """The path with slashes, and with composed characters, which macOS writes decomposed."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/").removeprefix("./"))
 
 
 def _is_number(text: str) -> bool:

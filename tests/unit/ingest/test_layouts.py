@@ -4,6 +4,8 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
 
@@ -25,6 +27,7 @@ from tests.unit.ingest.test_field_cases import (
 )
 
 WIDTH, HEIGHT = 320, 240
+FormName = Literal["NFC", "NFD"]
 Objects = list[tuple[str, tuple[float, float, float, float]]]
 """Category, and left, top, right, bottom."""
 
@@ -647,6 +650,31 @@ def test_a_list_of_images_that_is_none_is_refused_by_its_reader(
     except InvalidRecord:
         return
     assert not outcome.frames
+
+
+@pytest.mark.parametrize("write", [coco, kitti])
+@pytest.mark.parametrize(("on_disk", "written"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_that_macos_decomposed_are_the_same(
+    survey: Path, write: Callable[[Path], None], on_disk: FormName, written: FormName
+) -> None:
+    write(survey)
+    for image in (survey / "img").iterdir():
+        image.rename(image.with_name(normalize(on_disk, f"é{image.name}")))
+    for label in survey.glob("label_2/*"):
+        label.rename(label.with_name(normalize(written, f"é{label.name}")))
+    for file in survey.glob("*.json"):
+        text = file.read_text().replace('"file_name": "', '"file_name": "é')
+        file.write_text(normalize(written, text))
+    found = [
+        {**result, "image_id": normalize(written, f"é{result['image_id']}")}
+        for result in named_results()
+    ]
+
+    outcome = opened(survey, found)
+
+    assert not outcome.rejections
+    assert len(outcome.frames) == 12
+    assert outcome.stats[0] == pytest.approx(AP, abs=1e-4)
 
 
 def test_a_zip_file_is_read_as_its_content(survey: Path) -> None:
