@@ -145,6 +145,20 @@ async def test_what_old_imports_published_is_no_longer_noted(empty_database: Dat
     assert [undo.target for undo in await imports.unfinished()] == ["bbb"]
 
 
+async def test_a_campaign_stays_ended_when_its_notes_are_dropped(empty_database: Database) -> None:
+    imports, retention = MongoImports(empty_database), MongoRetention(empty_database)
+    at = samples.CAPTURED_AT
+    for name, kind in (("aaa", ImportKind.CAMPAIGN), ("bbb", ImportKind.DATA_SET)):
+        undo = Undo(ImportId(name), "ada", at)
+        await imports.begin(ImportRun(ImportId(name), kind, name, "ada", at))
+        await imports.request(undo)
+        await imports.finish(undo)
+    await retention.drop_imports(at + timedelta(days=1), 9)
+    assert await imports.all() == []
+    assert await imports.undo_of(ImportId("aaa")) == Undo(ImportId("aaa"), "ada", at)
+    assert await imports.undo_of(ImportId("bbb")) is None
+
+
 async def test_a_replaced_model_keeps_its_first_time_until_it_is_not_replaced(
     empty_database: Database,
 ) -> None:

@@ -10,6 +10,7 @@ from services.contracts.codec import decode
 from services.contracts.events import FrameCaptured
 from services.contracts.identity import FrameId, ModelId
 from services.contracts.topics import FRAMES
+from services.domain.ports.imports import ImportKind
 from services.domain.ports.retention import OldFrame
 from services.runtime.stores.frame_documents import IMAGE_DELETED
 from services.runtime.stores.mongo import Database, Document, insert_new, translated
@@ -129,7 +130,10 @@ class MongoRetention:
 
     async def drop_imports(self, before: datetime, limit: int) -> int:
         with translated():
-            runs = await self._imports.distinct("_id", {"at": {"$lt": before}})
+            earlier = {"at": {"$lt": before}}
+            runs = await self._imports.distinct("_id", earlier)
+            campaign = {"kind": ImportKind.CAMPAIGN.value}
+            campaigns = set(await self._imports.distinct("_id", earlier | campaign))
             undone = set(await self._undos.distinct("_id", {"finished": False}))
             old = [run for run in runs if run not in undone]
             found = await self._items.find({"run": {"$in": old}}, {"_id": 1}).to_list(limit)
@@ -137,8 +141,10 @@ class MongoRetention:
             deleted = (await self._items.delete_many(ids)).deleted_count
             # Items first: an interrupted call leaves the run, so that the next one finds the rest.
             if len(found) < limit:
-                for runs_or_undos in (self._undos, self._imports):
-                    await runs_or_undos.delete_many({"_id": {"$in": old}})
+                # An undone campaign stays ended, though its file be used years later.
+                undos = [run for run in old if run not in campaigns]
+                await self._undos.delete_many({"_id": {"$in": undos}})
+                await self._imports.delete_many({"_id": {"$in": old}})
             return deleted
 
     async def note_replaced(self, models: Collection[ModelId], now: datetime) -> None:
