@@ -7,6 +7,7 @@ from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, Par
 from services.domain.ports.retention import OldFrame
 from services.domain.withdrawal import withdrawn
 from services.runtime.stores.figures import MongoFigureStore
+from services.runtime.stores.frame_ids import MongoFrameIds
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.mongo import Database
@@ -127,6 +128,10 @@ async def test_old_images_are_those_of_annotated_frames_without_active_needles(
         "f4",
     ]
     assert (await retention.old_images(LATER, "", 9))[0] == ["f5"]
+    # What the review page drew of deleted images goes too.
+    await retention.note_images_deleted([f5])
+    every = {number * 64 for number in images.values()}
+    assert await MongoFrameIds(empty_database).shown(every) == {"2" * 64, "3" * 64}
 
 
 async def test_what_old_imports_published_is_no_longer_noted(empty_database: Database) -> None:

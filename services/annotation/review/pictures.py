@@ -91,7 +91,7 @@ class PictureCache:
     async def drop_unshown(
         self, shown: Callable[[AbstractSet[str]], Awaitable[AbstractSet[str]]]
     ) -> None:
-        """Delete the pictures of images that no frame shows any more; it was erased.
+        """Delete the pictures of images that are erased, or deleted because they were too old.
 
         Parameters
         ----------

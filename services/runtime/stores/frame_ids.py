@@ -13,6 +13,7 @@ from services.contracts.identity import (
     VehicleId,
     frame_hash,
 )
+from services.runtime.stores.frame_documents import IMAGE_DELETED
 from services.runtime.stores.mongo import Database, Document, beginning, translated
 
 
@@ -118,7 +119,7 @@ class MongoFrameIds:
         return sorted(FrameId(name) for name in found if frame_hash(FrameId(name)) in hashes)
 
     async def shown(self, images: AbstractSet[str]) -> set[str]:
-        """Those of these images, by their sha256, that some frame shows.
+        """Those of these images, by their sha256, that some frame shows, and that are not deleted.
 
         Raises
         ------
@@ -127,9 +128,13 @@ class MongoFrameIds:
         """
         with translated():
             found = await self._pictures.find(
-                {"_id": {"$in": sorted(images)}}, {"_id": 1}
+                {"_id": {"$in": sorted(images)}}, {"frame_id": 1}
             ).to_list()
-        return {document["_id"] for document in found}
+            # Of copies, one may have its image still: then the page draws the picture again.
+            firsts = [document["frame_id"] for document in found]
+            deleted = {"_id": {"$in": firsts}, IMAGE_DELETED: True}
+            gone = set(await self._frames.distinct("_id", deleted))
+        return {document["_id"] for document in found if document["frame_id"] not in gone}
 
     async def left_out(self, limit: int) -> list[LeftOut]:
         """The first frames, ordered by id, that are partial or copies.
