@@ -16,6 +16,7 @@ import orjson
 from services.contracts.errors import InvalidRecord
 from services.contracts.names import TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX
 from services.formats.items import Dataset, FrameItem, Item, RecordKind, Rejection
+from services.formats.readers.folders import plain_name
 
 _NAME: Final = "file_name"
 
@@ -100,7 +101,7 @@ def _name_of(
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    return PurePosixPath(name.strip().replace("\\", "/")).parts
+    return PurePosixPath(plain_name(None, name.strip())).parts
 
 
 def _checked(row: Mapping[str, str | None], location: str) -> dict[str, str]:

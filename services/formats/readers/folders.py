@@ -53,7 +53,7 @@ def _meant(root: Path, name: str) -> Iterator[Path]:
 
 def plain_name(folder: Path | None, name: str) -> str:
     """A file's normalised name, equal for all its spellings; does not access the disk."""
-    path = name.replace("\\", "/")
+    path = unicodedata.normalize("NFC", name.replace("\\", "/"))
     return posixpath.normpath(posixpath.join(str(folder.resolve()), path) if folder else path)
 
 

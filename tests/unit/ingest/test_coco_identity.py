@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -78,6 +79,15 @@ def test_a_file_under_a_second_id_is_refused_with_what_is_said_of_it(
     first, other = frames(items)
     assert len(first.annotations or ()) == 2
     assert (first.complete, other.complete) == (complete, True)
+
+
+def test_a_decomposed_name_is_the_same_file(folder: Path) -> None:
+    images = folder / "images"
+    (images / "b.jpg").rename(images / normalize("NFC", "é.jpg"))
+    content = twice(normalize("NFD", "é.jpg"))
+    content["images"][0]["file_name"] = normalize("NFC", "é.jpg")
+    (refused,) = rejections(read(folder, content, [detection()]))
+    assert refused.reason == "duplicate_id"
 
 
 def test_detections_of_the_second_id_are_missing_from_the_first(folder: Path) -> None:

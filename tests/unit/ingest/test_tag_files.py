@@ -1,6 +1,7 @@
 """Tags of images in a CSV file, joined by the images' names."""
 
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -46,6 +47,14 @@ def test_folders_tell_images_of_one_name_apart(tmp_path: Path) -> None:
     found = joined(tmp_path, text, image("drive/left/a.jpg"), image("drive/right/a.jpg"))
 
     assert tags_of(found) == [{"camera": "left"}, {"camera": "any"}]
+
+
+def test_names_that_macos_decomposed_are_the_same(tmp_path: Path) -> None:
+    text = f"file_name,weather\nleft/{normalize('NFC', 'é')}.jpg,rain\n"
+
+    assert tags_of(joined(tmp_path, text, image(f"left/{normalize('NFD', 'é')}.jpg"))) == [
+        {"weather": "rain"}
+    ]
 
 
 def test_a_name_without_an_image_is_refused_and_its_neighbours_go_through(tmp_path: Path) -> None:
