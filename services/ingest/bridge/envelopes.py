@@ -88,8 +88,16 @@ def _structured(content: bytes) -> Message:
     data = event.get("data")
     if data is None:
         raise InvalidRecord("the CloudEvent has no data", reason="malformed_record")
-    # Some producers put JSON into a text.
-    return Message(data.encode() if isinstance(data, str) else orjson.dumps(data), attributes)
+    return Message(_written(data), attributes)
+
+
+def _written(data: object) -> bytes:
+    """The data as JSON. Some producers put JSON into a text."""
+    try:
+        return data.encode() if isinstance(data, str) else orjson.dumps(data)
+    except (UnicodeEncodeError, orjson.JSONEncodeError) as exc:
+        # Half a surrogate pair, or hundreds of lists within each other, which Python's parser read.
+        raise InvalidRecord(f"the CloudEvent's data: {exc}", reason="invalid_json") from exc
 
 
 def _decoded(text: object) -> bytes:

@@ -361,6 +361,9 @@ def test_base64_data_is_decoded() -> None:
         (json.dumps(EVENT | {"data_base64": "%"}).encode(), (), "malformed_record"),
         (b'{"specversion": "1.0", "type": "t"}', (), "malformed_record"),
         (b'{"specversion": "1.0", "data": null}', (), "malformed_record"),
+        (b'{"specversion": "1.0", "data": "\\ud800"}', (), "invalid_json"),
+        (b'{"specversion": "1.0", "data": {"a": "\\ud800"}}', (), "invalid_json"),
+        (b'{"specversion": "1.0", "data": ' + b"[" * 300 + b"]" * 300 + b"}", (), "invalid_json"),
     ],
 )
 def test_other_encodings_are_refused_by_name(value: bytes, headers: Headers, reason: str) -> None:
