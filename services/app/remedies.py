@@ -19,8 +19,8 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
     (
         errors.MissingWeights,
         (
-            "Name a file with GAZELOOP_WEIGHTS, or use the included weights:"
-            " GAZELOOP_EMBEDDER=squeezenet1_0."
+            "GAZELOOP_EMBEDDER names a network or a whole file (.onnx, .zip), GAZELOOP_WEIGHTS the"
+            " weights of a network. GAZELOOP_EMBEDDER=squeezenet1_0 has its weights included."
         ),
     ),
     (

@@ -26,6 +26,10 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
         (errors.MissingPart("no mongod"), "make setup"),
         (errors.MissingBroker("no Java"), "JAVA_HOME"),
         (errors.MissingWeights("no file"), "GAZELOOP_WEIGHTS"),
+        (
+            errors.MissingWeights("no ONNX file"),
+            "GAZELOOP_EMBEDDER names a network or a whole file",
+        ),
         (errors.NothingStored("in ./gazeloop-data"), "--data"),
         (errors.NoBackup("/mnt holds no backup"), "gazeloop backup list"),
         (errors.UnfitInt8("no file"), "gazeloop calibrate"),
