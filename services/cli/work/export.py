@@ -1,8 +1,7 @@
 """What `gazeloop export` and `gazeloop training-set` do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,27 +18,23 @@ from services.annotation.tables import write_tables
 from services.app.parts import joined
 from services.app.read_vectors import open_vectors_to_read
 from services.app.undoing.campaigns import refuse_undone
-from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
 from services.cli.tag_options import TagOptions
+from services.cli.work.leaving import leaving
 from services.cli.work.listed_file import Listed, read_listed
 from services.cli.work.sample_file import read_sample
-from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
 from services.domain.metrics.slice_pairs import Tag
-from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.redaction import ShownImage
 from services.evaluator.samples.report import DrawnSample
 from services.formats.writers.format_names import Format
 from services.formats.writers.frames import ExportFrame
 from services.formats.writers.tables import TableFormat
-from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
-from services.runtime.stores.opening import Stores
 
 
 class Circled(NamedTuple):
@@ -147,15 +142,14 @@ async def _tables(context: Context, form: TableFormat, to: Path) -> Mapping[str,
     settings = context.stored()
     log_to_file(settings, "export")
     async with joined(settings) as stack:
+        stores = await open_annotation_stores(stack.stores)
+        frame_ids = await stores.frame_ids.captured()
         with console(stderr=True).status("reading") as status:
-            rows = await write_tables(
-                await open_annotation_stores(stack.stores),
-                form,
-                to,
-                lambda table, count: status.update(f"{table}: {count:,} rows"),
-            )
-        await _note(stack.stores, to, form=form.value, rows=sum(rows.values()))
-        return rows
+            async with leaving(stack.stores, to, frame_ids, form=form.value):
+                return await write_tables(
+                    *(stores, form, to),
+                    lambda table, count: status.update(f"{table}: {count:,} rows"),
+                )
 
 
 def _export_fiftyone(context: Context, to: Path) -> None:
@@ -183,13 +177,13 @@ async def _fiftyone(context: Context, to: Path) -> FiftyOneCounts:
     vectors = open_vectors_to_read(settings)
     try:
         async with joined(settings) as stack:
+            stores = await open_annotation_stores(stack.stores)
+            frame_ids = await stores.frame_ids.captured()
+            images = ShownImages.of(stores.blobs, settings)
+            export = FiftyOneExport(stores, vectors, images, settings.split_rule, to)
             with console(stderr=True).status("reading") as status:
-                stores = await open_annotation_stores(stack.stores)
-                images = ShownImages.of(stores.blobs, settings)
-                export = FiftyOneExport(stores, vectors, images, settings.split_rule, to)
-                counts = await export.write(lambda done: status.update(f"{done:,} frames"))
-            await _note(stack.stores, to, form="fiftyone", frames=counts.frames)
-            return counts
+                async with leaving(stack.stores, to, frame_ids, form="fiftyone"):
+                    return await export.write(lambda done: status.update(f"{done:,} frames"))
     finally:
         await vectors.close()
 
@@ -216,7 +210,8 @@ async def _export(
             frames = [replace(frame, proposals=()) for frame in frames]
         store = ShownImages.of(stores.blobs, settings) if images else None
         kept, shown, hidden = await _shown(stores, frames, store)
-        async with leaving(stack.stores, to, kept, what=what.value, form=form.value):
+        frame_ids = [frame.frame_id for frame in kept]
+        async with leaving(stack.stores, to, frame_ids, what=what.value, form=form.value):
             return await asyncio.to_thread(
                 exporting.write_export,
                 kept,
@@ -268,7 +263,8 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
         store = seen(stores.blobs, settings) if images else None
         kept, shown, hidden = await _shown(stores, chosen.frames, store)
         details = {"what": "training-set", "form": form.value, **_originals(settings, store)}
-        async with leaving(stack.stores, to, kept, **details):
+        frame_ids = [frame.frame_id for frame in kept]
+        async with leaving(stack.stores, to, frame_ids, **details):
             return await asyncio.to_thread(
                 exporting.write_export,
                 kept,
@@ -297,36 +293,6 @@ async def _shown(
     kept = [frame for frame in frames if frame.frame_id in shown]
     hidden = len(frames) - len(kept)
     return kept, shown, {"not redacted yet, or deleted": hidden} if hidden else {}
-
-
-@asynccontextmanager
-async def leaving(
-    stores: Stores, to: Path, frames: Sequence[ExportFrame], **details: str
-) -> AsyncIterator[None]:
-    """Record an export before it is written, so that erasures look there, whatever interrupts it.
-
-    Raises
-    ------
-    InvalidRecord
-        `folder_in_use`: the folder is not empty. `erased_frame`: frames were erased meanwhile.
-    """
-    exporting.require_empty(to)
-    await _note(stores, to, **details, frames=len(frames))
-    yield
-    erased = await stores.tombstones.erased([FrameId(frame.frame_id) for frame in frames])
-    if erased:
-        detail = f"{len(erased):,} frames were erased meanwhile: remove {to}, and start again"
-        raise InvalidRecord(detail, reason="erased_frame")
-
-
-async def _note(stores: Stores, to: Path, **details: str | int) -> None:
-    """Record that data has left the stores, and where to."""
-    await stores.audit.append(_exported(to, details))
-
-
-def _exported(to: Path, details: Mapping[str, str | int]) -> AuditRecord:
-    now = SystemClock().now()
-    return AuditRecord(now, AuditAct.EXPORTED, account(), str(to.absolute()), details)
 
 
 def tell(written: Written, to: Path) -> None:

@@ -11,11 +11,10 @@ from rich.table import Table
 from services.app.parts import joined
 from services.app.retention.archiving import archive_cold_frames
 from services.app.retention.cold_frames import all_cold
-from services.cli.account import account
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
-from services.domain.ports.audit import AuditAct, AuditRecord
+from services.cli.work.leaving import note_leaving
 from services.formats.writers.tables import TableFormat
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
@@ -86,15 +85,10 @@ async def _due(context: Context) -> int:
 async def _archive(context: Context, to: Path, form: TableFormat) -> Mapping[str, int]:
     settings = context.stored()
     log_to_file(settings, "retention")
-    now = SystemClock().now()
-    before = now - timedelta(days=settings.retain_unlisted_days)
+    before = SystemClock().now() - timedelta(days=settings.retain_unlisted_days)
     async with joined(settings) as stack:
         stores = stack.stores
+        await note_leaving(stores, to, what="cold frames", form=form.value)
         store = MongoRetention(stores.database)
         rule = settings.split_rule
-        written = await archive_cold_frames(
-            store, stores.frames, rule, before, form=form, folder=to
-        )
-        details: dict[str, str | int] = {"what": "cold frames", "form": form.value, **written}
-        await stores.audit.append(AuditRecord(now, AuditAct.EXPORTED, account(), str(to), details))
-    return written
+        return await archive_cold_frames(store, stores.frames, rule, before, form=form, folder=to)
