@@ -58,9 +58,13 @@ class Document:
                 yield Document(f"{self.location}:{name}", {"file_name": name}, _unquoted(value))
         elif isinstance(self.value, list):
             for at, value in enumerate(self.value):
-                names = value if isinstance(value, dict) else {}
-                image = {key: names[key] for key in _OWN_NAMES if key in names}
-                yield Document(f"{self.location}[{at}]", image, value)
+                yield Document(f"{self.location}[{at}]", named_by(value), value)
+
+
+def named_by(value: object) -> ImageReference:
+    """The image that a value names itself; empty if it names none."""
+    names = value if isinstance(value, dict) else {}
+    return {key: names[key] for key in _OWN_NAMES if key in names}
 
 
 def _unquoted(value: object) -> object:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from services.contracts.errors import InvalidRecord
 from services.formats.json_files import parse_json
 from services.formats.readers.detections.class_names import ClassNames
-from services.formats.readers.detections.files import Document, OutputFiles, lines_of
+from services.formats.readers.detections.files import Document, OutputFiles, lines_of, named_by
 from services.formats.readers.detections.output import ImageReference
 
 
@@ -73,4 +73,4 @@ class OutputMessage(OutputFiles):
             if not lines:
                 raise InvalidRecord(f"{self._location}:{exc}", reason=exc.reason) from exc
             return lines
-        return [Document(self._location, self._default_image, value)]
+        return [Document(self._location, named_by(value) or self._default_image, value)]
