@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from services.app.subscriptions import SUBSCRIPTIONS
+from services.app.subscriptions import SUBSCRIPTIONS, topics_created
 from services.app.unreadable_letters import UnreadableReporter, unreadable_reported
 from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import SystemClock
@@ -118,7 +118,7 @@ async def opened(settings: Settings, *, creating: bool = True) -> AsyncIterator[
     broker = BrokerAddress.of(settings)
     async with AsyncExitStack() as closing:
         if creating:
-            await asyncio.to_thread(create_topics, broker, settings)
+            await asyncio.to_thread(create_topics, broker, settings, topics_created(settings))
             alteration = await asyncio.to_thread(alter_topics, broker, settings)
             for difference in alteration.altered:
                 log.info("topic_altered", what=str(difference))

@@ -2,6 +2,7 @@
 
 from services.annotation.webhooks.receivers import names_of, service_of
 from services.contracts.flow import BRIDGE, CONSUMERS, LABEL_STUDIO, READS, WEBHOOKS, group_of
+from services.contracts.topics import TOPICS, Topic
 from services.runtime.kafka.lag import Subscriptions
 from services.runtime.settings import Settings
 
@@ -25,6 +26,12 @@ def all_subscriptions(settings: Settings) -> Subscriptions:
     if settings.bridge_topic and not settings.bridge_kafka:
         tools[group_of(BRIDGE)] = [settings.bridge_topic]
     return {**SUBSCRIPTIONS, **webhook_subscriptions(settings), **tools}
+
+
+def topics_created(settings: Settings) -> tuple[Topic, ...]:
+    """The topics that a stack of our own is to have: also that of a detector, which may be new."""
+    own = settings.bridge_topic and not settings.bridge_kafka
+    return (*TOPICS, Topic(settings.bridge_topic, ())) if own else TOPICS
 
 
 def bridge_subscriptions(settings: Settings) -> Subscriptions:

@@ -97,7 +97,21 @@ async def _retention(database: Database, settings: Settings, clock: Clock) -> li
         text = f"{older:,} images of annotated frames are older than {days:g} days: ingest deletes"
         rate = f"those without active needles, at most {most:,} a minute"
         found.append(Finding(Level.OK, _PART, f"{text} {rate}"))
-    return found
+    return [*found, *records_kept(settings)]
+
+
+def records_kept(settings: Settings) -> list[Finding]:
+    """The ages of what ingest deletes of records."""
+    limited = {
+        "decisions about retracted needles": settings.retain_verdicts_days,
+        "imports, which can then not be undone,": settings.retain_imports_days,
+        "figures over time": settings.retain_figures_days,
+    }
+    return [
+        Finding(Level.OK, _PART, f"ingest deletes {kind} after {days:g} days")
+        for kind, days in limited.items()
+        if days
+    ]
 
 
 async def _unknown_categories(database: Database) -> list[Finding]:
