@@ -1,6 +1,6 @@
 """Check MongoDB: write access, indexes, clock, disk, and which data its records belong to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ from services.app.doctor.finding import Finding, Level, space
 from services.app.remedies import remedy_of
 from services.contracts.errors import StoresFromLater, StoresNotMigrated
 from services.contracts.events import SCHEMA_VERSION
+from services.contracts.identity import ModelId
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.stores.category_maps import MongoCategoryMaps
@@ -97,7 +98,19 @@ async def _retention(database: Database, settings: Settings, clock: Clock) -> li
         text = f"{older:,} images of annotated frames are older than {days:g} days: ingest deletes"
         rate = f"those without active needles, at most {most:,} a minute"
         found.append(Finding(Level.OK, _PART, f"{text} {rate}"))
+    found += replaced_models(await store.replaced(), settings)
     return [*found, *records_kept(settings)]
+
+
+def replaced_models(replaced: Mapping[ModelId, datetime], settings: Settings) -> list[Finding]:
+    """The models whose vectors the embedder deletes in time; MongoDB notes since when."""
+    days, most = settings.retain_vectors_days, settings.retention_per_minute
+    rate = f"the embedder deletes its vectors after {days:g} days, of {most:,} frames a minute"
+    return [
+        Finding(Level.OK, _PART, f"{model} is not live any more since {since:%Y-%m-%d}: {rate}")
+        for model, since in sorted(replaced.items())
+        if days
+    ]
 
 
 def records_kept(settings: Settings) -> list[Finding]:

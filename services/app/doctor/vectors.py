@@ -22,7 +22,6 @@ from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import LazyBlobs
 from services.runtime.stores.embeddings import MongoEmbeddings, lost_frames
 from services.runtime.stores.mongo import connected
-from services.runtime.stores.retention_mongo import MongoRetention
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER
 from services.runtime.stores.vectors_open import open_vector_store
 
@@ -63,7 +62,6 @@ async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
         where = settings.qdrant or f"Qdrant Edge in {settings.data}"
         found = [Finding(Level.OK, _PART, f"{where} answers; {_live(live)}")]
         found += await _lost(store, settings, live)
-        found += await _retention(settings)
         if model:
             found += await _compared(store, settings, live)
         return found
@@ -73,20 +71,6 @@ async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
 
 def _live(model: ModelId | None) -> str:
     return f"live model: {model}" if model else "nothing is embedded yet"
-
-
-async def _retention(settings: Settings) -> list[Finding]:
-    """The models whose vectors the embedder deletes in time."""
-    days, most = settings.retain_vectors_days, settings.retention_per_minute
-    if not days:
-        return []
-    async with connected(settings) as database:
-        replaced = await MongoRetention(database).replaced()
-    rate = f"the embedder deletes its vectors after {days:g} days, of {most:,} frames a minute"
-    return [
-        Finding(Level.OK, _PART, f"{model} is not live any more since {since:%Y-%m-%d}: {rate}")
-        for model, since in sorted(replaced.items())
-    ]
 
 
 async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
