@@ -24,6 +24,7 @@ from services.runtime.kafka.topic_reading import values
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import load_settings
+from tests.deadline import until
 from tests.e2e.command_line import GAZELOOP, environment
 
 SURVEYED = ("survey", "kafka", "mongodb", "qdrant")
@@ -68,6 +69,7 @@ async def erased(data: Path) -> Erased:
     """Erase the frame of a needle that has a shortlist, by HTTP; then send its events again."""
     async with stack(data) as app:
         await app.caught_up()
+        await _all_shown(app)
         frame_id = await _frame_with_a_shortlist(app)
         before = await traces_of(app, frame_id)
         frame = (await app.stores.frames.load([frame_id]))[frame_id]
@@ -191,6 +193,12 @@ async def _post(app: App, body: dict[str, object]) -> dict[str, object]:
     assert response.status_code == 200, response.text
     answer: dict[str, object] = response.json()
     return answer
+
+
+async def _all_shown(app: App) -> None:
+    """Wait for the gauges: an evaluator with nothing to consume may still read its matches."""
+    matched = await app.stores.database["matches"].distinct("frame_id")
+    await until(lambda: _shown() == len(matched))
 
 
 async def _confirmed(app: App, shown: float) -> None:
