@@ -21,7 +21,7 @@ from services.runtime.stores.blobs_fsspec import FolderBlobs, accessing, open_bl
 
 _UNFINISHED: Final = ".unfinished-"
 _NAME: Final = re.compile(rf"({re.escape(_UNFINISHED)})?\d{{8}}T\d{{6}}\.\d{{3}}Z")
-"""Entries with other names are not ours: somebody may keep other backups in the same place."""
+"""Entries with other names stay: somebody may keep other backups in the same place."""
 
 
 def open_backups(to: str) -> Backups:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import typer
@@ -209,19 +210,8 @@ async def _export(
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
         store = ShownImages.of(stores.blobs, settings) if images else None
-        kept, shown, hidden = await _shown(stores, frames, store)
-        frame_ids = [frame.frame_id for frame in kept]
-        async with leaving(stack.stores, to, frame_ids, what=what.value, form=form.value):
-            return await asyncio.to_thread(
-                exporting.write_export,
-                kept,
-                form,
-                to,
-                shown,
-                store,
-                left_out=hidden,
-                what=what.value,
-            )
+        recorded = {"what": what.value}
+        return await _write(stores, frames, form, to, store, recorded=recorded, what=what.value)
 
 
 async def _wanted(
@@ -261,26 +251,50 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
         chosen = await exporting.training_set(stores, settings)
         seen = ShownImages.of if settings.redact_training else ShownImages.originals
         store = seen(stores.blobs, settings) if images else None
-        kept, shown, hidden = await _shown(stores, chosen.frames, store)
-        details = {"what": "training-set", "form": form.value, **_originals(settings, store)}
-        frame_ids = [frame.frame_id for frame in kept]
-        async with leaving(stack.stores, to, frame_ids, **details):
-            return await asyncio.to_thread(
-                exporting.write_export,
-                kept,
-                form,
-                to,
-                shown,
-                store,
-                left_out={**chosen.left_out, **hidden},
-                **facts,
-            )
+        recorded = {"what": "training-set", **_originals(settings, store)}
+        return await _write(
+            stores,
+            chosen.frames,
+            form,
+            to,
+            store,
+            recorded=recorded,
+            left_out=chosen.left_out,
+            **facts,
+        )
 
 
 def _originals(settings: Settings, images: ShownImages | None) -> dict[str, str]:
     """For the audit log: whether people now have images that they see redacted elsewhere."""
     given = images is not None and settings.redacted_categories and not settings.redact_training
     return {"images": "originals"} if given else {}
+
+
+async def _write(
+    stores: AnnotationStores,
+    frames: Sequence[ExportFrame],
+    form: Format,
+    to: Path,
+    images: ShownImages | None,
+    *,
+    recorded: Mapping[str, str],
+    left_out: Mapping[str, int] = MappingProxyType({}),
+    **facts: object,
+) -> Written:
+    """Write the frames that may be exported, once the audit log has recorded that they leave."""
+    kept, shown, hidden = await _shown(stores, frames, images)
+    frame_ids = [frame.frame_id for frame in kept]
+    async with leaving(stores, to, frame_ids, **recorded, form=form.value):
+        return await asyncio.to_thread(
+            exporting.write_export,
+            kept,
+            form,
+            to,
+            shown,
+            images,
+            left_out={**left_out, **hidden},
+            **facts,
+        )
 
 
 async def _shown(
