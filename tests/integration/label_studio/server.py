@@ -18,7 +18,8 @@ from tests.deploy.checking import missing
 
 TOOL = Path(__file__).parents[3] / ".tools" / "label-studio"
 EMAIL = "ana@example.org"
-PASSWORD = secrets.token_urlsafe(12)
+# Hexadecimal digits: an argument that begins with a hyphen would be read as an option.
+PASSWORD = secrets.token_hex(12)
 START_S = 240.0
 """It takes 15 s on an idle machine."""
 
