@@ -85,7 +85,7 @@ async def pull_jobs(stores: AnnotationStores, outbox: Outbox, settings: Settings
             for frame in known
         }
     )
-    dataset = restored(read_cvat_jobs(frames, sent), sent, ("crowd", "ignore"))
+    dataset = restored(read_cvat_jobs(frames, sent), sent, ("crowd", "ignore", "mask"))
     now = SystemClock().now()
     summary = await publish_dataset(
         dataset.items,

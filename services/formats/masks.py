@@ -85,11 +85,22 @@ def around(segmentation: object) -> Box | None:
     Raises
     ------
     InvalidRecord
-        `invalid_mask`: fewer than three points, or one beyond any image. `box_without_area`.
+        As `around_polygons`.
     """
     if not isinstance(segmentation, list) or not segmentation:
         return None
-    outlines = [_outline(polygon, reach=MAX_COORDINATE) for polygon in segmentation]
+    return around_polygons(segmentation)
+
+
+def around_polygons(polygons: Sequence[object]) -> Box:
+    """The bounding box of polygons `[x1, y1, x2, y2, …]`.
+
+    Raises
+    ------
+    InvalidRecord
+        `invalid_mask`: fewer than three points, or one beyond any image. `box_without_area`.
+    """
+    outlines = [_outline(polygon, reach=MAX_COORDINATE) for polygon in polygons]
     xs = [x for outline in outlines for x in outline[::2]]
     ys = [y for outline in outlines for y in outline[1::2]]
     return fields.box([min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)])
@@ -135,7 +146,7 @@ def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> Shape:
     if sum(map(_length, outlines)) > MAX_OUTLINE:
         raise _invalid("the polygons' edges are too long")
     drawn = coco_mask.merge(coco_mask.frPyObjects(outlines, height, width))
-    return _shape(Rle(size=(height, width), counts=drawn["counts"].decode()))
+    return shape_of(Rle(size=(height, width), counts=drawn["counts"].decode()))
 
 
 def _outline(polygon: object, reach: float) -> list[float]:
@@ -162,7 +173,7 @@ def _from_runs(segmentation: dict[str, Any], size: tuple[int, int] | None) -> Sh
     if sum(runs) != height * width:
         raise _invalid("the run lengths do not fill the mask")
     drawn = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    return _shape(Rle(size=(height, width), counts=drawn["counts"].decode()))
+    return shape_of(Rle(size=(height, width), counts=drawn["counts"].decode()))
 
 
 def _size(value: object) -> tuple[int, int]:
@@ -191,7 +202,14 @@ def _decoded(counts: str) -> list[int]:
         raise _invalid(str(exc)) from exc
 
 
-def _shape(mask: Rle) -> Shape:
+def shape_of(mask: Rle) -> Shape:
+    """A mask with its bounding box and area.
+
+    Raises
+    ------
+    InvalidRecord
+        `box_without_area`: the mask is empty.
+    """
     encoded = {"size": list(mask.size), "counts": mask.counts.encode()}
     x, y, width, height = (float(side) for side in coco_mask.toBbox(encoded))
     if width <= 0 or height <= 0:

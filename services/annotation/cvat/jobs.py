@@ -5,8 +5,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from services.contracts.errors import InvalidRecord
+from services.formats.cvat_masks import CvatMask
+from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
-from services.formats.readers.cvat import drawn_by_cvat, require_decided
+from services.formats.readers.cvat_shapes import (
+    drawn_mask,
+    drawn_polygon,
+    drawn_rectangle,
+    require_decided,
+)
 from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
 
 if TYPE_CHECKING:  # the SDK is an extra
@@ -30,12 +37,17 @@ def _versions(sent: Manifest, source: "Located[JobFrame]") -> Sequence[Version]:
     frame_id, size = sent.of(job_frame["name"]).frame_id, job_frame["size"]
     require_decided(shape["attributes"] for shape in job_frame["shapes"])
     frame = Frame(frame_id, size, source.location, annotated_by=job_frame["annotator"])
-    return [version_of(frame, job_frame["shapes"], _drawn)]
+    return [version_of(frame, job_frame["shapes"], partial(_drawn, size))]
 
 
-def _drawn(shape: "Shape") -> Drawn:
-    if shape["type"] != "rectangle" or len(shape["points"]) != _CORNERS:
-        raise InvalidRecord(f"a {shape['type']:.40} has no box", reason="unsupported_shape")
-    left, top, right, bottom = shape["points"]
-    corners = (left, top, right, bottom)
-    return drawn_by_cvat(shape["label"], corners, shape["rotation"], shape["attributes"])
+def _drawn(size: Size, shape: "Shape") -> Drawn:
+    kind, points = shape["type"], shape["points"]
+    if kind == "polygon":
+        return drawn_polygon(shape["label"], points, shape["attributes"])
+    if kind == "mask" and len(points) > _CORNERS:
+        return drawn_mask(shape["label"], CvatMask.of_points(points), size, shape["attributes"])
+    if kind == "rectangle" and len(points) == _CORNERS:
+        left, top, right, bottom = points
+        corners = (left, top, right, bottom)
+        return drawn_rectangle(shape["label"], corners, shape["rotation"], shape["attributes"])
+    raise InvalidRecord(f"a {kind:.40} has no box", reason="unsupported_shape")

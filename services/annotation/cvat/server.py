@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, TypedDict
+from typing import NamedTuple, Self, TypedDict
 
 import urllib3
 from cvat_sdk import Client, Config, models
@@ -16,9 +16,11 @@ from cvat_sdk.core.proxies.tasks import Task
 
 from services.annotation.cvat.plans import PREFIX, TaskPlan
 from services.contracts.errors import InvalidRecord, InvalidSettings, ToolUnavailable
+from services.contracts.events import Rle
 from services.contracts.identity import Box
+from services.formats.cvat_masks import CvatMask
 from services.formats.writers.cvat import ATTRIBUTES
-from services.formats.writers.frames import ExportFrame, labels
+from services.formats.writers.frames import ExportFrame, labels, mask_on
 
 _FILLING = " (being filled)"
 _POLL_S = 1.0
@@ -35,6 +37,13 @@ class Shape(TypedDict):
     points: list[float]
     rotation: float
     attributes: dict[str, str]
+
+
+class Geometry(NamedTuple):
+    """The type of a shape, and its points as CVAT has them for this type."""
+
+    type: str
+    points: list[float]
 
 
 class JobFrame(TypedDict):
@@ -169,20 +178,19 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
     numbers = {Path(meta.name).name: at for at, meta in enumerate(task.get_frames_info())}
 
     def shape(
-        frame: ExportFrame, category: str, bbox: Box, source: str, attributes: dict[str, str]
+        frame: ExportFrame, category: str, geometry: Geometry, source: str, given: dict[str, str]
     ) -> models.LabeledShapeRequest:
-        x, y, width, height = bbox
         label = by_label[category]
         drawn: models.LabeledShapeRequest = models.LabeledShapeRequest(
-            type=models.ShapeType("rectangle"),
+            type=models.ShapeType(geometry.type),
             label_id=label.id,
             frame=numbers[frame.file_name],
-            points=[x, y, x + width, y + height],
+            points=geometry.points,
             source=source,
             attributes=[
                 models.AttributeValRequest(
                     spec_id=attribute.id,
-                    value=attributes.get(attribute.name, attribute.default_value),
+                    value=given.get(attribute.name, attribute.default_value),
                 )
                 for attribute in label.attributes
             ],
@@ -194,12 +202,24 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
         for truth in frame.annotations or ():
             flags = {"crowd": truth.crowd, "ignore": truth.ignore}
             attributes = {name: "true" for name, value in flags.items() if value}
-            shapes.append(shape(frame, truth.category, truth.bbox, "manual", attributes))
+            mask = mask_on(frame, truth)
+            geometry = _rectangle(truth.bbox) if mask is None else _mask(mask)
+            shapes.append(shape(frame, truth.category, geometry, "manual", attributes))
         for proposal in frame.proposals:
             attributes = {"proposal": "true", "score": repr(proposal.score)}
             attributes["needle_id"] = proposal.needle_id or ""
-            shapes.append(shape(frame, proposal.category, proposal.bbox, "auto", attributes))
+            geometry = _rectangle(proposal.bbox)
+            shapes.append(shape(frame, proposal.category, geometry, "auto", attributes))
     return shapes
+
+
+def _rectangle(bbox: Box) -> Geometry:
+    x, y, width, height = bbox
+    return Geometry("rectangle", [x, y, x + width, y + height])
+
+
+def _mask(mask: Rle) -> Geometry:
+    return Geometry("mask", CvatMask.of(mask).points)
 
 
 def _drawn(shape: models.ILabeledShape, names: dict[int, str], specs: dict[int, str]) -> Shape:

@@ -169,13 +169,13 @@ _CORRECTIONS = PublishingOptions(source=Source.REANNOTATION)
 
 def cvat(ctx: typer.Context, *, annotations: Path, manifest: Path) -> None:
     """Run `gazeloop ingest cvat`."""
-    opener = opener_of(partial(read_cvat, annotations), manifest, "crowd", "ignore")
+    opener = opener_of(partial(read_cvat, annotations), manifest, "crowd", "ignore", "mask")
     _ingest(shared(ctx), opener, _CORRECTIONS)
 
 
 def datumaro(ctx: typer.Context, *, annotations: Path, manifest: Path) -> None:
     """Run `gazeloop ingest datumaro`."""
-    opener = opener_of(partial(read_datumaro, annotations), manifest, "crowd", "ignore")
+    opener = opener_of(partial(read_datumaro, annotations), manifest, "crowd", "ignore", "mask")
     _ingest(shared(ctx), opener, _CORRECTIONS)
 
 

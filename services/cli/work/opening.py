@@ -55,7 +55,7 @@ def opener_of(read: Callable[..., Dataset], manifest: Path | None, *says: str) -
     ----------
     read : takes the manifest of an export as `sent`, if there is one
     manifest : of the export that a tool's corrections began with
-    says : the annotation fields that the format carries in addition to the box
+    says : the annotation fields that the format carries, as in `restored`
     """
     if manifest is None:
         return read
@@ -75,7 +75,9 @@ def coco_opener(
 ) -> Opener:
     """A function that opens a COCO data set."""
     read = _reader(detections, read_coco, ground_truth, images)
-    return _completed(opener_of(read, manifest, "area", "crowd", "ignore", "mask"), detections)
+    return _completed(
+        opener_of(read, manifest, "area", "bbox", "crowd", "ignore", "mask"), detections
+    )
 
 
 def voc_opener(

@@ -1,6 +1,7 @@
-"""Read CVAT for images 1.1: the exported boxes as annotators confirmed, corrected or deleted."""
+"""Read CVAT for images 1.1: the exported shapes as annotators confirmed, corrected or deleted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, tostring
 
@@ -9,21 +10,29 @@ from defusedxml.ElementTree import fromstring
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Box
+from services.contracts.run_lengths import INVALID_MASK
 from services.formats import fields
+from services.formats.cvat_masks import CvatMask
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
+from services.formats.readers.cvat_shapes import (
+    drawn_mask,
+    drawn_polygon,
+    drawn_rectangle,
+    require_decided,
+)
 from services.formats.readers.returned import (
     Drawn,
     Frame,
     NamedFrames,
     Version,
-    around,
     returned,
     version_of,
 )
 
 _SIDES = ("xtl", "ytl", "xbr", "ybr")
+_MASK_SIDES = ("left", "top", "width", "height")
 
 
 def read_cvat(file: Path, sent: NamedFrames) -> Dataset:
@@ -45,38 +54,9 @@ def read_cvat(file: Path, sent: NamedFrames) -> Dataset:
         frame = Frame(sent.of(image.get("name", "")).frame_id, _size(image), source.location)
         shapes = [shape_of(shape) for shape in image]
         require_decided(shape["attributes"] for shape in shapes)
-        return [version_of(frame, shapes, drawn_shape)]
+        return [version_of(frame, shapes, partial(drawn_shape, frame.size))]
 
     return Dataset(file.stem, len(sources), returned(sources, parse))
-
-
-def require_decided(attributes: Iterable[Mapping[str, str]]) -> None:
-    """Refuse a frame on which a proposal is neither confirmed nor deleted.
-
-    Parameters
-    ----------
-    attributes : of each shape on the frame
-
-    Raises
-    ------
-    InvalidRecord
-        `unfinished_task`.
-    """
-    if any(item.get("proposal") == "true" for item in attributes):
-        raise InvalidRecord("a proposal is not decided yet", reason="unfinished_task")
-
-
-def drawn_by_cvat(
-    label: object, corners: Box, degrees: float, attributes: Mapping[str, str]
-) -> Drawn:
-    """A CVAT rectangle, which is rotated about its centre."""
-    return Drawn(
-        label,
-        corners,
-        degrees,
-        crowd=attributes.get("crowd") == "true",
-        ignore=attributes.get("ignore") == "true",
-    )
 
 
 def shape_of(element: Element) -> Record:
@@ -87,35 +67,56 @@ def shape_of(element: Element) -> Record:
     return {**element.attrib, "shape": element.tag, "attributes": attributes}
 
 
-def drawn_shape(shape: Record) -> Drawn | None:
-    """The box of one shape; None for a tag, which is about the whole image."""
-    kind = shape["shape"]
-    if kind == "tag":
-        return None
-    if kind == "polygon":
-        return _outline(shape)
-    if kind != "box":
-        raise InvalidRecord(f"a {kind:.40} has no box", reason="unsupported_shape")
+def drawn_shape(size: Size | None, shape: Record) -> Drawn | None:
+    """The box and the mask of one shape; None for a tag, which is about the whole image.
+
+    Parameters
+    ----------
+    size : of the image, if the file has it
+
+    Raises
+    ------
+    InvalidRecord
+        The shape has no box, or a number of it is none.
+    """
+    label, attributes = shape.get("label"), shape["attributes"]
+    match shape["shape"]:
+        case "tag":
+            return None
+        case "box":
+            return drawn_rectangle(label, *_rectangle(shape), attributes)
+        case "polygon":
+            return drawn_polygon(label, _points(shape), attributes)
+        case "mask":
+            return drawn_mask(label, _mask(shape), size, attributes)
+        case kind:
+            raise InvalidRecord(f"a {kind:.40} has no box", reason="unsupported_shape")
+
+
+def _rectangle(shape: Record) -> tuple[Box, float]:
+    """The corners, and the rotation in degrees."""
     try:
         left, top, right, bottom = (float(shape.get(side, "")) for side in _SIDES)
-        degrees = float(shape.get("rotation", "0"))
+        return (left, top, right, bottom), float(shape.get("rotation", "0"))
     except ValueError:
         raise InvalidRecord("a corner or the rotation is no number", reason="invalid_box") from None
-    corners = (left, top, right, bottom)
-    return drawn_by_cvat(shape.get("label"), corners, degrees, shape["attributes"])
 
 
-def _outline(shape: Record) -> Drawn:
+def _points(shape: Record) -> list[float]:
     try:
-        points = [
-            [float(value) for value in point.split(",")]
-            for point in shape.get("points", "").split(";")
-        ]
-        corners = around((x, y) for x, y in points)
+        points = [point.split(",") for point in shape.get("points", "").split(";")]
+        return [float(number) for x, y in points for number in (x, y)]
     except ValueError:
         raise InvalidRecord("a point is not two numbers", reason="invalid_box") from None
-    drawn = drawn_by_cvat(shape.get("label"), corners, 0.0, shape["attributes"])
-    return drawn._replace(outlined=True)
+
+
+def _mask(shape: Record) -> CvatMask:
+    try:
+        runs = tuple(map(int, shape.get("rle", "").split(",")))
+        return CvatMask(runs, *(int(shape.get(side, "")) for side in _MASK_SIDES))
+    except ValueError:
+        detail = "the run lengths or a side of a mask are no whole numbers"
+        raise InvalidRecord(detail, reason=INVALID_MASK) from None
 
 
 def _place(image: Element, at: int) -> str:

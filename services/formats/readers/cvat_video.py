@@ -5,6 +5,7 @@ A frame has no name in the file: frame 12 is the image `frame_000012`, as CVAT e
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -47,7 +48,7 @@ def read_cvat_video(file: Path, sent: NamedFrames) -> Dataset:
     def parse(source: Located[object]) -> Sequence[Version]:
         number = int(source.location.rpartition(" ")[2])
         frame = Frame(sent.of(f"frame_{number:06}").frame_id, size, source.location)
-        return [version_of(frame, shapes[number], drawn_shape)]
+        return [version_of(frame, shapes[number], partial(drawn_shape, size))]
 
     return Dataset(file.stem, len(sources), returned(sources, parse))
 

@@ -1,11 +1,12 @@
 """Read Datumaro's own JSON: the export as it was, or as Datumaro rewrote it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from services.contracts.errors import InvalidRecord
-from services.formats import fields
+from services.contracts.run_lengths import INVALID_MASK
+from services.formats import fields, masks
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
@@ -19,6 +20,7 @@ from services.formats.readers.returned import (
     returned,
     version_of,
 )
+from services.formats.rules import require_same_size
 
 _WITHOUT_SHAPE = ("label", "caption")  # a tuple compares values of any type
 """Annotation types that apply to a whole image."""
@@ -56,7 +58,23 @@ def _versions(
     if not isinstance(annotations, list):
         raise fields.malformed("annotations is not a list")
     frame = Frame(sent.frame_id, _size(item), source.location)
-    return [version_of(frame, annotations, partial(_drawn, names))]
+    return [version_of(frame, _objects(annotations), partial(_drawn, names, frame.size))]
+
+
+def _objects(annotations: Sequence[object]) -> list[list[object]]:
+    """The annotations of each object: one, or all polygons of a label in one group.
+
+    Datumaro itself writes an object of several polygons so, such as those that it reads from COCO.
+    """
+    objects: dict[tuple[object, ...], list[object]] = {}
+    for at, annotation in enumerate(annotations):
+        group = annotation.get("group") if isinstance(annotation, dict) else None
+        if group and isinstance(annotation, dict) and annotation.get("type") == "polygon":
+            key: tuple[object, ...] = (repr(group), repr(annotation.get("label_id")))
+        else:
+            key = (at,)
+        objects.setdefault(key, []).append(annotation)
+    return list(objects.values())
 
 
 def _size(item: Record) -> Size | None:
@@ -70,21 +88,50 @@ def _size(item: Record) -> Size | None:
     return None
 
 
-def _drawn(names: Sequence[object], value: object) -> Drawn | None:
-    record = fields.record(value, "an annotation")
-    if record.get("type") in _WITHOUT_SHAPE:
+def _drawn(names: Sequence[object], size: Size | None, parts: Sequence[object]) -> Drawn | None:
+    records = [fields.record(part, "an annotation") for part in parts]
+    first = records[0]
+    kind = first.get("type")
+    if kind in _WITHOUT_SHAPE:
         return None
-    if record.get("type") != "bbox":
-        raise InvalidRecord(f"a {record.get('type')!r:.40} has no box", reason="unsupported_shape")
-    number = record.get("label_id")
+    shape = _SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        raise InvalidRecord(f"a {kind!r:.40} has no box", reason="unsupported_shape")
+    number = first.get("label_id")
     if type(number) is not int or not 0 <= number < len(names):
         raise InvalidRecord(f"no label {number!r:.40} is listed", reason="unknown_category")
-    x, y, width, height = fields.box(record.get("bbox"))
-    attributes = fields.record(record.get("attributes", {}), "attributes")
-    return Drawn(
-        names[number],
-        (x, y, x + width, y + height),
-        fields.rotation(attributes),
-        crowd=attributes.get("is_crowd") is True,
-        ignore=attributes.get("ignore") is True,
+    attributes = fields.record(first.get("attributes", {}), "attributes")
+    return shape(names[number], records, size)._replace(
+        crowd=attributes.get("is_crowd") is True, ignore=attributes.get("ignore") is True
     )
+
+
+def _box(label: object, parts: Sequence[Record], _: Size | None) -> Drawn:
+    x, y, width, height = fields.box(parts[0].get("bbox"))
+    attributes = fields.record(parts[0].get("attributes", {}), "attributes")
+    return Drawn(label, (x, y, x + width, y + height), fields.rotation(attributes))
+
+
+def _polygons(label: object, parts: Sequence[Record], _: Size | None) -> Drawn:
+    """The box around all polygons of an object."""
+    outlines = [part.get("points") for part in parts]
+    x, y, width, height = masks.around_polygons(outlines)
+    corners = (x, y, x + width, y + height)
+    return Drawn(label, corners, outlined=True, polygons=outlines)
+
+
+def _mask(label: object, parts: Sequence[Record], size: Size | None) -> Drawn:
+    shape = masks.from_coco(parts[0].get("rle"), None)
+    if shape is None:
+        raise InvalidRecord("a mask without run lengths", reason=INVALID_MASK)
+    if size is not None:
+        require_same_size(shape.mask, size)
+    x, y, width, height = shape.bbox
+    return Drawn(label, (x, y, x + width, y + height), mask=shape.mask)
+
+
+_SHAPES: Mapping[str, Callable[[object, Sequence[Record], Size | None], Drawn]] = {
+    "bbox": _box,
+    "polygon": _polygons,
+    "mask": _mask,
+}

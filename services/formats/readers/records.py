@@ -101,7 +101,7 @@ def by_image(
 
 
 def without(
-    parse: Callable[[], T | None], source: Located[Record], rejected: list[Rejection]
+    parse: Callable[[], T | None], source: Located[object], rejected: list[Rejection]
 ) -> T | None:
     """Parse an optional part of a record; if refused, only the part is added to `rejected`."""
     try:

@@ -16,12 +16,13 @@ _KEPT = ("area", "crowd", "ignore", "mask")
 
 
 def restored(dataset: Dataset, manifest: Manifest, says: Collection[str]) -> Dataset:
-    """Replace boxes that came back unchanged by the annotations that were sent.
+    """Replace boxes and masks that came back unchanged by the annotations that were sent.
 
     Parameters
     ----------
     says : the fields that the format carries (`area`, `crowd`, `ignore`, `mask`); they keep the
-        returned value, all others the sent one
+        returned value, all others the sent one. Without `bbox` among them, an object with a mask
+        has no box of its own, and is unchanged if its mask is
     """
     sent = {frame.frame_id: frame for frame in manifest.frames.values()}
     left = set(sent)
@@ -57,7 +58,7 @@ def _annotations(
     left = list(sent)
     restored_annotations = []
     for part in found:
-        at = next((at for at, one in enumerate(left) if _same(part.value, one)), None)
+        at = next((at for at, one in enumerate(left) if _same(part.value, one, says)), None)
         if at is None:
             restored_annotations.append(part)
             continue
@@ -67,11 +68,14 @@ def _annotations(
     return tuple(restored_annotations)
 
 
-def _same(one: Annotation, other: Annotation) -> bool:
+def _same(one: Annotation, other: Annotation, says: Collection[str]) -> bool:
     # Some tools strip the blanks around a name.
-    return one.category.strip() == other.category.strip() and all(
-        abs(a - b) <= _SAME_PX for a, b in zip(_corners(one), _corners(other), strict=True)
-    )
+    if one.category.strip() != other.category.strip():
+        return False
+    if one.mask is not None and "bbox" not in says:
+        return one.mask == other.mask
+    corners = zip(_corners(one), _corners(other), strict=True)
+    return all(abs(a - b) <= _SAME_PX for a, b in corners)
 
 
 def _corners(annotation: Annotation) -> tuple[float, ...]:

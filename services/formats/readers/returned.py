@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Annotation
+from services.contracts.events import Annotation, Rle
 from services.contracts.identity import Box, DriveId, FrameId, VehicleId
-from services.formats import fields
+from services.formats import fields, masks
 from services.formats.adjustments import Adjustment
 from services.formats.geometry import Size, upright_box
 from services.formats.items import FrameItem, Item, Located, RecordKind, Rejection
 from services.formats.json_files import read_json
 from services.formats.readers.category_names import category_name
-from services.formats.readers.records import hide_nothing, rejection
+from services.formats.readers.records import Notes, hide_nothing, rejection, without
 
 R = TypeVar("R")
 
@@ -132,6 +132,8 @@ class Drawn(NamedTuple):
         showed
     degrees : rotation about the box's centre
     outlined : whether it is the box around a polygon
+    polygons : `[x1, y1, x2, y2, …]` of each part of the object, of which its mask is drawn
+    mask : the object's pixels
     """
 
     label: object
@@ -140,6 +142,8 @@ class Drawn(NamedTuple):
     crowd: bool = False
     ignore: bool = False
     outlined: bool = False
+    polygons: Sequence[object] = ()
+    mask: Rle | None = None
 
 
 class Version(NamedTuple):
@@ -175,7 +179,7 @@ def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | 
     records : the annotations as the tool wrote them
     drawn : returns a record's box, or None if it has no shape. Raises InvalidRecord.
     """
-    adjustments: Counter[Adjustment] = Counter()
+    notes = Notes()
     annotations: list[Located[Annotation]] = []
     rejected: list[Rejection] = []
     for at, record in enumerate(records):
@@ -183,9 +187,11 @@ def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | 
         try:
             box = drawn(record)
             if box is None:
-                adjustments[Adjustment.NO_SHAPE] += 1
+                notes.adjustments[Adjustment.NO_SHAPE] += 1
             else:
-                annotations.append(Located(_annotation(box, adjustments), source.location))
+                mask = _mask(box, frame.size, source, notes)
+                annotation = _annotation(box, mask, notes.adjustments)
+                annotations.append(Located(annotation, source.location))
         except InvalidRecord as exc:
             rejected.append(rejection(exc, source, RecordKind.ANNOTATION))
     item = FrameItem(
@@ -201,9 +207,9 @@ def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | 
         lead_time_s=frame.lead_time_s,
         drive_id=frame.drive_id,
         tags=frame.tags,
-        adjustments=adjustments,
+        adjustments=notes.adjustments,
     )
-    return Version(item, rejected)
+    return Version(item, [*rejected, *notes.rejected])
 
 
 def returned(
@@ -238,7 +244,15 @@ def around(points: Iterable[Sequence[float]]) -> Box:
     return (min(across), min(down), max(across), max(down))
 
 
-def _annotation(box: Drawn, adjustments: Counter[Adjustment]) -> Annotation:
+def _mask(box: Drawn, size: Size | None, source: Located[R], notes: Notes) -> Rle | None:
+    """The object's pixels; without those of polygons that cannot be drawn, the box is kept."""
+    if not box.polygons or size is None:
+        return box.mask
+    shape = without(lambda: masks.from_polygons(box.polygons, size), source, notes.rejected)
+    return shape and shape.mask
+
+
+def _annotation(box: Drawn, mask: Rle | None, adjustments: Counter[Adjustment]) -> Annotation:
     """An annotation with the upright box around a drawn one.
 
     Raises
@@ -259,5 +273,5 @@ def _annotation(box: Drawn, adjustments: Counter[Adjustment]) -> Annotation:
         adjustments[Adjustment.BOX_FROM_POLYGON] += 1
     category = category_name(box.label)
     return fields.checked(
-        Annotation, category=category, bbox=bbox, crowd=box.crowd, ignore=box.ignore
+        Annotation, category=category, bbox=bbox, crowd=box.crowd, ignore=box.ignore, mask=mask
     )

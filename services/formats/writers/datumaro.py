@@ -6,13 +6,21 @@ from typing import Any
 import orjson
 
 from services.contracts.events import Annotation
-from services.formats.writers.frames import Export, ExportFrame, annotated, labels, lost
+from services.formats.writers.frames import (
+    Export,
+    ExportFrame,
+    annotated,
+    labels,
+    lost,
+    lost_masks,
+    mask_on,
+)
 
 SUBSET = "default"
 
 
 def to_datumaro(frames: Sequence[ExportFrame]) -> Export:
-    """`annotations/default.json`, with images in `images/default`. Masks are lost."""
+    """`annotations/default.json`, with images in `images/default`."""
     used = annotated(frames)
     names = labels(used)
     numbers = {name: number for number, name in enumerate(names)}
@@ -30,7 +38,7 @@ def to_datumaro(frames: Sequence[ExportFrame]) -> Export:
             {
                 "id": frame.stem,
                 "annotations": [
-                    _annotation(number, numbers[annotation.category], annotation)
+                    _annotation(number, numbers[annotation.category], frame, annotation)
                     for number, annotation in enumerate(frame.annotations or ())
                 ],
                 "attr": {"frame_id": frame.frame_id, "revision": frame.revision},
@@ -40,17 +48,25 @@ def to_datumaro(frames: Sequence[ExportFrame]) -> Export:
         ],
     }
     files = {f"annotations/{SUBSET}.json": orjson.dumps(content, option=orjson.OPT_INDENT_2)}
-    return Export(files, used, lost(used, frames, "mask"))
+    return Export(files, used, lost_masks(used) | lost(used, frames))
 
 
-def _annotation(number: int, label: int, annotation: Annotation) -> dict[str, Any]:
+def _annotation(
+    number: int, label: int, frame: ExportFrame, annotation: Annotation
+) -> dict[str, Any]:
     attributes = {"is_crowd": annotation.crowd, "ignore": annotation.ignore}
     return {
         "id": number,
-        "type": "bbox",
         "attributes": {name: value for name, value in attributes.items() if value},
         "group": 0,
         "label_id": label,
         "z_order": 0,
-        "bbox": list(annotation.bbox),
+        **_shape(frame, annotation),
     }
+
+
+def _shape(frame: ExportFrame, annotation: Annotation) -> dict[str, Any]:
+    mask = mask_on(frame, annotation)
+    if mask is None:
+        return {"type": "bbox", "bbox": list(annotation.bbox)}
+    return {"type": "mask", "rle": {"counts": mask.counts, "size": list(mask.size)}}

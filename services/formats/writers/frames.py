@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured
+from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured, Rle
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
+from services.contracts.run_lengths import run_lengths
 from services.domain.reannotation import is_reannotated
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -128,6 +129,24 @@ def labels(frames: Iterable[ExportFrame]) -> list[Category]:
     """Every category, sorted alphabetically."""
     found = {annotation.category for frame in frames for annotation in frame.annotations or ()}
     return sorted(found | {proposal.category for frame in frames for proposal in frame.proposals})
+
+
+def mask_on(frame: ExportFrame, annotation: Annotation) -> Rle | None:
+    """The mask of an annotation, if it is one of the frame's pixels and has any."""
+    mask = annotation.mask
+    if mask is None or mask.size != (frame.height, frame.width):
+        return None
+    return mask if any(run_lengths(mask.counts)[1::2]) else None
+
+
+def lost_masks(frames: Iterable[ExportFrame]) -> dict[str, int]:
+    """How many masks a format of masks drops, because they are empty or of another size."""
+    count = sum(
+        annotation.mask is not None and mask_on(frame, annotation) is None
+        for frame in frames
+        for annotation in frame.annotations or ()
+    )
+    return {"mask": count} if count else {}
 
 
 def lost(

@@ -1,18 +1,25 @@
 """Tasks out and finished jobs back, by CVAT's real SDK, against its schema on loopback."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image as Picture
 
+from services.annotation.cvat.jobs import read_cvat_jobs
+from services.annotation.cvat.plans import TaskPlan
+from services.annotation.cvat.server import CvatServer
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.app.cvat_tasks import Pushed, pull_jobs, push_tasks
 from services.app.erasure.outside import CvatCopies
 from services.contracts.errors import InvalidSettings, ToolUnavailable
-from services.contracts.events import FrameAnnotated, FrameCaptured
+from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured
 from services.contracts.identity import FrameId
 from services.contracts.matches import categories_of
+from services.formats.masks import from_polygons
+from services.formats.readers.returned import Manifest, Sent
 from services.ground_truth.drafts import entry_of
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
@@ -22,8 +29,10 @@ from tests.faults.victims import Victim
 from tests.integration.cvat.protocol import TOKEN, Cvat, serving
 from tests.review_world import HOSTILE, Seed, World, review_world, seeded
 from tests.samples import frame_matched, published
+from tests.unit.ingest.test_exporters import PLAIN, STOP, contents_of, frame, near, truths
 
 EVERY = NeedleFilter()
+SENT = Sent(FrameId("a"), (640, 360))
 
 
 @pytest.fixture
@@ -180,7 +189,7 @@ async def test_what_cannot_be_used_is_named_and_the_rest_goes_through(
     plain = {"type": "rectangle", "label_id": task.labels[0]["id"], "attributes": []}
     task.shapes = [
         {**plain, "frame": 0, "points": [1.0, 2.0, 3.0, 4.0], "rotation": 30.0},
-        {**plain, "frame": 1, "points": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "type": "polygon"},
+        {**plain, "frame": 1, "points": [1.0, 2.0, 3.0, 4.0], "type": "polyline"},
         {**plain, "frame": 2, "points": [900.0, 2.0, 990.0, 4.0]},
         {**plain, "frame": 3, "points": [1.0, 2.0, 3.0, 4.0]},
     ]
@@ -190,6 +199,24 @@ async def test_what_cannot_be_used_is_named_and_the_rest_goes_through(
 
     assert truths.keys() == {"h001-0", "h001-3"}
     assert rejected == {"unsupported_shape": 1, "incomplete_frame": 1, "box_outside_image": 1}
+
+
+def test_a_mask_is_on_the_server_what_it_was(cvat: Cvat) -> None:
+    png = io.BytesIO()
+    Picture.new("RGB", (640, 360)).save(png, "PNG")
+    mask = from_polygons([[600, 300, 640, 300, 640, 360]], (640, 360)).mask
+    outlined = Annotation(category=STOP, bbox=(600, 300, 40, 60), mask=mask, crowd=True)
+    sent = frame("a", annotations=(outlined, *PLAIN))
+
+    with CvatServer.connected(cvat.url, TOKEN) as server:
+        server.create(TaskPlan("gazeloop shortlist 1", (sent,)), lambda _: png.getvalue())
+        (task,) = server.tasks().values()
+        (job,) = server.jobs(task)
+        back = truths(read_cvat_jobs(server.frames(job), Manifest({"a": SENT})))
+
+    ((found, *others),) = back.values()
+    assert (found.mask, found.crowd) == (mask, True)
+    assert contents_of(others) == near(PLAIN)
 
 
 async def test_a_label_that_nobody_knows_is_held_and_the_rest_goes_through(

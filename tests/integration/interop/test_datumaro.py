@@ -37,6 +37,9 @@ ANNOTATIONS = (
     Annotation(category=BLANK, bbox=(10.0, 20.0, 30.5, 40.25), ignore=True),
     Annotation(category=STOP, bbox=(1.5, 2.5, 10.0, 10.0), mask=MASK),
 )
+MASK_PIXELS = [100, 1, 2, 10, 11]
+"""Their count, and the first and last column and row."""
+MASKS = {Format.CVAT, Format.DATUMARO}
 FRAMES = [
     frame("survey:0001", annotations=ANNOTATIONS),
     frame("veh/7#1", annotations=()),
@@ -56,12 +59,12 @@ class Tool(NamedTuple):
 
 
 TOOLS: Mapping[Format, Tool] = {
-    Format.COCO: Tool("coco", "coco_instances", ("area", "crowd", "ignore", "mask")),
+    Format.COCO: Tool("coco", "coco_instances", ("area", "bbox", "crowd", "ignore", "mask")),
     # It writes no file for an image without an object.
     Format.VOC: Tool("voc", "voc_detection", ("crowd", "ignore"), frozenset({EMPTY})),
     Format.YOLO: Tool("yolo", "yolo_ultralytics", ()),
-    Format.CVAT: Tool("cvat", "cvat", ("crowd", "ignore")),
-    Format.DATUMARO: Tool("datumaro", "datumaro", ("crowd", "ignore")),
+    Format.CVAT: Tool("cvat", "cvat", ("crowd", "ignore", "mask")),
+    Format.DATUMARO: Tool("datumaro", "datumaro", ("crowd", "ignore", "mask")),
 }
 
 
@@ -121,6 +124,10 @@ def test_datumaro_opens_what_we_export_and_gives_it_back(form: Format, tmp_path:
     for export_frame in FRAMES:
         boxes = {one["label"] for one in seen[export_frame.stem]}
         assert boxes == {one.category for one in export_frame.annotations or ()}
+        masks = [one["pixels"] for one in seen[export_frame.stem] if one["type"] == "mask"]
+        assert all(pixels == MASK_PIXELS for pixels in masks)
+        if form in MASKS:
+            assert len(masks) == sum(one.mask is not None for one in export_frame.annotations or ())
     assert found.keys() == {export_frame.frame_id for export_frame in FRAMES} - TOOLS[form].forgets
     assert back.left == TOOLS[form].forgets
     for export_frame in FRAMES:

@@ -6,10 +6,21 @@ Run by Datumaro's own interpreter: FORMAT FOLDER NEW-FORMAT NEW-FOLDER.
 import json
 import sys
 import warnings
+from typing import Any
 
 warnings.simplefilter("ignore")
 
 from datumaro import Dataset  # noqa: E402
+
+
+def pixels(annotation: Any) -> list[int] | None:
+    """Of a mask: their count, and the first and last column and row."""
+    if annotation.type.name != "mask":
+        return None
+    rows, columns = annotation.image.nonzero()
+    ends = (columns.min(), rows.min(), columns.max(), rows.max())
+    return [len(rows), *map(int, ends)]
+
 
 form, folder, new_form, new_folder = sys.argv[1:]
 dataset = Dataset.import_from(folder, form)
@@ -22,6 +33,7 @@ seen = {
             "label": labels[annotation.label].name,
             "type": annotation.type.name,
             "bbox": [float(side) for side in annotation.get_bbox()],
+            "pixels": pixels(annotation),
             "attributes": {str(key): value for key, value in annotation.attributes.items()},
         }
         for annotation in item.annotations

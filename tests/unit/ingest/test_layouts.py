@@ -16,6 +16,7 @@ from services.contracts.events import FrameAnnotated, FrameCaptured
 from services.formats.adjustments import Adjustment
 from services.formats.archive import as_folder
 from services.formats.layout_names import LayoutName
+from services.formats.masks import from_polygons
 from services.formats.readers.layouts import found_layout
 from tests.unit.ingest.datasets import Json, write_json
 from tests.unit.ingest.test_field_cases import (
@@ -748,4 +749,6 @@ def test_polygons_of_cvat_and_label_studio_are_read_as_the_boxes_around_them(
             pytest.approx((10, 20, 20, 30))
         ]
         assert first.adjustments[Adjustment.BOX_FROM_POLYGON] == 1
+    (annotation,) = by_cvat.frames[0].item.annotations or ()
+    assert annotation.value.mask == from_polygons([[10, 20, 30, 20, 20, 50]], (WIDTH, HEIGHT)).mask
     assert by_cvat.reasons == {"unsupported_shape": 1}

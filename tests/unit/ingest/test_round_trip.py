@@ -34,7 +34,7 @@ Reader = Callable[[Path, Manifest], Dataset]
 READERS: Mapping[Format, tuple[Reader, tuple[str, ...]]] = {
     Format.COCO: (
         lambda folder, sent: read_coco(folder / INSTANCES, images=None, sent=sent),
-        ("area", "crowd", "ignore", "mask"),
+        ("area", "bbox", "crowd", "ignore", "mask"),
     ),
     Format.VOC: (
         lambda folder, sent: read_voc(folder / "Annotations", images=None, sent=sent),
@@ -43,7 +43,7 @@ READERS: Mapping[Format, tuple[Reader, tuple[str, ...]]] = {
     Format.YOLO: (read_yolo, ()),
     Format.CVAT: (
         lambda folder, sent: read_cvat(folder / "annotations.xml", sent),
-        ("crowd", "ignore"),
+        ("crowd", "ignore", "mask"),
     ),
     Format.LABEL_STUDIO: (
         lambda folder, _: read_label_studio(folder / "tasks.json"),
@@ -51,7 +51,7 @@ READERS: Mapping[Format, tuple[Reader, tuple[str, ...]]] = {
     ),
     Format.DATUMARO: (
         lambda folder, sent: read_datumaro(folder / "annotations/default.json", sent),
-        ("crowd", "ignore"),
+        ("crowd", "ignore", "mask"),
     ),
 }
 
