@@ -120,7 +120,7 @@ class NeedleLists(Protocol):
     """Lists of active needles: filtered, sorted, counted and paged."""
 
     async def mark_older(self) -> None:
-        """Set the fields that lists filter by on needles that an older version wrote.
+        """Set the fields that lists filter and count by on needles that an older version wrote.
 
         If none lacks them, an index alone answers that.
         """

@@ -16,14 +16,18 @@ from services.annotation.ports.needle_lists import (
 )
 from services.annotation.ports.reviews import Projection
 from services.contracts.events import ErrorType, NeedleFound
-from services.contracts.identity import FrameId, NeedleId
+from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.frame_tags import MongoFrameTags
 from services.runtime.stores.mongo import Database, Document, translated
-from services.runtime.stores.needles_mongo import REVIEW_WORK, WORK_COUNTS
+from services.runtime.stores.needles_mongo import (
+    GROUP_END,
+    GROUP_FIELDS,
+    REVIEW_WORK,
+    WORK_COUNTS,
+)
 from services.runtime.stores.unreadable import readable
 
-_GROUP = ("detector", "needle.category", "needle.error_type", "needle.true_category")
 _ROW = {
     "needle": 1,
     "review": 1,
@@ -41,8 +45,7 @@ _ORDERS = {
 
 
 _ACTIVE = ("state.active", 1)
-_FACTS = (*_GROUP, "mark.family", "review.progress")
-_GROUP_INDEX = [_ACTIVE, *((field, 1) for field in (*_FACTS, "work"))]
+_GROUP_INDEX = [_ACTIVE, ("group", 1), ("mark.family", 1)]
 
 
 class MongoNeedleLists:
@@ -64,11 +67,9 @@ class MongoNeedleLists:
             await self._needles.create_index(_GROUP_INDEX)
 
     async def mark_older(self) -> None:
-        unmarked = {"state.active": True, "listed": None}
+        unmarked = {"state.active": True, "group": None}
         with translated():
-            await self._needles.update_many(
-                unmarked, [{"$set": REVIEW_WORK}], hint=_marked("listed")
-            )
+            await self._needles.update_many(unmarked, [{"$set": REVIEW_WORK}], hint=_GROUP_INDEX)
 
     async def page(
         self,
@@ -103,7 +104,7 @@ class MongoNeedleLists:
             return await self._needles.count_documents(where)
 
     async def kinds(self) -> list[NeedleGroup]:
-        group: Document = {field.rpartition(".")[2]: f"${field}" for field in (*_FACTS, "work")}
+        group = {"group": "$group", "family": "$mark.family"}
         pipeline: list[Document] = [
             {"$match": {"state.active": True}},
             {"$group": {"_id": group, "count": {"$sum": 1}}},
@@ -111,7 +112,7 @@ class MongoNeedleLists:
         with translated():
             # Without a hint: the evaluator asks too, maybe before the review page has made indexes.
             found = await (await self._needles.aggregate(pipeline)).to_list()
-        return _merged(_group(document) for document in found if document["_id"].get("category"))
+        return _merged(kind for document in found if (kind := _group(document)) is not None)
 
     async def queue(self) -> Queue:
         waiting: Document = {
@@ -278,9 +279,9 @@ def _merged(groups: Iterable[NeedleGroup]) -> list[NeedleGroup]:
     return list(merged.values())
 
 
-def _work(text: str | None, needles: int) -> ReviewWork:
+def _work(text: str, needles: int) -> ReviewWork:
     """The work of needles that all have the same."""
-    candidates, to_review, *decided = map(int, text.split()) if text else (0, 0, 0, 0, 0)
+    candidates, to_review, *decided = map(int, text.split())
     # A shortlist may have become shorter since it was reviewed.
     counts = dict(zip(WORK_COUNTS, (min(count, candidates) for count in decided), strict=True))
     one = {
@@ -292,15 +293,20 @@ def _work(text: str | None, needles: int) -> ReviewWork:
     return ReviewWork(**{name: count * needles for name, count in one.items()})
 
 
-def _group(document: Document) -> NeedleGroup:
-    key = document["_id"]
+def _group(document: Document) -> NeedleGroup | None:
+    """A group of needles; None where their NeedleFound, or what `mark_older` sets, is missing."""
+    key, count = document["_id"], document["count"]
+    *parts, work = (key.get("group") or GROUP_END * len(GROUP_FIELDS)).split(GROUP_END)
+    detector, category, error_type, true_category, progress = parts
+    if not category:
+        return None
     return NeedleGroup(
-        detector=key["detector"],
-        category=key["category"],
-        error_type=ErrorType(key["error_type"]),
-        true_category=key.get("true_category"),
+        detector=DetectorId(detector),
+        category=Category(category),
+        error_type=ErrorType(error_type),
+        true_category=Category(true_category) if true_category else None,
         family=key.get("family"),
-        progress=ReviewProgress(key.get("progress") or ReviewProgress.OPEN),
-        count=document["count"],
-        work=_work(key.get("work"), document["count"]),
+        progress=ReviewProgress(progress or ReviewProgress.OPEN),
+        count=count,
+        work=_work(work, count),
     )

@@ -34,26 +34,46 @@ _TO_REVIEW: Document = {
     ]
 }
 WORK_COUNTS = ("decided", "accepted", "unsure")
+_WORK: Document = {
+    "$concat": [
+        {"$toString": _CANDIDATES},
+        {"$cond": [_TO_REVIEW, " 1", " 0"]},
+        *(
+            part
+            for name in WORK_COUNTS
+            for part in (" ", {"$toString": {"$ifNull": [f"$review.{name}", 0]}})
+        ),
+    ]
+}
+GROUP_FIELDS = (
+    "detector",
+    "needle.category",
+    "needle.error_type",
+    "needle.true_category",
+    "review.progress",
+)
+GROUP_END = "\n"
+"""Separates the parts of a needle's group; no name may contain it."""
 REVIEW_WORK: Document = {
     "candidates": _CANDIDATES,
     "listed": {"$gt": [_CANDIDATES, 0]},
     "to_review": _TO_REVIEW,
-    "work": {
+    "group": {
         "$concat": [
-            {"$toString": _CANDIDATES},
-            {"$cond": [_TO_REVIEW, " 1", " 0"]},
             *(
                 part
-                for name in WORK_COUNTS
-                for part in (" ", {"$toString": {"$ifNull": [f"$review.{name}", 0]}})
+                for field in GROUP_FIELDS
+                for part in ({"$ifNull": [f"${field}", ""]}, GROUP_END)
             ),
+            _WORK,
         ]
     },
 }
-"""The number of candidates, whether there are any, whether any waits for a decision, and the work.
+"""The number of candidates, whether there are any, whether any waits for a decision, and the group.
 
-Stored on every change, so that they can be indexed. The work is one text of numbers: grouping ten
-thousand needles by it takes half of the time of summing five fields.
+Stored on every change, so that they can be indexed. The group is one text, with the work as
+numbers: counting ten thousand needles by it and their family takes half of the time of counting
+them by seven fields.
 """
 _SCANNED = 500
 

@@ -76,8 +76,10 @@ async def test_needles_without_candidates_are_not_to_be_reviewed(ana: Browser) -
 async def test_needles_of_a_folder_from_before_are_to_be_reviewed_too(ana: Browser) -> None:
     settings = ana.world.context.settings
     database = connect(settings.mongodb, settings.mongodb_database)
-    await database["needles"].update_many({}, {"$unset": {"listed": "", "to_review": ""}})
+    later = dict.fromkeys(("listed", "to_review", "group"), "")
+    await database["needles"].update_many({}, {"$unset": later})
     assert "No needle matches" in (await ana.get("/needles?stage=todo")).text
+    assert await ana.world.stores.needle_lists.kinds() == []
 
     await ana.world.stores.needle_lists.mark_older()
 
@@ -85,17 +87,22 @@ async def test_needles_of_a_folder_from_before_are_to_be_reviewed_too(ana: Brows
     await database.client.close()
 
 
-async def test_where_all_needles_are_marked_an_index_says_so(ana: Browser) -> None:
+async def test_an_index_says_that_all_needles_are_marked_and_counts_them(ana: Browser) -> None:
     settings = ana.world.context.settings
     database = connect(settings.mongodb, settings.mongodb_database)
     await ana.world.stores.needles.record([needle_found("without-a-shortlist")])
     await database.command("profile", 2)
 
     await ana.world.stores.needle_lists.mark_older()
+    await ana.world.stores.needle_lists.kinds()
 
     await database.command("profile", 0)
-    (update,) = await database["system.profile"].find({"op": "update"}).to_list()
-    assert update["docsExamined"] == 0
+    counted = {"op": {"$in": ["update", "command"]}, "docsExamined": {"$exists": True}}
+    found = await database["system.profile"].find(counted).to_list()
+    assert [(entry["op"], entry["docsExamined"]) for entry in found] == [
+        ("update", 0),
+        ("command", 0),
+    ]
     await database.client.close()
 
 
