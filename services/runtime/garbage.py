@@ -1,5 +1,6 @@
 """Tunes Python's cyclic garbage collector for processes that run services."""
 
+import atexit
 import gc
 
 _NEW_OBJECTS = 50_000
@@ -16,4 +17,7 @@ def spare_long_lived_objects() -> None:
     """
     gc.collect()
     gc.freeze()
+    # At its end the interpreter frees what the collector can reach, and Triton, which torch brings
+    # along, prints 30 lines about what it could not.
+    atexit.register(gc.unfreeze)
     gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
