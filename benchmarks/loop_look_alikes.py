@@ -90,7 +90,7 @@ def write_planted(data: LoopSet, images: Path, ground_truth: Path, to: Path, sha
     found = planted(data, share, seed=0)
     for frame in range(len(data.frames)):
         path = data.path(frame)
-        target = to / path.relative_to(images)
+        target = to / path.relative_to(images.resolve())
         target.parent.mkdir(parents=True, exist_ok=True)
         if frame not in found:
             copyfile(path, target)
@@ -114,8 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, required=True, help="a folder that does not exist")
     parser.add_argument("--share", type=float, default=0.3, help="of frames that get one")
     options = parser.parse_args(arguments)
-    options.to.mkdir(parents=True)
     data = LoopSet.read(options.coco, options.images, options.coco.parent.name)
+    options.to.mkdir(parents=True)
     frames = write_planted(data, options.images, options.coco, options.to, options.share)
     print(f"{frames} of {len(data.frames)} frames have a look-alike")  # noqa: T201  # its output
 

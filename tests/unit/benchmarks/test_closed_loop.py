@@ -105,10 +105,11 @@ def test_the_trunk_is_trained_on_what_finished_runs_have_chosen(
 
 
 def test_look_alikes_are_planted_where_no_object_is_and_nothing_else_changes(
-    pictures: Path, data: LoopSet, tmp_path: Path
+    pictures: Path, data: LoopSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     to = tmp_path / "planted"
-    files = ["--coco", str(pictures / "gt.json"), "--images", str(pictures), "--to", str(to)]
+    monkeypatch.chdir(pictures)
+    files = ["--coco", "gt.json", "--images", ".", "--to", str(to)]
     loop_look_alikes.main([*files, "--share", "1"])
     after = LoopSet.read(to / "gt.json", to, "squares")
     changed = 0
