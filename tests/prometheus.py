@@ -1,7 +1,6 @@
 """A real Prometheus on the committed rules, scraping what runs here."""
 
 import math
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 
 from tests.deploy.checking import ROOT, tool
+from tests.ports import free_ports
 
 CONFIGURATION = """\
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
@@ -54,8 +54,8 @@ def prometheus(folder: Path, *targets: str) -> Iterator[Prometheus]:
     configuration = folder / "prometheus.yml"
     rules = ROOT / "deploy" / "prometheus" / "rules"
     configuration.write_text(CONFIGURATION.format(rules=rules, targets=list(targets)))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
             [

@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 
 from tests.deploy.checking import missing
+from tests.ports import free_ports
 
 TOOL = Path(__file__).parents[3] / ".tools" / "label-studio"
 EMAIL = "ana@example.org"
@@ -73,8 +73,7 @@ def label_studio(folder: Path) -> Iterator[Server]:
     if not program.exists():
         missing(f"no Label Studio in {TOOL}: `make tools` installs it (1 GB)")
     shutil.copytree(TOOL / "empty", folder, dirs_exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     given = {
         "HOME": str(folder),
         "LABEL_STUDIO_BASE_DATA_DIR": str(folder),

@@ -1,7 +1,6 @@
 """What the service does beside its topics: there and back, without a command."""
 
 import asyncio
-import socket
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,13 +20,13 @@ from tests.deadline import until
 from tests.integration.label_studio import server as real
 from tests.integration.label_studio.conftest import Studio, studio_on
 from tests.integration.label_studio.test_pulling import FRAME, box
+from tests.ports import free_ports
 
 
 async def test_label_studio_tells_us_of_what_is_submitted(
     server: real.Server, mongodb_url: str, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     reached = {
         "public_url": f"http://127.0.0.1:{port}",
         "label_studio_webhook_secret": SecretStr("only we know"),

@@ -35,6 +35,7 @@ from services.runtime.observability.trace_export import Traces
 from services.runtime.settings import Settings
 from tests.deadline import until
 from tests.fakes.tombstones import InMemoryTombstones
+from tests.ports import free_ports
 from tests.samples import needle_found, shortlist_published
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -293,8 +294,7 @@ def test_the_documents_receiver_has_no_more_than_twenty_lines() -> None:
 async def test_the_documents_receiver_takes_ours_once_and_refuses_what_is_forged(
     bench: Bench, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", CODE, str(tmp_path / "secret"), str(port),
