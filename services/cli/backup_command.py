@@ -11,6 +11,7 @@ from services.cli.lazy import done_by
 _Folder = Annotated[
     str, typer.Argument(metavar="TO", help="Folder or bucket of the backups.", show_default=False)
 ]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class _CreatesByDefault(TyperGroup):
@@ -60,9 +61,14 @@ def create(
     """
 
 
-@app.command("list", epilog=example("backup list /mnt/backups"))
+@app.command("list", epilog=example("backup list /mnt/backups", "backup list /mnt/backups --json"))
 @done_by("services.cli.work.backup")
-def list_backups(ctx: typer.Context, to: _Folder) -> None:
+def list_backups(
+    ctx: typer.Context,
+    to: _Folder,
+    *,
+    as_json: _Json = False,
+) -> None:
     """List the backups of a folder, oldest first."""
 
 
@@ -75,5 +81,6 @@ def verify(
     name: Annotated[
         str, typer.Option("--backup", metavar="NAME", help="Which one. Default: the newest.")
     ] = "",
+    as_json: _Json = False,
 ) -> None:
     """Read all of a backup, and compare every file and image with its digest."""

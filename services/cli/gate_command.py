@@ -44,6 +44,9 @@ def gate(
             help="Pass only if no more families are worse or broken. Default: no limit.",
         ),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with the comparison's families and frames.")
+    ] = False,
 ) -> None:
     """End with 0 if a new detector version is good enough, else with 1: for pipelines.
 

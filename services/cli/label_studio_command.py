@@ -1,5 +1,7 @@
 """`gazeloop label-studio`: push shortlists as Label Studio tasks, and pull corrections."""
 
+from typing import Annotated
+
 import typer
 
 from services.cli.examples import example
@@ -48,7 +50,11 @@ def sync(ctx: typer.Context) -> None:
     """Pull, then push."""
 
 
-@app.command("status", epilog=example("label-studio status"))
+@app.command("status", epilog=example("label-studio status", "label-studio status --json"))
 @done_by("services.cli.work.label_studio")
-def status(ctx: typer.Context) -> None:
+def status(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Count tasks by state: waiting, open, answered, refused, withdrawn or deleted."""

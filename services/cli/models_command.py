@@ -18,9 +18,13 @@ def models() -> None:
     """Fill, compare and switch embedding models while searches continue."""
 
 
-@app.command("list", epilog=example("models list"))
+@app.command("list", epilog=example("models list", "models list --json"))
 @done_by("services.cli.work.models")
-def list_(ctx: typer.Context) -> None:
+def list_(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """List every model that has vectors, with its number of frames; marks the live one."""
 
 

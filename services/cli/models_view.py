@@ -1,8 +1,5 @@
-"""Print embedding models and their comparison, as tables or JSON."""
+"""Print embedding models and their comparison as tables."""
 
-from dataclasses import asdict
-
-import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -46,11 +43,6 @@ def print_comparison(out: Console, found: Comparison) -> None:
             above = [_figure(model.over_first[measure], sign="+") for measure in RankingMeasure]
             table.add_row("[dim]over the first[/]", "", *(f"[dim]{text}[/]" for text in above))
     out.print(table)
-
-
-def as_json(found: Comparison) -> str:
-    """The comparison, as `gazeloop models compare --json` prints it."""
-    return orjson.dumps(asdict(found), option=orjson.OPT_INDENT_2).decode()
 
 
 def _figure(interval: Interval | None, sign: str = "") -> str:

@@ -6,6 +6,7 @@ import io
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ class Demo:
     compared: Done
     """The detector with itself."""
     estimated: Done
+    read: dict[str, tuple[int, str, str]]
+    """Exit code, standard output and standard error of all other commands that read, as JSON."""
     unknown: list[Done]
     """Commands that name what nobody has stored."""
 
@@ -82,11 +85,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         lists = {what: gazeloop(data, what, "list", "--json") for what in ("needles", "shortlists")}
         compared = gazeloop(data, "compare", DETECTOR, DETECTOR)
         estimated = _estimated(data)
+        backup = gazeloop(data, "backup", str(data / "backups"))
+        read = _read_as_json(data, orjson.loads(lists["needles"].stdout)[0]["frame_id"])
         unknown = [gazeloop(data, *words) for words in (UNDO_OF_NOTHING, ERASE_OF_NOTHING)]
     assert report.returncode == 0, report.stderr
+    assert backup.returncode == 0, backup.stderr
     listed = {what: orjson.loads(done.stdout) for what, done in lists.items()}
     printed = orjson.loads(report.stdout)
-    return Demo(data, stopped, finished, printed, held_back, listed, compared, estimated, unknown)
+    return Demo(
+        data, stopped, finished, printed, held_back, listed, compared, estimated, read, unknown
+    )
 
 
 def _estimated(data: Path) -> Done:
@@ -96,6 +104,28 @@ def _estimated(data: Path) -> Done:
     )
     (data / "june.json").write_text(drawn.stdout)
     return gazeloop(data, "sample", "estimate", data / "june.json", "--json")
+
+
+def _read_as_json(data: Path, frame_id: str) -> dict[str, tuple[int, str, str]]:
+    backups = str(data / "backups")
+    commands = [
+        *(["compare", DETECTOR, DETECTOR], ["gate", DETECTOR, DETECTOR, "--no-worse-than", "1"]),
+        *(["families"], ["label-errors"], ["shortlists", "held-back"], ["categories", "show"]),
+        *(["frames", "show", frame_id], ["frames", "not-counted"], ["questions", "list"]),
+        *(["models", "list"], ["dead-letters", "list"], ["tokens", "list"], ["audit"]),
+        *(["status"], ["settings"], ["imports", "list"], ["retention", "show"]),
+        *(["backup", "list", backups], ["backup", "verify", backups]),
+    ]
+    script = Path(__file__).with_name("reading_as_json.py")
+    done = subprocess.run(
+        [sys.executable, script, data, orjson.dumps(commands)],
+        env=environment(),
+        check=True,
+        capture_output=True,
+        timeout=DEADLINE_S,
+    )
+    found: dict[str, tuple[int, str, str]] = orjson.loads(done.stdout)
+    return found
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(demo: Demo) -> None:
@@ -183,6 +213,15 @@ def test_lists_print_json_alone_and_agree(demo: Demo) -> None:
         needle_id: count for needle_id, count in candidates.items() if count
     }
     assert len(listed) == demo.report["counts"]["shortlists"]
+
+
+def test_every_command_that_reads_prints_json_alone(demo: Demo) -> None:
+    assert len(demo.read) == 19
+    for command, (code, printed, errors) in demo.read.items():
+        assert code == 0, f"{command}: {errors}"
+        # The audit is JSON lines, because it may be long.
+        for text in printed.splitlines() if command == "audit" else [printed]:
+            orjson.loads(text)
 
 
 def test_a_version_compared_with_itself_changed_nothing(demo: Demo) -> None:

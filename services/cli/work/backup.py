@@ -13,7 +13,7 @@ from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify as verified
 from services.app.parts import joined
 from services.cli.account import account
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import DamagedBackup
@@ -66,17 +66,20 @@ def _place(to: str) -> str:
     return re.sub("//[^/@]*@", "//", to) if "://" in to else str(Path(to).absolute())
 
 
-def list_backups(ctx: typer.Context, to: str) -> None:
+def list_backups(ctx: typer.Context, to: str, *, as_json: bool) -> None:
     """Run `gazeloop backup list`."""
     del ctx
     folder = open_backups(to)
+    found = [folder.manifest(name) for name in folder.names()]
+    if as_json:
+        print_json([_document(manifest) for manifest in found])
+        return
     table = Table(box=None, header_style="dim")
     for column in ("backup", "documents", "vectors", "images", "not processed"):
         table.add_column(column, justify="left" if column == "backup" else "right")
-    for name in folder.names():
-        manifest = folder.manifest(name)
+    for manifest in found:
         table.add_row(
-            name,
+            manifest.name,
             f"{_documents(manifest):,}",
             f"{len(manifest.vectors):,} collections",
             f"{manifest.images:,}",
@@ -85,17 +88,34 @@ def list_backups(ctx: typer.Context, to: str) -> None:
     console().print(table if table.row_count else f"{to} holds no backup", highlight=False)
 
 
-def verify(ctx: typer.Context, to: str, *, name: str) -> None:
+def verify(ctx: typer.Context, to: str, *, name: str, as_json: bool) -> None:
     """Run `gazeloop backup verify`."""
     del ctx
     done = run(lambda: verified(open_backups(to), name), interrupted="Nothing was changed.")
+    if as_json:
+        print_json({**_document(done.manifest), "damaged_images": done.damaged})
     if done.damaged:
         names = ", ".join(done.damaged[:_NAMED])
         raise DamagedBackup(
             f"{len(done.damaged):,} images of the backup {done.manifest.name} are missing or"
             f" damaged: {names}"
         )
-    console().print(f"{_line(done.manifest)}: every file and image is sound", highlight=False)
+    if not as_json:
+        console().print(f"{_line(done.manifest)}: every file and image is sound", highlight=False)
+
+
+def _document(manifest: Manifest) -> dict[str, object]:
+    """A backup as JSON."""
+    return {
+        "backup": manifest.name,
+        "made_at": manifest.made_at,
+        "gazeloop": manifest.gazeloop,
+        "documents": _documents(manifest),
+        "vectors": sorted(manifest.vectors),
+        "images": manifest.images,
+        "unreadable_images": manifest.unreadable_images,
+        "not_processed": manifest.cut.backlog,
+    }
 
 
 def _line(manifest: Manifest) -> str:

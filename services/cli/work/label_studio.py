@@ -13,7 +13,7 @@ from services.annotation.stores.opening import open_annotation_stores
 from services.app.label_studio_parts import LabelStudioParts
 from services.app.label_studio_parts import label_studio as label_studio_parts
 from services.app.parts import App, joined
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.refusals import of_tasks
@@ -62,14 +62,17 @@ def sync(ctx: typer.Context) -> None:
     _run(ctx, work)
 
 
-def status(ctx: typer.Context) -> None:
+def status(ctx: typer.Context, *, as_json: bool) -> None:
     """Run `gazeloop label-studio status`."""
 
     async def work(app: App, parts: LabelStudioParts) -> None:
         counts = await parts.stores.annotation_tasks.counts()
+        waiting = len(await app.stores.held.waiting())
+        if as_json:
+            print_json({name.value: count for name, count in counts.items()} | {"held": waiting})
+            return
         for name, count in counts.items():
             console().print(f"{name.value:<10} {count:>7,}", highlight=False)
-        waiting = len(await app.stores.held.waiting())
         if waiting:
             console().print(_held_text(waiting, app), highlight=False, soft_wrap=True)
 

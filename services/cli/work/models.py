@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import typer
 from rich.console import Console
@@ -14,7 +15,7 @@ from services.app.parts import joined
 from services.app.read_vectors import open_vectors_to_read
 from services.app.repeating import Ticker
 from services.cli import models_view
-from services.cli.console import console
+from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.embedder.filling import Filled
@@ -27,10 +28,13 @@ _LINE_EVERY_S = 5.0
 _UNREADABLE_SHOWN = 10
 
 
-def list_(ctx: typer.Context) -> None:
+def list_(ctx: typer.Context, *, as_json: bool) -> None:
     """Run `gazeloop models list`."""
     context = shared(ctx)
     found = run(lambda: _read(context), interrupted="Nothing was changed.")
+    if as_json:
+        print_json(asdict(found))
+        return
     if not found.models:
         console().print("Nothing is embedded here yet.", highlight=False)
         return
@@ -51,7 +55,7 @@ def compare(ctx: typer.Context, names: list[str] | None, *, as_json: bool) -> No
     context = shared(ctx)
     found = run(lambda: _compare(context, names or []), interrupted="Nothing was changed.")
     if as_json:
-        print(models_view.as_json(found))  # noqa: T201  # to be piped
+        print_json(asdict(found))
         return
     models_view.print_comparison(console(), found)
 

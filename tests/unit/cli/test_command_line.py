@@ -44,7 +44,32 @@ def _lazy_commands() -> list[LazyCommand]:
     return cast("list[LazyCommand]", found)
 
 
+def _command(words: Sequence[str]) -> Any:
+    command: Any = get_command(app)
+    for word in words:
+        command = command.commands[word]
+        command = command.load() if isinstance(command, LazyCommand) else command
+    return command
+
+
 COMMANDS = list(_commands(get_command(app)))
+CHANGING = {
+    *("demo", "up", "run", "export", "training-set", "train", "whiten", "calibrate"),
+    *("erase", "undo", "restore", "migrate", "broker fetch", "backup create"),
+    *(f"mine {layout}" for layout in ("coco", "voc", "via", "auto")),
+    *(f"ingest {what}" for what in ("images", "video", "coco", "voc", "via", "auto")),
+    *(f"ingest {tool}" for tool in ("cvat", "datumaro", "label-studio", "yolo")),
+    *(f"categories {act}" for act in ("map", "ignore", "unmap", "rematch", "load")),
+    *("questions label", "questions choose", "cvat push", "cvat pull"),
+    *(f"label-studio {act}" for act in ("setup", "push", "pull", "sync")),
+    *(f"models {act}" for act in ("fill", "use", "export")),
+    *("dead-letters replay", "dead-letters discard", "retention archive"),
+    *("tokens create", "tokens rotate", "tokens revoke", "topics create", "topics alter"),
+    "benchmark retrieval",
+}
+"""Commands that start, write or send something; all others only read."""
+FOR_PROGRAMS = {"sample draw": "JSON", "topics acls": "commands of a shell"}
+"""Commands that print nothing but what a program reads."""
 
 
 @pytest.fixture
@@ -173,11 +198,15 @@ def test_no_help_imports_what_its_command_does() -> None:
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_that_only_reads_prints_json(words: list[str]) -> None:
+    options = {option for parameter in _command(words).params for option in parameter.opts}
+    line = " ".join(words)
+    assert ("--json" in options) == (line not in CHANGING | FOR_PROGRAMS.keys())
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_command_declares_what_the_function_that_does_it_takes(words: Sequence[str]) -> None:
-    command: Any = get_command(app)
-    for word in words:
-        command = command.commands[word]
-        command = command.load() if isinstance(command, LazyCommand) else command
+    command = _command(words)
     declared = inspect.unwrap(command.callback)
     does = getattr(import_module(command.callback.done_by), declared.__name__)
 

@@ -52,6 +52,16 @@ def test_a_gate_ends_with_one_where_too_much_may_be_lost_or_broken() -> None:
     assert "bicycle, background: 0 → 8 failures; street-gt:000000000001" in broken.stdout
 
 
+def test_the_verdict_of_a_gate_is_json_too() -> None:
+    lost = command("gate", "--no-worse-than", "0.01", "--json")
+
+    verdict = json.loads(lost.stdout)
+    assert (lost.exit_code, verdict["passed"]) == (1, False)
+    assert verdict["reasons"] == ["mAP may be 0.021 lower, and 0.01 is allowed"]
+    assert verdict["comparison"]["summary"]["fixed"] == 1
+    assert json.loads(command("gate", "--no-worse-than", "0.03", "--json").stdout)["passed"]
+
+
 def test_results_that_do_not_exist_are_a_wrong_use() -> None:
     arguments = ["compare", "none.json", str(NEW), "--ground-truth", str(GROUND_TRUTH)]
     done = CliRunner().invoke(app, arguments)
