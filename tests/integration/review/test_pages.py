@@ -64,6 +64,32 @@ async def test_the_rest_of_a_list_follows_the_needle_it_ends_with(ana: Browser) 
     assert (await ana.get("/needles/more?after=nothing")).status_code == HTTPStatus.NOT_FOUND
 
 
+async def test_a_deployment_without_needles_says_so_on_its_pages(ana: Browser) -> None:
+    settings = ana.world.context.settings
+    database = connect(settings.mongodb, settings.mongodb_database)
+    await database["needles"].delete_many({})
+    missing = {
+        "/": "No needles yet",
+        "/needles": "No needles yet",
+        "/needles?stage=todo": "No needles yet",
+        "/needles/map": "No needle with a position",
+        "/charts": "No metrics yet",
+        "/charts/curves": "No curves yet",
+        "/charts/work": "No family has a shortlist yet",
+        "/versions": "Nothing to compare yet",
+        "/map": "No map yet",
+        "/map/shortlists": "No shortlists yet",
+        "/budgets": "No shortlists yet",
+        "/questions": "No open questions",
+        "/categories": "No name is mapped",
+        "/done": "No shortlists yet",
+    }
+
+    for path, words in missing.items():
+        assert words in (await ana.get(path)).text, path
+    await database.client.close()
+
+
 async def test_needles_without_candidates_are_not_to_be_reviewed(ana: Browser) -> None:
     record = (await ana.world.stores.needles.load([needle_id_of(0)]))[needle_id_of(0)]
     assert record.needle is not None

@@ -11,6 +11,7 @@ from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
 from tests.integration.review.conftest import Browser
 from tests.review_world import REGION, STOP, needle_id_of, shortlist
+from tests.samples import needle_retracted
 
 NEEDLE = needle_id_of(0)
 PAGE = f"/needles/{NEEDLE}"
@@ -180,6 +181,23 @@ async def correct(browser: Browser, place: int, edit: str, **more: object) -> st
     form = {"region": region, "edit": edit, "revision": "1", **more}
     answer = await browser.post(f"{PAGE}/corrections", form, **HTMX)
     return answer.text
+
+
+async def test_a_verdict_on_a_needle_that_was_withdrawn_meanwhile_is_told(
+    ana: Browser, ben: Browser
+) -> None:
+    regions, needles = await values(ana), ana.world.stores.needles
+    record = (await needles.load([NEEDLE]))[NEEDLE]
+    assert record.needle is not None
+    await needles.record([needle_retracted(record.needle, 2)])
+    await needles.write_shortlists([shortlist(record.needle, [], revision=2)])
+
+    for browser in (ana, ben):
+        answer = await browser.post(f"{PAGE}/decisions", {"act": "accept", "region": regions})
+        assert answer.status_code == HTTPStatus.CONFLICT
+        assert "These candidates are no longer on the shortlist." in answer.text
+        assert "This needle was retracted" in answer.text
+    assert await ana.world.stores.reviews.events(NEEDLE) == []
 
 
 async def test_a_missing_label_becomes_the_next_revision(ana: Browser) -> None:
