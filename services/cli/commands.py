@@ -131,7 +131,7 @@ _SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "settings": (
             "settings_command",
-            "Print every setting with its value, default and meaning.",
+            "Print every setting with its value, default and meaning, by group.",
         ),
         "run": (
             "serve_command",

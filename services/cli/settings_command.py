@@ -12,7 +12,12 @@ app = typer.Typer()
 
 @app.command(
     "settings",
-    epilog=example("settings", "settings kafka", "--set operating_score=0.4 settings --json"),
+    epilog=example(
+        "settings",
+        "settings kafka",
+        "settings retention",
+        "--set operating_score=0.4 settings --json",
+    ),
 )
 @done_by("services.cli.work.settings")
 def settings(
@@ -21,7 +26,7 @@ def settings(
         str | None,
         typer.Argument(
             metavar="TEXT",
-            help="Only settings with this text in their name or meaning.",
+            help="Only settings with this text in their name, meaning or group.",
             show_default=False,
         ),
     ] = None,
@@ -30,11 +35,11 @@ def settings(
     markdown: Annotated[
         bool,
         typer.Option(
-            "--markdown", help="Print the table of docs/settings.md, without this call's values."
+            "--markdown", help="Print the tables of docs/settings.md, without this call's values."
         ),
     ] = False,
 ) -> None:
-    """Print every setting with its value, default and meaning.
+    """Print every setting with its value, default and meaning, by group.
 
     Precedence: `--set NAME=VALUE`, the environment variable `GAZELOOP_NAME`, a file of that name
     in the directory `GAZELOOP_SECRETS_DIR`, the default. Units are in the names and meanings

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import typer
@@ -11,6 +13,7 @@ from rich.table import Table
 
 from services.cli.console import console, print_json
 from services.cli.context import shared
+from services.runtime.setting_groups import groups_of_settings
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import misspelt
 
@@ -18,6 +21,7 @@ from services.runtime.settings_reading import misspelt
 class SettingLine(NamedTuple):
     """A setting's line in the table."""
 
+    group: str
     variable: str
     default: str
     meaning: str
@@ -25,42 +29,46 @@ class SettingLine(NamedTuple):
 
 def setting_lines() -> Iterator[SettingLine]:
     """Every setting, in the order of the settings module."""
-    for name, field in Settings.model_fields.items():
+    for name, group in groups_of_settings():
+        field = Settings.model_fields[name]
         yield SettingLine(
+            group=group,
             variable=f"GAZELOOP_{name.upper()}",
             default=_shown(field.default),
             meaning=field.description or "",
         )
 
 
-def markdown_table() -> str:
-    """The table in docs/settings.md."""
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for line in setting_lines():
-        default = f"`{line.default}`" if line.default else "(empty)"
-        meaning = line.meaning.replace("|", "\\|")
-        rows.append(f"| `{line.variable}` | {default} | {meaning} |")
+def markdown_tables() -> str:
+    """The tables in docs/settings.md, one for each group."""
+    rows = []
+    for group, lines in groupby(setting_lines(), attrgetter("group")):
+        rows += ["", f"## {group}", "", "| variable | default | meaning |", "|---|---|---|"]
+        for line in lines:
+            default = f"`{line.default}`" if line.default else "(empty)"
+            meaning = line.meaning.replace("|", "\\|")
+            rows.append(f"| `{line.variable}` | {default} | {meaning} |")
     return "\n".join(rows)
 
 
 def settings(ctx: typer.Context, text: str | None, *, as_json: bool, markdown: bool) -> None:
     """Run `gazeloop settings`."""
     if markdown:
-        print(markdown_table())  # noqa: T201  # to be piped into a file
+        print(markdown_tables())  # noqa: T201  # to be piped into a file
         return
 
     now = shared(ctx).settings()
     chosen = {
         name: line
         for name, line in zip(type(now).model_fields, setting_lines(), strict=True)
-        if text is None or text.lower() in f"{line.variable} {line.meaning}".lower()
+        if text is None or text.lower() in f"{line.group} {line.variable} {line.meaning}".lower()
     }
     if as_json:
         print_json([_document(now, name, line) for name, line in chosen.items()])
     elif chosen:
         console().print(_table(now, chosen))
     else:
-        console(stderr=True).print(f"No setting has {text!r} in its name or meaning.")
+        console(stderr=True).print(f"No setting has {text!r} in its name, meaning or group.")
     for variable, setting in misspelt(os.environ):
         console(stderr=True).print(
             f"[yellow]{variable} is set but unknown; did you mean {setting}?[/]"
@@ -69,6 +77,7 @@ def settings(ctx: typer.Context, text: str | None, *, as_json: bool, markdown: b
 
 def _document(now: Settings, name: str, line: SettingLine) -> dict[str, object]:
     return {
+        "group": line.group,
         "variable": line.variable,
         "value": _value(now, name),
         "default": line.default,
@@ -81,7 +90,11 @@ def _table(now: Settings, lines: Mapping[str, SettingLine]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for title in ("variable", "value", "default", "meaning"):
         table.add_column(title, overflow="fold")
+    shown = ""
     for name, line in lines.items():
+        if line.group != shown:
+            shown = line.group
+            table.add_row(f"[dim]{escape(shown)}[/]")
         value = escape(_value(now, name))
         style = "green" if name in now.model_fields_set else ""
         table.add_row(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from inspect import Parameter, signature
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
@@ -297,6 +298,19 @@ def test_settings_are_json_too_without_secrets(runner: CliRunner) -> None:
 
     assert setting["variable"] == "GAZELOOP_QDRANT_API_KEY"
     assert (setting["value"], setting["default"], setting["is_set"]) == ("***", "", True)
+
+
+def test_settings_are_listed_by_group_and_found_by_it(runner: CliRunner) -> None:
+    groups = [line.group for line in setting_lines()]
+    assert all(groups)
+    assert len({*groups}) == len([*groupby(groups)]) == 19
+
+    found = json.loads(runner.invoke(app, ["settings", "retention", "--json"]).stdout)
+
+    assert "GAZELOOP_RETENTION_PER_MINUTE" in {line["variable"] for line in found}
+    assert "GAZELOOP_RETAIN_VERDICTS_DAYS" in {line["variable"] for line in found}
+    shown = runner.invoke(app, ["settings", "retention"]).stdout.splitlines()
+    assert any(line.strip() == "Retention" for line in shown)
 
 
 def test_settings_are_found_by_their_meaning(runner: CliRunner) -> None:
