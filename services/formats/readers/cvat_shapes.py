@@ -7,7 +7,7 @@ from services.contracts.identity import Box
 from services.contracts.run_lengths import INVALID_MASK
 from services.formats.cvat_masks import CvatMask
 from services.formats.geometry import Size
-from services.formats.readers.returned import Drawn, around
+from services.formats.readers.returned import Drawn
 
 Attributes = Mapping[str, str]
 """A shape's attributes: those that an export defined, and the team's own."""
@@ -44,8 +44,8 @@ def drawn_polygon(label: object, points: Sequence[float], attributes: Attributes
     """
     if len(points) % 2:
         raise InvalidRecord("a point is not two numbers", reason="invalid_box")
-    corners = around(zip(points[::2], points[1::2], strict=True))
-    return _flagged(Drawn(label, corners, outlined=True, polygons=[[*points]]), attributes)
+    corners = zip(points[::2], points[1::2], strict=True)
+    return _flagged(Drawn.polygon(label, corners), attributes)
 
 
 def drawn_mask(label: object, mask: CvatMask, size: Size | None, attributes: Attributes) -> Drawn:

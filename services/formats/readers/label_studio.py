@@ -19,7 +19,6 @@ from services.formats.readers.returned import (
     Frame,
     NamedFrames,
     Version,
-    around,
     returned,
     version_of,
 )
@@ -202,20 +201,16 @@ def _drawn(item: object) -> Drawn | None:
         raise InvalidRecord("a shape has not one label", reason="unknown_category")
     meta = result.get("meta")
     flags = meta if isinstance(meta, dict) else {}
-    is_polygon = kind == _POLYGON
-    degrees = 0.0 if is_polygon else fields.rotation(value)
-    return Drawn(
-        labels[0],
-        _outline(value, size) if is_polygon else _corners(value, size, degrees),
-        degrees,
-        crowd=flags.get("crowd") is True,
-        ignore=flags.get("ignore") is True,
-        outlined=is_polygon,
-    )
+    if kind == _POLYGON:
+        drawn = Drawn.polygon(labels[0], _points(value, size))
+    else:
+        degrees = fields.rotation(value)
+        drawn = Drawn(labels[0], _corners(value, size, degrees), degrees)
+    return drawn._replace(crowd=flags.get("crowd") is True, ignore=flags.get("ignore") is True)
 
 
-def _outline(value: Record, size: Size) -> Box:
-    """The box around a polygon, whose points are in percent of the image."""
+def _points(value: Record, size: Size) -> list[list[float]]:
+    """A polygon's points in pixels; the tool has them in percent of the image."""
     points = value.get("points")
     corners: list[list[float]] = []
     for point in points if isinstance(points, list) else ():
@@ -224,7 +219,7 @@ def _outline(value: Record, size: Size) -> Box:
         if len(numbers) != len(size):
             raise InvalidRecord("a point of a polygon is not two numbers", reason="invalid_box")
         corners.append([number * side / 100 for number, side in zip(numbers, size, strict=True)])
-    return around(corners)
+    return corners
 
 
 def _corners(value: Record, size: Size, degrees: float) -> Box:

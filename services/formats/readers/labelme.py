@@ -15,7 +15,6 @@ from services.formats.readers.returned import (
     Frame,
     NamedFrames,
     Version,
-    around,
     returned,
     version_of,
 )
@@ -59,7 +58,7 @@ def _drawn(item: object) -> Drawn:
         (left, top), (right, bottom) = points
         return Drawn(shape.get("label"), (left, top, right, bottom))
     if kind == "polygon":
-        return Drawn(shape.get("label"), around(points), outlined=True)
+        return Drawn.polygon(shape.get("label"), points)
     if kind == "circle" and len(points) == _CORNERS:
         return Drawn(shape.get("label"), _around_circle(points), outlined=True)
     raise InvalidRecord(f"a {kind!r:.40} has no box", reason="unsupported_shape")

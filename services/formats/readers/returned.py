@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Rle
@@ -145,6 +145,19 @@ class Drawn(NamedTuple):
     polygons: Sequence[object] = ()
     mask: Rle | None = None
 
+    @classmethod
+    def polygon(cls, label: object, points: Iterable[Sequence[float]]) -> Self:
+        """A polygon of points, each x and y in pixels: the box around it, and its mask.
+
+        Raises
+        ------
+        InvalidRecord
+            There are fewer than three points, or one is not finite.
+        """
+        corners = [(float(x), float(y)) for x, y in points]
+        outline = [side for corner in corners for side in corner]
+        return cls(label, _around(corners), outlined=True, polygons=(outline,))
+
 
 class Version(NamedTuple):
     """One annotator's version of one frame, and its refused records."""
@@ -227,15 +240,8 @@ def returned(
                 yield version.item
 
 
-def around(points: Iterable[Sequence[float]]) -> Box:
-    """Left, top, right and bottom of points, each x and y in pixels.
-
-    Raises
-    ------
-    InvalidRecord
-        There are fewer than three, which enclose nothing, or one is not finite.
-    """
-    corners = list(points)
+def _around(corners: Sequence[tuple[float, float]]) -> Box:
+    """Left, top, right and bottom of points."""
     if not all(math.isfinite(side) for point in corners for side in point):
         raise InvalidRecord("a point of the outline is not finite", reason="invalid_box")
     if len(corners) < _LEAST_CORNERS:

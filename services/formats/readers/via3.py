@@ -21,7 +21,6 @@ from services.formats.readers.returned import (
     Frame,
     NamedFrames,
     Version,
-    around,
     returned,
     version_of,
 )
@@ -102,7 +101,7 @@ def _drawn(attribute: str, options: Mapping[str, object], value: object) -> Draw
     shape, *rest = (float("nan") if item is None else item for item in numbers or [None])
     kind = int(shape) if shape in _SHAPES else 0
     if kind == _POLYGON and len(rest) % 2 == 0:
-        return Drawn(label, around(zip(rest[::2], rest[1::2], strict=True)), outlined=True)
+        return Drawn.polygon(label, zip(rest[::2], rest[1::2], strict=True))
     if len(rest) != _COORDINATES.get(kind):
         raise InvalidRecord(f"shape {shape:g} has no box", reason="unsupported_shape")
     return Drawn(label, _corners(kind, rest), outlined=kind != _RECTANGLE)

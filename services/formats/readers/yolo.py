@@ -14,7 +14,6 @@ from services.formats.readers.returned import (
     Frame,
     NamedFrames,
     Version,
-    around,
     returned,
     version_of,
 )
@@ -31,7 +30,7 @@ def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
 
     They are in `labels/`, in `train/labels/` and the like (Roboflow), or next to the images
     (Darknet). A frame without a file was not returned; an empty file means an empty frame.
-    Segments are read as the boxes around them.
+    Segments are read with the boxes around them and their masks.
 
     Raises
     ------
@@ -109,8 +108,7 @@ def _drawn(names: ClassNames, size: Size, line: str) -> Drawn:
     wide, high = size
     if 1 + len(numbers) >= _LEAST_OF_A_SEGMENT and len(numbers) % 2 == 0:
         corners = zip(numbers[::2], numbers[1::2], strict=True)
-        outline = around((x * wide, y * high) for x, y in corners)
-        return Drawn(name, outline, outlined=True)
+        return Drawn.polygon(name, ((x * wide, y * high) for x, y in corners))
     if 1 + len(numbers) != _FIELDS:
         raise InvalidRecord(f"{line!r:.80} is not a box", reason="unsupported_shape")
     x, y, width, height = numbers

@@ -496,7 +496,21 @@ def test_a_task_that_names_another_frame_is_refused_by_name(survey: Path) -> Non
     assert opened(survey).reasons == {"unknown_image": 1}
 
 
-def test_a_polygon_is_read_as_the_box_around_it_and_counted(survey: Path) -> None:
+def test_segments_of_yolo_have_masks(survey: Path) -> None:
+    roboflow(survey)
+
+    found = opened(survey).frames
+    annotations = [part.value for frame in found for part in frame.item.annotations or ()]
+
+    assert annotations
+    for annotation in annotations:
+        assert annotation.mask is not None
+        x, y, width, height = annotation.bbox
+        outline = [x, y, x + width, y, x + width, y + height, x, y + height]
+        assert annotation.mask == from_polygons([outline], (WIDTH, HEIGHT)).mask
+
+
+def test_a_polygon_is_read_as_the_box_around_it_with_its_mask(survey: Path) -> None:
     labelme(survey)
     file = survey / "img" / "f001.json"
     content = json.loads(file.read_text())
@@ -514,6 +528,8 @@ def test_a_polygon_is_read_as_the_box_around_it_and_counted(survey: Path) -> Non
         (9, 9, 21, 31),
         (45, 45, 10, 10),
     ]
+    drawn = from_polygons([[9, 9, 30, 20, 15, 40]], (WIDTH, HEIGHT)).mask
+    assert [part.value.mask for part in found.annotations or ()] == [drawn, None]
     assert found.adjustments[Adjustment.BOX_FROM_POLYGON] == 2
     assert outcome.reasons == {"unsupported_shape": 1}
     assert not found.complete
@@ -749,6 +765,6 @@ def test_polygons_of_cvat_and_label_studio_are_read_as_the_boxes_around_them(
             pytest.approx((10, 20, 20, 30))
         ]
         assert first.adjustments[Adjustment.BOX_FROM_POLYGON] == 1
-    (annotation,) = by_cvat.frames[0].item.annotations or ()
-    assert annotation.value.mask == from_polygons([[10, 20, 30, 20, 20, 50]], (WIDTH, HEIGHT)).mask
+        drawn = from_polygons([[10, 20, 30, 20, 20, 50]], (WIDTH, HEIGHT)).mask
+        assert [part.value.mask for part in first.annotations or ()] == [drawn]
     assert by_cvat.reasons == {"unsupported_shape": 1}
