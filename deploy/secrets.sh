@@ -6,8 +6,9 @@ folder=${1:-"$(dirname "$0")/secrets"}
 umask 077
 mkdir -p "$folder/webhooks"
 users=(ingest embedder fp-miner retriever evaluator review webhooks label-studio bridge operator)
+# In hexadecimal digits: base64 for URLs may begin with a hyphen, and then be read as an option.
 for name in mongodb_root_password "${users[@]/#/mongodb_password_}" qdrant_api_key grafana_password label_studio_webhook_secret; do
-  [ -s "$folder/$name" ] || head -c 24 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' > "$folder/$name"
+  [ -s "$folder/$name" ] || head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n' > "$folder/$name"
 done
 # Label Studio's own, from its account page: empty until you write it there.
 [ -e "$folder/label_studio_token" ] || : > "$folder/label_studio_token"

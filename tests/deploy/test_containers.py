@@ -250,6 +250,8 @@ def test_the_secrets_script_makes_what_the_compose_file_wants(
     assert set(first) == {*compose["secrets"], "cvat_token"}
     made = [value for value in first.values() if value]
     assert len(set(made)) == len(made) >= len(first) - 2
+    passwords = set(first) - {"mongodb_keyfile", "label_studio_token", "cvat_token"}
+    assert all(re.fullmatch(r"[0-9a-f]{48}", first[name]) for name in passwords)
     assert folder.stat().st_mode & 0o077 == 0
 
 
