@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
+from services.app.doctor.bounds import BOUNDS, settings_of
 from services.runtime.observability import metrics
+from services.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools"
@@ -73,6 +75,13 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's object."""
     loaded: dict[str, Any] = json.loads(path.read_text())
     return loaded
+
+
+def cache_bytes(part: str) -> int:
+    """What a part's caches may hold by default."""
+    settings = Settings()
+    held = [settings_of(item, settings).items() for item in BOUNDS if item.part == part]
+    return sum(int(str(size)) for names in held for name, size in names if name.endswith("_bytes"))
 
 
 def exported_names() -> set[str]:

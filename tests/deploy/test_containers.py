@@ -15,7 +15,7 @@ from services.runtime.http.health import HealthServer
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import load_settings
-from tests.deploy.checking import ROOT, check, read_yaml, tool
+from tests.deploy.checking import ROOT, cache_bytes, check, read_yaml, tool
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -210,6 +210,11 @@ def test_every_container_has_a_memory_limit_and_a_pinned_image(compose: dict[str
         assert re.fullmatch(r"[1-9]\d*[mg]", container["mem_limit"]), name
         if not container["image"].startswith("gazeloop:"):
             assert re.search(r":v?\d+\.\d+\.\d+$", container["image"]), container["image"]
+
+
+def test_a_retriever_has_room_for_its_caches(compose: dict[str, Any]) -> None:
+    limit = compose["services"]["retriever"]["mem_limit"]
+    assert cache_bytes("retriever") < int(limit.removesuffix("g")) << 30
 
 
 def test_services_start_after_what_they_need(compose: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from services.app.doctor.bounds import BOUNDS, settings_of
 from services.app.topic_access import OPERATOR, SCALER, Grant, grants_of, user_of
 from services.cli.serve_command import Service
 from services.contracts.flow import CONSUMERS, READS, USES_IMAGES, WRITES, group_of
@@ -21,7 +20,7 @@ from services.runtime.http.health import HealthServer
 from services.runtime.kafka.topic_layout import configuration_of
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import load_settings
-from tests.deploy.checking import ROOT, check, documents, module, tool
+from tests.deploy.checking import ROOT, cache_bytes, check, documents, module, tool
 
 OVERLAYS = ("dev", "prod", "gpu")
 SERVICES = tuple(service.value.replace("_", "-") for service in Service)
@@ -363,11 +362,8 @@ def test_ingest_follows_its_load(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_retriever_has_room_for_its_caches(overlay: str) -> None:
     pod = resources(overlay, "Deployment")["gazeloop-retriever"]["spec"]["template"]["spec"]
-    settings = Settings()
-    caches = [item for item in BOUNDS if item.part == "retriever"]
-    held = [value for item in caches for value in settings_of(item, settings).items()]
-    needed = sum(int(str(value)) for name, value in held if name.endswith("_bytes"))
-    assert needed < int(pod["containers"][0]["resources"]["limits"]["memory"][:-2]) << 30
+    limit = pod["containers"][0]["resources"]["limits"]["memory"]
+    assert cache_bytes("retriever") < int(limit.removesuffix("Gi")) << 30
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
