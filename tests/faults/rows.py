@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
@@ -22,6 +21,7 @@ from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.topic_admin import alter_topics
 from services.runtime.stores.opening import Stores
 from tests.deadline import until
+from tests.disks import Disk
 from tests.faults.deployment import CONSUMERS, Deployment
 from tests.faults.proxies import Proxies, Proxy, Weather
 from tests.faults.replica_set import ReplicaSet
@@ -50,7 +50,7 @@ class Stage:
     proxies: Proxies
     blobs: Proxy
     vectors: Proxy | None
-    disks: dict[str, Path]
+    disks: dict[str, Disk]
     published: list[Fact] = field(default_factory=list)
 
 
@@ -264,8 +264,8 @@ async def connections_to_the_vectors_stalled(scene: Scene) -> None:
 
 
 async def _filled(scene: Scene, disk: str, seconds: float) -> None:
-    ballast = scene.stage.disks[disk] / "ballast"
-    there = os.statvfs(scene.stage.disks[disk])
+    folder = scene.stage.disks[disk].path
+    ballast, there = folder / "ballast", os.statvfs(folder)
     size = there.f_bavail * there.f_frsize
     with ballast.open("wb") as file:
         while not _allocated(file.fileno(), size):
@@ -290,17 +290,54 @@ async def disk_of_a_broker_node_full(scene: Scene) -> None:
 
 
 async def disk_of_the_mongodb_primary_full(scene: Scene) -> None:
-    while scene.stage.mongodb.primary() != 2:
-        await asyncio.to_thread(scene.stage.mongodb.step_down)
-        await until(lambda: scene.stage.mongodb.primary() is not None)
+    await _member_with_a_disk_elected(scene)
     await _filled(scene, "mongodb", 20)
     member = scene.stage.mongodb.members[2]
     await asyncio.to_thread(member.kill)
     await asyncio.to_thread(member.restart)
 
 
+async def _member_with_a_disk_elected(scene: Scene) -> None:
+    while scene.stage.mongodb.primary() != 2:
+        await asyncio.to_thread(scene.stage.mongodb.step_down)
+        await until(lambda: scene.stage.mongodb.primary() is not None)
+
+
 async def disk_of_the_vectors_full(scene: Scene) -> None:
     await _filled(scene, "vectors", 20)
+
+
+def _mounted_again(disk: Disk) -> None:
+    disk.unmount()
+    disk.mount()
+
+
+async def power_of_a_broker_node_lost(scene: Scene) -> None:
+    disk, kafka = scene.stage.disks["kafka"], scene.deployment.kafka
+    disk.cut_power()
+    await asyncio.to_thread(kafka.kill, 3)
+    await asyncio.to_thread(_mounted_again, disk)
+    await asyncio.sleep(15)
+    await asyncio.to_thread(kafka.restart, 3)
+
+
+async def power_of_the_mongodb_primary_lost(scene: Scene) -> None:
+    await _member_with_a_disk_elected(scene)
+    disk, member = scene.stage.disks["mongodb"], scene.stage.mongodb.members[2]
+    disk.cut_power()
+    await asyncio.to_thread(member.kill)
+    await asyncio.to_thread(_mounted_again, disk)
+    await asyncio.sleep(5)
+    await asyncio.to_thread(member.restart)
+
+
+async def power_of_the_vectors_lost(scene: Scene) -> None:
+    """Three times, since what is not on the disk changes from second to second."""
+    disk, embedder = scene.stage.disks["vectors"], scene.deployment.victims["embedder"]
+    for _ in range(3):
+        await asyncio.sleep(10)
+        disk.cut_power()
+        await asyncio.to_thread(embedder.kill, partial(_mounted_again, disk))
 
 
 async def clock_an_hour_ahead(scene: Scene) -> None:
@@ -482,6 +519,9 @@ ROWS: Sequence[Fault] = (
     disk_of_a_broker_node_full,
     disk_of_the_mongodb_primary_full,
     disk_of_the_vectors_full,
+    power_of_a_broker_node_lost,
+    power_of_the_mongodb_primary_lost,
+    power_of_the_vectors_lost,
     clock_an_hour_ahead,
     clock_an_hour_behind,
     clocks_of_mongodb_an_hour_ahead,
@@ -498,7 +538,7 @@ ROWS: Sequence[Fault] = (
     partitions_added,
     broker_away_for_5_min,
 )
-ENDS_PROCESSES: frozenset[Fault] = frozenset({disk_of_the_vectors_full})
+ENDS_PROCESSES: frozenset[Fault] = frozenset({disk_of_the_vectors_full, power_of_the_vectors_lost})
 """Faults after which a supervisor may have to start a process again."""
 
 

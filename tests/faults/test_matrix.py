@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ import pytest
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.stores.opening import Stores
 from tests.deadline import until
+from tests.disks import Disk, mounted
 from tests.faults.deployment import Deployment, deployed, publisher_for
 from tests.faults.outcome import (
     CLEAN,
@@ -36,6 +36,9 @@ from tests.faults.rows import (
     disk_of_a_broker_node_full,
     disk_of_the_mongodb_primary_full,
     disk_of_the_vectors_full,
+    power_of_a_broker_node_lost,
+    power_of_the_mongodb_primary_lost,
+    power_of_the_vectors_lost,
     until_published,
     vectors_away_for_60_s,
     vectors_slower_by_2_s,
@@ -51,6 +54,9 @@ WITH_DISKS = {
     disk_of_a_broker_node_full,
     disk_of_the_mongodb_primary_full,
     disk_of_the_vectors_full,
+    power_of_a_broker_node_lost,
+    power_of_the_mongodb_primary_lost,
+    power_of_the_vectors_lost,
 }
 WITH_CLOCKS = {clocks_of_mongodb_an_hour_ahead, clocks_of_mongodb_an_hour_behind}
 NOTES = ROOT / "build" / "faults.md"
@@ -90,20 +96,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory, s3_bucket: str) -> Iterator[
         yield Stage(parts.enter_context(deployment), mongodb, proxies, blobs, vectors, disks)
 
 
-def _disks(folder: Path, mounts: ExitStack) -> dict[str, Path]:
+def _disks(folder: Path, parts: ExitStack) -> dict[str, Disk]:
     """Small file systems by what stands on each; none where nothing can be mounted."""
     places = {
         "kafka": folder / "kafka" / "node-3",
         "mongodb": folder / "mongodb" / "member-3",
         "vectors": folder / "data",
     }
-    for path in places.values():
-        path.mkdir(parents=True)
-        options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(path)]
-        if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
-            return {}
-        mounts.callback(subprocess.run, ["umount", "--lazy", str(path)], check=True)
-    return places
+    found = {name: parts.enter_context(mounted(path, DISK_BYTES)) for name, path in places.items()}
+    return {name: disk for name, disk in found.items() if disk is not None}
 
 
 def _environment(folder: Path, blobs: Proxy) -> dict[str, str]:

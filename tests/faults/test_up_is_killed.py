@@ -1,4 +1,4 @@
-"""`gazeloop up`, killed at any moment of its start and of its end: `make faults`."""
+"""`gazeloop up`, killed or without power at any moment of its start and end: `make faults`."""
 
 import asyncio
 import json
@@ -14,11 +14,14 @@ import httpx
 import pytest
 
 from tests.deadline import until
+from tests.disks import Disk, mounted
 from tests.e2e.command_line import GAZELOOP, ROOT, environment, gazeloop
 from tests.ports import free_ports
 from tests.unit.ingest.datasets import write_images
 
 KILLS = 20
+CUTS = 10
+DISK_BYTES = 3 << 30
 IMAGES = 12
 RIGHT = [2.0, 3.0, 20.0, 15.0]
 WRONG = [40.0, 2.0, 12.0, 10.0]
@@ -28,6 +31,18 @@ LONGEST_END_S = 4.0
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
+    return mined(tmp_path, tmp_path / "data")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with mounted(tmp_path / "disk", DISK_BYTES) as disk:
+        if disk is None:
+            pytest.skip("no disk can be mounted here")
+        yield disk
+
+
+def mined(tmp_path: Path, data: Path) -> Path:
     """A data folder with what `mine` has found."""
     names = [f"{number}.jpg" for number in range(1, IMAGES + 1)]
     write_images(tmp_path / "img", *names)
@@ -56,9 +71,9 @@ def data(tmp_path: Path) -> Path:
         "--montages",
         "0",
     ]
-    mined = gazeloop(tmp_path / "data", "--set", "reference_share=0.5", "mine", "coco", *options)
-    assert mined.returncode == 0, mined.stderr
-    return tmp_path / "data"
+    done = gazeloop(data, "--set", "reference_share=0.5", "mine", "coco", *options)
+    assert done.returncode == 0, done.stderr
+    return data
 
 
 @contextmanager
@@ -109,8 +124,41 @@ async def test_up_starts_again_whenever_it_was_killed_and_the_report_is_the_same
             else:
                 await asyncio.sleep(rng.uniform(0, LONGEST_START_S))
             process.kill()
+    await start_and_end(data, port)
+    assert await asyncio.to_thread(report, data) == before
+
+
+async def start_and_end(data: Path, port: int) -> None:
     with up(data, port) as process:
         await until(lambda: is_ready(port), deadline_s=300)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 120) == 0
+
+
+@pytest.mark.timeout(3600)
+async def test_up_starts_again_wherever_the_power_failed_and_the_report_is_the_same(
+    disk: Disk, tmp_path: Path
+) -> None:
+    data = await asyncio.to_thread(mined, tmp_path, disk.path / "data")
+    rng, before = random.Random(5), await asyncio.to_thread(report, data)
+    (port,) = free_ports(1)
+    for cut in range(CUTS):
+        with up(data, port):
+            if cut % 2:
+                await until(lambda: is_ready(port), deadline_s=300)
+            else:
+                await asyncio.sleep(rng.uniform(0, LONGEST_START_S))
+            disk.cut_power()
+        # Kafka and MongoDB end with it, but not at once.
+        await until(lambda: unmounted(disk), deadline_s=60)
+        disk.mount()
+    await start_and_end(data, port)
     assert await asyncio.to_thread(report, data) == before
+
+
+def unmounted(disk: Disk) -> bool:
+    try:
+        disk.unmount()
+    except subprocess.CalledProcessError:
+        return False
+    return True

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -44,12 +44,14 @@ class Victim:
         self._process.kill()
         self._process.wait()
 
-    def kill(self) -> None:
-        """End it with SIGKILL, and start it again."""
+    def kill(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """End it with SIGKILL, and start it again, after something else is done."""
         with self._lock:  # else who tends it starts another one meanwhile
             self.tend()
             self._process.kill()
             self._process.wait()
+            if meanwhile is not None:
+                meanwhile()
             self.start()
 
     def suspend(self, seconds: float) -> None:

@@ -16,6 +16,7 @@ from services.contracts.errors import (
 from services.domain.ports.blob_uris import absolute_uri, place_of
 from services.domain.ports.blobs import BlobStore
 from services.runtime.stores.blobs_fsspec import FsspecBlobs, LazyBlobs, open_blobs
+from tests.disks import mounted
 from tests.fakes.blobs import InMemoryBlobs
 from tests.ports import free_ports
 
@@ -168,6 +169,19 @@ def test_a_folder_keeps_blobs_over_a_restart(tmp_path: Path) -> None:
     uri = open_blobs(str(tmp_path)).put(b"picture")
 
     assert open_blobs(tmp_path.as_uri()).get(uri) == b"picture"
+
+
+def test_a_folder_keeps_what_was_put_when_the_power_fails(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", 20 << 20) as disk:
+        if disk is None:
+            pytest.skip("no disk can be mounted here")
+        blobs = open_blobs((disk.path / "blobs").as_uri())
+        uris = {blobs.put(str(number).encode()): str(number).encode() for number in range(20)}
+        disk.cut_power()
+        disk.unmount()
+        disk.mount()
+
+        assert {uri: blobs.get(uri) for uri in uris} == uris
 
 
 def test_a_half_written_blob_is_written_again(tmp_path: Path) -> None:

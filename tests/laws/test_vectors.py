@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copytree, move, rmtree
@@ -49,6 +49,7 @@ from services.runtime.stores.vectors_edge_copy import copy_edge
 from services.runtime.stores.vectors_edge_names import EdgeNames
 from services.runtime.stores.vectors_open import open_vector_store
 from services.runtime.stores.vectors_served import ServedVectors
+from tests.disks import mounted
 from tests.fakes.vectors import InMemoryVectors
 from tests.qdrant_server import KEY, URL, emptied_server
 
@@ -571,22 +572,50 @@ async def test_edge_finds_in_its_log_what_was_acknowledged_and_reached_the_disk_
 async def test_edge_loses_nothing_acknowledged_when_its_process_is_killed(tmp_path: Path) -> None:
     acknowledged: list[int] = []
     for _ in range(3):
-        with writer(tmp_path, len(acknowledged)) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                acknowledged.append(int(line))
-                if len(acknowledged) % 40 == 0:
-                    break
-            os.kill(process.pid, signal.SIGKILL)
-            acknowledged += [int(line) for line in process.stdout]
+        acknowledged += _acknowledged_until_killed(tmp_path, len(acknowledged))
 
-    store = EdgeVectorStore.open(tmp_path)
-    ids = [point_id(number) for number in acknowledged]
+    assert len(acknowledged) >= 120
+    await _assert_there(tmp_path, acknowledged)
+
+
+async def test_edge_loses_nothing_acknowledged_when_the_power_fails(tmp_path: Path) -> None:
+    acknowledged: list[int] = []
+    with mounted(tmp_path / "disk", 400 << 20) as disk:
+        if disk is None:
+            pytest.skip("no disk can be mounted here")
+        folder = disk.path / "vectors"
+        for _ in range(3):
+            acknowledged += _acknowledged_until_killed(folder, len(acknowledged), disk.cut_power)
+            disk.unmount()
+            disk.mount()
+
+        assert len(acknowledged) >= 120
+        await _assert_there(folder, acknowledged)
+
+
+def _acknowledged_until_killed(
+    folder: Path, start: int, before: Callable[[], None] = lambda: None
+) -> list[int]:
+    """The points from a number on, 40 and more, that were written when the writer was killed."""
+    acknowledged: list[int] = []
+    with writer(folder, start) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            acknowledged.append(int(line))
+            if len(acknowledged) == 40:
+                break
+        before()
+        os.kill(process.pid, signal.SIGKILL)
+        return acknowledged + [int(line) for line in process.stdout]
+
+
+async def _assert_there(folder: Path, numbers: Sequence[int]) -> None:
+    store = EdgeVectorStore.open(folder)
+    ids = [point_id(number) for number in numbers]
     found = await store.nearest("signs", np.ones(8, np.float32), Where({"category": "stop"}), 10**4)
     loaded = await store.load("signs", ids)
     await store.close()
 
-    assert len(acknowledged) >= 120
     assert loaded.keys() == set(ids)
     assert {hit.point_id for hit in found} >= set(ids)
 
