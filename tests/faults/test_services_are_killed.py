@@ -75,7 +75,7 @@ def deployment(tmp_path: Path, mongod: Mongod) -> Iterator[Deployment]:
         yield parts.enter_context(deployed(tmp_path, kafka, mongod, logins=logins, **settings))
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.usefixtures("collected_sockets")
 async def test_killing_every_process_loses_nothing_and_shows_nothing_twice(
     deployment: Deployment, stores: Stores, mongod: Mongod
