@@ -19,7 +19,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-review bench-loop soak faults mutants lock docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-review bench-loop soak faults mutants lock platforms docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -152,6 +152,9 @@ lock: .venv/dev.stamp ## resolve the lock files again
 	$(RESOLVE) requirements/fiftyone.in -o requirements/fiftyone.txt
 	$(RESOLVE) requirements/docs.in -o requirements/docs.txt
 	$(RESOLVE) requirements/label-studio.in -o requirements/label-studio.txt
+
+platforms: setup .venv/dev.stamp ## resolve the locks for macOS and for Linux on ARM (asks the package index)
+	@GAZELOOP_TEST_INDEX=1 $(BIN)/python -m pytest tests/deploy/test_platforms.py
 
 .docs/stamp: requirements/docs.txt
 	@test -x .docs/bin/python || $(PYTHON) -m venv .docs

@@ -1,8 +1,10 @@
 """The locks have a wheel of each package for macOS on ARM and for Linux on ARM.
 
-Nothing is installed, and no test runs there.
+Nothing is installed, and no test runs there. A package index is asked, so `make test` skips these
+tests and `make platforms` runs them.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +16,10 @@ import pytest
 
 from tests.deploy.checking import ROOT, check
 
+pytestmark = pytest.mark.skipif(
+    "GAZELOOP_TEST_INDEX" not in os.environ,
+    reason="asks a package index: `make platforms` does",
+)
 LOCKS = ("runtime", "server", "services")
 # torch's wheels are for macOS 14, where uv takes 13 unless told; OpenVINO's for Linux need glibc
 # 2.35, as Debian 12 and Ubuntu 22.04 have.
@@ -47,11 +53,7 @@ def test_a_lock_has_each_package_for_a_platform(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
     )
-    if "Failed to fetch" in done.stderr:
-        pytest.skip(f"no package index is reached: {done.stderr}")
-
     assert done.returncode == 0, done.stderr
     packages = tomllib.loads(resolved.read_text())["packages"]
     assert len(packages) > 100
