@@ -27,6 +27,8 @@ from tests.e2e.undoing import Content, changed_despite_kills
 DETECTOR = "survey-detector@1.0"
 DRIVES, FRAMES = 16, 8
 DEADLINE_S = 300
+LINES = {"audit", "dead-letters list"}
+"""Commands that print a JSON object a line, because there may be very many."""
 UNDO_OF_NOTHING = ("undo", "--detector", "survey-detector@1.1")
 ERASE_OF_NOTHING = ("erase", "--drive", "vehicle-9:nowhere")
 NUMBERS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
@@ -219,8 +221,7 @@ def test_every_command_that_reads_prints_json_alone(demo: Demo) -> None:
     assert len(demo.read) == 19
     for command, (code, printed, errors) in demo.read.items():
         assert code == 0, f"{command}: {errors}"
-        # The audit is JSON lines, because it may be long.
-        for text in printed.splitlines() if command == "audit" else [printed]:
+        for text in printed.splitlines() if command in LINES else [printed]:
             orjson.loads(text)
 
 
