@@ -15,8 +15,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    ValidationInfo,
     computed_field,
-    model_validator,
+    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -125,16 +126,20 @@ class Rle(Strict):
     size: tuple[PixelCount, PixelCount]
     counts: Annotated[str, Field(max_length=MAX_RLE)]
 
-    @model_validator(mode="after")
-    def _fills_its_size(self) -> Self:
+    # Of the field, because pydantic repeats a model's own validator wherever the mask is put.
+    @field_validator("counts")
+    @classmethod
+    def _fill_the_size(cls, counts: str, others: ValidationInfo) -> str:
+        if "size" not in others.data:  # it is refused already
+            return counts
         # Comparing masks whose runs do not fill their size, native code would never return.
         try:
-            filled = sum(run_lengths(self.counts))
+            filled = sum(run_lengths(counts))
         except ValueError as exc:
             raise PydanticCustomError(INVALID_MASK, "{why}", {"why": str(exc)}) from exc
-        if filled != math.prod(self.size) or filled >= MAX_PIXELS:
+        if filled != math.prod(others.data["size"]) or filled >= MAX_PIXELS:
             raise PydanticCustomError(INVALID_MASK, "the run lengths do not fill the mask")
-        return self
+        return counts
 
 
 class FrameVector(Strict):

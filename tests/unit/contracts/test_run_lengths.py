@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from services.contracts import codec
+from services.contracts import codec, events
 from services.contracts.errors import UnreadableEvent
-from services.contracts.events import Rle
+from services.contracts.events import Detection, Rle
 from services.contracts.run_lengths import run_lengths
 from tests import samples
 
@@ -43,3 +43,16 @@ def test_an_event_with_a_mask_that_does_not_fill_its_size_is_unreadable(
     event["detections"][0]["mask"] = {"size": size, "counts": counts}
     with pytest.raises(UnreadableEvent, match="run lengths"):
         codec.decode("gaze.predictions", json.dumps(event).encode())
+
+
+def test_a_mask_is_checked_once_wherever_it_is_put(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+
+    def lengths(counts: str) -> list[int]:
+        checked.append(counts)
+        return run_lengths(counts)
+
+    monkeypatch.setattr(events, "run_lengths", lengths)
+    mask = Rle(size=(4, 4), counts="`0")
+    Detection(category="car", score=0.5, bbox=(0, 0, 4, 4), mask=mask)
+    assert checked == ["`0"]
