@@ -30,6 +30,7 @@ from services.domain.ports.matches import MatchStore, Revised
 from services.domain.ports.needles import NeedleStore
 from services.domain.ports.shortlists import Membership, ShortlistStore
 from services.domain.shortlists.budgets import Budget
+from services.runtime.stores import matches_mongo
 from services.runtime.stores.budget_reports import (
     BudgetReport,
     BudgetReports,
@@ -324,7 +325,10 @@ async def test_the_matches_that_became_others_are_named_as_they_are_now(stores: 
     assert await stores.matches.revised_since(datetime.now(UTC) + hour) == set()
 
 
-async def test_the_columns_of_matches_say_what_the_matches_say(stores: Stores) -> None:
+async def test_the_columns_of_matches_say_what_the_matches_say(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matches_mongo, "_AT_ONCE", 2)
     frames = oracle.random_frames(3, 6)
     matches = [match for frame in frames for match in oracle.matched(frame, shortlisted=True)]
     matches += categories_of([samples.frame_matched("fé", category="crossing")])

@@ -62,8 +62,11 @@ class FrameOrder:
 
     def numbers(self, frame_ids: Sequence[FrameId]) -> IntArray:
         """(N,) int64, the numbers of these frames; new frames get the next numbers."""
-        self._learn(frame_ids)
-        return np.fromiter(map(self._numbers.__getitem__, frame_ids), np.int64, len(frame_ids))
+        known, numbers = len(self._numbers), self._numbers
+        found = [numbers.setdefault(frame_id, len(numbers)) for frame_id in frame_ids]
+        if len(numbers) > known:
+            self._order(list(islice(numbers, known, None)))
+        return np.array(found, np.int64)
 
     def among(self, frame_ids: Iterable[FrameId]) -> BoolArray:
         """(F,) bool, whether each frame number is of one of these frames; others are ignored."""
@@ -95,12 +98,9 @@ class FrameOrder:
         """The vehicles in the order in which they were added."""
         return list(self._vehicles)
 
-    def _learn(self, frame_ids: Sequence[FrameId]) -> None:
-        new = list(dict.fromkeys(i for i in frame_ids if i not in self._numbers))
-        if not new:
-            return
-        first = len(self._numbers)
-        self._numbers.update(zip(new, range(first, first + len(new)), strict=True))
+    def _order(self, new: list[FrameId]) -> None:
+        """Take frames into the order that have just been numbered."""
+        first = len(self._numbers) - len(new)
         if len(self._numbers) > self._ranks.size:
             self._ranks = np.resize(self._ranks, 2 * len(self._numbers))
             more = np.full(self._ranks.size - self._taken_by.size, -1, np.int32)

@@ -239,15 +239,15 @@ def add(
 
 @compiled
 def append(
-    index: Index, batch: Batch, criteria: Criteria, changed: IntArray
+    index: Index, batch: Batch, order: IntArray, criteria: Criteria, changed: IntArray
 ) -> None:  # pragma: no cover
-    """Write the matches of new curves, whose blocks `fill_kernels` fills afterwards.
+    """Write matches of new curves, whose blocks `fill_kernels` fills afterwards.
 
     Parameters
     ----------
-    batch : sorted by curve, then by the frames' rank, one match of each
+    order : (N,) int64, indices of the matches, by curve and rank, one of each curve and frame
     """
-    for k in range(batch.curve.size):
+    for k in order:
         row = _new_row(index, batch.curve[k], batch.frame[k])
         start = index.used[USED_PLACES]  # not a former match's places: these follow one another
         index.used[USED_PLACES] += batch.starts[k + 1] - batch.starts[k]

@@ -88,7 +88,7 @@ class Cells:
     starts : (K + 1,) int64; match k's detections are `[starts[k]:starts[k + 1]]`, best first
     scores, overlaps : (D,) float64
     matched, ignored : (D,) uint64
-    errors : (D,) int64, 1 + index in `TYPES`, 0 for no error
+    errors : (D,) uint8, 1 + index in `TYPES`, 0 for no error
     """
 
     part: IntArray
@@ -100,7 +100,7 @@ class Cells:
     overlaps: FloatArray
     matched: BitsArray
     ignored: BitsArray
-    errors: IntArray
+    errors: Array
 
     @classmethod
     def of(cls, matches: Sequence[Counted]) -> "Cells":
@@ -118,7 +118,7 @@ class Cells:
             _column([m.overlaps for m in matches], np.float64),
             _column([m.matched for m in matches], np.uint64),
             _column([m.ignored for m in matches], np.uint64),
-            _column(errors, np.int64),
+            _column(errors, np.uint8),
         )
 
     @classmethod
@@ -147,7 +147,7 @@ class Cells:
             joined("overlaps", "<f8"),
             joined("matched", "<u8"),
             joined("ignored", "<u8"),
-            joined("errors", "u1").astype(np.int64),
+            joined("errors", "u1"),
         )
 
     @classmethod

@@ -158,7 +158,7 @@ class MatchIndex:
         if new.any():
             mask = new[batch.curve]
             added = batch if mask.all() else taken(batch, np.flatnonzero(mask))
-            self._append(_latest(added, ranks), criteria, changed)
+            self._append(added, _latest(added, ranks), criteria, changed)
             batch = taken(batch, np.flatnonzero(~mask))
         done = 0
         while done < batch.curve.size:
@@ -282,23 +282,29 @@ class MatchIndex:
         new: BoolArray = (found >= _SORTED) & (rows == 0)
         return new
 
-    def _append(self, batch: Batch, criteria: Criteria, changed: IntArray) -> None:
-        """Add the matches of new curves, sorted by curve and rank, one match of each."""
-        curves, firsts = np.unique(batch.curve, return_index=True)
-        bounds = np.append(firsts, batch.curve.size)
-        detections = np.diff(batch.starts[bounds])
+    def _append(self, batch: Batch, order: IntArray, criteria: Criteria, changed: IntArray) -> None:
+        """Add matches of new curves.
+
+        Parameters
+        ----------
+        order : (N,) int64, indices of the matches, by curve and rank, one of each curve and frame
+        """
+        curves, firsts = np.unique(batch.curve[order], return_index=True)
+        bounds = np.append(firsts, order.size)
+        detections = np.add.reduceat(np.diff(batch.starts)[order], firsts)
         blocks = int((-(-detections // FILLED)).sum())
         self._index = index_arrays.with_spare_blocks(self._index, blocks)
         row = int(self._index.used[USED_ROWS])
-        self._kernels.append(self._index, batch, criteria, changed)
+        self._kernels.append(self._index, batch, order, criteria, changed)
         self._fill.reserve(self._index, curves, detections)
 
         def fill(indices: IntArray) -> None:
             for c in indices.tolist():
                 rows = (row + int(bounds[c]), row + int(bounds[c + 1]))
-                part = slice(batch.starts[bounds[c]], batch.starts[bounds[c + 1]])
-                columns = (batch.scores[part], batch.positive[part], batch.counted[part])
-                self._fill.fill(self._index, int(curves[c]), rows, *columns)
+                _, of_curve = detections_of(batch.starts, order[bounds[c] : bounds[c + 1]])
+                columns = (batch.scores, batch.positive, batch.counted)
+                own = [column[of_curve] for column in columns]
+                self._fill.fill(self._index, int(curves[c]), rows, *own)
 
         _by_all_cores(np.arange(curves.size), fill)
 
@@ -317,17 +323,15 @@ def taken(batch: Batch, order: IntArray) -> Batch:
     )
 
 
-def _latest(batch: Batch, ranks: IntArray) -> Batch:
-    """The latest match of each curve and frame, by curve and frame rank."""
+def _latest(batch: Batch, ranks: IntArray) -> IntArray:
+    """(N,) int64, indices of the latest match of each curve and frame, by curve and rank."""
     rank = ranks[batch.frame]
-    sorted_by = batch.curve[1:] - batch.curve[:-1], rank[1:] - rank[:-1]
-    if ((sorted_by[0] > 0) | ((sorted_by[0] == 0) & (sorted_by[1] > 0))).all():
-        return batch
     order = np.lexsort((-batch.revision, rank, batch.curve))
     curve, rank = batch.curve[order], rank[order]
     first = np.ones(order.size, np.bool_)
     first[1:] = (curve[1:] != curve[:-1]) | (rank[1:] != rank[:-1])
-    return taken(batch, order[first])
+    latest: IntArray = order[first]
+    return latest
 
 
 def _by_all_cores(items: IntArray, work: Callable[[IntArray], None]) -> None:

@@ -149,17 +149,12 @@ class EvaluateMatches:
         """
         # Added at once, so that each category is sorted once instead of insertion by insertion.
         parts = []
-        count = refused = 0
         async for columns in self._matches.counted(categories):
-            sound = np.flatnonzero(columns.cells.sound())
-            count += sound.size
-            refused += len(columns) - sound.size
-            _report_impossible(columns)
-            parts.append(columns if sound.size == len(columns) else columns.taken(sound))
+            parts.append(columns)
             report_progress()
-        await asyncio.to_thread(lambda: state.add_named(NamedColumns.joined(parts)))
+        counts = await asyncio.to_thread(lambda: _added(state, NamedColumns.joined(parts)))
         report_progress()
-        return count, refused
+        return counts
 
     def _note(self, detectors: Collection[DetectorId]) -> None:
         """Mark the figures of these detectors as changed."""
@@ -195,6 +190,18 @@ class EvaluateMatches:
     async def _show_recent(self, state: MatchState, detector: DetectorId) -> None:
         recent = await asyncio.to_thread(recent_maps, state, detector, self._clock.now())
         self._gauges.show_recent(detector, recent)
+
+
+def _added(state: MatchState, columns: NamedColumns) -> tuple[int, int]:
+    """Add the matches that can be added; returns how many were added and how many were refused."""
+    try:
+        state.add_named(columns)
+    except InvalidRecord:
+        _report_impossible(columns)
+        sound = np.flatnonzero(columns.cells.sound())
+        state.add_named(columns.taken(sound))
+        return sound.size, len(columns) - sound.size
+    return len(columns), 0
 
 
 def _report_impossible(columns: NamedColumns) -> None:
