@@ -4,10 +4,11 @@
 
 Draws mutants by seed: first places, then an operator of cosmic-ray for each. Left out are
 annotations, decorators and constants of modules (tuning). Each mutant is tried in a copy of what is
-committed, with the unit tests nearest to its module by imports. Kernels are compiled anew, because
-caches do not notice a change of what a kernel calls; NumPy alone cannot run them, since it refuses
-sums of unsigned numbers. A mutant is killed if a test fails, or takes much longer than without it;
-where the tests fail without it, it is not tried.
+committed, with the unit tests nearest to its module by imports. A changed kernel and those that may
+call it are compiled again, because Numba's cache does not notice a change of what a kernel calls;
+NumPy alone cannot run kernels, since it refuses sums of unsigned numbers. A mutant is killed if a
+test fails, or takes much more CPU than without it; where the tests fail without it, it is not
+tried.
 
 A line per mutant goes to `.mutants/results.jsonl`: a run that was stopped goes on from there.
 """
@@ -15,16 +16,20 @@ A line per mutant goes to `.mutants/results.jsonl`: a run that was stopped goes 
 import argparse
 import ast
 import json
+import math
 import os
 import random
+import resource
+import shutil
+import signal
 import subprocess
 import tarfile
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -41,6 +46,10 @@ _TEST_FILES = 6
 """The most test files that a mutant is tried with, the nearest ones."""
 _PYTHON = str(Path(".venv/bin/python").absolute())
 _SURVIVED, _KILLED, _LATE, _UNTRIED = "survived", "killed", "late", "untried"
+_COMPILING_S = 60.0
+"""CPU seconds that kernels take to compile at most."""
+_WAITING_S = 600.0
+"""The longest run of tests, for mutants that wait for ever without using CPU."""
 
 Place = tuple[str, tuple[int, int], str]
 """A file, a position in it, and what can be changed there."""
@@ -132,14 +141,25 @@ def importers() -> dict[str, set[str]]:
     return found
 
 
+def dependents(path: str) -> set[str]:
+    """The files that import a file, directly or by others, and itself."""
+    seen, ring = {path}, {path}
+    while ring:
+        ring = {other for file in ring for other in importers()[file]} - seen
+        seen |= ring
+    return seen
+
+
 @cache
 def nearest_tests(path: str) -> tuple[str, ...]:
-    """The unit tests nearest to a file by imports."""
+    """The unit tests nearest to a file by imports; first the one that is named after it."""
+    named = f"test_{Path(path).name}"
     seen, ring, tests = {path}, {path}, list[str]()
     while ring and len(tests) < _TEST_FILES:
         ring = {other for file in ring for other in importers()[file]} - seen
         seen |= ring
         tests += sorted(f for f in ring if f.startswith("tests/unit") and "/test_" in f)
+    tests.sort(key=lambda test: Path(test).name != named)
     return tuple(tests[:_TEST_FILES])
 
 
@@ -151,49 +171,86 @@ class Trial:
         with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
             tar.extractall(folder, filter="data")
         self._folder = folder
-        self._seconds: dict[tuple[tuple[str, ...], bool], float | None] = {}
+        self._compiled = folder / "compiled"
+        self._seconds: dict[str, float | None] = {}
 
     def outcome(self, mutant: Mutant) -> str:
         """Whether the tests notice a mutant."""
-        file = self._folder / mutant.path
-        source, tests = file.read_text(), nearest_tests(mutant.path)
-        kernels = mutant.path.endswith("_kernels.py")
+        file, tests = self._folder / mutant.path, nearest_tests(mutant.path)
         if not tests:
             return _SURVIVED
-        seconds = self._unchanged(tests, kernels=kernels)
-        if seconds is None:
+        seconds = [self._unchanged(test) for test in tests]
+        if None in seconds:
             return _UNTRIED
+        limit_s = _COMPILING_S + 3 * sum(filter(None, seconds))
+        source, written = file.read_text(), file.stat()
         file.write_text(mutant.code(source))
         try:
-            code = self._run(tests, 60 + 3 * seconds, kernels=kernels)
-        except subprocess.TimeoutExpired:
+            with self._still_compiled(mutant.path) as compiled:
+                passed = self._passes(tests, compiled, limit_s)
+        except TimeoutError:
             return _LATE
         finally:
             file.write_text(source)
-        return _KILLED if code else _SURVIVED
+            os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns))  # Numba compares it
+        return _SURVIVED if passed else _KILLED
 
-    def _unchanged(self, tests: tuple[str, ...], *, kernels: bool) -> float | None:
-        """How long these tests take without a mutant; None where they fail."""
-        if (tests, kernels) not in self._seconds:
-            started = time.monotonic()
-            passed = not self._run(tests, None, kernels=kernels)
-            self._seconds[tests, kernels] = time.monotonic() - started if passed else None
-        return self._seconds[tests, kernels]
+    def _unchanged(self, test: str) -> float | None:
+        """The CPU seconds that a file of tests takes without a mutant; None where it fails."""
+        if test not in self._seconds:
+            before = _children_s()
+            passed = self._passes([test], self._compiled)
+            self._seconds[test] = _children_s() - before if passed else None
+        return self._seconds[test]
 
-    def _run(self, tests: Sequence[str], limit_s: float | None, *, kernels: bool) -> int:
-        pytest = [_PYTHON, "-m", "pytest", "-xq", "-p", "no:cacheprovider", *tests]
-        with tempfile.TemporaryDirectory() as fresh:
-            compiled = fresh if kernels else str(self._folder / "compiled")
-            paths = {"PYTHONPATH": str(self._folder), "NUMBA_CACHE_DIR": compiled}
+    @contextmanager
+    def _still_compiled(self, path: str) -> Iterator[Path]:
+        """A copy of the compiled kernels without those that a change of a file concerns."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as name:
+            compiled = Path(name, "compiled")
+            shutil.copytree(self._compiled, compiled, copy_function=os.link)
+            for dependent in dependents(path):
+                for file in compiled.glob(f"*/{Path(dependent).stem}.*"):
+                    file.unlink()
+            yield compiled
+
+    def _passes(self, tests: Sequence[str], compiled: Path, limit_s: float | None = None) -> bool:
+        """Whether these tests pass.
+
+        Parameters
+        ----------
+        compiled : the kernels that need not be compiled
+        limit_s : seconds of CPU, which a busy machine does not shorten
+
+        Raises
+        ------
+        TimeoutError
+            They were not done within the limit.
+        """
+        compiled.mkdir(exist_ok=True)
+        limit = (math.ceil(limit_s), resource.RLIM_INFINITY) if limit_s else None
+        try:
             run = subprocess.run(  # noqa: S603  # ours
-                pytest,
+                [_PYTHON, "-m", "pytest", "-xq", "-p", "no:cacheprovider", *tests],
                 check=False,
                 cwd=self._folder,
-                env=os.environ | paths,
-                timeout=limit_s,
+                env=os.environ
+                | {"PYTHONPATH": str(self._folder), "NUMBA_CACHE_DIR": str(compiled)},
+                timeout=limit_s and limit_s + _WAITING_S,
                 capture_output=True,
+                preexec_fn=limit and partial(resource.setrlimit, resource.RLIMIT_CPU, limit),
             )
-        return run.returncode
+        except subprocess.TimeoutExpired as exc:
+            raise TimeoutError from exc
+        if run.returncode == -signal.SIGXCPU:
+            raise TimeoutError
+        return run.returncode == 0
+
+
+def _children_s() -> float:
+    """The CPU seconds of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
