@@ -159,26 +159,34 @@ async def batches(
     ----------
     size : most events of a batch
     max_bytes : bytes from which a batch is full; its last event may go beyond
-    within_s : how long the first event waits for others, in seconds
+    within_s : how long an event waits for others at most, in seconds. The time counts in which the
+        batch before was processed; otherwise, that would make an epoch longer
     """
     app = stream.app
     assert isinstance(app, StreamApp)
     buffer: Buffer = stream.channel.queue  # type: ignore[attr-defined]  # a stream has a channel
     app.buffer = buffer
+    taken_at = 0.0
     while True:
         try:
-            taken = await _take(buffer, size, max_bytes, within_s)
+            taken = await _take(buffer, size, max_bytes, within_s, taken_at)
         except StopAsyncIteration:  # Faust throws it into the queue of an app that stops
             return
+        taken_at = asyncio.get_running_loop().time()
         if current := [event for event in taken if app.is_current(event)]:
             yield current
 
 
-async def _take(buffer: Buffer, size: int, max_bytes: int, within_s: float) -> list[EventT[bytes]]:
+async def _take(
+    buffer: Buffer, size: int, max_bytes: int, within_s: float, taken_at: float
+) -> list[EventT[bytes]]:
+    """A batch; the one before was taken at `taken_at` by the loop's clock."""
+    has_waited = not buffer.empty()
     events = [await buffer.get()]
+    since = taken_at if has_waited else asyncio.get_running_loop().time()
     room = max_bytes - _size_of(events[0])
     with suppress(TimeoutError):
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout_at(since + within_s):
             while len(events) < size and room > 0:
                 events.append(await buffer.get())
                 room -= _size_of(events[-1])

@@ -170,6 +170,17 @@ def test_nor_do_events_that_come_one_by_one() -> None:
     assert 0 <= min(waits) <= max(waits) <= WAIT_S + 1e-9
 
 
+def test_what_comes_while_a_batch_is_processed_does_not_wait_for_others_after_it() -> None:
+    takes_s = 0.6 * WAIT_S
+    seconds = [1.0, 1.0 + 1.2 * WAIT_S, 1.0 + 1.3 * WAIT_S]
+
+    batches = arriving(seconds, takes_s=takes_s)
+
+    # The second comes while the first is processed, until 1 + 1.6 waits, and waits until 1 + 2.
+    assert [names for _, names in batches] == [["f0"], ["f1", "f2"]]
+    assert [at for at, _ in batches] == pytest.approx([1.0 + WAIT_S, 1.0 + 2 * WAIT_S])
+
+
 def test_a_full_batch_does_not_wait_at_all() -> None:
     batches = arriving([1.1] * 10, takes_s=0.4)
 
@@ -178,7 +189,7 @@ def test_a_full_batch_does_not_wait_at_all() -> None:
         ["f4", "f5", "f6", "f7"],
         ["f8", "f9"],
     ]
-    assert [at for at, _ in batches] == pytest.approx([1.1, 1.5, 1.9 + WAIT_S])
+    assert [at for at, _ in batches] == pytest.approx([1.1, 1.5, 1.9])
 
 
 def test_a_batch_is_full_by_its_bytes_too() -> None:
@@ -188,7 +199,7 @@ def test_a_batch_is_full_by_its_bytes_too() -> None:
     batches = arriving([1.1] * 7, takes_s=0.4, settings=settings)
 
     assert [len(names) for _, names in batches] == [3, 3, 1]
-    assert [at for at, _ in batches] == pytest.approx([1.1, 1.5, 1.9 + WAIT_S])
+    assert [at for at, _ in batches] == pytest.approx([1.1, 1.5, 1.9])
 
 
 def test_an_event_larger_than_a_batch_is_a_batch_of_its_own() -> None:
