@@ -25,7 +25,9 @@ def pair_ages(broker: BrokerAddress, since: float) -> dict[str, dict[str, float]
     """Quantiles in seconds of each pair of stages. Read one after the other: memory is for ids.
 
     A needle may have its first shortlist much later, when something like it comes: this counts too.
-    So does waiting for the haystack to grow less fast, in a run without `--grown`.
+    So does waiting for the haystack to grow less fast, in a run without `--grown`. What counts in
+    `listed_to_shortlist` begins with the needle or the newest frame on its first shortlist,
+    whichever comes later: that leaves out waiting for frames, but not for a budget.
 
     Parameters
     ----------
@@ -36,14 +38,14 @@ def pair_ages(broker: BrokerAddress, since: float) -> dict[str, dict[str, float]
     for event, at in _events(broker, NEEDLES):
         if isinstance(event, NeedleFound) and event.frame_id in frames:
             needles.setdefault(event.needle_id, (event.frame_id, at))
-    shortlists: dict[str, float] = {}
+    shortlists: dict[str, tuple[set[FrameId], float]] = {}
     for event, at in _events(broker, REANNOTATION_TOPIC):
         if (
             isinstance(event, ShortlistPublished)
             and event.candidates
             and event.needle_id in needles
         ):
-            shortlists.setdefault(event.needle_id, at)
+            shortlists.setdefault(event.needle_id, (event.chosen_frames(), at))
     of_needles = {frame_id for frame_id, _ in needles.values()}
     truths = {key: at for key, at in _times(broker, GROUND_TRUTH) if key in of_needles}
     first: dict[str, float] = {}
@@ -53,9 +55,17 @@ def pair_ages(broker: BrokerAddress, since: float) -> dict[str, dict[str, float]
     return {
         "frame_to_embedded": _quantiles([at - frames[key] for key, at in first.items()]),
         "ground_truth_to_needle": _quantiles([at - truths[key] for key, at in needles.values()]),
-        "needle_to_shortlist": _quantiles([at - needles[key][1] for key, at in shortlists.items()]),
+        "needle_to_shortlist": _quantiles(
+            [at - needles[key][1] for key, (_, at) in shortlists.items()]
+        ),
+        "listed_to_shortlist": _quantiles(
+            [
+                at - max([needles[key][1], *(first.get(frame_id, since) for frame_id in listed)])
+                for key, (listed, at) in shortlists.items()
+            ]
+        ),
         "ground_truth_to_shortlist": _quantiles(
-            [at - truths[needles[key][0]] for key, at in shortlists.items()]
+            [at - truths[needles[key][0]] for key, (_, at) in shortlists.items()]
         ),
     }
 
