@@ -65,7 +65,8 @@ class FrameOrder:
         known, numbers = len(self._numbers), self._numbers
         found = [numbers.setdefault(frame_id, len(numbers)) for frame_id in frame_ids]
         if len(numbers) > known:
-            self._order(list(islice(numbers, known, None)))
+            # From the end: skipping what is known would take longer the more that is.
+            self._order([*islice(reversed(numbers), len(numbers) - known)][::-1])
         return np.array(found, np.int64)
 
     def among(self, frame_ids: Iterable[FrameId]) -> BoolArray:
