@@ -30,7 +30,8 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, StorageState, ViewportSize, sync_playwright
 
 from benchmarks.pictures import drawn_picture, stored_picture
-from services.annotation.review.app import build_review_app, review_context
+from services.annotation.review.app import build_review_app
+from services.annotation.review.context import review_context
 from services.annotation.review.sessions import Account
 from services.annotation.stores.opening import open_annotation_stores
 from services.contracts.events import (

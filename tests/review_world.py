@@ -11,8 +11,7 @@ from uuid import uuid4
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
-from services.annotation.review.app import review_context
-from services.annotation.review.context import DeadLetters, ReviewContext
+from services.annotation.review.context import DeadLetters, ReviewContext, review_context
 from services.annotation.review.sessions import Account
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.contracts import identity

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, HTTPException, Response
 from starlette.datastructures import FormData
 
 from services.annotation.review.box_rows import (
@@ -16,14 +14,15 @@ from services.annotation.review.box_rows import (
     rows_from,
     rows_of,
 )
-from services.annotation.review.context import ReviewContext
-from services.annotation.review.guard import Form, In, whole_number
-from services.annotation.review.rendering import Pages
-from services.annotation.review.sessions import Session
+from services.annotation.review.context import Context
+from services.annotation.review.guard import Form, whole_number
+from services.annotation.review.page import Page
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, FrameAnnotated, Image
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
+
+router = APIRouter()
 
 _OVERTAKEN = (
     "The frame's ground truth has changed since you loaded the page. Your boxes were not published;"
@@ -47,43 +46,6 @@ class _BoxForm:
     refused: str = ""
 
 
-def box_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of the boxes of a frame."""
-    router = APIRouter()
-
-    async def page(request: Request, session: Session, frame: _Frame, form: _BoxForm) -> Response:
-        return pages.html(
-            request,
-            "boxes.html",
-            session=session,
-            status=HTTPStatus.CONFLICT if form.refused else HTTPStatus.OK,
-            frame=frame,
-            form=form,
-            categories=await context.categories.all(),
-        )
-
-    @router.get("/frames/boxes")
-    async def boxes(request: Request, session: In, id: str = "") -> Response:  # noqa: A002  # the URL's name
-        frame = await _loaded(context, id)
-        rows = rows_of(frame.annotations, frame.record, context.settings.operating_scores)
-        return await page(request, session, frame, _BoxForm(rows, frame.revision))
-
-    @router.post("/frames/boxes")
-    async def publish(request: Request, session: In, form: Form) -> Response:
-        frame = await _loaded(context, str(form.get("id", "")))
-        rows = rows_from(form)
-        refused = await _refused(context, session.by, frame, form, rows)
-        if refused:
-            # The form keeps its revision: sending it again overwrites nobody's change.
-            seen = whole_number(form.get("revision")) or 0
-            return await page(request, session, frame, _BoxForm(rows, seen, refused))
-        root = request.scope.get("root_path", "").rstrip("/")
-        address = f"{root}/frames?{urlencode({'id': frame.frame_id})}"
-        return RedirectResponse(address, HTTPStatus.SEE_OTHER)
-
-    return router
-
-
 @dataclass(frozen=True)
 class _Frame:
     """A frame with a picture, and its latest ground truth."""
@@ -103,9 +65,40 @@ class _Frame:
         return self.truth.revision if self.truth else 0
 
 
-async def _loaded(context: ReviewContext, text: str) -> _Frame:
+@router.get("/frames/boxes")
+async def boxes(page: Page, context: Context, id: str = "") -> Response:  # noqa: A002  # the URL's name
+    """The form with the boxes of a frame."""
+    frame = await _loaded(context, id)
+    rows = rows_of(frame.annotations, frame.record, context.settings.operating_scores)
+    return await _shown(page, context, frame, _BoxForm(rows, frame.revision))
+
+
+@router.post("/frames/boxes")
+async def publish(page: Page, form: Form, context: Context) -> Response:
+    """Publish the form's boxes as the frame's ground truth."""
+    frame = await _loaded(context, str(form.get("id", "")))
+    rows = rows_from(form)
+    refused = await _refused(context, page.session.by, frame, form, rows)
+    if refused:
+        # The form keeps its revision: sending it again overwrites nobody's change.
+        seen = whole_number(form.get("revision")) or 0
+        return await _shown(page, context, frame, _BoxForm(rows, seen, refused))
+    return page.redirect("/frames", id=frame.frame_id)
+
+
+async def _shown(page: Page, context: Context, frame: _Frame, form: _BoxForm) -> Response:
+    return page.html(
+        "boxes.html",
+        status=HTTPStatus.CONFLICT if form.refused else HTTPStatus.OK,
+        frame=frame,
+        form=form,
+        categories=await context.stores.categories.all(),
+    )
+
+
+async def _loaded(context: Context, text: str) -> _Frame:
     frame_id = FrameId(text)
-    record = (await context.frames.load([frame_id])).get(frame_id)
+    record = (await context.stores.frames.load([frame_id])).get(frame_id)
     if record is None or record.captured is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no picture of this frame.")
     truth = await context.corrector.ground_truth(record)
@@ -116,7 +109,7 @@ async def _loaded(context: ReviewContext, text: str) -> _Frame:
 
 
 async def _refused(
-    context: ReviewContext, by: str, frame: _Frame, form: FormData, rows: Sequence[BoxRow]
+    context: Context, by: str, frame: _Frame, form: FormData, rows: Sequence[BoxRow]
 ) -> str | None:
     """Publish the rows; why they were refused, or None."""
     if whole_number(form.get("revision")) != frame.revision:

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
-from services.annotation.review.context import ReviewContext
+from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
-from services.annotation.review.rendering import Pages
+from services.annotation.review.page import Page
 from services.domain.shortlists.budgets import Budget
 from services.runtime.stores.budget_reports import MEANINGS, BudgetReport, HeldBackFrame
+
+router = APIRouter()
 
 _SHOWN = 200
 
@@ -37,37 +39,31 @@ class BudgetView:
         return min(1.0, self.spent / self.size) if self.size else 1.0
 
 
-def budget_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of the budgets."""
-    router = APIRouter()
+@router.get("/budgets")
+async def budgets(page: Page, context: Context, detector: str = "", budget: str = "") -> Response:
+    """Every budget of a detector, and the frames that one or all of them hold back."""
+    reports = await context.stores.budgets.all()
+    report = _chosen(reports, detector)
+    only = _budget(report, budget)
+    frames = _frames(report, only)
+    return page.html(
+        "budgets.html",
+        detectors=[budget_report.detector for budget_report in reports],
+        detector=report.detector if report else "",
+        budgets=_views(report) if report else [],
+        only=only,
+        held_back=_count(report, only),
+        frames=frames[:_SHOWN],
+    )
 
-    @router.get("/budgets")
-    async def budgets(request: Request, session: In) -> Response:
-        reports = await context.budgets.all()
-        report = _chosen(reports, request.query_params.get("detector", ""))
-        only = _budget(report, request.query_params.get("budget", ""))
-        frames = _frames(report, only)
-        return pages.html(
-            request,
-            "budgets.html",
-            session=session,
-            detectors=[budget_report.detector for budget_report in reports],
-            detector=report.detector if report else "",
-            budgets=_views(report) if report else [],
-            only=only,
-            held_back=_count(report, only),
-            frames=frames[:_SHOWN],
-        )
 
-    @router.get("/budgets.csv")
-    async def held_back_csv(request: Request, _: In) -> Response:
-        reports = await context.budgets.all()
-        report = _chosen(reports, request.query_params.get("detector", ""))
-        frames = _frames(report, _budget(report, request.query_params.get("budget", "")))
-        columns = [field.name for field in fields(HeldBackFrame)]
-        return csv_table("held-back-frames", columns, (_cells(frame) for frame in frames))
-
-    return router
+@router.get("/budgets.csv")
+async def held_back_csv(_: In, context: Context, detector: str = "", budget: str = "") -> Response:
+    """The frames that are held back."""
+    report = _chosen(await context.stores.budgets.all(), detector)
+    frames = _frames(report, _budget(report, budget))
+    columns = [field.name for field in fields(HeldBackFrame)]
+    return csv_table("held-back-frames", columns, (_cells(frame) for frame in frames))
 
 
 def _cells(frame: HeldBackFrame) -> list[object]:

@@ -2,13 +2,11 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Response
 
-from services.annotation.review.context import ReviewContext
-from services.annotation.review.guard import Form, In
-from services.annotation.review.rendering import Pages
-from services.annotation.review.sessions import Session
+from services.annotation.review.context import Context
+from services.annotation.review.guard import Form
+from services.annotation.review.page import Page
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Category
 from services.ground_truth.category_changes import (
@@ -18,43 +16,40 @@ from services.ground_truth.category_changes import (
     parsed_scope,
 )
 
+router = APIRouter()
+
 _IGNORED, _DROPPED = "ignored", "dropped"
 
 
-def category_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of the category maps."""
-    router = APIRouter()
+@router.get("/categories")
+async def categories(page: Page, context: Context) -> Response:
+    """The category maps, and a form for each unknown name."""
+    return await _shown(page, context)
 
-    async def shown(request: Request, session: Session, refusal: str = "") -> Response:
-        status = HTTPStatus.UNPROCESSABLE_ENTITY if refusal else HTTPStatus.OK
-        return pages.html(
-            request,
-            "categories.html",
-            session=session,
-            status=status,
-            maps=[stored for stored in await context.category_maps.all() if stored.map.names],
-            unknown=await context.category_maps.unknown(),
-            categories=await context.categories.all(),
-            refusal=refusal,
-        )
 
-    @router.get("/categories")
-    async def categories(request: Request, session: In) -> Response:
-        return await shown(request, session)
+@router.post("/categories")
+async def change(page: Page, form: Form, context: Context) -> Response:
+    """Add a name to a category map, or take one out."""
+    fields = (str(form.get(name, "")) for name in ("detector", "name", "meaning", "category"))
+    try:
+        wanted = _change(*fields)
+    except InvalidRecord as exc:
+        return await _shown(page, context, str(exc))
+    stores, now = context.stores, context.clock.now()
+    await change_categories(wanted, stores.category_maps, stores.audit, page.session.by, now)
+    return page.redirect("/categories")
 
-    @router.post("/categories")
-    async def change(request: Request, session: In, form: Form) -> Response:
-        fields = (str(form.get(name, "")) for name in ("detector", "name", "meaning", "category"))
-        try:
-            wanted = _change(*fields)
-        except InvalidRecord as exc:
-            return await shown(request, session, str(exc))
-        maps, audit = context.category_maps, context.audit
-        await change_categories(wanted, maps, audit, session.by, context.clock.now())
-        base = request.scope.get("root_path", "").rstrip("/")
-        return RedirectResponse(f"{base}/categories", HTTPStatus.SEE_OTHER)
 
-    return router
+async def _shown(page: Page, context: Context, refusal: str = "") -> Response:
+    maps = context.stores.category_maps
+    return page.html(
+        "categories.html",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if refusal else HTTPStatus.OK,
+        maps=[stored for stored in await maps.all() if stored.map.names],
+        unknown=await maps.unknown(),
+        categories=await context.stores.categories.all(),
+        refusal=refusal,
+    )
 
 
 def _change(detector: str, name: str, meaning: str, category: str) -> CategoryChange:

@@ -2,44 +2,25 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from services.annotation.ports.needle_lists import NeedleLists
-from services.annotation.ports.needle_modes import FailureModes
-from services.annotation.ports.open_questions import OpenQuestions
-from services.annotation.ports.reviews import ReviewStore
-from services.annotation.ports.sessions import SessionStore
+from fastapi import Depends, Request
+
 from services.annotation.review.base_map import BaseMap
 from services.annotation.review.corrections import Corrector
 from services.annotation.review.pictures import PictureCache
 from services.annotation.review.sessions import Authenticate
 from services.annotation.review.similar import SimilarThings
-from services.annotation.stores.drive_frames import DriveFrames
-from services.annotation.stores.frame_places import FramePlaces
-from services.annotation.stores.frame_times import FrameTimes
-from services.annotation.stores.id_search import IdSearch
-from services.annotation.stores.region_shortlists import RegionShortlists
-from services.annotation.stores.saved_views import SavedViews
+from services.annotation.stores.opening import AnnotationStores
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
-from services.domain.ports.audit import AuditLog
-from services.domain.ports.categories import Categories
-from services.domain.ports.category_maps import CategoryMaps
-from services.domain.ports.family_marks import FamilyMarks
-from services.domain.ports.frames import FrameStore
-from services.domain.ports.held_corrections import HeldCorrections
-from services.domain.ports.known_places import KnownPlaces
-from services.domain.ports.matches import MatchStore
-from services.domain.ports.needles import NeedleStore
-from services.domain.ports.tokens import TokenStore
+from services.domain.ports.imports import ImportKind
+from services.ground_truth.import_journal import DailyJournal
+from services.ground_truth.publishing import GroundTruthPublisher
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
-from services.runtime.stores.budget_reports import BudgetReports
-from services.runtime.stores.comparisons import ComparisonStore
-from services.runtime.stores.curves import CurveStore
-from services.runtime.stores.figures import FigureStore
-from services.runtime.stores.region_maps import RegionMaps
-from services.runtime.stores.repair_gains import RepairGains
+from services.runtime.step import Outbox
 
 
 @dataclass(frozen=True)
@@ -60,44 +41,71 @@ class DeadLetters:
 
 @dataclass(frozen=True)
 class ReviewContext:
-    """Everything that the routes need, wired together."""
+    """Everything that the routes need, wired together.
 
+    Attributes
+    ----------
+    authenticate : returns the account of an annotation token
+    pictures : crops and thumbnails, drawn from `images`
+    base_map : the map under drives; None draws them on a plain ground
+    similar : searches vectors; None if this process has none
+    dead_letters : access to the dead letters; None without a broker to read them from
+    """
+
+    stores: AnnotationStores
     settings: Settings
     clock: Clock
     authenticate: Authenticate
-    tokens: TokenStore
-    sessions: SessionStore
-    frames: FrameStore
-    needles: NeedleStore
-    lists: NeedleLists
-    modes: FailureModes
-    marks: FamilyMarks
-    reviews: ReviewStore
     corrector: Corrector
-    pictures: PictureCache
     images: ShownImages
-    figures: FigureStore
-    curves: CurveStore
-    comparisons: ComparisonStore
-    repair_gains: RepairGains
-    maps: RegionMaps
-    budgets: BudgetReports
-    ids: IdSearch
-    drives: DriveFrames
-    views: SavedViews
-    region_shortlists: RegionShortlists
-    places: FramePlaces
-    known_places: KnownPlaces
-    times: FrameTimes
-    matches: MatchStore
-    held: HeldCorrections
-    questions: OpenQuestions
-    categories: Categories
-    category_maps: CategoryMaps
-    audit: AuditLog
+    pictures: PictureCache
     base_map: BaseMap | None = None
-    """None draws drives on a plain ground."""
     similar: SimilarThings | None = None
-    """None if this process has no vectors."""
     dead_letters: DeadLetters | None = None
-    """None if there is no broker to read them from."""
+
+
+def review_context(
+    stores: AnnotationStores,
+    outbox: Outbox,
+    settings: Settings,
+    clock: Clock,
+    *,
+    authenticate: Authenticate,
+    dead_letters: DeadLetters | None = None,
+    similar: SimilarThings | None = None,
+) -> ReviewContext:
+    """The page's parts, wired to these stores.
+
+    Parameters
+    ----------
+    outbox : where corrections are published
+    authenticate, dead_letters, similar : as in `ReviewContext`
+    """
+    images = ShownImages.of(stores.blobs, settings)
+    cache = settings.data / "cache" / "review"
+    journal = DailyJournal(
+        ImportKind.CORRECTIONS, "review page", stores.imports, stores.frames, clock
+    )
+    publisher = GroundTruthPublisher(stores.ledger, outbox, "review", journal)
+    return ReviewContext(
+        stores=stores,
+        settings=settings,
+        clock=clock,
+        authenticate=authenticate,
+        corrector=Corrector(stores.corrections, publisher),
+        images=images,
+        pictures=PictureCache(cache, settings.review_cache_bytes, images),
+        base_map=BaseMap.open(settings.review_base_map) if settings.review_base_map else None,
+        similar=similar,
+        dead_letters=dead_letters,
+    )
+
+
+async def context_of(request: Request) -> ReviewContext:
+    """The context of the application that serves this request."""
+    context: ReviewContext = request.app.state.context
+    return context
+
+
+# Dependencies of routes are coroutines: FastAPI calls plain functions in a thread.
+Context = Annotated[ReviewContext, Depends(context_of)]

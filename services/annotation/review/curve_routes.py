@@ -1,18 +1,22 @@
 """Curves of a detector on a subset: a page, and JSON for other charts and scripts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request, Response, status
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from services.annotation.review.confusion_table import confusion_table
-from services.annotation.review.context import ReviewContext
+from services.annotation.review.context import Context
 from services.annotation.review.guard import In
-from services.annotation.review.rendering import Pages, is_fragment
+from services.annotation.review.page import Page
 from services.annotation.review.score_charts import precision_recall_chart, threshold_chart
 from services.annotation.review.stored_curves import StoredCurves
 from services.contracts.identity import Category, DetectorId
 from services.domain.metrics.subsets import Subset
+
+router = APIRouter()
 
 _LONGEST = 200
 
@@ -36,55 +40,46 @@ class CurveChoice:
         return {name: str(value) for name, value in parts.items() if value}
 
 
-def curve_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """The routes of the curves."""
-    router = APIRouter()
+@router.get("/curves")
+async def curves(_: In, context: Context, detector: str, subset: Subset = Subset.ALL) -> Response:
+    """Precision, recall and F1 against the score, and confusions: as `report --json` has them.
 
-    @router.get("/curves")
-    async def curves(_: In, detector: str, subset: Subset = Subset.ALL) -> Response:
-        """Precision, recall and F1 against the score, and confusions: as `report --json` has them.
-
-        They are as old as the charts: computed every 15 s while matches change.
-        """
-        content = await context.curves.find(detector, subset)
-        if content is None:
-            detail = f"There are no curves of {detector} on {subset} yet."
-            raise HTTPException(status.HTTP_404_NOT_FOUND, detail)
-        return Response(content, media_type="application/json")
-
-    @router.get("/charts/curves")
-    async def page(request: Request, session: In) -> Response:
-        detectors = await context.curves.detectors()
-        choice = _choice(request, detectors)
-        slices = await context.curves.slices(choice.detector)
-        if choice.part:
-            content = await context.curves.find_slice(choice.detector, choice.part)
-        else:
-            content = await context.curves.find(choice.detector, choice.subset)
-        stored = StoredCurves.model_validate_json(content) if content else None
-        template = "curve_part.html" if is_fragment(request) and stored else "curves.html"
-        operating = context.settings.operating_scores
-        score = operating.of(choice.detector, choice.category)
-        values = _shown(stored, choice, score) if stored else {}
-        return pages.html(
-            request,
-            template,
-            session=session,
-            detectors=detectors,
-            subsets=list(Subset),
-            slices=slices,
-            choice=choice,
-            categories=sorted(stored.categories) if stored else [],
-            operating_score=score,
-            operating=operating,
-            **values,
-        )
-
-    return router
+    They are as old as the charts: computed every 15 s while matches change.
+    """
+    content = await context.stores.curves.find(detector, subset)
+    if content is None:
+        detail = f"There are no curves of {detector} on {subset} yet."
+        raise HTTPException(HTTPStatus.NOT_FOUND, detail)
+    return Response(content, media_type="application/json")
 
 
-def _choice(request: Request, detectors: list[DetectorId]) -> CurveChoice:
-    params = request.query_params
+@router.get("/charts/curves")
+async def curve_page(request: Request, page: Page, context: Context) -> Response:
+    """The curves of a detector, with the figures at a chosen score."""
+    store = context.stores.curves
+    detectors = await store.detectors()
+    choice = _choice(request.query_params, detectors)
+    if choice.part:
+        content = await store.find_slice(choice.detector, choice.part)
+    else:
+        content = await store.find(choice.detector, choice.subset)
+    stored = StoredCurves.model_validate_json(content) if content else None
+    operating = context.settings.operating_scores
+    score = operating.of(choice.detector, choice.category)
+    return page.html(
+        "curve_part.html" if page.is_fragment and stored else "curves.html",
+        detectors=detectors,
+        subsets=list(Subset),
+        slices=await store.slices(choice.detector),
+        choice=choice,
+        categories=sorted(stored.categories) if stored else [],
+        operating_score=score,
+        operating=operating,
+        **(_shown(stored, choice, score) if stored else {}),
+    )
+
+
+def _choice(params: Mapping[str, str], detectors: list[DetectorId]) -> CurveChoice:
     wanted = params.get("detector", "")
     detector = next((name for name in detectors if name == wanted), None)
     subset = next((item for item in Subset if item == params.get("subset")), Subset.ALL)

@@ -1,21 +1,24 @@
 """The page of dead letters: list, replay, discard."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Response
 from starlette.datastructures import FormData
 
-from services.annotation.review.context import DeadLetters, ReviewContext
+from services.annotation.review.context import Context, DeadLetters
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import Form, In
-from services.annotation.review.rendering import Pages
-from services.annotation.review.sessions import Session
+from services.annotation.review.page import Page
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import InvalidSettings
 from services.domain.dead_letters import TO_REPLAY, UNSETTLED, Letter, LetterState
+
+router = APIRouter()
 
 _SHOWN = 200
 _PREVIEW_BYTES = 2000
@@ -26,92 +29,132 @@ _COLUMNS = (
 log = structlog.get_logger(__name__)
 
 
-def dead_letter_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of the dead letters."""
-    router = APIRouter()
+@dataclass(frozen=True)
+class Choice:
+    """Which dead letters the address lists; empty texts mean any."""
 
-    async def page(request: Request, session: Session, notice: str = "") -> Response:
-        dead_letters = list(await _dead_letters(context).read())
-        service = request.query_params.get("service", "")
-        reason = request.query_params.get("reason", "")
-        state = request.query_params.get("state", "")
-        waiting = [item for item in dead_letters if item.state in UNSETTLED]
-        counts = Counter(
-            (failure.service, failure.reason) for item in waiting for failure in item.failures
-        )
-        chosen = _chosen(_in_state(dead_letters, state), service, reason)
-        chosen.sort(key=lambda letter: letter.latest.failed_at, reverse=True)
-        return pages.html(
-            request,
-            "dead_letters.html",
-            session=session,
-            message=notice,
-            total=len(dead_letters),
-            waiting=len(waiting),
-            states=Counter(item.state.value for item in dead_letters),
-            counts=counts.most_common(),
-            replayable={
-                (failure.service, failure.reason)
-                for item in waiting
-                if item.is_replayable and item.state in TO_REPLAY
-                for failure in item.failures
-            },
-            chosen=len(chosen),
-            dead_letters=[(letter, _preview(letter.latest)) for letter in chosen[:_SHOWN]],
-            service=service,
-            reason=reason,
-            state=state,
-        )
+    service: str = ""
+    reason: str = ""
+    state: str = ""
 
-    async def wanted(form: FormData, states: frozenset[LetterState]) -> list[Letter]:
-        """The dead letters that a form names: one, or those of a service and a reason."""
-        dead_letters = await _dead_letters(context).read()
-        only = str(form.get("letter", ""))
-        if only:
-            return [letter for letter in dead_letters if letter.letter_id == only]
-        found = [letter for letter in dead_letters if letter.state in states]
-        return _chosen(found, str(form.get("service", "")), str(form.get("reason", "")))
-
-    @router.get("/dead-letters")
-    async def dead_letters(request: Request, session: In) -> Response:
-        return await page(request, session)
-
-    @router.get("/dead-letters.csv")
-    async def dead_letters_csv(request: Request, _: In) -> Response:
-        params = request.query_params
-        found = _in_state(await _dead_letters(context).read(), params.get("state", ""))
-        chosen = _chosen(found, params.get("service", ""), params.get("reason", ""))
-        return csv_table("dead-letters", _COLUMNS, (_cells(letter) for letter in chosen))
-
-    @router.post("/dead-letters/replay")
-    async def replay(request: Request, session: In, form: Form) -> Response:
-        found = await wanted(form, TO_REPLAY)
-        try:
-            sent = await _dead_letters(context).replay([letter.letter_id for letter in found])
-        except InvalidSettings as exc:
-            log.warning("replay_refused", error=str(exc))
-            return await page(request, session, _refused([item.latest for item in found]))
-        not_sent = len(found) - sent
-        notice = f"{sent} replayed."
-        if not_sent:
-            notice += (
-                f" {not_sent} were never on a topic: correct their files and ingest them again."
-            )
-        return await page(request, session, notice)
-
-    @router.post("/dead-letters/discard")
-    async def discard(request: Request, session: In, form: Form) -> Response:
-        found = await wanted(form, UNSETTLED)
-        count = await _dead_letters(context).discard([letter.letter_id for letter in found])
-        return await page(request, session, f"{count} discarded.")
-
-    return router
+    def of(self, dead_letters: Sequence[Letter]) -> list[Letter]:
+        """Those of these dead letters; without a state, only unsettled ones."""
+        in_state = [
+            letter
+            for letter in dead_letters
+            if (letter.state.value == self.state if self.state else letter.state in UNSETTLED)
+        ]
+        return _failed(in_state, self.service, self.reason)
 
 
-def _dead_letters(context: ReviewContext) -> DeadLetters:
+async def choice_of(service: str = "", reason: str = "", state: str = "") -> Choice:
+    """The address's choice."""
+    return Choice(service, reason, state)
+
+
+Chosen = Annotated[Choice, Depends(choice_of)]
+
+
+async def actions_of(context: Context) -> DeadLetters:
+    """Access to the dead letters.
+
+    Raises
+    ------
+    HTTPException
+        404: there is no broker to read them from.
+    """
     if context.dead_letters is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "Dead letters cannot be read here.")
     return context.dead_letters
+
+
+Actions = Annotated[DeadLetters, Depends(actions_of)]
+
+
+@router.get("/dead-letters")
+async def listed(page: Page, actions: Actions, choice: Chosen) -> Response:
+    """The chosen dead letters, and counts of all."""
+    return await _listed(page, actions, choice)
+
+
+@router.get("/dead-letters.csv")
+async def dead_letters_csv(_: In, actions: Actions, choice: Chosen) -> Response:
+    """The chosen dead letters."""
+    rows = map(_cells, choice.of(await actions.read()))
+    return csv_table("dead-letters", _COLUMNS, rows)
+
+
+@router.post("/dead-letters/replay")
+async def replay(page: Page, form: Form, actions: Actions, choice: Chosen) -> Response:
+    """Publish the original records of the dead letters that the form names."""
+    found = await _named(actions, form, TO_REPLAY)
+    try:
+        sent = await actions.replay([letter.letter_id for letter in found])
+    except InvalidSettings as exc:
+        log.warning("replay_refused", error=str(exc))
+        notice = _refused([letter.latest for letter in found])
+        return await _listed(page, actions, choice, notice)
+    notice = f"{sent} replayed."
+    if not_sent := len(found) - sent:
+        notice += f" {not_sent} were never on a topic: correct their files and ingest them again."
+    return await _listed(page, actions, choice, notice)
+
+
+@router.post("/dead-letters/discard")
+async def discard(page: Page, form: Form, actions: Actions, choice: Chosen) -> Response:
+    """Mark the dead letters that the form names as discarded."""
+    found = await _named(actions, form, UNSETTLED)
+    count = await actions.discard([letter.letter_id for letter in found])
+    return await _listed(page, actions, choice, f"{count} discarded.")
+
+
+async def _listed(page: Page, actions: DeadLetters, choice: Choice, notice: str = "") -> Response:
+    dead_letters = await actions.read()
+    waiting = [letter for letter in dead_letters if letter.state in UNSETTLED]
+    chosen = choice.of(dead_letters)
+    chosen.sort(key=lambda letter: letter.latest.failed_at, reverse=True)
+    return page.html(
+        "dead_letters.html",
+        message=notice,
+        total=len(dead_letters),
+        waiting=len(waiting),
+        states=Counter(letter.state.value for letter in dead_letters),
+        counts=Counter(_causes(waiting)).most_common(),
+        replayable={*_causes(letter for letter in waiting if _can_be_replayed(letter))},
+        chosen=len(chosen),
+        dead_letters=[(letter, _preview(letter.latest)) for letter in chosen[:_SHOWN]],
+        service=choice.service,
+        reason=choice.reason,
+        state=choice.state,
+    )
+
+
+def _causes(letters: Iterable[Letter]) -> Iterator[tuple[str, str]]:
+    """Service and reason of every failure."""
+    for letter in letters:
+        for failure in letter.failures:
+            yield failure.service, failure.reason
+
+
+def _can_be_replayed(letter: Letter) -> bool:
+    return letter.is_replayable and letter.state in TO_REPLAY
+
+
+async def _named(
+    actions: DeadLetters, form: FormData, states: frozenset[LetterState]
+) -> list[Letter]:
+    """The dead letters that a form names: one, or those of a service and a reason."""
+    dead_letters = await actions.read()
+    only = str(form.get("letter", ""))
+    if only:
+        return [letter for letter in dead_letters if letter.letter_id == only]
+    found = [letter for letter in dead_letters if letter.state in states]
+    return _failed(found, str(form.get("service", "")), str(form.get("reason", "")))
+
+
+def _failed(dead_letters: Sequence[Letter], service: str, reason: str) -> list[Letter]:
+    """Those with a failure in this service and for this reason; empty texts mean any."""
+    return [letter for letter in dead_letters if letter.failed(service or None, reason or None)]
 
 
 def _refused(failures: Sequence[DeadLettered]) -> str:
@@ -121,17 +164,6 @@ def _refused(failures: Sequence[DeadLettered]) -> str:
         f"Kafka does not let this page send to {', '.join(topics)}. Ask an operator to run"
         " `gazeloop dead-letters replay` as the user gazeloop-operator."
     )
-
-
-def _in_state(dead_letters: Sequence[Letter], state: str) -> list[Letter]:
-    """The dead letters in this state; without a state, the unsettled ones."""
-    if state:
-        return [letter for letter in dead_letters if letter.state.value == state]
-    return [letter for letter in dead_letters if letter.state in UNSETTLED]
-
-
-def _chosen(dead_letters: Sequence[Letter], service: str, reason: str) -> list[Letter]:
-    return [letter for letter in dead_letters if letter.failed(service or None, reason or None)]
 
 
 def _cells(letter: Letter) -> tuple[object, ...]:

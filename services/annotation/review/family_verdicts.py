@@ -37,8 +37,8 @@ async def decide_family(
         A store does not answer; the shortlists before are decided.
     """
     wanted = NeedleFilter(family=family, stage=Stage.TODO)
-    rows = await context.lists.page(wanted, Sort.SCORE, limit=_MOST)
-    records = await context.needles.load([row.needle.needle_id for row in rows])
+    rows = await context.stores.needle_lists.page(wanted, Sort.SCORE, limit=_MOST)
+    records = await context.stores.needles.load([row.needle.needle_id for row in rows])
     refused = []
     for record in records.values():
         refusal = await Reviewer(context, session, record).decide_rest(act, note)

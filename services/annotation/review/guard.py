@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
 from starlette.datastructures import FormData, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.annotation.review.addresses import login_address
 from services.annotation.review.sessions import COOKIE, Session, Sessions, is_same
 
 CSRF_FIELD = "csrf"
@@ -129,24 +130,6 @@ def check_origin(request: Request) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
         raise Forbidden("Another site has sent this form.")
-
-
-def login_address(request: Request) -> str:
-    """The address of the login page, which leads back to this request's page."""
-    root = request.scope.get("root_path", "").rstrip("/")
-    if request.method != "GET":
-        return f"{root}/login"
-    query = f"?{request.url.query}" if request.url.query else ""
-    return f"{root}/login?next={quote(request.url.path + query)}"
-
-
-def safe_next(request: Request, address: str) -> str:
-    """The given address if it is part of this application, else the start page."""
-    root = request.scope.get("root_path", "").rstrip("/")
-    parts = urlsplit(address)
-    printable = address.isprintable() and "\\" not in address
-    inside = not parts.scheme and not parts.netloc and address.startswith(f"{root}/")
-    return address if printable and inside and not address.startswith("//") else f"{root}/"
 
 
 async def ask_to_log_in(request: Request, _: Exception) -> Response:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import urlencode
+
+from fastapi import Depends, Request
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
 from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
@@ -95,6 +97,14 @@ class View:
     def is_filtered(self) -> bool:
         """Whether a filter is set."""
         return self.wanted != _LISTED
+
+
+async def wanted_view(request: Request) -> View:
+    """The view that the request's address names."""
+    return View.of(request.query_params)
+
+
+WantedView = Annotated[View, Depends(wanted_view)]
 
 
 @dataclass(frozen=True)

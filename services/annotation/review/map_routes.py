@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
-from services.annotation.review.context import ReviewContext
+from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
+from services.annotation.review.page import Page
 from services.annotation.review.region_selection import COLOURS, columns, selected
-from services.annotation.review.rendering import Pages
 from services.annotation.stores.region_shortlists import MOST_REGIONS
 from services.runtime.stores.region_maps import MappedRegion
+
+router = APIRouter()
 
 _SHOWN = 120
 _NO_OUTLINE = "This address does not say which part of the map to list."
@@ -23,60 +26,66 @@ _COLUMNS = (
 )
 
 
-def map_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of the map."""
-    router = APIRouter()
+async def selection(context: Context, outline: str = "") -> Sequence[MappedRegion]:
+    """The regions inside the outline that the address names.
 
-    async def selection(request: Request) -> Sequence[MappedRegion]:
-        outline = request.query_params.get("outline", "")
-        found = await asyncio.to_thread(selected, await context.maps.find(), outline)
-        if found is None:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, _NO_OUTLINE)
-        return found
+    Raises
+    ------
+    HTTPException
+        400: the address names no outline.
+    """
+    drawn = await context.stores.region_maps.find()
+    found = await asyncio.to_thread(selected, drawn, outline)
+    if found is None:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, _NO_OUTLINE)
+    return found
 
-    @router.get("/map")
-    async def page(request: Request, session: In) -> Response:
-        size = await context.maps.size()
-        embedder = context.similar.embedder if context.similar else None
-        return pages.html(
-            request,
-            "map.html",
-            session=session,
-            colours=COLOURS,
-            size=size,
-            reads_text=embedder is not None and embedder.reads_text,
-        )
 
-    @router.get("/map/regions")
-    async def regions(request: Request, _: In) -> Response:
-        size = await context.maps.size()
-        headers = {"ETag": f'"{size.digest if size else ""}"', "Cache-Control": "private, no-cache"}
-        if request.headers.get("If-None-Match") == headers["ETag"]:
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        drawn = await context.maps.find()
-        content = await asyncio.to_thread(columns, drawn.regions if drawn else ())
-        return Response(orjson.dumps(content), media_type="application/json", headers=headers)
+Selection = Annotated[Sequence[MappedRegion], Depends(selection)]
 
-    @router.get("/map/selection")
-    async def listed(request: Request, session: In) -> Response:
-        found = await selection(request)
-        return pages.html(
-            request,
-            "map_selection.html",
-            session=session,
-            regions=found[:_SHOWN],
-            count=len(found),
-            frames=len({region.frame_id for region in found}),
-            needles=sum(bool(region.needle) for region in found),
-            outline=request.query_params["outline"],
-            most=MOST_REGIONS,
-        )
 
-    @router.get("/map/selection.csv")
-    async def listed_csv(request: Request, _: In) -> Response:
-        return csv_table("regions", _COLUMNS, map(_cells, await selection(request)))
+@router.get("/map")
+async def map_page(page: Page, context: Context) -> Response:
+    """The map, empty: its script requests the regions."""
+    embedder = context.similar.embedder if context.similar else None
+    return page.html(
+        "map.html",
+        colours=COLOURS,
+        size=await context.stores.region_maps.size(),
+        reads_text=embedder is not None and embedder.reads_text,
+    )
 
-    return router
+
+@router.get("/map/regions")
+async def regions(request: Request, _: In, context: Context) -> Response:
+    """All regions of the map, as columns."""
+    size = await context.stores.region_maps.size()
+    headers = {"ETag": f'"{size.digest if size else ""}"', "Cache-Control": "private, no-cache"}
+    if request.headers.get("If-None-Match") == headers["ETag"]:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    drawn = await context.stores.region_maps.find()
+    content = await asyncio.to_thread(columns, drawn.regions if drawn else ())
+    return Response(orjson.dumps(content), media_type="application/json", headers=headers)
+
+
+@router.get("/map/selection")
+async def selected_regions(page: Page, found: Selection, outline: str = "") -> Response:
+    """The circled regions as a list."""
+    return page.html(
+        "map_selection.html",
+        regions=found[:_SHOWN],
+        count=len(found),
+        frames=len({region.frame_id for region in found}),
+        needles=sum(bool(region.needle) for region in found),
+        outline=outline,
+        most=MOST_REGIONS,
+    )
+
+
+@router.get("/map/selection.csv")
+async def selected_regions_csv(_: In, found: Selection) -> Response:
+    """The circled regions."""
+    return csv_table("regions", _COLUMNS, map(_cells, found))
 
 
 def _cells(region: MappedRegion) -> tuple[object, ...]:

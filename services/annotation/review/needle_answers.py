@@ -5,197 +5,177 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Depends, HTTPException, Response
 from starlette.datastructures import FormData
 
 from services.annotation.ports.needle_filters import Sort, Stage
 from services.annotation.ports.needle_lists import NeedleRow
-from services.annotation.review.context import ReviewContext
-from services.annotation.review.guard import whole_number
-from services.annotation.review.listing import PAGE_SIZE, View, choices, total, work
+from services.annotation.review.context import Context, ReviewContext
+from services.annotation.review.listing import PAGE_SIZE, View, WantedView, choices, total, work
 from services.annotation.review.needle_view import needle_view
 from services.annotation.review.outcome import review_outcome
+from services.annotation.review.page import Page, PageRenderer
 from services.annotation.review.queued_acts import act_id, refused_act, taken_act
-from services.annotation.review.rendering import Pages, is_fragment
 from services.annotation.review.reviewing import Refusal, Reviewer
-from services.annotation.review.sessions import Session
 from services.contracts.errors import Invalid, Transient
 from services.contracts.identity import NeedleId
 from services.domain.ports.needles import NeedleRecord
 
-Work = Callable[[Reviewer], Awaitable[Refusal | None]]
+Change = Callable[[Reviewer], Awaitable[Refusal | None]]
+"""Makes one change of a review; returns why it is refused, or None."""
 
 
 class NeedleAnswers:
-    """Answers about needles, for the session's person."""
+    """Answers to one request about needles, which has a view of their list in its address."""
 
-    def __init__(self, context: ReviewContext, pages: Pages) -> None:
+    def __init__(self, context: ReviewContext, page: PageRenderer, view: View) -> None:
         self._context = context
-        self._pages = pages
+        self._page = page
+        self.view = view
 
     async def record(self, needle_id: NeedleId) -> NeedleRecord:
-        found = (await self._context.needles.load([needle_id])).get(needle_id)
+        """The stored needle.
+
+        Raises
+        ------
+        HTTPException
+            404: there is none of this id.
+        """
+        found = (await self._context.stores.needles.load([needle_id])).get(needle_id)
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such needle.")
         return found
 
-    async def listed(self, request: Request, session: Session, message: str = "") -> Response:
-        view = View.of(request.query_params)
-        context, wanted = self._context, view.wanted
+    async def listed(self, message: str = "") -> Response:
+        """A page of the list."""
+        view, stores = self.view, self._context.stores
+        wanted = view.wanted
         whole = replace(wanted, stage=None)
         rows, groups, saved = await asyncio.gather(
-            context.lists.page(wanted, view.sort, skip=view.skip, limit=PAGE_SIZE),
-            context.lists.kinds(),
-            context.views.of(session.by),
+            stores.needle_lists.page(wanted, view.sort, skip=view.skip, limit=PAGE_SIZE),
+            stores.needle_lists.kinds(),
+            stores.saved_views.of(self._page.session.by),
         )
         counted, needles = (total(groups, item) for item in (wanted, whole))
-        return self._pages.html(
-            request,
+        return self._page.html(
             "needles.html",
-            session=session,
             message=message,
             saved=saved,
             choices=choices(groups),
             stages=list(Stage),
             sorts=list(Sort),
-            total=await context.lists.count(wanted) if counted is None else counted,
-            needles=await context.lists.count(whole) if needles is None else needles,
+            total=await stores.needle_lists.count(wanted) if counted is None else counted,
+            needles=await stores.needle_lists.count(whole) if needles is None else needles,
             work=None if wanted.drive else work(groups, wanted),
-            **await self._rows(view, rows),
+            **await self._rows(rows),
         )
 
-    async def more(self, request: Request, session: Session) -> Response:
-        """The rows after the last needle of the list; the list's first page gave the total."""
-        view = View.of(request.query_params)
-        last = await self.record(NeedleId(request.query_params.get("after", "")))
-        rows = await self._context.lists.page(
-            view.wanted, view.sort, limit=PAGE_SIZE, after=last.needle
+    async def more(self, after: NeedleId, *, total: int) -> Response:
+        """The rows after a needle of the list, whose first page gave the total."""
+        last = await self.record(after)
+        rows = await self._context.stores.needle_lists.page(
+            self.view.wanted, self.view.sort, limit=PAGE_SIZE, after=last.needle
         )
-        of = whole_number(request.query_params.get("of")) or 0
-        values = await self._rows(view, rows)
-        return self._pages.html(request, "needle_rows.html", session=session, total=of, **values)
+        return self._page.html("needle_rows.html", total=total, **await self._rows(rows))
 
-    async def relatives(self, request: Request, session: Session) -> Response:
+    async def relatives(self, needle_id: NeedleId) -> Response:
         """The other needles of a needle's family, as rows of a list."""
-        view = View.of(request.query_params)
-        shown = NeedleId(request.query_params.get("of", ""))
-        rows = await self._context.lists.page(view.wanted, view.sort, limit=PAGE_SIZE)
-        others = [row for row in rows if row.needle.needle_id != shown]
-        values = await self._rows(view, others)
-        return self._pages.html(
-            request, "needle_rows.html", session=session, total=0, **(values | {"under": shown})
+        rows = await self._context.stores.needle_lists.page(
+            self.view.wanted, self.view.sort, limit=PAGE_SIZE
         )
+        others = [row for row in rows if row.needle.needle_id != needle_id]
+        values = await self._rows(others) | {"under": needle_id}
+        return self._page.html("needle_rows.html", total=0, **values)
 
-    async def _rows(self, view: View, rows: Sequence[NeedleRow]) -> dict[str, Any]:
+    async def _rows(self, rows: Sequence[NeedleRow]) -> dict[str, Any]:
         ids = [row.needle.needle_id for row in rows]
-        claims = await self._context.reviews.claims(ids, self._context.clock.now())
-        return {"view": view, "rows": rows, "claims": claims, "under": None}
+        claims = await self._context.stores.reviews.claims(ids, self._context.clock.now())
+        return {"view": self.view, "rows": rows, "claims": claims, "under": None}
 
     async def shown(
-        self,
-        request: Request,
-        session: Session,
-        needle_id: NeedleId,
-        *,
-        error: str = "",
-        status: int = HTTPStatus.OK,
+        self, needle_id: NeedleId, *, error: str = "", status: int = HTTPStatus.OK
     ) -> Response:
         """The needle as it is now; only the changing part if htmx asks."""
-        context = self._context
+        context, page = self._context, self._page
         record = await self.record(needle_id)
-        view = View.of(request.query_params)
-        shown = await needle_view(context, record, session, view)
+        shown = await needle_view(context, record, page.session, self.view)
         if shown is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such needle.")
-        return self._pages.html(
-            request,
-            "work.html" if is_fragment(request) else "needle.html",
-            fragment=is_fragment(request),
-            session=session,
+        return page.html(
+            "work.html" if page.is_fragment else "needle.html",
+            fragment=page.is_fragment,
             status=status,
             shown=shown,
             error=error,
-            categories=await context.categories.all(),
+            categories=await context.stores.categories.all(),
             unfiltered=View().wanted,
             tool=context.settings.annotation_tool,
             searches=context.similar is not None,
         )
 
-    async def next_to_review(
-        self, request: Request, session: Session, needle_id: NeedleId
-    ) -> Response:
+    async def next_to_review(self, needle_id: NeedleId) -> Response:
         """The view's next needle to review after this one; at its end, its first, or the result."""
-        view = View.of(request.query_params).first_page()
+        view = self.view.first_page()
         found = await self._to_review(await self.record(needle_id), view)
-        base = request.scope.get("root_path", "").rstrip("/")
-        tail = view.query() if found else view.query(after=needle_id)
-        address = f"{base}/needles/{found}{tail}" if found else f"{base}/done{tail}"
-        if not is_fragment(request):
-            return RedirectResponse(address, HTTPStatus.SEE_OTHER)
-        if found:
-            answer = await self.shown(request, session, found)
-        else:
-            answer = await self.finished(request, session, after=needle_id)
-        answer.headers["HX-Push-Url"] = address
+        path = f"/needles/{found}{view.query()}" if found else f"/done{view.query(after=needle_id)}"
+        if not self._page.is_fragment:
+            return self._page.redirect(path)
+        answer = await (self.shown(found) if found else self.finished(needle_id))
+        answer.headers["HX-Push-Url"] = self._page.address(path)
         return answer
 
     async def _to_review(self, record: NeedleRecord, view: View) -> NeedleId | None:
-        page = partial(self._context.lists.page, view.to_review, view.sort)
+        page = partial(self._context.stores.needle_lists.page, view.to_review, view.sort)
         rows = await page(limit=1, after=record.needle) or await page(limit=2)
         ids = (row.needle.needle_id for row in rows)
         return next((found for found in ids if found != record.needle_id), None)
 
-    async def finished(self, request: Request, session: Session, after: str = "") -> Response:
-        """The result of the review of a view."""
-        view = View.of(request.query_params).first_page()
-        context = self._context
-        outcome = await review_outcome(context, view)
-        return self._pages.html(
-            request,
-            "finished.html" if is_fragment(request) else "done.html",
-            session=session,
+    async def finished(self, after: str) -> Response:
+        """The result of the review of a view, for who comes from this needle."""
+        view = self.view.first_page()
+        return self._page.html(
+            "finished.html" if self._page.is_fragment else "done.html",
             view=view,
-            after=after or request.query_params.get("after", ""),
-            outcome=outcome,
+            after=after,
+            outcome=await review_outcome(self._context, view),
         )
 
-    async def refused(
-        self, request: Request, session: Session, needle_id: NeedleId, text: str, form: FormData
-    ) -> Response:
+    async def refused(self, needle_id: NeedleId, text: str, form: FormData) -> Response:
+        """Why a form was not carried out."""
         if act_id(form):
-            return refused_act(self._pages, request, session, text)
+            return refused_act(self._page, text)
         # htmx shows the answer whatever its status, so the status can be the true one.
-        return await self.shown(request, session, needle_id, error=text, status=HTTPStatus.CONFLICT)
+        return await self.shown(needle_id, error=text, status=HTTPStatus.CONFLICT)
 
-    async def changed(
-        self,
-        request: Request,
-        session: Session,
-        needle_id: NeedleId,
-        form: FormData,
-        work: Work,
-    ) -> Response:
-        queued = act_id(form)
-        reviewer = Reviewer(self._context, session, await self.record(needle_id), queued)
+    async def changed(self, needle_id: NeedleId, form: FormData, change: Change) -> Response:
+        """Make a change of the review; then the needle as it is, or why the change is refused."""
+        queued, page = act_id(form), self._page
+        reviewer = Reviewer(self._context, page.session, await self.record(needle_id), queued)
         try:
-            refusal = await work(reviewer)
+            refusal = await change(reviewer)
         except Invalid as exc:
             text = f"{exc}. Your change was not saved."
-            return await self.refused(request, session, needle_id, text, form)
+            return await self.refused(needle_id, text, form)
         except Transient:
             if queued:
                 raise  # the page keeps the act and sends it again
             text = "The broker does not answer. Your correction is stored and will be sent later."
-            return await self.refused(request, session, needle_id, text, form)
+            return await self.refused(needle_id, text, form)
         if refusal is not None:
-            return await self.refused(request, session, needle_id, refusal.text, form)
+            return await self.refused(needle_id, refusal.text, form)
         if queued:
             return taken_act({"Review-Version": str(await reviewer.version())})
-        if is_fragment(request):
-            return await self.shown(request, session, needle_id)
-        root = request.scope.get("root_path", "").rstrip("/")
-        query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"{root}/needles/{needle_id}{query}", HTTPStatus.SEE_OTHER)
+        if page.is_fragment:
+            return await self.shown(needle_id)
+        query = f"?{page.request.url.query}" if page.request.url.query else ""
+        return page.redirect(f"/needles/{needle_id}{query}")
+
+
+async def answers_of(context: Context, page: Page, view: WantedView) -> NeedleAnswers:
+    """Answers to this request."""
+    return NeedleAnswers(context, page, view)
+
+
+Answers = Annotated[NeedleAnswers, Depends(answers_of)]

@@ -1,83 +1,78 @@
 """The page of one needle, and the acts on it."""
 
-from typing import Any
-
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from starlette.datastructures import FormData
 
-from services.annotation.review.context import ReviewContext
+from services.annotation.review.context import Context
 from services.annotation.review.decisions import Seen
 from services.annotation.review.edits import Edit
-from services.annotation.review.guard import Form, In, whole_number
-from services.annotation.review.needle_answers import NeedleAnswers
+from services.annotation.review.guard import Form, whole_number
+from services.annotation.review.needle_answers import Answers
 from services.annotation.review.needle_view import claim_from_now
+from services.annotation.review.page import Page
 from services.annotation.review.queued_acts import seen_acts
-from services.annotation.review.rendering import Pages
 from services.annotation.review.reviewing import Lost, Refusal, Reviewer, Target
 from services.annotation.review.verdict_forms import note_of, verdict_of
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Category, NeedleId, RegionId
 from services.domain.ports.needles import NeedleRecord
 
+router = APIRouter()
+
 _LONGEST_CATEGORY = 100
 
 
-def needle_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of one needle."""
-    router = APIRouter()
-    answers = NeedleAnswers(context, pages)
+@router.get("/needles/{needle_id}")
+async def needle(answers: Answers, needle_id: NeedleId) -> Response:
+    """A needle with its candidates."""
+    return await answers.shown(needle_id)
 
-    @router.get("/needles/{needle_id}")
-    async def needle(request: Request, needle_id: str, session: In) -> Response:
-        return await answers.shown(request, session, NeedleId(needle_id))
 
-    @router.get("/needles/{needle_id}/next")
-    async def next_to_review(request: Request, needle_id: str, session: In) -> Response:
-        return await answers.next_to_review(request, session, NeedleId(needle_id))
+@router.get("/needles/{needle_id}/next")
+async def next_to_review(answers: Answers, needle_id: NeedleId) -> Response:
+    """The next needle of the list."""
+    return await answers.next_to_review(needle_id)
 
-    @router.post("/needles/{needle_id}/decisions")
-    async def decide(request: Request, needle_id: str, session: In, form: Form) -> Response:
-        act = verdict_of(form)
-        seen = _seen(form)
-        if act is None or not seen.regions:
-            text = "Mark at least one candidate first: press its number, or click it."
-            return await answers.refused(request, session, NeedleId(needle_id), text, form)
-        note = note_of(form)
-        return await answers.changed(
-            request,
-            session,
-            NeedleId(needle_id),
-            form,
-            lambda reviewer: reviewer.decide(act, seen, note),
-        )
 
-    @router.post("/needles/{needle_id}/undo")
-    async def undo(request: Request, needle_id: str, session: In, form: Form) -> Response:
-        wanted = str(form.get("undoes", ""))
-        return await answers.changed(
-            request, session, NeedleId(needle_id), form, lambda reviewer: reviewer.undo(wanted)
-        )
+@router.post("/needles/{needle_id}/decisions")
+async def decide(answers: Answers, needle_id: NeedleId, form: Form) -> Response:
+    """Decide the marked candidates."""
+    act = verdict_of(form)
+    seen = _seen(form)
+    if act is None or not seen.regions:
+        text = "Mark at least one candidate first: press its number, or click it."
+        return await answers.refused(needle_id, text, form)
+    note = note_of(form)
+    return await answers.changed(needle_id, form, lambda reviewer: reviewer.decide(act, seen, note))
 
-    @router.post("/needles/{needle_id}/corrections")
-    async def correct(request: Request, needle_id: str, session: In, form: Form) -> Response:
-        return await answers.changed(
-            request, session, NeedleId(needle_id), form, lambda reviewer: _corrected(reviewer, form)
-        )
 
-    @router.post("/needles/{needle_id}/claim")
-    async def claim(request: Request, needle_id: str, session: In, form: Form) -> Response:
-        record = await answers.record(NeedleId(needle_id))
-        claim = await context.reviews.claim(
-            record.needle_id,
-            claim_from_now(context, session),
-            context.clock.now(),
-            by_force=form.get("force") == "yes",
-        )
-        own = claim.is_of(session.by)
-        values: dict[str, Any] = {"needle_id": record.needle_id, "claim": claim, "own": own}
-        return pages.html(request, "claim.html", session=session, **values)
+@router.post("/needles/{needle_id}/undo")
+async def undo(answers: Answers, needle_id: NeedleId, form: Form) -> Response:
+    """Undo the person's last act in force."""
+    wanted = str(form.get("undoes", ""))
+    return await answers.changed(needle_id, form, lambda reviewer: reviewer.undo(wanted))
 
-    return router
+
+@router.post("/needles/{needle_id}/corrections")
+async def correct(answers: Answers, needle_id: NeedleId, form: Form) -> Response:
+    """Correct the ground truth at the needle's region, or at a candidate's."""
+    return await answers.changed(needle_id, form, lambda reviewer: _corrected(reviewer, form))
+
+
+@router.post("/needles/{needle_id}/claim")
+async def claim(
+    page: Page, form: Form, context: Context, answers: Answers, needle_id: NeedleId
+) -> Response:
+    """Claim the needle, so that others leave it to this person; or find whose it is."""
+    await answers.record(needle_id)
+    current = await context.stores.reviews.claim(
+        needle_id,
+        claim_from_now(context, page.session),
+        context.clock.now(),
+        by_force=form.get("force") == "yes",
+    )
+    own = current.is_of(page.session.by)
+    return page.html("claim.html", needle_id=needle_id, claim=current, own=own)
 
 
 async def _corrected(reviewer: Reviewer, form: FormData) -> Refusal | None:

@@ -70,10 +70,10 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
         The store does not answer.
     """
     groups, rows, corrections, gains, spent = await asyncio.gather(
-        context.lists.kinds(),
-        context.figures.since(context.clock.now() - _SINCE),
+        context.stores.needle_lists.kinds(),
+        context.stores.figures.since(context.clock.now() - _SINCE),
         context.corrector.corrections.count_published(),
-        context.repair_gains.all(),
+        context.stores.repair_gains.all(),
         _hours(context),
     )
     viewed = work(groups, view.wanted)
@@ -91,7 +91,7 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
 
 
 async def _hours(context: ReviewContext) -> float:
-    spent = await context.reviews.time_by_needle(PAUSE)
+    spent = await context.stores.reviews.time_by_needle(PAUSE)
     return sum(spent.values(), timedelta(0)) / timedelta(hours=1)
 
 

@@ -3,14 +3,16 @@
 import asyncio
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
 from services.annotation.ports.needle_modes import FailureModeCounts
-from services.annotation.review.context import ReviewContext
+from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
-from services.annotation.review.rendering import Pages
+from services.annotation.review.page import Page
+
+router = APIRouter()
 
 _SHOWN = 200
 _RECENT = 12
@@ -35,33 +37,29 @@ class ModeView:
         return [(index, count / most) for index, count in enumerate(self.mode.trend)]
 
 
-def overview_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of the start page."""
-    router = APIRouter()
+@router.get("/")
+async def overview(page: Page, context: Context) -> Response:
+    """The start page."""
+    stores = context.stores
+    modes, groups, recent = await asyncio.gather(
+        stores.needle_modes.modes(), stores.needle_lists.kinds(), stores.reviews.recent(_RECENT)
+    )
+    return page.html(
+        "overview.html",
+        modes=[_view(mode, groups) for mode in modes[:_SHOWN]],
+        work=sum((group.work for group in groups), ReviewWork()),
+        total=sum(group.count for group in groups),
+        recent=recent,
+    )
 
-    @router.get("/")
-    async def overview(request: Request, session: In) -> Response:
-        modes, groups, recent = await asyncio.gather(
-            context.modes.modes(),
-            context.lists.kinds(),
-            context.reviews.recent(_RECENT),
-        )
-        return pages.html(
-            request,
-            "overview.html",
-            session=session,
-            modes=[_view(mode, groups) for mode in modes[:_SHOWN]],
-            work=sum((group.work for group in groups), ReviewWork()),
-            total=sum(group.count for group in groups),
-            recent=recent,
-        )
 
-    @router.get("/modes.csv")
-    async def modes_csv(_: In) -> Response:
-        modes, groups = await asyncio.gather(context.modes.modes(), context.lists.kinds())
-        return csv_table("failure-modes", _COLUMNS, (_cells(_view(m, groups)) for m in modes))
-
-    return router
+@router.get("/modes.csv")
+async def modes_csv(_: In, context: Context) -> Response:
+    """Every failure mode."""
+    modes, groups = await asyncio.gather(
+        context.stores.needle_modes.modes(), context.stores.needle_lists.kinds()
+    )
+    return csv_table("failure-modes", _COLUMNS, (_cells(_view(mode, groups)) for mode in modes))
 
 
 def _view(mode: FailureModeCounts, groups: list[NeedleGroup]) -> ModeView:

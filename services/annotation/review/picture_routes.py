@@ -5,13 +5,16 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from services.annotation.review.context import ReviewContext
+from services.annotation.review.context import Context
 from services.annotation.review.guard import In
 from services.annotation.review.overlay import ASPECT
 from services.annotation.review.pictures import Wanted
 from services.annotation.review.windows import window_of
 from services.contracts.errors import InvalidImage, MissingImage
 from services.contracts.identity import Box, FrameId
+from services.domain.redaction import ShownImage
+
+router = APIRouter()
 
 _WIDTHS = {"thumb": 160, "card": 480, "large": 720, "frame": 1280, "native": 16_384}
 _KEPT = "private, max-age=86400"
@@ -21,41 +24,37 @@ _REVALIDATED = "private, no-cache"
 _LARGEST = 1e6
 
 
-def picture_routes(context: ReviewContext) -> APIRouter:
-    """Routes of the pictures."""
-    router = APIRouter()
+@router.get("/picture")
+async def picture(
+    request: Request, _: In, context: Context, *, frame: FrameId, size: str = "card", box: str = ""
+) -> Response:
+    """A frame's picture, or the part of it around a box."""
+    record = (await context.stores.frames.load([frame])).get(frame)
+    if record is None or record.captured is None or size not in _WIDTHS:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such picture.")
+    try:
+        shown = context.images.of_frame(record)
+    except MissingImage as exc:
+        raise HTTPException(HTTPStatus.NOT_FOUND, str(exc)) from exc
+    wanted = _wanted(shown, size, _box(box) if box else None)
     caching = _REVALIDATED if context.images.redacts else _KEPT
+    headers = {"ETag": f'"{wanted.name}"', "Cache-Control": caching}
+    if request.headers.get("If-None-Match") == headers["ETag"]:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    try:
+        content = await context.pictures.get(wanted)
+    except (MissingImage, InvalidImage) as exc:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "The image is missing or unreadable.") from exc
+    return Response(content, media_type="image/jpeg", headers=headers)
 
-    @router.get("/picture")
-    async def picture(
-        request: Request, _: In, frame: str, size: str = "card", box: str = ""
-    ) -> Response:
-        record = (await context.frames.load([FrameId(frame)])).get(FrameId(frame))
-        if record is None or record.captured is None or size not in _WIDTHS:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such picture.")
-        image = record.captured.image
-        try:
-            shown = context.images.of_frame(record)
-        except MissingImage as exc:
-            raise HTTPException(HTTPStatus.NOT_FOUND, str(exc)) from exc
-        region = _box(box) if box else None
-        window = window_of(region, (image.width, image.height), ASPECT) if region else None
-        width = _width(size, image.width, window)
-        aspect = ASPECT if window else image.width / image.height
-        outline = region if size == "thumb" else None
-        wanted = Wanted(shown, window, width, max(1, round(width / aspect)), outline)
-        headers = {"ETag": f'"{wanted.name}"', "Cache-Control": caching}
-        if request.headers.get("If-None-Match") == headers["ETag"]:
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        try:
-            content = await context.pictures.get(wanted)
-        except (MissingImage, InvalidImage) as exc:
-            raise HTTPException(
-                HTTPStatus.NOT_FOUND, "The image is missing or unreadable."
-            ) from exc
-        return Response(content, media_type="image/jpeg", headers=headers)
 
-    return router
+def _wanted(shown: ShownImage, size: str, region: Box | None) -> Wanted:
+    """The picture in one of the sizes; a thumbnail of a region has its outline drawn in."""
+    image = shown.image
+    window = window_of(region, (image.width, image.height), ASPECT) if region else None
+    width = _width(size, image.width, window)
+    height = max(1, round(width / (ASPECT if window else image.width / image.height)))
+    return Wanted(shown, window, width, height, region if size == "thumb" else None)
 
 
 def _width(size: str, image_width: int, window: Box | None) -> int:

@@ -153,7 +153,7 @@ async def question_list(context: ReviewContext) -> QuestionList:
         A store does not answer.
     """
     labels, choices = await asyncio.gather(
-        context.questions.labels(), context.questions.choices(MOST_CHOICES)
+        context.stores.questions.labels(), context.stores.questions.choices(MOST_CHOICES)
     )
     return QuestionList(labels, choices)
 
@@ -183,7 +183,7 @@ async def question_rows(context: ReviewContext) -> list[tuple[object, ...]]:
 async def latest_answers(context: ReviewContext) -> list[LabelAnswer | HeldCorrection]:
     """The latest answers, latest first."""
     answers, chosen = await asyncio.gather(
-        context.questions.lately_answered(_LATEST), context.held.recent(_LATEST)
+        context.stores.questions.lately_answered(_LATEST), context.stores.held.recent(_LATEST)
     )
     timed: list[tuple[datetime, LabelAnswer | HeldCorrection]] = []
     timed += [(label_answer.at, label_answer) for label_answer in answers]
@@ -200,11 +200,11 @@ async def label_view(context: ReviewContext, label: str, corrections: int) -> La
     corrections : the number of corrections that wait for it
     """
     answers, waiting, categories = await asyncio.gather(
-        context.held.answers([label]),
-        context.questions.naming(label, _EXAMPLES),
-        context.categories.all(),
+        context.stores.held.answers([label]),
+        context.stores.questions.naming(label, _EXAMPLES),
+        context.stores.categories.all(),
     )
-    frames = await context.frames.load({correction.frame_id for correction in waiting})
+    frames = await context.stores.frames.load({correction.frame_id for correction in waiting})
     return LabelView(
         label=label,
         corrections=corrections,
@@ -222,7 +222,7 @@ async def label_view(context: ReviewContext, label: str, corrections: int) -> La
 
 async def choice_view(context: ReviewContext, held: HeldCorrection) -> ChoiceView:
     """The data of a choice between versions."""
-    frames = await context.frames.load([held.frame_id])
+    frames = await context.stores.frames.load([held.frame_id])
     record = frames.get(held.frame_id, FrameRecord(held.frame_id))
     now = await context.corrector.ground_truth(record)
     versions = [truth.annotations for truth in held.versions]

@@ -10,11 +10,10 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from fastapi import Request, Response
+from fastapi import Response
 from starlette.datastructures import FormData
 
-from services.annotation.review.rendering import Pages
-from services.annotation.review.sessions import Session
+from services.annotation.review.page import PageRenderer
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -35,13 +34,6 @@ def taken_act(headers: Mapping[str, str]) -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=dict(headers))
 
 
-def refused_act(pages: Pages, request: Request, session: Session, text: str) -> Response:
+def refused_act(page: PageRenderer, text: str) -> Response:
     """The answer to an act that is refused for good."""
-    return pages.html(
-        request,
-        "error_part.html",
-        session=session,
-        status=HTTPStatus.CONFLICT,
-        title="Refused",
-        detail=text,
-    )
+    return page.html("error_part.html", status=HTTPStatus.CONFLICT, title="Refused", detail=text)

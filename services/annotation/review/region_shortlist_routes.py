@@ -2,23 +2,23 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Final
-from urllib.parse import urlencode
+from typing import Annotated, Final
 
-from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Depends, HTTPException, Response
 
-from services.annotation.review.context import ReviewContext
+from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import Form, In
+from services.annotation.review.page import Page
 from services.annotation.review.region_selection import selected
-from services.annotation.review.rendering import Pages
 from services.annotation.stores.region_shortlists import (
     MOST_REGIONS,
     MOST_SHORTLISTS,
     ListedRegion,
     RegionShortlist,
 )
+
+router = APIRouter()
 
 _SHOWN: Final = 120
 _LONGEST_NAME: Final = 60
@@ -27,76 +27,81 @@ _COLUMNS: Final = (
 )
 
 
-def region_shortlist_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of shortlists of regions."""
-    router = APIRouter()
-    shortlists = context.region_shortlists
+async def shortlist_of(context: Context, name: str = "") -> RegionShortlist:
+    """The shortlist that the address names.
 
-    async def named(request: Request) -> RegionShortlist:
-        found = await shortlists.find(request.query_params.get("name", ""))
-        if found is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such shortlist.")
-        return found
-
-    async def listed(request: Request, session: In, message: str = "") -> Response:
-        found = await shortlists.all()
-        return pages.html(
-            request, "map_shortlists.html", session=session, shortlists=found, message=message
-        )
-
-    @router.get("/map/shortlists")
-    async def all_shortlists(request: Request, session: In) -> Response:
-        return await listed(request, session)
-
-    @router.get("/map/shortlist")
-    async def one(request: Request, session: In) -> Response:
-        shortlist = await named(request)
-        shown = shortlist.regions[:_SHOWN]
-        frames = await context.frames.load([region.frame_id for region in shown])
-        annotated = {name for name, record in frames.items() if record.ground_truth is not None}
-        return pages.html(
-            request,
-            "map_shortlist.html",
-            session=session,
-            shortlist=shortlist,
-            regions=shown,
-            annotated=annotated,
-        )
-
-    @router.get("/map/shortlist.csv")
-    async def csv(request: Request, _: In) -> Response:
-        shortlist = await named(request)
-        return csv_table("shortlist", _COLUMNS, map(_cells, shortlist.regions))
-
-    @router.post("/map/shortlists")
-    async def keep(request: Request, session: In, form: Form) -> Response:
-        name = str(form.get("name", "")).strip()[:_LONGEST_NAME]
-        refusal = await _made(context, session.by, name, str(form.get("outline", "")))
-        if refusal:
-            return await listed(request, session, refusal)
-        base = request.scope.get("root_path", "").rstrip("/")
-        address = f"{base}/map/shortlist?{urlencode({'name': name})}"
-        return RedirectResponse(address, HTTPStatus.SEE_OTHER)
-
-    @router.post("/map/shortlists/delete")
-    async def drop(request: Request, session: In, form: Form) -> Response:
-        name = str(form.get("name", ""))
-        await shortlists.drop(name)
-        return await listed(request, session, f"The shortlist {name} is deleted.")
-
-    return router
+    Raises
+    ------
+    HTTPException
+        404: there is none of this name.
+    """
+    found = await context.stores.region_shortlists.find(name)
+    if found is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such shortlist.")
+    return found
 
 
-async def _made(context: ReviewContext, by: str, name: str, outline: str) -> str:
+NamedShortlist = Annotated[RegionShortlist, Depends(shortlist_of)]
+
+
+@router.get("/map/shortlists")
+async def shortlists(page: Page, context: Context) -> Response:
+    """All shortlists."""
+    return await _listed(page, context)
+
+
+@router.get("/map/shortlist")
+async def one_shortlist(page: Page, context: Context, shortlist: NamedShortlist) -> Response:
+    """The regions of a shortlist."""
+    regions = shortlist.regions[:_SHOWN]
+    frames = await context.stores.frames.load([region.frame_id for region in regions])
+    annotated = {name for name, record in frames.items() if record.ground_truth is not None}
+    return page.html(
+        "map_shortlist.html", shortlist=shortlist, regions=regions, annotated=annotated
+    )
+
+
+@router.get("/map/shortlist.csv")
+async def shortlist_csv(_: In, shortlist: NamedShortlist) -> Response:
+    """The regions of a shortlist."""
+    return csv_table("shortlist", _COLUMNS, map(_cells, shortlist.regions))
+
+
+@router.post("/map/shortlists")
+async def add_shortlist(page: Page, form: Form, context: Context) -> Response:
+    """Store the circled regions as a shortlist."""
+    name = str(form.get("name", "")).strip()[:_LONGEST_NAME]
+    refusal = await _made(context, page.session.by, name, str(form.get("outline", "")))
+    if refusal:
+        return await _listed(page, context, refusal)
+    return page.redirect("/map/shortlist", name=name)
+
+
+@router.post("/map/shortlists/delete")
+async def delete_shortlist(page: Page, form: Form, context: Context) -> Response:
+    """Delete a shortlist."""
+    name = str(form.get("name", ""))
+    await context.stores.region_shortlists.drop(name)
+    return await _listed(page, context, f"The shortlist {name} is deleted.")
+
+
+async def _listed(page: Page, context: Context, message: str = "") -> Response:
+    found = await context.stores.region_shortlists.all()
+    return page.html("map_shortlists.html", shortlists=found, message=message)
+
+
+async def _made(context: Context, by: str, name: str, outline: str) -> str:
     """Store a shortlist of the circled regions; returns why it is refused, or nothing."""
     if not name or not name.isprintable():
         return "Name the shortlist first."
-    found = await asyncio.to_thread(selected, await context.maps.find(), outline) or ()
+    found = (
+        await asyncio.to_thread(selected, await context.stores.region_maps.find(), outline) or ()
+    )
     if not 1 <= len(found) <= MOST_REGIONS:
         return f"A shortlist has 1 to {MOST_REGIONS:,} regions; you circled {len(found):,}."
     regions = tuple(map(ListedRegion.of, found))
     shortlist = RegionShortlist(name, by, context.clock.now(), regions)
-    if await context.region_shortlists.add(shortlist):
+    if await context.stores.region_shortlists.add(shortlist):
         return ""
     return f"{name} is taken, or there are {MOST_SHORTLISTS} shortlists: delete one first."
 

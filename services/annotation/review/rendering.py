@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from services.annotation.review.addresses import root_of
 from services.annotation.review.sessions import Session
 from services.annotation.review.static_files import StaticFile
 
@@ -55,7 +56,7 @@ class Pages:
         **values: Any,
     ) -> HTMLResponse:
         """A page, or a fragment of one."""
-        base = request.scope.get("root_path", "").rstrip("/")
+        base = root_of(request)
         text = self._environment.get_template(template).render(
             base=base,
             static=lambda name: f"{base}/static/{name}?v={self._files[name].version}",
@@ -69,8 +70,7 @@ class Pages:
 
 def _path(request: Request) -> str:
     """The request's path, relative to the page's root."""
-    root = request.scope.get("root_path", "").rstrip("/")
-    return request.url.path.removeprefix(root)
+    return request.url.path.removeprefix(root_of(request))
 
 
 def is_fragment(request: Request) -> bool:

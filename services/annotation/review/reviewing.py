@@ -190,7 +190,7 @@ class Reviewer:
     ) -> int | None:
         """The revision of the correction; None if the person has not seen the latest revision."""
         context = self.context
-        record = (await context.frames.load([target.frame_id])).get(target.frame_id)
+        record = (await context.stores.frames.load([target.frame_id])).get(target.frame_id)
         truth = await context.corrector.ground_truth(record) if record else None
         if truth is None or truth.revision not in seen:
             return None
@@ -210,7 +210,7 @@ class Reviewer:
         if await context.corrector.published_by(self.act_id, last.frame_id) is not None:
             return None  # the process crashed between publishing and recording it
         before = await context.corrector.before(last.frame_id, last.revision)
-        record = (await context.frames.load([last.frame_id])).get(last.frame_id)
+        record = (await context.stores.frames.load([last.frame_id])).get(last.frame_id)
         truth = await context.corrector.ground_truth(record) if record else None
         if before is None or truth is None or truth.revision != last.revision:
             return Refusal(Lost.CORRECTED, _OVERTAKEN)
@@ -219,7 +219,9 @@ class Reviewer:
 
     async def _refused_by_claim(self) -> Refusal | None:
         wanted = claim_from_now(self.context, self.session)
-        held = await self.context.reviews.claim(self.needle_id, wanted, self.context.clock.now())
+        held = await self.context.stores.reviews.claim(
+            self.needle_id, wanted, self.context.clock.now()
+        )
         if held.is_of(self.session.by):
             return None
         return Refusal(Lost.CLAIMED, claimed_text(held))
@@ -236,7 +238,7 @@ class Reviewer:
         return True
 
     async def _review(self) -> Review:
-        return review_of(await self.context.reviews.events(self.needle_id))
+        return review_of(await self.context.stores.reviews.events(self.needle_id))
 
     async def _record_change(
         self, changing: Callable[[Review], Awaitable[Change | Refusal]]
@@ -283,7 +285,7 @@ class Reviewer:
             verdict=change.verdict,
             shown=await self._shown(change.regions),
         )
-        if not await self.context.reviews.append(event):
+        if not await self.context.stores.reviews.append(event):
             return False
         await self._project()
         return True
@@ -294,7 +296,7 @@ class Reviewer:
         if not images.redacts:
             return ()
         frame_of = {item.region_id: item.frame_id for item in self._candidates()}
-        frames = await self.context.frames.load(set(frame_of.values()))
+        frames = await self.context.stores.frames.load(set(frame_of.values()))
         digests = []
         for region in regions:
             try:
@@ -305,7 +307,7 @@ class Reviewer:
 
     async def _project(self) -> None:
         # Read the events again, so that the last writer shows all of them.
-        events = await self.context.reviews.events(self.needle_id)
+        events = await self.context.stores.reviews.events(self.needle_id)
         shortlist = self.record.shortlist
         projection = projection_of(
             review_of(events),
@@ -313,7 +315,7 @@ class Reviewer:
             shortlist.revision if shortlist else 0,
             events[-1],
         )
-        await self.context.reviews.project(self.needle_id, projection)
+        await self.context.stores.reviews.project(self.needle_id, projection)
 
     def _lists(self, region_id: RegionId) -> bool:
         return any(candidate.region_id == region_id for candidate in self._candidates())

@@ -5,19 +5,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
-from services.annotation.review.context import ReviewContext
+from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
-from services.annotation.review.rendering import Pages
+from services.annotation.review.page import Page
 from services.annotation.review.similar import QueryEmbedder, SimilarThings
 from services.contracts.errors import Fatal, Invalid
 from services.contracts.events import Split
 from services.contracts.identity import Box, FrameId, RegionId
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Hit
 from services.domain.redaction import HiddenImage
+
+router = APIRouter()
 
 _LONGEST = 200
 _SIDES = 4
@@ -69,39 +72,60 @@ class SimilarView:
         return {name: str(value) for name, value in parts.items() if value}
 
 
-def similar_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of similar things."""
-    router = APIRouter()
+async def similar_view(request: Request) -> SimilarView:
+    """What the address asks for.
 
-    async def found(view: SimilarView) -> Sequence[Hit]:
-        if context.similar is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, _NO_VECTORS)
-        try:
-            hits = await _hits(context, context.similar, view)
-        except (Invalid, Fatal) as exc:  # of the embedder: the text has no tower, the box no part
-            raise HTTPException(HTTPStatus.BAD_REQUEST, f"This cannot be searched: {exc}.") from exc
-        if hits is None:
-            by_query = view.text or view.box
-            detail = _OTHER_MODEL if by_query else _NOT_EMBEDDED
-            raise HTTPException(HTTPStatus.NOT_FOUND, detail)
-        return hits
+    Raises
+    ------
+    HTTPException
+        400: its box is none.
+    """
+    params = {
+        name: request.query_params.get(name, "").strip()[:_LONGEST]
+        for name in ("text", "region", "frame", "box", "split", "of")
+    }
+    split = params["split"] if params["split"] in {*Split} else ""
+    return SimilarView(
+        params["text"],
+        RegionId(params["region"]),
+        FrameId(params["frame"]),
+        _box(params["box"]),
+        split,
+        params["of"] == "frames",
+    )
 
-    @router.get("/similar")
-    async def page(request: Request, session: In) -> Response:
-        view = _view(request)
-        hits = await found(view)
-        values = {"view": view, "hits": hits, "splits": list(Split)}
-        return pages.html(request, "similar.html", session=session, shown=values)
 
-    @router.get("/similar.csv")
-    async def table(request: Request, _: In) -> Response:
-        return csv_table("similar", _COLUMNS, map(_cells, await found(_view(request))))
+SimilarTo = Annotated[SimilarView, Depends(similar_view)]
 
-    return router
+
+@router.get("/similar")
+async def similar_page(page: Page, context: Context, view: SimilarTo) -> Response:
+    """The most similar regions or frames."""
+    hits = await _found(context, view)
+    return page.html("similar.html", shown={"view": view, "hits": hits, "splits": list(Split)})
+
+
+@router.get("/similar.csv")
+async def similar_csv(_: In, context: Context, view: SimilarTo) -> Response:
+    """The most similar regions or frames."""
+    return csv_table("similar", _COLUMNS, map(_cells, await _found(context, view)))
+
+
+async def _found(context: Context, view: SimilarView) -> Sequence[Hit]:
+    if context.similar is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, _NO_VECTORS)
+    try:
+        hits = await _hits(context, context.similar, view)
+    except (Invalid, Fatal) as exc:  # of the embedder: the text has no tower, the box no part
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"This cannot be searched: {exc}.") from exc
+    if hits is None:
+        detail = _OTHER_MODEL if view.text or view.box else _NOT_EMBEDDED
+        raise HTTPException(HTTPStatus.NOT_FOUND, detail)
+    return hits
 
 
 async def _hits(
-    context: ReviewContext, similar: SimilarThings, view: SimilarView
+    context: Context, similar: SimilarThings, view: SimilarView
 ) -> Sequence[Hit] | None:
     if view.text:
         query = await _embedder(similar).of_text(view.text, regions=view.of_regions)
@@ -122,31 +146,15 @@ def _embedder(similar: SimilarThings) -> QueryEmbedder:
     return similar.embedder
 
 
-async def _content(context: ReviewContext, frame_id: FrameId) -> bytes:
+async def _content(context: Context, frame_id: FrameId) -> bytes:
     """The frame's image file, as people may see it."""
-    record = (await context.frames.load([frame_id])).get(frame_id)
+    record = (await context.stores.frames.load([frame_id])).get(frame_id)
     if record is None or record.captured is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no image of frame {frame_id}.")
     try:
         return await asyncio.to_thread(context.images.content, context.images.of_frame(record))
     except HiddenImage as exc:
         raise HTTPException(HTTPStatus.NOT_FOUND, "This image is not redacted yet.") from exc
-
-
-def _view(request: Request) -> SimilarView:
-    params = {
-        name: request.query_params.get(name, "").strip()[:_LONGEST]
-        for name in ("text", "region", "frame", "box", "split", "of")
-    }
-    split = params["split"] if params["split"] in {*Split} else ""
-    return SimilarView(
-        params["text"],
-        RegionId(params["region"]),
-        FrameId(params["frame"]),
-        _box(params["box"]),
-        split,
-        params["of"] == "frames",
-    )
 
 
 def _box(text: str) -> Box | None:

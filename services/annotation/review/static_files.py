@@ -6,14 +6,13 @@ them when it opens the next page.
 
 import gzip
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from mimetypes import guess_type
 from pathlib import Path
 from typing import Self
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import Request, Response
 
 _FOR_GOOD = "private, max-age=31536000, immutable"
 
@@ -61,20 +60,3 @@ class StaticFile:
 def static_files(folder: Path) -> dict[str, StaticFile]:
     """The files of a folder, by name."""
     return {path.name: StaticFile.read(path) for path in folder.iterdir() if path.is_file()}
-
-
-def static_routes(files: Mapping[str, StaticFile]) -> APIRouter:
-    """Routes of these files.
-
-    They are few and small. Starlette's `StaticFiles` opens and reads them in a pool of threads, at
-    twice the CPU, which a page's first paint waits for.
-    """
-    router = APIRouter()
-
-    @router.get("/static/{name}")
-    async def static(request: Request, name: str) -> Response:
-        if name not in files:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
-        return files[name].answer(request)
-
-    return router

@@ -3,35 +3,28 @@
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
-from services.annotation.review.context import ReviewContext
-from services.annotation.review.guard import In
-from services.annotation.review.rendering import Pages
+from services.annotation.review.context import Context
+from services.annotation.review.page import Page
+
+router = APIRouter()
 
 
-def version_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """The route of the page."""
-    router = APIRouter()
-
-    @router.get("/versions")
-    async def versions(request: Request, session: In) -> Response:
-        comparisons = await context.comparisons.all()
-        named = {f"{old} to {new}": content for (old, new), content in comparisons.items()}
-        wanted = request.query_params.get("pair", "")
-        pair = wanted if wanted in named else next(reversed(named), "")
-        found: dict[str, Any] | None = orjson.loads(named[pair]) if pair else None
-        return pages.html(
-            request,
-            "versions.html",
-            session=session,
-            pairs=list(named),
-            pair=pair,
-            found=found,
-            changed=_changed(found) if found else [],
-        )
-
-    return router
+@router.get("/versions")
+async def versions(page: Page, context: Context, pair: str = "") -> Response:
+    """The comparison of a pair of versions; of the last pair, if the address names none."""
+    comparisons = await context.stores.comparisons.all()
+    named = {f"{old} to {new}": content for (old, new), content in comparisons.items()}
+    chosen = pair if pair in named else next(reversed(named), "")
+    found: dict[str, Any] | None = orjson.loads(named[chosen]) if chosen else None
+    return page.html(
+        "versions.html",
+        pairs=list(named),
+        pair=chosen,
+        found=found,
+        changed=_changed(found) if found else [],
+    )
 
 
 def _changed(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
 from services.annotation.review.annotator_work import PAUSE, PersonWork, Work, work_of
-from services.annotation.review.context import ReviewContext
+from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import In
-from services.annotation.review.rendering import Pages
-from services.annotation.review.spans import DAYS, Span, span_of
+from services.annotation.review.page import Page
+from services.annotation.review.spans import DAYS, Period, Span
 from services.contracts.identity import Category, DetectorId, FamilyId, NeedleId
 from services.domain.metrics.ap_recovered import RepairGain
+
+router = APIRouter()
 
 _PEOPLE = (
     *("person", "verdicts", "corrections", "undone", "hours", "verdicts_per_hour"),
@@ -65,36 +67,31 @@ class FamilyWork:
         return self.confirmed / self.hours if self.hours else None
 
 
-def work_routes(context: ReviewContext, pages: Pages) -> APIRouter:
-    """Routes of the work."""
-    router = APIRouter()
+@router.get("/charts/work")
+async def work_page(page: Page, context: Context, span: Period) -> Response:
+    """The work of each person and each family."""
+    work = await _worked(context, span)
+    return page.html(
+        "work_done.html",
+        people=list(work.period.people.values()),
+        families=await _families(context, work),
+        spans=list(DAYS),
+        span=span,
+    )
 
-    @router.get("/charts/work")
-    async def page(request: Request, session: In) -> Response:
-        span = span_of(request.query_params)
-        work = await _worked(context, span)
-        return pages.html(
-            request,
-            "work_done.html",
-            session=session,
-            people=list(work.period.people.values()),
-            families=await _families(context, work),
-            spans=list(DAYS),
-            span=span,
-        )
 
-    @router.get("/charts/people.csv")
-    async def people_csv(request: Request, _: In) -> Response:
-        work = await _worked(context, span_of(request.query_params))
-        return csv_table("people", _PEOPLE, map(_person_cells, work.period.people.values()))
+@router.get("/charts/people.csv")
+async def people_csv(_: In, context: Context, span: Period) -> Response:
+    """The work of each person."""
+    work = await _worked(context, span)
+    return csv_table("people", _PEOPLE, map(_person_cells, work.period.people.values()))
 
-    @router.get("/charts/families.csv")
-    async def families_csv(request: Request, _: In) -> Response:
-        work = await _worked(context, span_of(request.query_params))
-        found = await _families(context, work)
-        return csv_table("families", _FAMILIES, map(_family_cells, found))
 
-    return router
+@router.get("/charts/families.csv")
+async def families_csv(_: In, context: Context, span: Period) -> Response:
+    """The work on each family."""
+    found = await _families(context, await _worked(context, span))
+    return csv_table("families", _FAMILIES, map(_family_cells, found))
 
 
 class _Worked(NamedTuple):
@@ -104,20 +101,22 @@ class _Worked(NamedTuple):
     time: Mapping[NeedleId, timedelta]
 
 
-async def _worked(context: ReviewContext, span: Span) -> _Worked:
+async def _worked(context: Context, span: Span) -> _Worked:
     start = context.clock.now() - timedelta(days=DAYS[span])
-    period = [event async for event in context.reviews.since(start)]
+    period = [event async for event in context.stores.reviews.since(start)]
     work, time = await asyncio.gather(
-        asyncio.to_thread(work_of, period), context.reviews.time_by_needle(PAUSE)
+        asyncio.to_thread(work_of, period), context.stores.reviews.time_by_needle(PAUSE)
     )
     return _Worked(work, time)
 
 
-async def _families(context: ReviewContext, work: _Worked) -> list[FamilyWork]:
-    groups, stored = await asyncio.gather(context.lists.kinds(), context.repair_gains.all())
+async def _families(context: Context, work: _Worked) -> list[FamilyWork]:
+    groups, stored = await asyncio.gather(
+        context.stores.needle_lists.kinds(), context.stores.repair_gains.all()
+    )
     gains = {family: gain for gains_of in stored.values() for family, gain in gains_of.items()}
     detectors = sorted({DetectorId(group.detector) for group in groups})
-    maps = await asyncio.gather(*(context.marks.families(name) for name in detectors))
+    maps = await asyncio.gather(*(context.stores.family_marks.families(name) for name in detectors))
     families = {needle: family for found in maps for needle, family in found.items()}
     sums = _by_family(work, families)
     by_family: defaultdict[str, list[NeedleGroup]] = defaultdict(list)

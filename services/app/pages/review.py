@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from services.annotation.ports.needle_lists import Queue
-from services.annotation.review.app import build_review_app, review_context
-from services.annotation.review.context import DeadLetters
+from services.annotation.review.app import build_review_app
+from services.annotation.review.context import DeadLetters, review_context
 from services.annotation.review.sessions import Account
 from services.annotation.review.similar import QueryEmbedder, SimilarThings
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores

@@ -306,7 +306,7 @@ async def test_needles_are_drawn_by_place_with_the_paths_of_their_drives(ana: Br
     page = (await ana.get("/needles/map")).text
     none = (await ana.get("/needles/map?category=nothing")).text
 
-    needles = await ana.world.context.lists.count(View().wanted)
+    needles = await ana.world.context.stores.needle_lists.count(View().wanted)
     assert f"{needles} needles of the list at {needles} places" in page
     assert page.count('class="drive"') == page.count("<title>d")
     assert f"/review/needles/{needle_id_of(0)}" in page
@@ -586,7 +586,7 @@ async def test_an_unexpected_error_is_a_page_that_betrays_nothing(
     async def broken() -> None:
         raise ValueError("a secret in a traceback")
 
-    monkeypatch.setattr(ana.world.context.lists, "kinds", broken)
+    monkeypatch.setattr(ana.world.context.stores.needle_lists, "kinds", broken)
 
     answer = await ana.get("/needles")
 
@@ -603,7 +603,7 @@ async def test_a_store_that_is_away_is_told_beside_what_is_on_the_page(
     async def away() -> None:
         raise StoreUnavailable("mongodb://user:password@host")
 
-    monkeypatch.setattr(ana.world.context.lists, "kinds", away)
+    monkeypatch.setattr(ana.world.context.stores.needle_lists, "kinds", away)
 
     whole = await ana.get("/needles")
     part = await ana.get("/needles", **{"HX-Request": "true"})

@@ -113,14 +113,14 @@ async def test_lists_show_an_act_whose_answer_a_crash_has_cut_off(
     ana: Browser, monkeypatch: object
 ) -> None:
     context: ReviewContext = ana.world.context
-    project, failures = context.reviews.project, [StoreUnavailable("away")]
+    project, failures = context.stores.reviews.project, [StoreUnavailable("away")]
 
     async def failing(needle_id: object, projection: Projection) -> None:
         if failures:
             raise failures.pop()
         await project(needle_id, projection)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(context.reviews, "project", failing)  # type: ignore[attr-defined]
+    monkeypatch.setattr(context.stores.reviews, "project", failing)  # type: ignore[attr-defined]
     first, *_ = await values(ana)
 
     cut = await send(ana, "decisions", X, act="accept", region=first)

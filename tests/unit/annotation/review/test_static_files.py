@@ -5,7 +5,8 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
-from services.annotation.review.static_files import static_files, static_routes
+from services.annotation.review.static_files import static_files
+from services.annotation.review.static_routes import router
 
 STYLE = "body { color: red; }"
 
@@ -14,7 +15,8 @@ STYLE = "body { color: red; }"
 def browser(tmp_path: Path) -> AsyncClient:
     (tmp_path / "page.css").write_text(STYLE)
     app = FastAPI()
-    app.include_router(static_routes(static_files(tmp_path)))
+    app.state.static_files = static_files(tmp_path)
+    app.include_router(router)
     return AsyncClient(transport=ASGITransport(app), base_url="http://page")
 
 
