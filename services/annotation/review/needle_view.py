@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from services.annotation.review.overlay import Picture, close_up, whole
 from services.annotation.review.place_map import PinnedPosition, PlaceMap, place_map
 from services.annotation.review.sessions import Session
 from services.contracts.events import Candidate, FrameAnnotated, NeedleFound
-from services.contracts.identity import Box, FrameId, NeedleId, RegionId
+from services.contracts.identity import Box, DetectorId, FrameId
 from services.domain.detection.boxes import iou_matrix
 from services.domain.ports.family_marks import Mark
 from services.domain.ports.frames import FrameRecord
@@ -30,26 +31,46 @@ _PROBABILITIES = ("logistic",)
 """The methods whose evidence is a probability."""
 
 
+class _Frame(NamedTuple):
+    """A frame's stored parts and its latest ground truth."""
+
+    record: FrameRecord
+    truth: FrameAnnotated | None
+
+
+@dataclass(frozen=True)
+class RegionView:
+    """The region of a needle or of a candidate.
+
+    Attributes
+    ----------
+    picture : the region with its surroundings; None if the image is not known
+    truth : the ground truth at the region, in words
+    revision : the ground truth's revision, which a correction carries; None if not annotated
+    edits : the corrections that would change the ground truth
+    """
+
+    picture: Picture | None
+    truth: str
+    revision: int | None
+    edits: Collection[Edit]
+
+
 @dataclass(frozen=True)
 class CandidateView:
     """The data of a candidate's card.
 
     Attributes
     ----------
-    seen : the version of the last decision about it, which its form carries
-    truth : the ground truth at the candidate's region, in words
-    revision : the ground truth's revision, which a correction carries; None if not annotated
-    edits : the corrections that would change the ground truth
+    decision : the last decision about it; None if it is undecided
+    seen : the version of the last event about it, which its form carries
     """
 
     number: int
     candidate: Candidate
-    picture: Picture | None
+    region: RegionView
     decision: Decision | None
     seen: int
-    truth: str
-    revision: int | None
-    edits: Collection[Edit]
 
     @property
     def value(self) -> str:
@@ -59,32 +80,45 @@ class CandidateView:
 
 @dataclass(frozen=True)
 class NeedleView:
-    """The data of the whole page."""
+    """The data of the whole page, for one person.
 
+    Attributes
+    ----------
+    whole : the needle's frame; None if the image is not known
+    place : of the needle in the list of `view`
+    positioned : whether it is known where the needle's frame was taken
+    known : that place, if somebody marked it as known
+    """
+
+    record: NeedleRecord
     needle: NeedleFound
-    active: bool
-    shortlist_revision: int
-    close_up: Picture | None
+    session: Session
+    view: View
+    region: RegionView
     whole: Picture | None
-    truth: str
-    revision: int | None
-    edits: Collection[Edit]
     candidates: Sequence[CandidateView]
     review: Review
-    undoable: ReviewEvent | None
     claim: Claim | None
-    claim_is_own: bool
-    view: View
     place: ListPosition
     map: PlaceMap | None
     mark: Mark
-    method: str
     positioned: bool
-    """Whether it is known where the needle's frame was taken."""
     known: KnownPlace | None
-    """The place, if somebody marked it as known."""
-    undo_order: Sequence[int]
-    """The versions of this person's acts in force, latest first."""
+
+    @property
+    def claim_is_own(self) -> bool:
+        """Whether this person has claimed the needle."""
+        return self.claim is not None and self.claim.is_of(self.session.by)
+
+    @property
+    def undoable(self) -> ReviewEvent | None:
+        """The act that this person can undo."""
+        return self.review.undoable(self.session.by)
+
+    @property
+    def undo_order(self) -> Sequence[int]:
+        """The versions of this person's acts in force, latest first."""
+        return self.review.undo_order(self.session.by)
 
     @property
     def decided(self) -> int:
@@ -95,6 +129,11 @@ class NeedleView:
         """The number of candidates with this decision."""
         decisions = (candidate_view.decision for candidate_view in self.candidates)
         return sum(decision is not None and decision.act == act for decision in decisions)
+
+    @property
+    def method(self) -> str:
+        """How the candidates were scored; empty without a shortlist."""
+        return self.record.shortlist.provenance.method if self.record.shortlist else ""
 
     @property
     def ranked_by(self) -> str:
@@ -115,71 +154,46 @@ async def needle_view(
     StoreUnavailable
         A store does not answer.
     """
-    needle = record.needle
+    needle, stores = record.needle, context.stores
     if needle is None:
         return None
     candidates = record.shortlist.candidates if record.shortlist else ()
-    now = context.clock.now()
-    frames, review, claims, place, others, mark = await asyncio.gather(
-        context.frames.load({needle.frame_id, *(item.frame_id for item in candidates)}),
-        _review(context, record.needle_id),
-        context.reviews.claims([record.needle_id], now),
-        context.lists.place(view.passed, view.sort, needle),
-        context.places.some(_OTHER_PLACES_MAX),
-        context.marks.of(record.needle_id),
+    frames, events, claims, place, others, mark = await asyncio.gather(
+        _frames(context, {needle.frame_id, *(item.frame_id for item in candidates)}),
+        stores.reviews.events(needle.needle_id),
+        stores.reviews.claims([needle.needle_id], context.clock.now()),
+        stores.needle_lists.place(view.passed, view.sort, needle),
+        stores.frame_places.some(_OTHER_PLACES_MAX),
+        stores.family_marks.of(needle.needle_id),
     )
-    truths = await context.corrector.ground_truths(frames.values())
-    claim = claims.get(record.needle_id)
-    own = frames.get(needle.frame_id, FrameRecord(needle.frame_id))
-    own_truth = truths.get(needle.frame_id)
-    verb = "missed" if record.is_miss else "predicted"
-    alt = f"{needle.category} {verb} on frame {needle.frame_id}"
+    own, review = frames[needle.frame_id], review_of(events)
+    pinned = _pinned(needle, candidates, frames)
     return NeedleView(
+        record=record,
         needle=needle,
-        active=record.active,
-        shortlist_revision=record.shortlist.revision if record.shortlist else 0,
-        close_up=close_up(
-            own,
-            own_truth,
-            detector=needle.detector,
-            region_id=needle.region_id,
-            region=needle.bbox,
-            alt=alt,
-        ),
-        whole=whole(
-            own,
-            own_truth,
-            detector=needle.detector,
-            alt=f"frame {needle.frame_id}, whole image",
-            region_id=needle.region_id,
-        ),
-        truth=truth_at(own_truth, needle.bbox),
-        revision=own_truth.revision if own_truth else None,
-        edits=_edits(own_truth, needle),
-        candidates=[
-            _candidate(
-                number,
-                item,
-                frames.get(item.frame_id, FrameRecord(item.frame_id)),
-                truths.get(item.frame_id),
-                review=review,
-                detector=needle.detector,
-            )
-            for number, item in enumerate(candidates, 1)
-        ],
-        review=review,
-        undoable=review.undoable(session.by),
-        undo_order=review.undo_order(session.by),
-        claim=claim,
-        claim_is_own=claim is not None and claim.is_of(session.by),
+        session=session,
         view=view,
+        region=_region(needle, needle.detector, own, _needle_alt(record, needle)),
+        whole=_whole(needle, own),
+        candidates=_candidates(candidates, needle.detector, frames, review),
+        review=review,
+        claim=claims.get(needle.needle_id),
         place=place,
-        map=place_map(_pinned(needle, candidates, frames), others),
+        map=place_map(pinned, others),
         mark=mark,
-        positioned=own.captured is not None and own.captured.position is not None,
-        known=await context.known_places.of(record.needle_id),
-        method=record.shortlist.provenance.method if record.shortlist else "",
+        positioned=pinned[0].position is not None,
+        known=await stores.known_places.of(needle.needle_id),
     )
+
+
+async def _frames(context: ReviewContext, frame_ids: Collection[FrameId]) -> dict[FrameId, _Frame]:
+    """These frames; unknown ones are empty."""
+    known = await context.stores.frames.load(frame_ids)
+    truths = await context.corrector.ground_truths(known.values())
+    return {
+        frame_id: _Frame(known.get(frame_id, FrameRecord(frame_id)), truths.get(frame_id))
+        for frame_id in frame_ids
+    }
 
 
 def claim_from_now(context: ReviewContext, session: Session) -> Claim:
@@ -203,57 +217,64 @@ def truth_at(truth: FrameAnnotated | None, region: Box) -> str:
     return f"{truth.annotations[best].category}, IoU {overlaps[best]:.2f}"
 
 
-def _edits(truth: FrameAnnotated | None, region: NeedleFound | Candidate) -> Collection[Edit]:
-    if truth is None:
-        return ()
-    return possible_edits(truth.annotations, region.bbox, region.category)
+def _needle_alt(record: NeedleRecord, needle: NeedleFound) -> str:
+    verb = "missed" if record.is_miss else "predicted"
+    return f"{needle.category} {verb} on frame {needle.frame_id}"
 
 
-async def _review(context: ReviewContext, needle_id: NeedleId) -> Review:
-    return review_of(await context.reviews.events(needle_id))
+def _whole(needle: NeedleFound, frame: _Frame) -> Picture | None:
+    return whole(
+        frame.record,
+        frame.truth,
+        detector=needle.detector,
+        alt=f"frame {needle.frame_id}, whole image",
+        region_id=needle.region_id,
+    )
 
 
-def _candidate(
-    number: int,
-    candidate: Candidate,
-    record: FrameRecord,
-    truth: FrameAnnotated | None,
-    *,
+def _candidates(
+    candidates: Sequence[Candidate],
+    detector: DetectorId,
+    frames: Mapping[FrameId, _Frame],
     review: Review,
-    detector: str,
-) -> CandidateView:
-    region_id: RegionId = candidate.region_id
-    return CandidateView(
-        number=number,
-        candidate=candidate,
+) -> list[CandidateView]:
+    views = []
+    for number, candidate in enumerate(candidates, 1):
+        alt = f"candidate {number}: {candidate.category} on frame {candidate.frame_id}"
+        region = _region(candidate, detector, frames[candidate.frame_id], alt)
+        decision = review.decisions.get(candidate.region_id)
+        seen = review.touched.get(candidate.region_id, 0)
+        views.append(CandidateView(number, candidate, region, decision, seen))
+    return views
+
+
+def _region(
+    found: NeedleFound | Candidate, detector: DetectorId, frame: _Frame, alt: str
+) -> RegionView:
+    truth = frame.truth
+    return RegionView(
         picture=close_up(
-            record,
+            frame.record,
             truth,
             detector=detector,
-            region_id=region_id,
-            region=candidate.bbox,
-            alt=f"candidate {number}: {candidate.category} on frame {candidate.frame_id}",
+            region_id=found.region_id,
+            region=found.bbox,
+            alt=alt,
         ),
-        decision=review.decisions.get(region_id),
-        seen=review.touched.get(region_id, 0),
-        truth=truth_at(truth, candidate.bbox),
+        truth=truth_at(truth, found.bbox),
         revision=truth.revision if truth else None,
-        edits=_edits(truth, candidate),
+        edits=possible_edits(truth.annotations, found.bbox, found.category) if truth else (),
     )
 
 
 def _pinned(
-    needle: NeedleFound, candidates: Sequence[Candidate], frames: Mapping[FrameId, FrameRecord]
+    needle: NeedleFound, candidates: Sequence[Candidate], frames: Mapping[FrameId, _Frame]
 ) -> list[PinnedPosition]:
-    def pinned(number: int, frame_id: FrameId, label: str) -> PinnedPosition:
-        record = frames.get(frame_id)
-        captured = record.captured if record else None
-        return PinnedPosition(number, label, captured.position if captured else None)
-
+    """Where the needle, with number 0, and its candidates were captured."""
+    labels = ["the needle", *(f"candidate {number}" for number in range(1, len(candidates) + 1))]
+    frame_ids = [needle.frame_id, *(candidate.frame_id for candidate in candidates)]
+    captures = [frames[frame_id].record.captured for frame_id in frame_ids]
     return [
-        pinned(0, needle.frame_id, "the needle"),
-        *(
-            pinned(number, item.frame_id, f"candidate {number}")
-            for number, item in enumerate(candidates, 1)
-        ),
+        PinnedPosition(number, label, captured.position if captured else None)
+        for number, (label, captured) in enumerate(zip(labels, captures, strict=True))
     ]
