@@ -59,6 +59,7 @@ from services.domain.ports.vectors import (
 )
 from services.fp_miner.logic import MatchedFrame, NeedleRule, matches_of, needles_in
 from services.retriever.service import PublishShortlists
+from services.retriever.sources import RetrieverStores
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.observability.logs import configure_logs
@@ -347,15 +348,17 @@ async def measured(load: Load, dimension: int, folder: Path) -> dict[str, str]:
         await survey.prepare()
         events = await fill(survey, vectors, load, dimension)
         step = PublishShortlists(
-            frames=stores.frames,
-            matches=stores.matches,
-            needles=stores.needles,
-            vectors=vectors,
-            epochs=stores.epochs,
-            models=stores.failure_models,
-            openings=stores.openings,
-            known_places=stores.known_places,
-            budgets=stores.budgets,
+            RetrieverStores(
+                frames=stores.frames,
+                matches=stores.matches,
+                needles=stores.needles,
+                vectors=vectors,
+                epochs=stores.epochs,
+                models=stores.failure_models,
+                openings=stores.openings,
+                known_places=stores.known_places,
+                budgets=stores.budgets,
+            ),
             outbox=outbox,
             settings=settings,
             clock=clock,

@@ -27,6 +27,7 @@ from services.domain.ports.frames import FrameRecord
 from services.domain.ports.vectors import REGION_VECTORS, Hit, Vector, Where, collection_of
 from services.domain.shortlists.epochs import Epoch
 from services.retriever.service import PublishShortlists
+from services.retriever.sources import RetrieverStores
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.budget_reports import InMemoryBudgetReports
@@ -140,15 +141,17 @@ async def main(frames: int, every: int) -> None:
     await vectors.ensure(regions, DIMENSION, keywords=(), numbers=())
     await vectors.alias({REGION_VECTORS: regions})
     step = PublishShortlists(
-        frames=MadeUpFrames(),
-        matches=NoMatches(),
-        needles=InMemoryNeedleStore(),
-        vectors=vectors,
-        epochs=epochs,
-        models=InMemoryFailureModelStore(),
-        openings=InMemoryOpenings(),
-        known_places=InMemoryKnownPlaces(),
-        budgets=InMemoryBudgetReports(),
+        RetrieverStores(
+            frames=MadeUpFrames(),
+            matches=NoMatches(),
+            needles=InMemoryNeedleStore(),
+            vectors=vectors,
+            epochs=epochs,
+            models=InMemoryFailureModelStore(),
+            openings=InMemoryOpenings(),
+            known_places=InMemoryKnownPlaces(),
+            budgets=InMemoryBudgetReports(),
+        ),
         outbox=NoOutbox(),
         settings=settings,
         clock=FakeClock(),

@@ -9,14 +9,10 @@ from services.contracts.events import Event, FrameEmbedded, NeedleFound, NeedleR
 from services.contracts.identity import FrameId
 from services.contracts.matches import CategoryMatched, FrameMatched
 from services.domain.ports.needles import NeedleStore
-from services.domain.splits import SplitRule
 from services.retriever import logic
-from services.retriever.allocation.haystack_size import HaystackSizeCache
-from services.retriever.allocation.needle_cache import NeedleCache
 from services.retriever.awaited_needles import AwaitedNeedles
-from services.retriever.caches import FrameCache
-from services.retriever.learning.match_cache import MatchCache
 from services.retriever.logic import DetectorCategory, FrameFacts
+from services.retriever.sources import Sources
 from services.retriever.stages import Changes
 
 
@@ -53,24 +49,10 @@ def _sorted(events: Sequence[Event]) -> _Batch:
 class Intake:
     """Brings the stores and caches up to date with a batch of events."""
 
-    def __init__(
-        self,
-        *,
-        needle_store: NeedleStore,
-        needles: NeedleCache,
-        frames: FrameCache,
-        matches: MatchCache,
-        size: HaystackSizeCache,
-        awaited: AwaitedNeedles,
-        split_rule: SplitRule,
-    ) -> None:
-        self._needle_store = needle_store
-        self._needles = needles
-        self._frames = frames
-        self._matches = matches
-        self._size = size
+    def __init__(self, store: NeedleStore, sources: Sources, awaited: AwaitedNeedles) -> None:
+        self._store = store
+        self._sources = sources
         self._awaited = awaited
-        self._split_rule = split_rule
 
     async def take(self, events: Sequence[Event]) -> Changes:
         """What these events change.
@@ -81,13 +63,13 @@ class Intake:
             An event of another service.
         """
         batch = _sorted(events)
-        await self._needle_store.record(batch.needles)
-        stored = await self._needles.refresh({needle.needle_id for needle in batch.needles})
-        lists_for = self._needles.lists_for
+        await self._store.record(batch.needles)
+        stored = await self._sources.needles.refresh({needle.needle_id for needle in batch.needles})
+        lists_for = self._sources.needles.lists_for
         records = {id_: record for id_, record in stored.items() if lists_for(record)}
         self._awaited.note(batch.needles, records)
         self._awaited.note_embedded(batch.embedded)
-        labelled = self._matches.note(batch.matched)
+        labelled = self._sources.matches.note(batch.matched)
         frames = await self._facts_of(batch.embedded, labelled)
         return Changes(
             [records[needle_id] for needle_id in sorted(records)],
@@ -103,8 +85,8 @@ class Intake:
         """The current facts of the frames that these events are about."""
         frame_ids = {event.frame_id for event in embedded}
         frame_ids |= {match_.frame_id for match_ in labelled}
-        self._frames.forget(frame_ids)
-        return await self._frames.load(frame_ids)
+        self._sources.frames.forget(frame_ids)
+        return await self._sources.frames.load(frame_ids)
 
     def _observed(
         self,
@@ -119,10 +101,10 @@ class Intake:
             if seen is None:
                 continue
             if self._is_haystack(seen):
-                self._size.note([item.frame_id])
+                self._sources.size.note([item.frame_id])
                 continue
             observed.update({region.detector_category for region in seen.regions.values()})
         return observed
 
     def _is_haystack(self, facts: FrameFacts) -> bool:
-        return facts.split(self._split_rule) is Split.HAYSTACK
+        return facts.split(self._sources.settings.split_rule) is Split.HAYSTACK

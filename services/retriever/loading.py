@@ -7,14 +7,10 @@ from typing import Final
 import orjson
 
 from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
-from services.domain.ports.epochs import EpochStore
-from services.domain.ports.frames import FrameStore
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.epochs import Epoch
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever.allocation.detector_allocator import DetectorAllocator
-from services.retriever.allocation.haystack_size import HaystackSizeCache
-from services.retriever.allocation.sources import Sources
 from services.retriever.changelog import Before, Changelog
 from services.retriever.learning.fitted_models import FittedModels
 from services.retriever.learning.learner import Learner
@@ -22,6 +18,7 @@ from services.retriever.logic import FrameFacts
 from services.retriever.scoring.candidate_source import CandidateSource
 from services.retriever.scoring.miss_scorer import MissScorer, NoFailureModels
 from services.retriever.scoring.scorer import Scorer
+from services.retriever.sources import RetrieverStores, Sources
 from services.retriever.stages import STATE, DetectorStages, FrameScorer, detector_of
 from services.runtime.settings import Settings
 
@@ -32,21 +29,14 @@ _MADE_BY: Final = "made_by"
 class StagesLoader:
     """Loads detectors under an embedding model."""
 
-    def __init__(  # noqa: PLR0917  # what the stages read from
-        self,
-        sources: Sources,
-        candidates: CandidateSource,
-        models: FittedModels,
-        frames: FrameStore,
-        epochs: EpochStore,
-        size: HaystackSizeCache,
-    ) -> None:
+    def __init__(self, stores: RetrieverStores, sources: Sources, models: FittedModels) -> None:
+        self._frames = stores.frames
+        self._epochs = stores.epochs
         self._sources = sources
-        self._candidates = candidates
         self._models = models
-        self._frames = frames
-        self._epochs = epochs
-        self._size = size
+        self._candidates = CandidateSource(
+            sources.frames, stores.vectors, sources.vectors, sources.settings
+        )
 
     async def recorded(self, last: Epoch, model: ModelId, limits: Limits) -> DetectorStages | None:
         """The stages of a detector as its last epoch left them; None if that is not recorded.
@@ -91,7 +81,7 @@ class StagesLoader:
         if stages.state.get(_MADE_BY) != made_by:
             return None
         self._sources.frames.forget(frames)
-        self._size.note(frame for frame, is_haystack in frames.items() if is_haystack)
+        self._sources.size.note(frame for frame, is_haystack in frames.items() if is_haystack)
         await self._sources.needles.refresh(needles)
         await self._sources.matches.follow(labelled)
         following = self._stages(

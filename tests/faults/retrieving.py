@@ -9,6 +9,7 @@ import sys
 from services.app.repeating import repeated
 from services.contracts.flow import READS
 from services.retriever.service import PublishShortlists
+from services.retriever.sources import RetrieverStores
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
@@ -29,15 +30,17 @@ async def main(seed: str) -> None:
     async with open_stores(settings, identity) as stores:
         outbox = KafkaOutbox("retriever", broker, settings, connect=connect_librdkafka)
         step = PublishShortlists(
-            frames=story.world.frames,
-            matches=story.world.matches,
-            vectors=story.world.vectors,
-            needles=stores.needles,
-            epochs=stores.epochs,
-            models=stores.failure_models,
-            openings=stores.openings,
-            known_places=stores.known_places,
-            budgets=stores.budgets,
+            RetrieverStores(
+                frames=story.world.frames,
+                matches=story.world.matches,
+                vectors=story.world.vectors,
+                needles=stores.needles,
+                epochs=stores.epochs,
+                models=stores.failure_models,
+                openings=stores.openings,
+                known_places=stores.known_places,
+                budgets=stores.budgets,
+            ),
             outbox=outbox,
             settings=settings,
             clock=clock,

@@ -34,6 +34,7 @@ from services.embedder import service as embedder
 from services.embedder.picture_vectors import PictureVectors
 from services.fp_miner import service as fp_miner
 from services.retriever import service as retriever
+from services.retriever.sources import RetrieverStores
 from services.runtime.settings import Settings
 from services.runtime.step import Step
 from tests import samples
@@ -106,15 +107,17 @@ class World:
     def new_retriever(self) -> retriever.PublishShortlists:
         """A process of the retriever that knows what the stores know."""
         return retriever.PublishShortlists(
-            frames=self.frames,
-            matches=self.matches,
-            needles=self.needles,
-            vectors=self.vectors,
-            epochs=self.epochs,
-            models=self.models,
-            openings=InMemoryOpenings(),
-            known_places=InMemoryKnownPlaces(),
-            budgets=self.budgets,
+            RetrieverStores(
+                frames=self.frames,
+                matches=self.matches,
+                needles=self.needles,
+                vectors=self.vectors,
+                epochs=self.epochs,
+                models=self.models,
+                openings=InMemoryOpenings(),
+                known_places=InMemoryKnownPlaces(),
+                budgets=self.budgets,
+            ),
             outbox=self.bus,
             settings=self.settings,
             clock=FakeClock(),

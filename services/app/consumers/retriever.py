@@ -17,6 +17,7 @@ from services.contracts.flow import READS
 from services.contracts.identity import FrameId, frame_hash
 from services.domain.ports.vectors import REGION_VECTORS, live_model
 from services.retriever.service import PublishShortlists
+from services.retriever.sources import RetrieverStores
 from services.runtime.erased_frames import ErasedFramesLeftOut
 from services.runtime.progress import Progress, progress_of
 from services.runtime.settings import Settings
@@ -86,15 +87,17 @@ class RecordedState:
 
 def _step(parts: Parts, outbox: Outbox) -> PublishShortlists:
     return PublishShortlists(
-        frames=parts.stores.frames,
-        matches=parts.stores.matches,
-        needles=parts.stores.needles,
-        vectors=parts.open_vectors(),
-        epochs=parts.stores.epochs,
-        models=parts.stores.failure_models,
-        openings=parts.stores.openings,
-        known_places=parts.stores.known_places,
-        budgets=parts.stores.budgets,
+        RetrieverStores(
+            frames=parts.stores.frames,
+            matches=parts.stores.matches,
+            needles=parts.stores.needles,
+            vectors=parts.open_vectors(),
+            epochs=parts.stores.epochs,
+            models=parts.stores.failure_models,
+            openings=parts.stores.openings,
+            known_places=parts.stores.known_places,
+            budgets=parts.stores.budgets,
+        ),
         outbox=outbox,
         settings=parts.settings,
         clock=parts.clock,

@@ -43,10 +43,10 @@ from services.retriever.allocation.frame_placement import FramePlacement
 from services.retriever.allocation.known_sightings import KnownSightings, Sighting
 from services.retriever.allocation.listed_scenes import ListedScenes
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
-from services.retriever.allocation.sources import Sources
 from services.retriever.changelog import Before, Changelog, Kind
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import FittedTo, Scored
+from services.retriever.sources import Sources
 from services.runtime.stores.budget_reports import BudgetReport
 
 LISTED: Kind[FrameId, ListedFrame] = Kind("listed", FrameId, ListedFrame)

@@ -17,9 +17,9 @@ from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.divided_budget import DividedBudget
 from services.retriever.allocation.drawn_frames import DrawnFrames
-from services.retriever.allocation.sources import Sources
 from services.retriever.logic import DetectorCategory
 from services.retriever.scoring.scorer import FittedTo
+from services.retriever.sources import Sources
 
 _Room = tuple[int, NeedleId]
 """A shortlist with room: how many frames it has, and its needle."""

@@ -12,7 +12,7 @@ from services.domain.shortlists.look_alikes import look_alikes
 from services.domain.shortlists.scored_candidates import Assignment, Key
 from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
-from services.retriever.allocation.sources import Sources
+from services.retriever.sources import Sources
 
 _COMPARED_NEEDLES: Final = 50
 """Needles of a mode whose frames measure the distance between unrelated frames."""

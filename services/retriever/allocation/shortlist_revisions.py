@@ -9,7 +9,7 @@ from services.domain.mining.failure_model import Method
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.scored_candidates import Assignment
 from services.retriever import logic
-from services.retriever.allocation.sources import Sources
+from services.retriever.sources import Sources
 
 Owner = Callable[[FrameId], NeedleId | None]
 """The needle whose shortlist has a frame."""

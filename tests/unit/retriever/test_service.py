@@ -25,6 +25,7 @@ from services.domain.ports.known_places import KnownPlace
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.domain.shortlists.epochs import Epoch
 from services.retriever.service import PublishShortlists
+from services.retriever.sources import RetrieverStores
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.budget_reports import InMemoryBudgetReports
@@ -83,15 +84,17 @@ class World:
     def retriever(self) -> PublishShortlists:
         """One more on the same stores."""
         return PublishShortlists(
-            frames=self.frames,
-            matches=self.matches,
-            needles=self.needles,
-            vectors=self.vectors,
-            epochs=self.epochs,
-            models=self.models,
-            openings=self.openings,
-            known_places=self.known_places,
-            budgets=self.budgets,
+            RetrieverStores(
+                frames=self.frames,
+                matches=self.matches,
+                needles=self.needles,
+                vectors=self.vectors,
+                epochs=self.epochs,
+                models=self.models,
+                openings=self.openings,
+                known_places=self.known_places,
+                budgets=self.budgets,
+            ),
             outbox=self.outbox,
             settings=self._settings,
             clock=self.clock,
