@@ -25,9 +25,7 @@ from services.domain.mining.failure_model import FailureMode
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
-from services.domain.shortlists.purposes import Purpose
 from services.domain.shortlists.scored_candidates import (
-    Assignment,
     Key,
     Limits,
     ListedFrame,
@@ -39,8 +37,9 @@ from services.retriever.allocation.budgets import budget_report
 from services.retriever.allocation.corrected_regions import CorrectedRegions
 from services.retriever.allocation.divided_budget import DividedBudget
 from services.retriever.allocation.drawn_frames import DrawnFrames
+from services.retriever.allocation.frame_assigner import FrameAssigner
 from services.retriever.allocation.frame_placement import FramePlacement
-from services.retriever.allocation.known_sightings import KnownSightings, Sighting
+from services.retriever.allocation.known_sightings import KnownSightings
 from services.retriever.allocation.listed_scenes import ListedScenes
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
 from services.retriever.changelog import Before, Changelog, Kind
@@ -85,7 +84,6 @@ class DetectorAllocator:
         )
         self._allocator = BudgetAllocator(limits, self._tables)
         self._revisions = ShortlistRevisions(sources, model)
-        self._scenes = ListedScenes(self.needles, sources, model)
         self.drawn = DrawnFrames(detector, sources.settings, changelog)
         self.division = DividedBudget(detector, sources.matches, sources.settings, changelog)
         self._divides = sources.settings.divides_budget
@@ -93,6 +91,14 @@ class DetectorAllocator:
         self._fits = changelog.table(FITTED_TO)
         self._placement = FramePlacement(
             self.needles, self._fits, self.drawn, self.division, sources
+        )
+        self._assigner = FrameAssigner(
+            self.needles,
+            sources,
+            scenes=ListedScenes(self.needles, sources, model),
+            known=self._known,
+            division=self.division,
+            placement=self._placement,
         )
         self._corrected = CorrectedRegions(self.needles, self.division, sources, changelog)
         self._of_another_model = changelog.table(OF_ANOTHER_MODEL)
@@ -237,9 +243,11 @@ class DetectorAllocator:
         limits = replace(self._limits, budgets=budgets)
         modes = None if epoch.settled else self._modes_fitted_well()
         if self._divides:
-            assignments = await self._divided(limits, modes)
+            assignments = await self._assigner.assign_divided(
+                self._allocator, limits, modes, self._tables.listed
+            )
         else:
-            assignments = await self._assigned(limits, modes)
+            assignments = await self._assigner.assign(self._allocator, limits, modes)
         for assignment in assignments:
             # A frame that is both drawn and chosen counts as chosen.
             self._lost |= self.drawn.release(assignment.candidate.context.frame)
@@ -268,67 +276,9 @@ class DetectorAllocator:
         """The needle whose shortlist has the frame, chosen or drawn."""
         return self._allocator.owner(frame) or self.drawn.needle(frame)
 
-    async def _divided(self, limits: Limits, modes: Collection[Key] | None) -> list[Assignment]:
-        """Assign frames for each purpose; errors get what rare ones leave, coverage the rest."""
-        most, listed = limits.budgets.haystack, self._tables.listed
-        waiting = [frame for frame, item in listed.items() if not item.corrected]
-        parts = self.division.parts(max(0, most - len(listed)), waiting)
-        assigned: list[Assignment] = []
-        for purpose, among, until in (
-            (Purpose.RARE, await self._rare_modes(modes), len(listed) + parts[Purpose.RARE]),
-            (Purpose.ERRORS, modes, most - parts[Purpose.COVERAGE]),
-        ):
-            budgets = replace(limits.budgets, haystack=until)
-            new = await self._assigned(replace(limits, budgets=budgets), among)
-            self.division.spend((item.candidate.context.frame for item in new), purpose)
-            assigned += new
-        if modes is None:
-            # Not earlier, when the frames that are there are the first of a drive.
-            count = most - len(listed)
-            assigned += await self._placement.of_covering(self._allocator, count, limits.size)
-        return assigned
-
-    async def _rare_modes(self, modes: Collection[Key] | None) -> set[Key]:
-        """The failure modes that have to do with a rare category."""
-        rare = await self.division.rare()
-        keys = {
-            logic.key_of(category, mode)
-            for category, modes_of in self.needles.modes().items()
-            for mode in modes_of
-        }
-        return {
-            key
-            for key in (keys if modes is None else keys.intersection(modes))
-            if rare.intersection((key[1], key[3]))
-        }
-
     def _modes_fitted_well(self) -> set[Key]:
         """The modes whose model has enough examples for frames to be listed early."""
         return {key for key, fit in self._fits.items() if fit.examples >= EARLY_EXAMPLES_MIN}
-
-    async def _assigned(self, limits: Limits, modes: Collection[Key] | None) -> list[Assignment]:
-        """Assign frames; others take the places of those that are gone, show a listed scene, or
-        were taken where the error is known.
-        """
-        for freed in await self._known.refresh():
-            if self._allocator.needles(freed.key):
-                self._allocator.add_candidates(freed.key, [freed.candidate])
-        assigned: list[Assignment] = []
-        while True:
-            new = await asyncio.to_thread(self._allocator.allocate, limits, modes)
-            gone = await self._revisions.gone(new)
-            gone |= self._known.hold(
-                Sighting(logic.key_of(*self.needles.mode_of(item.needle)), item.candidate)
-                for item in new
-            )
-            gone |= await self._scenes.repeated(new, gone, self._allocator)
-            assigned += [item for item in new if item.candidate.context.frame not in gone]
-            if not gone:
-                return assigned
-            for frame in sorted(gone):
-                needle = self._allocator.release(frame)
-                key = logic.key_of(*self.needles.mode_of(needle))
-                self._allocator.remove_candidates(key, {frame})
 
     async def _admit(self, records: Iterable[NeedleRecord]) -> None:
         for needle, key, family, has_moved in await self.needles.admit(records):

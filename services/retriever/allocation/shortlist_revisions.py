@@ -25,21 +25,6 @@ class ShortlistRevisions:
         self._settings = sources.settings
         self._model = model
 
-    async def gone(self, assignments: Sequence[Assignment]) -> set[FrameId]:
-        """The assigned frames that may not be listed any more, or lost their region.
-
-        The event that reports it will follow, or arrived after the scorer had forgotten the frame.
-        """
-        candidates = [assignment.candidate for assignment in assignments]
-        facts = await self._sources.frames.load({item.context.frame for item in candidates})
-        return {
-            item.context.frame
-            for item in candidates
-            if (frame := facts.get(item.context.frame)) is None
-            or item.region not in frame.regions
-            or not frame.is_listable(count_copies=self._settings.count_copies)
-        }
-
     async def next(
         self,
         needles: set[NeedleId],
