@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -23,13 +23,11 @@ from services.contracts.errors import (
 from services.contracts.identity import PointId
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import (
-    OVERSAMPLING,
     Hit,
     Point,
     Quantization,
     Vector,
     Where,
-    best_first,
     is_settled,
 )
 from services.runtime.stores.vectors_edge_copy import writing_to
@@ -41,6 +39,7 @@ from services.runtime.stores.vectors_edge_files import (
     vector_config,
 )
 from services.runtime.stores.vectors_edge_names import EdgeNames, synced
+from services.runtime.stores.vectors_edge_queries import filter_of, hits_of, request_of
 
 _QUANTISE_FROM = 20_000
 _QUANTISE_SHARE = 5
@@ -51,10 +50,6 @@ _FLUSH_FROM = 10_000
 _LOG = "wal"
 _SPARE = 2
 """Results requested beyond the limit, so that most ties for the last place need no second query."""
-_RESCORED = edge.SearchParams(
-    quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-)
-"""Without effect on collections that are not quantised."""
 
 
 @contextmanager
@@ -300,7 +295,7 @@ class EdgeVectorStore:
         requested = limit + _SPARE
         while True:
             with _translated(f"searching {collection}"):
-                hits = _query(found[0], vector, where, requested)
+                hits = hits_of(found[0].query(request_of(vector, where, requested)))
             if is_settled(hits, limit, requested):
                 return hits[:limit]
             requested *= 4
@@ -312,10 +307,10 @@ class EdgeVectorStore:
         if found is None:
             return [[] for _ in vectors]
         requested = limit + _SPARE
-        requests = [_request(vector, where, requested) for vector in vectors]
+        requests = [request_of(vector, where, requested) for vector in vectors]
         with _translated(f"searching {collection}"):
             answers = found[0].query_batch(edge.QueryBatchRequest(requests))
-        per_query = [_hits(answer) for answer in answers]
+        per_query = [hits_of(answer) for answer in answers]
         return [
             hits[:limit]
             if is_settled(hits, limit, requested)
@@ -328,7 +323,7 @@ class EdgeVectorStore:
         if found is None:
             return 0
         with _translated(f"counting in {collection}"):
-            counted: int = found[0].count(edge.CountRequest(exact=True, filter=_filter(where)))
+            counted: int = found[0].count(edge.CountRequest(exact=True, filter=filter_of(where)))
         return counted
 
     def _close(self) -> None:
@@ -375,30 +370,3 @@ class EdgeVectorStore:
         if collection.startswith(".") or "/" in collection:
             raise Fatal(f"{collection!r} cannot name a collection")
         return self._folder / collection
-
-
-def _query(shard: edge.EdgeShard, vector: Vector, where: Where, requested: int) -> list[Hit]:
-    return _hits(shard.query(_request(vector, where, requested)))
-
-
-def _request(vector: Vector, where: Where, requested: int) -> edge.QueryRequest:
-    query = edge.Query.Nearest(np.asarray(vector, np.float32))  # type: ignore[arg-type]  # takes arrays too
-    return edge.QueryRequest(
-        limit=requested, query=query, with_payload=True, filter=_filter(where), params=_RESCORED
-    )
-
-
-def _hits(found: Iterable[edge.ScoredPoint]) -> list[Hit]:
-    return best_first((PointId(str(point.id)), point.score, point.payload or {}) for point in found)
-
-
-def _filter(where: Where) -> edge.Filter | None:
-    equal = [
-        edge.FieldCondition(name, match=edge.MatchValue(value))
-        for name, value in where.equals.items()
-    ]
-    reached = [
-        edge.FieldCondition(name, range=edge.RangeFloat(gte=bound))
-        for name, bound in where.at_least.items()
-    ]
-    return edge.Filter(must=[*equal, *reached]) if equal or reached else None
