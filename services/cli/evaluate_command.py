@@ -1,5 +1,6 @@
 """`gazeloop evaluate`: COCO's numbers of two files, without a stack."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from services.cli.datasets import (
 )
 from services.cli.examples import example
 from services.cli.lazy import done_by
+from services.cli.option_groups import with_option_groups
 from services.formats.readers.detections.format_names import FormatName
 
 app = typer.Typer()
@@ -21,15 +23,10 @@ app = typer.Typer()
 _FILES = "evaluate --ground-truth gt.json --predictions dt.json"
 
 
-@app.command(
-    "evaluate",
-    epilog=example(_FILES, f"{_FILES} --iou-type segm --json | jq .numbers.AP", f"{_FILES} --csv"),
-)
-@done_by("services.cli.work.evaluate")
-def evaluate(
-    ctx: typer.Context,
-    *,
-    ground_truth: GroundTruth,
+@dataclass(frozen=True)
+class ResultsFile:
+    """A detector's results, and how to read them."""
+
     predictions: Annotated[
         Path,
         typer.Option(
@@ -40,9 +37,9 @@ def evaluate(
             exists=True,
             metavar="PATH",
         ),
-    ],
-    predictions_format: PredictionsFormat = FormatName.AUTO,
-    class_names: ClassNamesFile = None,
+    ]
+    predictions_format: PredictionsFormat = FormatName.AUTO
+    class_names: ClassNamesFile = None
     categories: Annotated[
         Path | None,
         typer.Option(
@@ -53,7 +50,20 @@ def evaluate(
             dir_okay=False,
             metavar="FILE",
         ),
-    ] = None,
+    ] = None
+
+
+@app.command(
+    "evaluate",
+    epilog=example(_FILES, f"{_FILES} --iou-type segm --json | jq .numbers.AP", f"{_FILES} --csv"),
+)
+@with_option_groups
+@done_by("services.cli.work.evaluate")
+def evaluate(
+    ctx: typer.Context,
+    *,
+    ground_truth: GroundTruth,
+    results: ResultsFile,
     iou_type: IouTypeOption = "bbox",
     operating_score: Annotated[
         float | None,

@@ -1,5 +1,6 @@
 """`gazeloop export` and `gazeloop training-set`: write frames in formats of other tools."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,6 +35,53 @@ Form = Annotated[
 Images = Annotated[bool, typer.Option("--images", help="Copy the images too.")]
 
 
+@dataclass(frozen=True)
+class NamedFrames:
+    """Frames that a file or a shortlist of the review page names, instead of `--what`.
+
+    Raises
+    ------
+    typer.BadParameter
+        Several name them.
+    """
+
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample",
+            help="The frames that `gazeloop sample draw` printed into this file, instead of"
+            " --what.",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+        ),
+    ] = None
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--listed",
+            help="The frames of a CSV file that the review page wrote, such as that of circled"
+            " regions, instead of --what; its regions are the proposals.",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+        ),
+    ] = None
+    circled: Annotated[
+        str | None,
+        typer.Option(
+            "--circled",
+            help="The frames of a shortlist that was circled on the review page's map, instead of"
+            " --what; its regions are the proposals.",
+            metavar="NAME",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if sum(named is not None for named in (self.sample, self.listed, self.circled)) > 1:
+            raise typer.BadParameter("give one of --sample, --listed and --circled")
+
+
 @app.command(
     "export",
     epilog=example(
@@ -62,37 +110,7 @@ def export(
     ] = What.SHORTLISTED,
     needles: NeedleOptions,
     frames: TagOptions,
-    sample: Annotated[
-        Path | None,
-        typer.Option(
-            "--sample",
-            help="The frames that `gazeloop sample draw` printed into this file, instead of"
-            " --what.",
-            exists=True,
-            dir_okay=False,
-            metavar="FILE",
-        ),
-    ] = None,
-    listed: Annotated[
-        Path | None,
-        typer.Option(
-            "--listed",
-            help="The frames of a CSV file that the review page wrote, such as that of circled"
-            " regions, instead of --what; its regions are the proposals.",
-            exists=True,
-            dir_okay=False,
-            metavar="FILE",
-        ),
-    ] = None,
-    circled: Annotated[
-        str | None,
-        typer.Option(
-            "--circled",
-            help="The frames of a shortlist that was circled on the review page's map, instead of"
-            " --what; its regions are the proposals.",
-            metavar="NAME",
-        ),
-    ] = None,
+    named: NamedFrames,
     images: Images = False,
     proposals: Annotated[
         bool,

@@ -86,6 +86,39 @@ def images_alone(
     """
 
 
+@dataclass(frozen=True)
+class VideoOptions:
+    """Which frames of a video are published, and where and when they were captured."""
+
+    every: Annotated[
+        str,
+        typer.Option(
+            "--every",
+            metavar="DISTANCE",
+            help="Between two frames: metres (10m) or seconds (0.5s).",
+        ),
+    ]
+    gpx: Annotated[
+        Path | None,
+        typer.Option(
+            "--gpx",
+            metavar="FILE",
+            help="The drive's track: GPX, or NMEA sentences.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            "--start",
+            metavar="TIME",
+            formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S"],
+            help="When the video begins, in UTC without an offset. Default: what the file says.",
+        ),
+    ] = None
+
+
 @app.command(
     "video",
     epilog=example(
@@ -93,6 +126,7 @@ def images_alone(
         "ingest video drive-12.mp4 --every 0.5s --start 2026-05-04T10:00:00+02:00",
     ),
 )
+@with_option_groups
 @done_by("services.cli.work.ingest")
 def video(
     ctx: typer.Context,
@@ -107,33 +141,7 @@ def video(
         ),
     ],
     *,
-    every: Annotated[
-        str,
-        typer.Option(
-            "--every",
-            metavar="DISTANCE",
-            help="Between two frames: metres (10m) or seconds (0.5s).",
-        ),
-    ],
-    gpx: Annotated[
-        Path | None,
-        typer.Option(
-            "--gpx",
-            metavar="FILE",
-            help="The drive's track: GPX, or NMEA sentences.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
-    start: Annotated[
-        datetime | None,
-        typer.Option(
-            "--start",
-            metavar="TIME",
-            formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S"],
-            help="When the video begins, in UTC without an offset. Default: what the file says.",
-        ),
-    ] = None,
+    frames: VideoOptions,
     vehicle: VehicleName = None,
     name: Name = None,
 ) -> None:

@@ -12,10 +12,6 @@ LookedAt = Annotated[
     Looked,
     typer.Option("--of", help="Use annotated objects, or whole frames."),
 ]
-Label = Annotated[
-    LabelRule,
-    typer.Option("--label", help="The object category that becomes a whole frame's label."),
-]
 
 
 @dataclass(frozen=True)
@@ -80,3 +76,14 @@ class Source:
         """The source's name in tables and model cards."""
         path = self.coco or self.voc or self.via
         return path.stem if path else "data folder"
+
+
+@dataclass(frozen=True)
+class ExampleOptions:
+    """What becomes an example: each object, or each frame with a label."""
+
+    looked: LookedAt = Looked.CROPS
+    label: Annotated[
+        LabelRule,
+        typer.Option("--label", help="The object category that becomes a whole frame's label."),
+    ] = LabelRule.MOST_FREQUENT

@@ -9,11 +9,12 @@ from services.annotation.exporting import chosen_frames
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.annotation.stores.opening import AnnotationStores
 from services.benchmark.running import Drawing, RetrievalRun, measured, shown
+from services.cli.benchmark_command import ComparedOptions, DrawingOptions, QueryOptions
 from services.cli.console import console
 from services.cli.context import Context, run, shared
-from services.cli.labelled_source import Source
+from services.cli.labelled_source import ExampleOptions, Source
 from services.cli.work.labelled import labelled_frames
-from services.embedder.training.choices import LabelRule, Looked
+from services.embedder.training.choices import Looked
 from services.formats.writers.frames import ExportFrame
 from services.runtime.settings import Settings
 
@@ -22,36 +23,31 @@ def retrieval(
     ctx: typer.Context,
     *,
     source: Source,
-    looked: Looked,
-    label: LabelRule,
-    models: list[str] | None,
-    searches: list[str] | None,
+    examples: ExampleOptions,
+    compared: ComparedOptions,
     supercategories: list[str] | None,
     letterbox: int | None,
-    queries: int,
-    depth: int,
-    seed: int,
-    montages: int,
-    query: list[str] | None,
+    queries: QueryOptions,
+    drawing: DrawingOptions,
     to: Path,
 ) -> None:
     """Run `gazeloop benchmark retrieval`."""
+    if letterbox is not None and examples.looked is not Looked.FRAMES:
+        raise typer.BadParameter("only whole frames are padded", param_hint="--letterbox")
     benchmark = RetrievalRun(
         source.coco,
-        looked,
-        label,
-        models or [],
-        searches or [],
+        examples.looked,
+        examples.label,
+        compared.models or [],
+        compared.searches or [],
         supercategories or [],
         letterbox=letterbox,
-        queries=queries,
-        depth=depth,
-        seed=seed,
-        drawing=Drawing(query or [], montages),
+        queries=queries.queries,
+        depth=queries.depth,
+        seed=queries.seed,
+        drawing=Drawing(drawing.query or [], drawing.montages),
         to=to,
     )
-    if letterbox is not None and looked is not Looked.FRAMES:
-        raise typer.BadParameter("only whole frames are padded", param_hint="--letterbox")
     run(lambda: _retrieval(shared(ctx), source, benchmark), interrupted="Nothing was written.")
 
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from services.cli import evaluate_view
 from services.cli.console import console
 from services.cli.context import shared
+from services.cli.evaluate_command import ResultsFile
 from services.contracts.events import IouType
 from services.domain.detection.category_map import SAME_NAMES, CategoryMap
 from services.domain.detection.operating_scores import OperatingScores
@@ -29,10 +30,7 @@ def evaluate(
     ctx: typer.Context,
     *,
     ground_truth: Path,
-    predictions: Path,
-    predictions_format: FormatName,
-    class_names: Path | None,
-    categories: Path | None,
+    results: ResultsFile,
     iou_type: IouType,
     operating_score: float | None,
     accept_partial: bool,
@@ -45,18 +43,11 @@ def evaluate(
     operating = shared(ctx).settings().operating_scores
     if operating_score is not None:
         operating = OperatingScores(operating_score)
-    names = CategoryMap(read_category_map(categories)) if categories else SAME_NAMES
+    names = CategoryMap(read_category_map(results.categories)) if results.categories else SAME_NAMES
     evaluation = FileEvaluation(
         operating, iou_type, accept_partial=accept_partial, categories=names
     )
-    dataset = read_coco(
-        ground_truth,
-        images=None,
-        predictions=predictions,
-        detector=Detector("evaluated", "1", iou_type),
-        output_of=partial(_output_of, format_name=predictions_format, class_names=class_names),
-    )
-    report = _report(evaluation, dataset, iou_type)
+    report = _report(evaluation, _dataset(ground_truth, results, iou_type), iou_type)
     if as_json:
         print(report.model_dump_json(indent=2))  # noqa: T201  # to be piped
     elif as_csv:
@@ -65,6 +56,18 @@ def evaluate(
         evaluate_view.print_evaluation(console(), report)
     if report.left_out and not accept_partial:
         raise typer.Exit(1)
+
+
+def _dataset(ground_truth: Path, results: ResultsFile, iou_type: IouType) -> Dataset:
+    return read_coco(
+        ground_truth,
+        images=None,
+        predictions=results.predictions,
+        detector=Detector("evaluated", "1", iou_type),
+        output_of=partial(
+            _output_of, format_name=results.predictions_format, class_names=results.class_names
+        ),
+    )
 
 
 def _output_of(path: Path, format_name: FormatName, class_names: Path | None) -> Output:

@@ -21,6 +21,7 @@ from services.app.read_vectors import open_vectors_to_read
 from services.app.undoing.campaigns import refuse_undone
 from services.cli.console import console
 from services.cli.context import Context, run, shared
+from services.cli.export_command import NamedFrames
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
 from services.cli.tag_options import TagOptions
@@ -46,6 +47,7 @@ class Circled(NamedTuple):
 
 Wanted = NeedleFilter | Listed | Circled | DrawnSample
 """Which frames an export has."""
+_INCOMPLETE = "The folder is not complete; remove it and start again."
 
 
 def export(
@@ -58,48 +60,42 @@ def export(
     what: What,
     needles: NeedleOptions,
     frames: TagOptions,
-    sample: Path | None,
-    listed: Path | None,
-    circled: str | None,
+    named: NamedFrames,
     images: bool,
     proposals: bool,
 ) -> None:
     """Run `gazeloop export`."""
     context = shared(ctx)
-    if form in {"csv", "parquet"}:
+    if form in {"csv", "parquet", "fiftyone"}:
         _refuse_filters(ctx, form)
-        _export_tables(context, TableFormat(form), to)
+        if form == "fiftyone":
+            _export_fiftyone(context, to)
+        else:
+            _export_tables(context, TableFormat(form), to)
         return
-    if form == "fiftyone":
-        _refuse_filters(ctx, form)
-        _export_fiftyone(context, to)
-        return
-    tags = frames.tags()
-    if sample is not None and tags:
+    tags, wanted = frames.tags(), _wanted(needles, named)
+    if isinstance(wanted, DrawnSample) and tags:
         raise typer.BadParameter("a part of a sample is no sample: leave out the tags", ctx)
-    if sum(choice is not None for choice in (sample, listed, circled)) > 1:
-        raise typer.BadParameter("give one of --sample, --listed and --circled", ctx)
-    wanted: Wanted = needles.filter()
-    if sample is not None:
-        wanted = read_sample(sample)
-    if listed is not None:
-        wanted = read_listed(listed)
-    if circled is not None:
-        wanted = Circled(circled)
-
-    async def exported() -> Written:
-        return await _export(
+    written = run(
+        lambda: _export(
             *(context, Format(form), to, what, wanted),
             tags=tags,
             images=images,
             proposals=proposals,
-        )
-
-    written = run(
-        exported,
-        interrupted="The folder is not complete; remove it and start again.",
+        ),
+        interrupted=_INCOMPLETE,
     )
     tell(written, to)
+
+
+def _wanted(needles: NeedleOptions, named: NamedFrames) -> Wanted:
+    if named.sample is not None:
+        return read_sample(named.sample)
+    if named.listed is not None:
+        return read_listed(named.listed)
+    if named.circled is not None:
+        return Circled(named.circled)
+    return needles.filter()
 
 
 def training_set(
@@ -109,7 +105,7 @@ def training_set(
     context = shared(ctx)
     written = run(
         lambda: _training_set(context, Format(form), to, images=images),
-        interrupted="The folder is not complete; remove it and start again.",
+        interrupted=_INCOMPLETE,
     )
     tell(written, to)
 
@@ -133,7 +129,7 @@ def _refuse_filters(ctx: typer.Context, form: str) -> None:
 def _export_tables(context: Context, form: TableFormat, to: Path) -> None:
     rows = run(
         lambda: _tables(context, form, to),
-        interrupted="The folder is not complete; remove it and start again.",
+        interrupted=_INCOMPLETE,
     )
     for name, count in rows.items():
         console().print(f"{count:>12,} rows  {to / name}.{form.value}", highlight=False)
@@ -156,7 +152,7 @@ async def _tables(context: Context, form: TableFormat, to: Path) -> Mapping[str,
 def _export_fiftyone(context: Context, to: Path) -> None:
     counts = run(
         lambda: _fiftyone(context, to),
-        interrupted="The folder is not complete; remove it and start again.",
+        interrupted=_INCOMPLETE,
     )
     out = console()
     out.print(
@@ -206,7 +202,7 @@ async def _export(
         stores = await open_annotation_stores(stack.stores)
         if isinstance(wanted, DrawnSample):
             await refuse_undone(stack.stores.imports, wanted)
-        frames = await _wanted(stores, what, wanted, tags)
+        frames = await _chosen(stores, what, wanted, tags)
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
         store = ShownImages.of(stores.blobs, settings) if images else None
@@ -214,7 +210,7 @@ async def _export(
         return await _write(stores, frames, form, to, store, recorded=recorded, what=what.value)
 
 
-async def _wanted(
+async def _chosen(
     stores: AnnotationStores, what: What, wanted: Wanted, tags: frozenset[Tag]
 ) -> list[ExportFrame]:
     if isinstance(wanted, NeedleFilter):
@@ -266,8 +262,8 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
 
 def _originals(settings: Settings, images: ShownImages | None) -> dict[str, str]:
     """For the audit log: whether people now have images that they see redacted elsewhere."""
-    given = images is not None and settings.redacted_categories and not settings.redact_training
-    return {"images": "originals"} if given else {}
+    leave = images is not None and settings.redacted_categories and not settings.redact_training
+    return {"images": "originals"} if leave else {}
 
 
 async def _write(

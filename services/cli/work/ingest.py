@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from services.cli.datasets import (
     LayoutOptions,
     TakenOptions,
 )
-from services.cli.ingest_command import PublishingOptions
+from services.cli.ingest_command import PublishingOptions, VideoOptions
 from services.cli.lag_watch import LagWatch
 from services.cli.logs import log_to_file
 from services.cli.mining import publish
@@ -83,23 +83,21 @@ def video(
     ctx: typer.Context,
     path: Path,
     *,
-    every: str,
-    gpx: Path | None,
-    start: datetime | None,
+    frames: VideoOptions,
     vehicle: str | None,
     name: str | None,
 ) -> None:
     """Run `gazeloop ingest video`."""
-    context = shared(ctx)
+    context, start = shared(ctx), frames.start
     begin = start if start is None or start.tzinfo else start.replace(tzinfo=UTC)
     try:
-        spacing = Spacing.parse(every)
+        spacing = Spacing.parse(frames.every)
     except InvalidRecord as exc:
         raise typer.BadParameter(str(exc), param_hint="--every") from exc
     with TemporaryDirectory(prefix="gazeloop-video-") as pictures:
 
         def opened() -> Dataset:
-            track = read_track(gpx) if gpx is not None else None
+            track = read_track(frames.gpx) if frames.gpx is not None else None
             drive = open_drive(path, spacing, track=track, begin=begin)
             return read_video(drive, Path(pictures), dataset=name, vehicle=vehicle)
 

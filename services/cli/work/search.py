@@ -1,6 +1,5 @@
 """What `gazeloop search` does."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -13,6 +12,7 @@ from services.app.searching import Found, SearchQuery, TextQuery
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
+from services.cli.search_command import QueryOptions
 from services.contracts.errors import InvalidImage
 from services.contracts.identity import Box
 from services.domain.ports.vectors import Where
@@ -24,46 +24,13 @@ from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
 
 
-@dataclass(frozen=True)
-class _Query:
-    image: Path | None
-    text: str
-    regions: bool
-    box: Box | None
-    category: str | None
-    limit: int
-
-
-def search(
-    ctx: typer.Context,
-    *,
-    image: Path | None,
-    text: str | None,
-    regions: bool,
-    box: str | None,
-    category: str | None,
-    limit: int,
-    montage: Path | None,
-    as_json: bool,
-) -> None:
+def search(ctx: typer.Context, *, query: QueryOptions, montage: Path | None, as_json: bool) -> None:
     """Run `gazeloop search`."""
-    region = _box(box)
-    if (image is None) == (text is None):
-        raise typer.BadParameter("give either --image or --text", param_hint="--text")
-    if image is None and region is not None:
-        raise typer.BadParameter("it is a region of --image", param_hint="--box")
-    if image is not None and regions:
-        raise typer.BadParameter("give --box, the region of the image", param_hint="--regions")
-    if category is not None and region is None and not regions:
-        raise typer.BadParameter(
-            "frames have no category; give --box or --regions too", param_hint="--category"
-        )
-    context = shared(ctx)
-    stem = image.stem if image is not None else "text"
+    context, region = shared(ctx), _box(query.box)
+    stem = query.image.stem if query.image is not None else "text"
     target = montage or context.stored().data / "search" / f"{stem}.png"
-    query = _Query(image, text or "", regions, region, category, limit)
     found = run(
-        lambda: _found(context, query, target),
+        lambda: _found(context, query, region, target),
         interrupted="Nothing was changed.",
     )
     if as_json:
@@ -86,24 +53,26 @@ def _box(text: str | None) -> Box | None:
     return x, y, width, height
 
 
-async def _found(context: Context, query: _Query, target: Path) -> list[Found]:
+async def _found(
+    context: Context, query: QueryOptions, region: Box | None, target: Path
+) -> list[Found]:
     settings = context.stored()
     log_to_file(settings, "search")
     limits = ImageLimits.of(settings)
-    asked = _asked(query, settings, limits)
+    wanted = _wanted(query, region, settings, limits)
     embedder = embedder_of(settings)
     vectors = open_vectors_to_read(settings)
     try:
         async with joined(settings) as app:
             frames = app.stores.frames
             found = (
-                await searching.search(asked, embedder, vectors, frames, limits)
-                if isinstance(asked, SearchQuery)
-                else await searching.search_text(asked, embedder, vectors, frames)
+                await searching.search(wanted, embedder, vectors, frames, limits)
+                if isinstance(wanted, SearchQuery)
+                else await searching.search_text(wanted, embedder, vectors, frames)
             )
             if found:
                 images = ShownImages.of(app.stores.blobs, app.settings)
-                drawn = searching.drawn(asked, found, images, limits)
+                drawn = searching.drawn(wanted, found, images, limits)
                 with as_the_user_writes():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     drawn.save(target)
@@ -112,18 +81,21 @@ async def _found(context: Context, query: _Query, target: Path) -> list[Found]:
     return found
 
 
-def _asked(query: _Query, settings: Settings, limits: ImageLimits) -> SearchQuery | TextQuery:
+def _wanted(
+    query: QueryOptions, region: Box | None, settings: Settings, limits: ImageLimits
+) -> SearchQuery | TextQuery:
     """The search, once its image is known to be readable, or its text has a vector."""
     where = Where(equals={"category": query.category} if query.category else {})
     if query.image is None:
-        vector = TextTower.of(settings).embed(query.text)
-        return TextQuery(query.text, vector, query.regions, where, query.limit)
+        text = query.text or ""
+        vector = TextTower.of(settings).embed(text)
+        return TextQuery(text, vector, query.regions, where, query.limit)
     content = query.image.read_bytes()
     try:
         inspect(content, limits)
     except InvalidImage as exc:
         raise InvalidImage(f"{query.image}: {exc}") from exc
-    return SearchQuery(content, query.box, where, query.limit)
+    return SearchQuery(content, region, where, query.limit)
 
 
 def _document(item: Found) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """What `gazeloop train` does."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 import typer
@@ -10,15 +10,16 @@ import typer
 from services.annotation import exporting
 from services.cli.console import console
 from services.cli.context import INTERRUPTED, run, shared
-from services.cli.labelled_source import Source
+from services.cli.labelled_source import ExampleOptions, Source
+from services.cli.train_command import DeviceOptions, ScheduleOptions
 from services.cli.training_view import TrainingView
 from services.cli.work.labelled import labelled_frames
 from services.contracts.errors import InvalidSettings
-from services.embedder.models.backbones import backbone_named
-from services.embedder.training.choices import LabelRule, Looked, Start
+from services.embedder.models.backbones import Backbone, backbone_named
+from services.embedder.training.choices import Start
 from services.embedder.training.fitting import Schedule, Stopped
 from services.embedder.training.labelled import examples
-from services.embedder.training.recipes import recipe_of
+from services.embedder.training.recipes import Recipe, recipe_of
 from services.embedder.training.training_run import Course, Trained
 from services.embedder.training.training_run import train as train_network
 from services.runtime.settings import Settings
@@ -31,43 +32,42 @@ def train(
     *,
     backbone: str,
     source: Source,
-    looked: Looked,
-    label: LabelRule,
+    examples: ExampleOptions,
     start: Start | None,
-    epochs: int,
-    batch: int,
-    rate: float | None,
-    patience: int,
-    held_out: float,
-    seed: int,
-    device: Literal["auto", "cpu", "cuda"],
-    precision: Literal["auto", "float32", "bfloat16"],
+    schedule: ScheduleOptions,
+    device: DeviceOptions,
     to: Path | None,
 ) -> None:
     """Run `gazeloop train`."""
-    context = shared(ctx)
-    settings = context.settings()
-    chosen = backbone_named(backbone)
-    recipe = recipe_of(chosen)
-    if start is not None:
-        recipe = replace(recipe, start=start)
-    if rate is not None:
-        recipe = replace(recipe, rate=rate)
-    where = _device(device)
-    half = precision == "bfloat16" or (precision == "auto" and where == "cuda")
+    settings = shared(ctx).settings()
+    chosen, computed_on = backbone_named(backbone), _device(device.device)
     course = Course(
         chosen,
-        looked,
-        label,
+        examples.looked,
+        examples.label,
         source.name,
-        recipe,
-        Schedule(epochs, batch, patience, seed, half),
-        held_out,
+        _recipe(chosen, start, schedule.rate),
+        Schedule(
+            schedule.epochs,
+            schedule.batch,
+            schedule.patience,
+            schedule.seed,
+            _is_half_precision(device.precision, computed_on),
+        ),
+        schedule.held_out,
         to or settings.data / "models" / backbone,
     )
     if settings.embedder != backbone:  # its weights are another network's
         settings = settings.model_copy(update={"weights": None, "weights_sha256": ""})
-    _print_result(_trained(course, source, settings, where, ctx))
+    _print_result(_trained(course, source, settings, computed_on, ctx))
+
+
+def _recipe(backbone: Backbone, start: Start | None, rate: float | None) -> Recipe:
+    """The backbone's recipe, with what the command line changes."""
+    recipe = recipe_of(backbone)
+    if start is not None:
+        recipe = replace(recipe, start=start)
+    return recipe if rate is None else replace(recipe, rate=rate)
 
 
 def _device(requested: str) -> str:
@@ -75,6 +75,10 @@ def _device(requested: str) -> str:
     if requested == "cuda" and not has_gpu:
         raise InvalidSettings("torch finds no usable GPU: leave --device out")
     return "cuda" if has_gpu and requested != "cpu" else "cpu"
+
+
+def _is_half_precision(requested: str, device: str) -> bool:
+    return requested == "bfloat16" or (requested == "auto" and device == "cuda")
 
 
 def _trained(
@@ -96,36 +100,24 @@ def _trained(
 
 
 def _print_result(trained: Trained) -> None:
-    out = console()
-    metrics = trained.card["metrics"]
+    """Print how good the weights are; ends with 1 if they are of no use."""
+    out, metrics = partial(console().print, highlight=False), trained.card["metrics"]
     assert isinstance(metrics, dict)
-    out.print("It is trained already." if trained.before else "Trained.", highlight=False)
+    out("It is trained already." if trained.before else "Trained.")
     for name, label in (("precision_at_1", "P@1"), ("map_at_100", "mAP@100")):
-        after = metrics[f"{name}_on_held_out_drives"]
-        out.print(
-            f"{label} on drives held out: {after:.3f} (before: {metrics[f'{name}_before']:.3f})",
-            highlight=False,
-        )
-    out.print(
-        f"{trained.weights}, with its model card in the same folder",
-        highlight=False,
-        soft_wrap=True,
-    )
-    out.print(
-        f"[dim]Use it: --set embedder={trained.card['name']} --set weights={trained.weights}[/]",
-        highlight=False,
-        soft_wrap=True,
-    )
+        before, after = metrics[f"{name}_before"], metrics[f"{name}_on_held_out_drives"]
+        out(f"{label} on drives held out: {after:.3f} (before: {before:.3f})")
+    out(f"{trained.weights}, with its model card in the same folder", soft_wrap=True)
+    use = f"--set embedder={trained.card['name']} --set weights={trained.weights}"
+    out(f"[dim]Use it: {use}[/]", soft_wrap=True)
     if not metrics["best_epoch"]:
-        out.print(
+        out(
             "[yellow]No epoch was better than the start, which is what was kept.[/] Try a lower"
-            " --rate, or more frames.",
-            highlight=False,
+            " --rate, or more frames."
         )
     if metrics["collapsed"]:
-        out.print(
+        out(
             f"[bold red]The embedding has collapsed:[/] {metrics['collapsed']}. A search would"
-            " find anything: try a lower --rate, or another --seed or --pooling.",
-            highlight=False,
+            " find anything: try a lower --rate, or another --seed or --pooling."
         )
         raise typer.Exit(1)
