@@ -38,9 +38,6 @@ from services.retriever.allocation.corrected_regions import CorrectedRegions
 from services.retriever.allocation.divided_budget import DividedBudget
 from services.retriever.allocation.drawn_frames import DrawnFrames
 from services.retriever.allocation.frame_assigner import FrameAssigner
-from services.retriever.allocation.frame_placement import FramePlacement
-from services.retriever.allocation.known_sightings import KnownSightings
-from services.retriever.allocation.listed_scenes import ListedScenes
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
 from services.retriever.changelog import Before, Changelog, Kind
 from services.retriever.logic import DetectorCategory, FrameFacts
@@ -77,28 +74,22 @@ class DetectorAllocator:
         self._detector = detector
         self._model = model
         self._limits = limits
-        self._tables = AllocationTables(
-            changelog.table(LISTED),
-            changelog.table(YIELDS),
-            lambda key: changelog.table(CANDIDATES, *key),
-        )
+        self._tables = _tables_of(changelog)
         self._allocator = BudgetAllocator(limits, self._tables)
         self._revisions = ShortlistRevisions(sources, model)
         self.drawn = DrawnFrames(detector, sources.settings, changelog)
         self.division = DividedBudget(detector, sources.matches, sources.settings, changelog)
         self._divides = sources.settings.divides_budget
-        self._known = KnownSightings(sources.known_places, changelog)
         self._fits = changelog.table(FITTED_TO)
-        self._placement = FramePlacement(
-            self.needles, self._fits, self.drawn, self.division, sources
-        )
         self._assigner = FrameAssigner(
-            self.needles,
             sources,
-            scenes=ListedScenes(self.needles, sources, model),
-            known=self._known,
+            model,
+            changelog,
+            needles=self.needles,
+            drawn=self.drawn,
             division=self.division,
-            placement=self._placement,
+            listed=self._tables.listed,
+            fits=self._fits,
         )
         self._corrected = CorrectedRegions(self.needles, self.division, sources, changelog)
         self._of_another_model = changelog.table(OF_ANOTHER_MODEL)
@@ -191,12 +182,12 @@ class DetectorAllocator:
             for mode in self.needles.modes().get(detector_category, ()):
                 key = logic.key_of(detector_category, mode)
                 self._allocator.remove_candidates(key, frames)
-                self._known.forget(key, frames)
+                self._assigner.forget(key, frames)
         for detector_category in scored.replaced:
             for mode in self.needles.modes()[detector_category]:
                 key = logic.key_of(detector_category, mode)
                 self._allocator.remove_all_candidates(key)
-                self._known.forget(key)
+                self._assigner.forget(key)
         for key, candidates in scored.candidates.items():
             self._allocator.add_candidates(key, candidates)
         self._fits.update(scored.fits)
@@ -242,16 +233,11 @@ class DetectorAllocator:
         budgets = replace(self._limits.budgets, haystack=epoch.released)
         limits = replace(self._limits, budgets=budgets)
         modes = None if epoch.settled else self._modes_fitted_well()
-        if self._divides:
-            assignments = await self._assigner.assign_divided(
-                self._allocator, limits, modes, self._tables.listed
-            )
-        else:
-            assignments = await self._assigner.assign(self._allocator, limits, modes)
+        assignments = await self._assigner.assign(self._allocator, limits, modes)
         for assignment in assignments:
             # A frame that is both drawn and chosen counts as chosen.
             self._lost |= self.drawn.release(assignment.candidate.context.frame)
-        drawn = await self._placement.of_drawn(self._allocator) if epoch.settled else []
+        drawn = await self._assigner.place_drawn(self._allocator) if epoch.settled else []
         changed = {*self._lost, *(assignment.needle for assignment in [*assignments, *drawn])}
         self._lost = set()
         self.needles.close_epoch()
@@ -351,6 +337,14 @@ class DetectorAllocator:
         self._allocator.judge(await self._corrected.verdicts())
         if self._divides:
             await self.division.judge()
+
+
+def _tables_of(changelog: Changelog) -> AllocationTables:
+    return AllocationTables(
+        changelog.table(LISTED),
+        changelog.table(YIELDS),
+        lambda key: changelog.table(CANDIDATES, *key),
+    )
 
 
 def _model_of(record: NeedleRecord) -> ModelId | None:

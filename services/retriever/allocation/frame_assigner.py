@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from services.contracts.identity import FrameId
+from services.contracts.identity import FrameId, ModelId
 from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.purposes import Purpose
 from services.domain.shortlists.scored_candidates import Assignment, Key, Limits, ListedFrame
 from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.divided_budget import DividedBudget
+from services.retriever.allocation.drawn_frames import DrawnFrames
 from services.retriever.allocation.frame_placement import FramePlacement
 from services.retriever.allocation.known_sightings import KnownSightings, Sighting
 from services.retriever.allocation.listed_scenes import ListedScenes
+from services.retriever.changelog import Changelog
+from services.retriever.scoring.scorer import FittedTo
 from services.retriever.sources import Sources
 
 
@@ -22,40 +25,57 @@ class FrameAssigner:
 
     Parameters
     ----------
-    scenes, known : what finds frames of a scene that is listed, and at places of known errors
-    division, placement : which purposes the budget is divided among, and what finds shortlists for
-        frames that are listed for coverage
+    listed : the frames on shortlists, to which the allocator adds
+    fits : the failure model of each mode
     """
 
     def __init__(
         self,
-        needles: ActiveNeedles,
         sources: Sources,
+        model: ModelId,
+        changelog: Changelog,
         *,
-        scenes: ListedScenes,
-        known: KnownSightings,
+        needles: ActiveNeedles,
+        drawn: DrawnFrames,
         division: DividedBudget,
-        placement: FramePlacement,
+        listed: Mapping[FrameId, ListedFrame],
+        fits: Mapping[Key, FittedTo],
     ) -> None:
         self._needles = needles
-        self._frames = sources.frames
-        self._count_copies = sources.settings.count_copies
-        self._scenes = scenes
-        self._known = known
         self._division = division
-        self._placement = placement
+        self._listed = listed
+        self._frames = sources.frames
+        self._settings = sources.settings
+        self._scenes = ListedScenes(needles, sources, model)
+        self._known = KnownSightings(sources.known_places, changelog)
+        self._placement = FramePlacement(needles, fits, drawn, division, sources)
+
+    def forget(self, key: Key, frames: Collection[FrameId] | None = None) -> None:
+        """Forget candidates of a mode that are held back at known places; all, or of frames."""
+        self._known.forget(key, frames)
+
+    async def place_drawn(self, allocator: BudgetAllocator) -> list[Assignment]:
+        """Put frames that were drawn by chance on shortlists."""
+        return await self._placement.of_drawn(allocator)
 
     async def assign(
         self, allocator: BudgetAllocator, limits: Limits, modes: Collection[Key] | None
     ) -> list[Assignment]:
-        """Assign frames within the limits.
-
-        Others take the places of frames that are gone, show a listed scene, or were taken where
-        the error is known.
+        """Assign frames within the limits, by the strategy in the settings.
 
         Parameters
         ----------
-        modes : to assign frames for; None for all
+        modes : to assign frames for; None for all, and for coverage where budgets are divided
+        """
+        if self._settings.divides_budget:
+            return await self._divided(allocator, limits, modes)
+        return await self._assigned(allocator, limits, modes)
+
+    async def _assigned(
+        self, allocator: BudgetAllocator, limits: Limits, modes: Collection[Key] | None
+    ) -> list[Assignment]:
+        """Assign frames; others take the places of those that are gone, show a listed scene, or
+        were taken where the error is known.
         """
         for freed in await self._known.refresh():
             if allocator.needles(freed.key):
@@ -89,24 +109,14 @@ class FrameAssigner:
             for item in candidates
             if (frame := facts.get(item.context.frame)) is None
             or item.region not in frame.regions
-            or not frame.is_listable(count_copies=self._count_copies)
+            or not frame.is_listable(count_copies=self._settings.count_copies)
         }
 
-    async def assign_divided(
-        self,
-        allocator: BudgetAllocator,
-        limits: Limits,
-        modes: Collection[Key] | None,
-        listed: Mapping[FrameId, ListedFrame],
+    async def _divided(
+        self, allocator: BudgetAllocator, limits: Limits, modes: Collection[Key] | None
     ) -> list[Assignment]:
-        """Assign frames for each purpose; errors get what rare ones leave, coverage the rest.
-
-        Parameters
-        ----------
-        modes : as in `assign`; frames are listed for coverage only if it is None
-        listed : the frames on shortlists, to which the allocator adds
-        """
-        most = limits.budgets.haystack
+        """Assign frames for each purpose; errors get what rare ones leave, coverage the rest."""
+        most, listed = limits.budgets.haystack, self._listed
         waiting = [frame for frame, row in listed.items() if not row.corrected]
         parts = self._division.parts(max(0, most - len(listed)), waiting)
         assigned: list[Assignment] = []
@@ -115,7 +125,7 @@ class FrameAssigner:
             (Purpose.ERRORS, modes, most - parts[Purpose.COVERAGE]),
         ):
             budgets = replace(limits.budgets, haystack=until)
-            new = await self.assign(allocator, replace(limits, budgets=budgets), modes_of)
+            new = await self._assigned(allocator, replace(limits, budgets=budgets), modes_of)
             self._division.spend((item.candidate.context.frame for item in new), purpose)
             assigned += new
         if modes is None:
