@@ -44,7 +44,7 @@ def print_gate(out: Console, report: ComparisonReport, reasons: Sequence[str]) -
     for family in report.families:
         if family.change is not Change.SAME:
             frames = family.improved_frames + family.worsened_frames
-            where = f"{_named(family)}: {family.old:,} → {family.new:,} failures; {_some(frames)}"
+            where = f"{_named(family)}: {family.old:,} → {family.new:,} failures; {_first(frames)}"
             _line(out, f"  {family.change.value:<7} {where}")
     for reason in reasons:
         _line(out, f"FAIL: {reason}", style="bold red")
@@ -77,7 +77,7 @@ def _print_families(out: Console, report: ComparisonReport) -> None:
             f"{family.worsened:,}",
             f"{family.ap_gain:+.3f}",
             _number(family.ap_gain_per_hour),
-            _some(family.improved_frames + family.worsened_frames),
+            _first(family.improved_frames + family.worsened_frames),
         )
     out.print(table)
     if len(moved) > _FAMILIES:
@@ -121,7 +121,7 @@ def _named(family: FamilyReport) -> str:
     return f"{family.category}, {family.error_type.value}{really}{name}"
 
 
-def _some(frames: Sequence[str]) -> str:
+def _first(frames: Sequence[str]) -> str:
     more = ", …" if len(frames) > _FRAMES else ""
     return ", ".join(frames[:_FRAMES]) + more
 

@@ -38,10 +38,10 @@ class Columns(Strict, ABC):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _checked_once(cls, given: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
+    def _checked_once(cls, value: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
         # Pydantic runs an "after" validator again when the part is put into an event.
-        part = validated(given)
-        if part is not given:
+        part = validated(value)
+        if part is not value:
             part.check()
         return part
 

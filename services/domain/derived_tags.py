@@ -35,10 +35,10 @@ def tags_of(captured: FrameCaptured) -> dict[str, str]:
 
     An event has room for TAGS_MAX tags, so the derived ones give way.
     """
-    given_tags = captured.tags or {}
-    derived = {key: value for key, value in _derived(captured).items() if key not in given_tags}
-    room = TAGS_MAX - len(given_tags)
-    return {**given_tags, **dict(list(derived.items())[:room])}
+    own_tags = captured.tags or {}
+    derived = {key: value for key, value in _derived(captured).items() if key not in own_tags}
+    room = TAGS_MAX - len(own_tags)
+    return {**own_tags, **dict(list(derived.items())[:room])}
 
 
 def has_tags(captured: FrameCaptured, tags: AbstractSet[tuple[str, str]]) -> bool:

@@ -27,13 +27,14 @@ def labels_of(versions: Sequence[FrameAnnotated]) -> set[Category]:
 def answered(draft: FrameAnnotated, answers: Mapping[str, LabelAnswer]) -> FrameAnnotated:
     """The correction with its labels replaced, kept or dropped according to the answers."""
     relabelled = (
-        _meant(annotation, answers.get(annotation.category)) for annotation in draft.annotations
+        _relabelled(annotation, answers.get(annotation.category))
+        for annotation in draft.annotations
     )
     annotations = tuple(annotation for annotation in relabelled if annotation is not None)
     return draft.model_copy(update={"annotations": annotations})
 
 
-def _meant(annotation: Annotation, answer: LabelAnswer | None) -> Annotation | None:
+def _relabelled(annotation: Annotation, answer: LabelAnswer | None) -> Annotation | None:
     if answer is None or answer.meaning is Meaning.NEW:
         return annotation
     if answer.meaning is Meaning.NOTHING:

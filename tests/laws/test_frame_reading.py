@@ -42,8 +42,8 @@ async def test_only_frames_with_a_position_have_a_place(
         await frames.record([captured])
     await frames.record([frame_captured("nowhere"), frame_annotated(frame_id="unseen")])
 
-    assert sorted(await places.some(9)) == [(52.0, 13.0), (53.0, 13.0), (54.0, 13.0)]
-    assert len(await places.some(2)) == 2
+    assert sorted(await places.sample(9)) == [(52.0, 13.0), (53.0, 13.0), (54.0, 13.0)]
+    assert len(await places.sample(2)) == 2
     ids = [FIRST, FrameId("nowhere"), FrameId("unknown")]
     assert await places.of(ids) == {FIRST: (53.0, 13.0)}
 

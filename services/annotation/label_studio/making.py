@@ -45,7 +45,7 @@ class TaskMaker:
             A store or Label Studio is unreachable.
         """
         tried = [plan.record for plan in plans if plan.record.trying]
-        existing = await self._there_already(project, tried)
+        existing = await self._existing_tasks(project, tried)
         fresh = []
         for plan in plans:
             if plan.record.frame_id in existing:
@@ -91,7 +91,7 @@ class TaskMaker:
         )
         await self.stores.annotation_tasks.settle(record)
 
-    async def _there_already(
+    async def _existing_tasks(
         self, project: int, records: Sequence[TaskRecord]
     ) -> dict[FrameId, int]:
         """Tasks that an interrupted push created; a frame's second task is deleted."""

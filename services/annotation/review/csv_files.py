@@ -26,13 +26,13 @@ def csv_file(
 def csv_table(
     name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> StreamingResponse:
-    """Like `csv_file`, of rows that are there already."""
+    """Like `csv_file`, of rows that are in memory."""
 
-    async def given() -> AsyncIterator[Sequence[object]]:
+    async def row_by_row() -> AsyncIterator[Sequence[object]]:
         for row in rows:
             yield row
 
-    return csv_file(name, columns, given())
+    return csv_file(name, columns, row_by_row())
 
 
 async def _lines(

@@ -91,7 +91,7 @@ async def _neighbours(context: ReviewContext, record: FrameRecord) -> DriveNeigh
     captured = record.captured
     if captured is None or captured.drive_id is None:
         return DriveNeighbours()
-    return await context.stores.drive_frames.beside(
+    return await context.stores.drive_frames.neighbours(
         record.frame_id, captured.drive_id, captured.captured_at
     )
 

@@ -47,7 +47,7 @@ async def needle_map(page: Page, context: Context, view: WantedView) -> Response
     positions, paths, others = await asyncio.gather(
         stores.frame_places.of([row.needle.frame_id for row in rows]),
         stores.frame_places.paths(drives, _PATH_FRAMES),
-        stores.frame_places.some(_PATH_FRAMES),
+        stores.frame_places.sample(_PATH_FRAMES),
     )
     drawn = await asyncio.to_thread(
         drive_map, rows, positions, paths, others, base_map=context.base_map

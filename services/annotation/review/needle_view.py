@@ -163,7 +163,7 @@ async def needle_view(
         stores.reviews.events(needle.needle_id),
         stores.reviews.claims([needle.needle_id], context.clock.now()),
         stores.needle_lists.place(view.passed, view.sort, needle),
-        stores.frame_places.some(_OTHER_PLACES_MAX),
+        stores.frame_places.sample(_OTHER_PLACES_MAX),
         stores.family_marks.of(needle.needle_id),
     )
     own, review = frames[needle.frame_id], review_of(events)

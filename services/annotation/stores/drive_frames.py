@@ -19,7 +19,7 @@ class DriveNeighbours:
 class DriveFrames(Protocol):
     """Frames of drives, by time of capture."""
 
-    async def beside(self, frame_id: FrameId, drive: DriveId, at: datetime) -> DriveNeighbours:
+    async def neighbours(self, frame_id: FrameId, drive: DriveId, at: datetime) -> DriveNeighbours:
         """The neighbours of a frame that was captured at this time.
 
         Raises
@@ -41,7 +41,7 @@ class MongoDriveFrames:
         with translated():
             await self._frames.create_index([("drive_id", 1), ("captured_at", 1), ("_id", 1)])
 
-    async def beside(self, frame_id: FrameId, drive: DriveId, at: datetime) -> DriveNeighbours:
+    async def neighbours(self, frame_id: FrameId, drive: DriveId, at: datetime) -> DriveNeighbours:
         return DriveNeighbours(
             previous=await self._nearest(frame_id, drive, at, "$lt", -1),
             following=await self._nearest(frame_id, drive, at, "$gt", 1),

@@ -11,8 +11,8 @@ from services.runtime.stores.mongo import Database, translated
 class FramePlaces(Protocol):
     """Positions of frames."""
 
-    async def some(self, limit: int) -> list[tuple[float, float]]:
-        """Latitude and longitude of frames that have a position, in no particular order.
+    async def sample(self, limit: int) -> list[tuple[float, float]]:
+        """Latitude and longitude of at most `limit` frames that have a position.
 
         Raises
         ------
@@ -43,7 +43,7 @@ class MongoFramePlaces:
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
 
-    async def some(self, limit: int) -> list[tuple[float, float]]:
+    async def sample(self, limit: int) -> list[tuple[float, float]]:
         path = "position"
         where = {path: {"$exists": True}}
         with translated():

@@ -36,10 +36,10 @@ class Rematcher:
         """
         published = 0
         while due := await self.maps.unmatched():
-            published += await self._some(due[0])
+            published += await self._publish_next(due[0])
         return published
 
-    async def _some(self, due: Rematch) -> int:
+    async def _publish_next(self, due: Rematch) -> int:
         predictions, last = await self.frames.predictions_after(due.scope, due.after, _AT_ONCE)
         await self.outbox.publish(predictions)
         # Noted after the broker's acknowledgement: after a crash, some are published twice.

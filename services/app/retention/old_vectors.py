@@ -70,7 +70,7 @@ class VectorSweeper:
             A store does not answer; what was begun is finished by the next call.
         """
         for model in await self._due():
-            forgotten = await self._forget_some(model)
+            forgotten = await self._forget_next(model)
             if forgotten:
                 return forgotten
             await self._drop(model)
@@ -93,7 +93,7 @@ class VectorSweeper:
         """Whether no process has filled the model since; looked up once per pass over it."""
         return model in self._after or not await self._embeddings.embedded_since(model, before)
 
-    async def _forget_some(self, model: ModelId) -> int:
+    async def _forget_next(self, model: ModelId) -> int:
         after, most = self._after.get(model), self._settings.retention_per_minute
         found = await self._embeddings.embedded_frames(model, after, most)
         if not found:

@@ -110,7 +110,7 @@ def training_set(
     tell(written, to)
 
 
-def _is_given(ctx: typer.Context, name: str) -> bool:
+def _is_on_command_line(ctx: typer.Context, name: str) -> bool:
     """Whether the command line has the option."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
@@ -120,7 +120,7 @@ def _refuse_filters(ctx: typer.Context, form: str) -> None:
     options = [
         parameter.opts[0]
         for parameter in ctx.command.params
-        if parameter.name not in {"form", "to"} and _is_given(ctx, str(parameter.name))
+        if parameter.name not in {"form", "to"} and _is_on_command_line(ctx, str(parameter.name))
     ]
     if options:
         raise typer.BadParameter(f"{form} writes everything: leave out {', '.join(options)}", ctx)

@@ -51,8 +51,8 @@ def layout_opener(
 def _opened(
     folder: Path, where: LayoutOptions, by: TakenOptions, detections: DetectionOptions
 ) -> Dataset:
-    found = found_layout(_there(folder / (where.annotations or "")), where.format)
-    image_folder = _there(folder / where.images) if where.images else None
+    found = found_layout(_existing(folder / (where.annotations or "")), where.format)
+    image_folder = _existing(folder / where.images) if where.images else None
     images = image_folder or images_root(folder, _named_images(found))
     names = ", ".join(str(path.relative_to(folder)) for path in found.annotations[:3])
     more = f" and {len(found.annotations) - 3} more" if len(found.annotations) > 3 else ""  # noqa: PLR2004  # those shown
@@ -63,7 +63,7 @@ def _opened(
     return _dataset(found, images, by, named)
 
 
-def _there(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.exists():
         raise InvalidRecord(f"there is no {path}", reason="unreadable_file")
     return path

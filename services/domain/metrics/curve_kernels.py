@@ -190,11 +190,11 @@ def _best_in_block(
         rights = ones(right)
         end = min(hits + rights, most)
         if end >= least and rights and end / (seen + end - hits) > best:
-            best, some_hits, some_seen = _best_in_word(
+            best, word_hits, word_seen = _best_in_word(
                 right, counted, hits, seen, least, most, best
             )
-            if some_hits:
-                top_hits, top_seen = some_hits, some_seen
+            if word_hits:
+                top_hits, top_seen = word_hits, word_seen
         hits += rights
         seen += ones(counted)
         if hits >= most:
@@ -241,11 +241,11 @@ def _points(
             before, down_to = signed(hits[b]), signed(seen[b])
             last = min(signed(hits[b + 1]), most)
             if last > before and last / (down_to + last - before) > best:
-                best, some_hits, some_seen = _best_in_block(
+                best, block_hits, block_seen = _best_in_block(
                     index.planes[blocks[b]], setting, keep[b], before, down_to, least, most, best
                 )
-                if some_hits:
-                    top_hits, top_seen = some_hits, some_seen
+                if block_hits:
+                    top_hits, top_seen = block_hits, block_seen
         if top_hits:
             points[0, count], points[1, count] = top_hits, top_seen
             count += 1

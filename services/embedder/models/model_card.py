@@ -136,7 +136,7 @@ class ModelCard(_Part):
     text: TextPart | None = None
 
     @model_validator(mode="after")
-    def _first_token_is_there(self) -> Self:
+    def _has_first_token(self) -> Self:
         regions = self.regions
         if self.frame == "first_token" and not (
             isinstance(regions, TokensOutput) and regions.first_tokens

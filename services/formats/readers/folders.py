@@ -31,7 +31,7 @@ def image_file(folder: Path, name: object) -> Path:
     root = folder.resolve()
     try:
         first = (root / name).resolve()
-        for path in _meant(root, name):
+        for path in _candidate_paths(root, name):
             if path.is_relative_to(root) and path.is_file():
                 return path
     except (OSError, ValueError, RuntimeError) as exc:  # too long, a NUL, or a loop of links
@@ -42,7 +42,7 @@ def image_file(folder: Path, name: object) -> Path:
     raise InvalidRecord(f"there is no image {name!r:.200} in {folder}", reason="missing_image")
 
 
-def _meant(root: Path, name: str) -> Iterator[Path]:
+def _candidate_paths(root: Path, name: str) -> Iterator[Path]:
     slashed = name.replace("\\", "/")
     forms = (unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))
     names = dict.fromkeys((name, slashed, *forms))

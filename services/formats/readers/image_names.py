@@ -97,7 +97,7 @@ class ImageReferences:
         self._ids = ids
         self._names = names
         self._own = own or {}
-        self._meant = cache(self._meaning)
+        self._cached_meaning = cache(self._meaning)
         self._ways = [self._by_own] if own else self._ways_of({*_keys(sources)})
 
     def of(self, record: Record) -> ImageKey:
@@ -113,7 +113,7 @@ class ImageReferences:
         if image_id is None:
             return self._one(named, fields.key(file_name))
         key = fields.key(image_id)
-        by_id = self._meant(key)
+        by_id = self._cached_meaning(key)
         if len(named) != 1:
             return self._one(by_id, key)
         (image,) = named

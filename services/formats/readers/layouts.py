@@ -113,11 +113,11 @@ def images_root(folder: Path, names: Iterable[str]) -> Path:
     with_images = {(folder / file).parent for file in listed(folder)}
     return max(
         (folder, *sorted(with_images)),
-        key=lambda root: sum(_is_there(root, name) for name in tried),
+        key=lambda root: sum(_has_image(root, name) for name in tried),
     )
 
 
-def _is_there(root: Path, name: str) -> bool:
+def _has_image(root: Path, name: str) -> bool:
     for ending in ("", *IMAGE_ENDINGS):
         try:
             image_file(root, name + ending)

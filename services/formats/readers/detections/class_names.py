@@ -13,13 +13,14 @@ from services.formats.fields import Record
 from services.formats.json_files import read_json
 from services.formats.readers.folders import text_of
 
-_BESIDE = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
+_NAMES_FILES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
+"""Names of files beside an output that name its classes."""
 
 
 def found_names(path: Path) -> Path | None:
     """A file with names in the folder of an output, or in the folder above it."""
     folder = path if path.is_dir() else path.parent
-    files = (place / name for place in (folder, folder.resolve().parent) for name in _BESIDE)
+    files = (place / name for place in (folder, folder.resolve().parent) for name in _NAMES_FILES)
     return next((file for file in files if file.is_file()), None)
 
 

@@ -89,16 +89,16 @@ class OutputFiles:
     def __init__(self, path: Path, class_names: Path | None = None) -> None:
         self.path = path
         self.is_folder = path.is_dir()
-        self._given_names = class_names
+        self._class_names_file = class_names
         self._names_file = class_names or found_names(path)
         listed = visible_files(path, _ENDINGS) if self.is_folder else [path]
         self.files = [file for file in listed if file != self._names_file and file.is_file()]
 
     @property
     def names(self) -> ClassNames | None:
-        """The names of the detector's classes, if they are given.
+        """The names of the detector's classes, if the caller names their file.
 
-        Names beside the output do not count: where a format's numbers can be the data set's
+        Names in the output's folder do not count: where a format's numbers can be the data set's
         category ids, a file that happens to be there would rename them.
 
         Raises
@@ -106,7 +106,7 @@ class OutputFiles:
         InvalidRecord
             The file is unreadable, or has no names.
         """
-        return ClassNames.read(self._given_names) if self._given_names else None
+        return ClassNames.read(self._class_names_file) if self._class_names_file else None
 
     @property
     def required_names(self) -> ClassNames:
