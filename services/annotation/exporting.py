@@ -16,6 +16,7 @@ from services.annotation.stores.region_shortlists import RegionShortlist
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.contracts.identity import DriveId, FrameId, RegionId
+from services.domain.chunks import chunks
 from services.domain.derived_tags import has_tags
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.ports.needles import NeedleRecord
@@ -272,8 +273,8 @@ async def shown_images(
 ) -> dict[FrameId, ShownImage]:
     """What these frames' images show; frames whose images are hidden are left out."""
     found = {}
-    for start in range(0, len(frames), _PAGE):
-        ids = [frame.frame_id for frame in frames[start : start + _PAGE]]
+    for chunk in chunks(frames, _PAGE):
+        ids = [frame.frame_id for frame in chunk]
         for record in (await stores.frames.load(ids)).values():
             if record.captured is not None:
                 with suppress(HiddenImage):
@@ -324,8 +325,8 @@ async def _frames(
     tags: frozenset[Tag] = frozenset(),
 ) -> list[ExportFrame]:
     frames: list[ExportFrame] = []
-    for start in range(0, len(ids), _PAGE):
-        records = await stores.frames.load(ids[start : start + _PAGE])
+    for chunk in chunks(ids, _PAGE):
+        records = await stores.frames.load(chunk)
         truths = await stores.corrections.latest_truths(records.values())
         for frame_id, record in records.items():
             if record.captured is not None and has_tags(record.captured, tags):

@@ -30,6 +30,7 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
+from services.domain.chunks import chunks
 from services.domain.detection.mask_shapes import pixels
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.vectors import (
@@ -129,8 +130,7 @@ class FiftyOneExport:
 
     async def _pages(self) -> AsyncIterator[list[FrameRecord]]:
         frame_ids = await self._stores.frame_ids.captured()
-        for start in range(0, len(frame_ids), _PAGE):
-            ids = frame_ids[start : start + _PAGE]
+        for ids in chunks(frame_ids, _PAGE):
             records = await self._stores.frames.load(ids)
             yield [records[frame_id] for frame_id in ids if frame_id in records]
 

@@ -13,6 +13,7 @@ from services.annotation.ports.reviews import ReviewEvent
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.events import Position
 from services.contracts.matches import CategoryMatched
+from services.domain.chunks import chunks
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
 from services.domain.reannotation import is_reannotated
@@ -172,8 +173,7 @@ def _sources(stores: AnnotationStores) -> list[tuple[Table, Pages]]:
 
 async def _frames(stores: AnnotationStores) -> Pages:
     frame_ids = await stores.frame_ids.captured()
-    for start in range(0, len(frame_ids), _PAGE):
-        ids = frame_ids[start : start + _PAGE]
+    for ids in chunks(frame_ids, _PAGE):
         records = await stores.frames.load(ids)
         yield [frame_row(records[frame_id]) for frame_id in ids if frame_id in records]
 

@@ -1,12 +1,13 @@
 """Keep estimates of precision without ground truth up to date, in one process of the retrievers."""
 
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from services.app.repeating import repeated
-from services.app.when_changed import WhenChanged, epochs_closed
-from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
+from services.app.when_changed import WhenChanged, retrieval_state
+from services.domain.ports.vectors import VectorStore
 from services.retriever.estimate_gauges import clear_estimates, show_estimates
 from services.retriever.stream_sample import StreamSample
 from services.runtime.clock import Clock
@@ -43,11 +44,8 @@ async def precision_estimated(
     async def estimate() -> int:
         return await estimate_precision(stores, vectors, settings)
 
-    async def changed() -> Hashable:
-        # New embeddings close an epoch, as corrections do; another live model closes none.
-        return await epochs_closed(stores.epochs), await live_model(vectors, REGION_VECTORS)
-
-    work = WhenChanged(estimate, stores.matches, changed, clock)
+    planned = partial(retrieval_state, stores.epochs, vectors)
+    work = WhenChanged(estimate, stores.matches, planned, clock)
     async with AsyncExitStack() as closing:
         closing.callback(clear_estimates)
         estimating = repeated("estimate_precision", work, clock, every_s=_EVERY_S, share=_SHARE)

@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.matches import MatchStore
+from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
 from services.runtime.clock import Clock
 from services.runtime.revised_frames import RevisedFrames
 
@@ -50,6 +51,17 @@ class WhenChanged(Generic[T]):
             if self._last is None or frames is None or frames:
                 self._last = planned, await self._work()
         return self._last[1]
+
+
+async def retrieval_state(epochs: EpochStore, vectors: VectorStore) -> Hashable:
+    """The last epochs, and the live embedding model, whose switch closes no epoch.
+
+    Raises
+    ------
+    StoreUnavailable
+        A store does not answer.
+    """
+    return await epochs_closed(epochs), await live_model(vectors, REGION_VECTORS)
 
 
 async def epochs_closed(epochs: EpochStore) -> Hashable:

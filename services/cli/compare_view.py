@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.rounding import rounded
 from services.domain.metrics.changes import Change
 from services.evaluator.versions.report import (
     ApReport,
@@ -76,7 +77,7 @@ def _print_families(out: Console, report: ComparisonReport) -> None:
             f"{family.improved:,}",
             f"{family.worsened:,}",
             f"{family.ap_gain:+.3f}",
-            _number(family.ap_gain_per_hour),
+            rounded(family.ap_gain_per_hour),
             _first(family.improved_frames + family.worsened_frames),
         )
     out.print(table)
@@ -127,12 +128,8 @@ def _first(frames: Sequence[str]) -> str:
 
 
 def _ap(ap: ApReport) -> str:
-    change = f"{_number(ap.old)} → {_number(ap.new)}"
+    change = f"{rounded(ap.old)} → {rounded(ap.new)}"
     if ap.difference is None or ap.interval is None:
         return change
     low, high = ap.interval
     return f"{change}, {ap.difference:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"  # noqa: RUF001

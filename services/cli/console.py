@@ -15,6 +15,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH)
 
 
+def print_stage(stage: str) -> None:
+    """Tell on standard error what a long command is doing now."""
+    console(stderr=True).print(stage, highlight=False)
+
+
 def print_json(value: object) -> None:
     """Print a value as JSON on standard output, for other programs."""
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()

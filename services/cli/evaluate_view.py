@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.refusals import REMEDIES
+from services.cli.rounding import rounded
 from services.domain.detection.coco import METRICS
 from services.evaluator.curves import Confusion, Point
 from services.evaluator.files.report import CategoryEvaluation, FileReport
@@ -75,12 +76,12 @@ def _slices(report: FileReport) -> Table:
         table.add_row(
             part.name,
             f"{part.frames:,}",
-            _number(part.map),
+            rounded(part.map),
             "" if part.map_interval is None else _between(part.map_interval),
             f"{part.difference:+.3f}",
             "worse" if part.worse else "",
-            _number(part.precision),
-            _number(part.recall),
+            rounded(part.precision),
+            rounded(part.recall),
         )
     return table
 
@@ -147,9 +148,9 @@ def _categories(report: FileReport) -> Table:
         table.add_row(
             part.category,
             f"{part.ground_truths:,}",
-            *(_number(part.numbers[name]) for name in _COLUMNS),
+            *(rounded(part.numbers[name]) for name in _COLUMNS),
             "" if part.interval is None else _between(part.interval),
-            *("", "") if best is None else (_number(best.f1), _rounded_down(best.score)),
+            *("", "") if best is None else (rounded(best.f1), _rounded_down(best.score)),
         )
     return table
 
@@ -178,7 +179,7 @@ def _scores(report: FileReport) -> Table:
 
 def _point(point: Point) -> Iterator[str]:
     yield f"{point.score:g}"
-    yield from (_number(value) for value in (point.precision, point.recall, point.f1))
+    yield from (rounded(value) for value in (point.precision, point.recall, point.f1))
     yield from (f"{count:,}" for count in (point.true_positives, point.false_positives))
 
 
@@ -219,10 +220,6 @@ def _costs(costs: Mapping[str, float]) -> Table:
 
 def _between(bounds: tuple[float, float]) -> str:
     return f"{bounds[0]:.3f} to {bounds[1]:.3f}"
-
-
-def _number(value: float | None) -> str:
-    return "\u2013" if value is None else f"{value:.3f}"
 
 
 def _rounded_down(score: float) -> str:

@@ -17,6 +17,7 @@ from services.cli.lag_watch import LagWatch
 from services.cli.montage_options import MontagePlan
 from services.cli.progress import ProgressView
 from services.contracts.identity import FrameId
+from services.domain.chunks import chunks
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.imports import ImportKind
 from services.evaluator.reports.report import Report
@@ -70,8 +71,7 @@ class ImportAudit:
         # The summary names only the first rejections; frames of the others are absent too.
         unlisted = summary.rejected.total() - len(summary.rejections)
         frame_ids, absent = list(self._frames), 0
-        for start in range(0, len(frame_ids), _CHUNK):
-            chunk = frame_ids[start : start + _CHUNK]
+        for chunk in chunks(frame_ids, _CHUNK):
             found = await store.load(chunk)
             for frame_id in chunk:
                 item = self._expected(frame_id, summary)

@@ -7,6 +7,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.rounding import rounded
 from services.domain.metrics.estimated_precision import NoInterval
 from services.domain.metrics.subsets import Subset
 from services.evaluator.curves import Point
@@ -156,7 +157,7 @@ def _precision(report: Report) -> RenderableType:
     wide.columns[-1].justify = legend.columns[0].justify = "left"
     for subset, meaning in _MEANINGS.items():
         name = subset.replace("-", "\u2212")
-        cells = [_number(report.map[subset][column]) for column in _COLUMNS]
+        cells = [rounded(report.map[subset][column]) for column in _COLUMNS]
         wide.add_row(name, *cells, Text(meaning, style="dim"))
         narrow.add_row(name, *cells)
         legend.add_row(name, Text(meaning, style="dim"))
@@ -174,7 +175,7 @@ def _sampled(report: Report) -> Iterator[RenderableType]:
         part: Estimate = getattr(found, name)
         between = _between(part.interval, "{:.3f}".format)
         title = "mAP" if name == "map" else name
-        table.add_row(title, _number(part.estimate), between, _number(part.naive))
+        table.add_row(title, rounded(part.estimate), between, rounded(part.naive))
     yield from _titled(
         f"The whole haystack, estimated from {found.drawn:,} frames drawn by chance",
         table,
@@ -200,10 +201,10 @@ def _operating(report: Report) -> RenderableType:
     figures = report.operating
     return _facts(
         [
-            ("precision", _number(figures.precision)),
-            ("recall", _number(figures.recall)),
-            ("F1", _number(figures.f1)),
-            ("mean IoU", _number(figures.mean_iou)),
+            ("precision", rounded(figures.precision)),
+            ("recall", rounded(figures.recall)),
+            ("F1", rounded(figures.f1)),
+            ("mean IoU", rounded(figures.mean_iou)),
             ("true positives", f"{figures.true_positives:,}"),
             ("false positives", f"{figures.false_positives:,}"),
             ("false negatives", f"{figures.false_negatives:,}"),
@@ -224,7 +225,7 @@ def _recommended(report: Report) -> Iterator[RenderableType]:
     table.columns[0].justify = "left"
     for name, point in most:
         numbers = (point.f1, point.precision, point.recall)
-        table.add_row(name, f"{point.score:.2f}", *map(_number, numbers))
+        table.add_row(name, f"{point.score:.2f}", *map(rounded, numbers))
     yield table
 
 
@@ -236,15 +237,15 @@ def _estimated(report: Report) -> Iterator[RenderableType]:
     table = _table("frames", "", "detections", "precision", "95%", "unlike any annotated")
     table.columns[0].justify = table.columns[-2].justify = "left"
     for part in found.slices[:_MOST_ESTIMATED]:
-        between = _between(part.interval, _number)
+        between = _between(part.interval, rounded)
         if part.no_interval is not None:
             between = _NO_INTERVAL[part.no_interval]
-        cells = (f"{part.frames:,}", f"{part.detections:,}", _number(part.precision), between)
+        cells = (f"{part.frames:,}", f"{part.detections:,}", rounded(part.precision), between)
         name = f"{part.name} (worse)" if part.worse else part.name
         table.add_row(name, *cells, _share(part.drift), style="yellow" if part.worse else "")
     reference = (
-        f"measured on the reference: {_number(found.reference)}"
-        f" ({_between(found.reference_interval, _number)})"
+        f"measured on the reference: {rounded(found.reference)}"
+        f" ({_between(found.reference_interval, rounded)})"
     )
     title = "Precision on a sample of frames without ground truth, estimated"
     yield from _titled(title, table, Text(reference, style="dim"))
@@ -298,9 +299,9 @@ def _calibration(report: Report) -> RenderableType:
         )
     return Text(
         f"evidence predicted that {_share(figures.predicted)} fail as the needle does;"
-        f" {_share(figures.came_true)} do; expected calibration error {_number(figures.error)}"
+        f" {_share(figures.came_true)} do; expected calibration error {rounded(figures.error)}"
         f" over {figures.count:,} listed regions, the likeliest ones (by chance alone, up to"
-        f" {_number(figures.error_by_chance)})",
+        f" {rounded(figures.error_by_chance)})",
         style="dim",
     )
 
@@ -311,10 +312,6 @@ def _between(interval: tuple[float, float] | None, as_: Callable[[float], str]) 
 
 def _times(value: float | None) -> str:
     return "\u2013" if value is None else f"{value:.2f} x"
-
-
-def _number(value: float | None) -> str:
-    return "\u2013" if value is None else f"{value:.3f}"
 
 
 def _share(value: float | None) -> str:

@@ -13,6 +13,7 @@ from services.contracts.bounds import MAX_DIMENSIONS
 from services.contracts.errors import Invalid, InvalidRecord, InvalidSettings
 from services.contracts.events import FrameVector
 from services.contracts.identity import FrameId, ModelId
+from services.domain.chunks import chunks
 from services.domain.ports.vectors import Vector
 from services.domain.unit_vectors import scaled_to_unit
 from services.embedder.embedder import FrameVectors
@@ -84,11 +85,11 @@ class EventVectors:
 
     async def passes(self, tasks: Sequence[EmbeddingTask]) -> AsyncGenerator[EmbeddedPass]:
         """Read the vectors; a frame without a usable one is broken."""
-        for first in range(0, len(tasks), _AT_ONCE):
+        for chunk in chunks(tasks, _AT_ONCE):
             sound: list[EmbeddingTask] = []
             vectors: list[FrameVectors] = []
             broken: dict[FrameId, Invalid] = {}
-            for task in tasks[first : first + _AT_ONCE]:
+            for task in chunk:
                 try:
                     vectors.append(self._vectors(task))
                     sound.append(task)

@@ -17,6 +17,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import DetectorId, FrameId, ModelId, region_point_id
+from services.domain.chunks import chunks
 from services.domain.ports import vectors as collections
 from services.domain.ports.embeddings import EmbeddingRecord, Embeddings, Points
 from services.domain.ports.frames import FrameStore
@@ -216,8 +217,8 @@ class EmbedFrames:
         regions = await asyncio.to_thread(self._region_points, both)
         frames = [logic.frame_point(task, vectors.frame, rule) for task, vectors in both]
         # In parts, because the client needs 30 bytes per number of a vector while it sends.
-        for start in range(0, len(regions), _POINTS_AT_ONCE):
-            await self._vectors.upsert(self._in_regions, regions[start : start + _POINTS_AT_ONCE])
+        for chunk in chunks(regions, _POINTS_AT_ONCE):
+            await self._vectors.upsert(self._in_regions, chunk)
             report_progress()
         await self._vectors.upsert(self._in_frames, frames)
         for task, _ in both:

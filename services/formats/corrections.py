@@ -7,6 +7,7 @@ from itertools import islice
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated
 from services.contracts.identity import FrameId
+from services.domain.chunks import chunks
 from services.domain.detection.agreement import agree
 from services.domain.ports.frames import FrameStore
 from services.formats.frames import OpenedFrame, open_disputed, open_frame, refused
@@ -64,9 +65,9 @@ async def stored_sizes(
     """
     unique_ids = list(dict.fromkeys(frame_ids)) if frames else []
     sizes: dict[FrameId, Size] = {}
-    for start in range(0, len(unique_ids), _CHUNK):
+    for chunk in chunks(unique_ids, _CHUNK):
         assert frames is not None
-        found = await frames.load(unique_ids[start : start + _CHUNK])
+        found = await frames.load(chunk)
         for frame_id, record in found.items():
             if record.captured is not None:
                 sizes[frame_id] = (record.captured.image.width, record.captured.image.height)

@@ -19,6 +19,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import FrameId
 from services.contracts.matches import FrameMatched
+from services.domain.chunks import chunks
 from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, Pair, Wanted
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.shortlists import Membership, ShortlistStore
@@ -104,8 +105,7 @@ class MineNeedles:
     def _match(self, frames: Sequence[MatchedFrame]) -> list[FrameMatched]:
         rule, operating = self._settings.split_rule, self._settings.operating_scores
         matches: list[FrameMatched] = []
-        for first in range(0, len(frames), _MATCHED_AT_ONCE):
-            batch = frames[first : first + _MATCHED_AT_ONCE]
+        for batch in chunks(frames, _MATCHED_AT_ONCE):
             matches += logic.matches_of(batch, rule, operating)
             report_progress()
         return matches

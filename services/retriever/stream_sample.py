@@ -22,6 +22,7 @@ from services.contracts.identity import (
     RegionId,
     frame_hash,
 )
+from services.domain.chunks import chunks
 from services.domain.derived_tags import tags_of
 from services.domain.detection.coco import FloatArray, IntArray
 from services.domain.detection.operating_scores import OperatingScores
@@ -188,8 +189,8 @@ class StreamSample:
         read: defaultdict[DetectorId, _Read] = defaultdict(_Read)
         # Where there are too many regions, those of the last frames are left out.
         ids = sorted(sampled, key=frame_hash)
-        for first in range(0, len(ids), _FRAMES_AT_ONCE):
-            batch = {frame: sampled[frame] for frame in ids[first : first + _FRAMES_AT_ONCE]}
+        for chunk in chunks(ids, _FRAMES_AT_ONCE):
+            batch = {frame: sampled[frame] for frame in chunk}
             await self._add(read, batch, model)
         return read
 

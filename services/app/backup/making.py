@@ -15,6 +15,7 @@ from services.app.backup.manifest import Cut, KeptFile, KeptVectors, Manifest, s
 from services.app.parts import App
 from services.app.subscriptions import all_subscriptions
 from services.contracts.errors import MissingImage
+from services.domain.chunks import chunks
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
@@ -198,8 +199,7 @@ class _Making:
         uris = await asyncio.to_thread(lambda: list(source.uris()))
         unreadable: set[str] = set()
         new = [uri for uri in uris if uri not in kept]
-        for first in range(0, len(new), _COPIED_AT_ONCE):
-            batch = new[first : first + _COPIED_AT_ONCE]
+        for batch in chunks(new, _COPIED_AT_ONCE):
             copies = [asyncio.to_thread(_copied, source, self._folder.images, uri) for uri in batch]
             copied = await asyncio.gather(*copies)
             unreadable |= {uri for uri, done in zip(batch, copied, strict=True) if not done}

@@ -16,6 +16,7 @@ from services.contracts.errors import Invalid, InvalidSettings, StoresFromLater,
 from services.contracts.events import FrameErased
 from services.contracts.identity import FrameHash, FrameId, frame_hash
 from services.contracts.topics import FRAMES
+from services.domain.chunks import chunks
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.vectors import VectorStore
@@ -172,8 +173,7 @@ class Restoring:
         blobs = self.app.stores.blobs
         held = set(await asyncio.to_thread(lambda: list(blobs.uris())))
         missing = [uri for uri in folder.image_uris(manifest) if uri not in held]
-        for first in range(0, len(missing), _COPIED_AT_ONCE):
-            batch = missing[first : first + _COPIED_AT_ONCE]
+        for batch in chunks(missing, _COPIED_AT_ONCE):
             await asyncio.gather(
                 *(asyncio.to_thread(_copy, folder.images, blobs, uri) for uri in batch)
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.app.backup.backups import Backups
 from services.app.backup.manifest import Manifest
 from services.contracts.errors import MissingImage
+from services.domain.chunks import chunks
 
 _READ_AT_ONCE = 8
 
@@ -32,8 +33,7 @@ async def verify(folder: Backups, name: str = "") -> Verified:
     await asyncio.to_thread(folder.check_files, manifest)
     uris = list(folder.image_uris(manifest))
     damaged = []
-    for first in range(0, len(uris), _READ_AT_ONCE):
-        batch = uris[first : first + _READ_AT_ONCE]
+    for batch in chunks(uris, _READ_AT_ONCE):
         sound = await asyncio.gather(*(asyncio.to_thread(_is_sound, folder, uri) for uri in batch))
         damaged += [uri for uri, is_sound in zip(batch, sound, strict=True) if not is_sound]
     return Verified(manifest, damaged)

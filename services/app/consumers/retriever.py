@@ -1,7 +1,7 @@
 """Build the retriever, with the work that it does in the background."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -12,10 +12,9 @@ from services.app.family_marking import mark_families
 from services.app.precision_estimating import JOB, precision_estimated
 from services.app.region_mapping import draw_region_map
 from services.app.repeating import repeated
-from services.app.when_changed import WhenChanged, epochs_closed
+from services.app.when_changed import WhenChanged, retrieval_state
 from services.contracts.flow import READS
 from services.contracts.identity import FrameId, frame_hash
-from services.domain.ports.vectors import REGION_VECTORS, live_model
 from services.retriever.service import PublishShortlists
 from services.retriever.sources import RetrieverStores
 from services.runtime.erased_frames import ErasedFramesLeftOut
@@ -127,10 +126,5 @@ def _region_map_drawn(parts: Parts) -> WhenChanged[int]:
 
 
 def _when_changed(parts: Parts, work: Callable[[], Awaitable[int]]) -> WhenChanged[int]:
-    stores, vectors = parts.stores, parts.open_vectors()
-
-    async def planned() -> Hashable:
-        # New embeddings close an epoch; a switch of the live model does not, so compare it too.
-        return await epochs_closed(stores.epochs), await live_model(vectors, REGION_VECTORS)
-
-    return WhenChanged(work, stores.matches, planned, parts.clock)
+    planned = partial(retrieval_state, parts.stores.epochs, parts.open_vectors())
+    return WhenChanged(work, parts.stores.matches, planned, parts.clock)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from services.app.doctor.finding import Finding, Level
 from services.contracts.events import FrameEmbedded
 from services.contracts.identity import ModelId, PointId
+from services.domain.chunks import chunks
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
@@ -101,8 +102,8 @@ def _in_short(events: FrameEmbedded) -> FrameEmbedded:
 async def _lost_of(store: VectorStore, events: Sequence[FrameEmbedded]) -> int:
     """The number of events that lack a vector."""
     lost = 0
-    for first in range(0, len(events), _AT_ONCE):
-        lost += len(await lost_frames(store, events[first : first + _AT_ONCE]))
+    for chunk in chunks(events, _AT_ONCE):
+        lost += len(await lost_frames(store, chunk))
     return lost
 
 

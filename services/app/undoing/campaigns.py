@@ -6,6 +6,7 @@ from typing import Final
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId, ImportId, import_id
+from services.domain.chunks import chunks
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, ImportStore, Part
 from services.domain.ports.paging import pages
@@ -34,8 +35,8 @@ async def note_campaign(
     await refuse_undone(imports, sample)
     run_id = campaign_id(sample)
     new = sorted(sample.frames.keys() - await _noted(imports, run_id))
-    for first in range(0, len(new), _AT_ONCE):
-        await imports.note(run_id, await _items(frames, new[first : first + _AT_ONCE]))
+    for chunk in chunks(new, _AT_ONCE):
+        await imports.note(run_id, await _items(frames, chunk))
     await imports.begin(ImportRun(run_id, ImportKind.CAMPAIGN, sample.campaign, by, at))
 
 

@@ -13,7 +13,7 @@ from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify as verified
 from services.app.parts import joined
 from services.cli.account import account
-from services.cli.console import console, print_json
+from services.cli.console import console, print_json, print_stage
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import DamagedBackup
@@ -58,7 +58,7 @@ async def _create(context: Context, folder: Backups, place: str, *, snapshots: b
         # Before it is written, because images of an interrupted one stay, and erasures name it.
         record = AuditRecord(SystemClock().now(), AuditAct.BACKED_UP, account(), place)
         await app.stores.audit.append(record)
-        return await back_up(app, folder, SystemClock(), _show, snapshots=snapshots)
+        return await back_up(app, folder, SystemClock(), print_stage, snapshots=snapshots)
 
 
 def _place(to: str) -> str:
@@ -124,7 +124,3 @@ def _line(manifest: Manifest) -> str:
 
 def _documents(manifest: Manifest) -> int:
     return sum(manifest.files[path].documents for path in manifest.collections.values())
-
-
-def _show(stage: str) -> None:
-    console(stderr=True).print(stage, highlight=False)

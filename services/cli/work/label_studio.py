@@ -17,6 +17,7 @@ from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.refusals import of_tasks
+from services.domain.chunks import chunks
 from services.runtime.clock import SystemClock
 
 _AGAIN = "Run the same command to continue; nothing is sent twice."
@@ -121,8 +122,8 @@ async def _push(app: App, parts: LabelStudioParts, *, again: bool) -> Pushed:
     """Push all stored shortlists, including those that no running service has consumed."""
     tasks = parts.stores.annotation_tasks
     found = [record.shortlist async for record in app.stores.needles.scan() if record.shortlist]
-    for start in range(0, len(found), _CHUNK):
-        await tasks.ask(found[start : start + _CHUNK])
+    for chunk in chunks(found, _CHUNK):
+        await tasks.ask(chunk)
     if again:
         await tasks.forget_deleted()
     return await parts.pusher.push(wait_s=_WAIT_S)

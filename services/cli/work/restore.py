@@ -5,7 +5,7 @@ import typer
 from services.app.backup.backups import Backups
 from services.app.backup.places import open_backups
 from services.app.backup.restoring import Restored, restoring
-from services.cli.console import console
+from services.cli.console import console, print_stage
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.runtime.clock import SystemClock
@@ -27,11 +27,7 @@ async def _restore(context: Context, folder: Backups, name: str) -> Restored:
     settings = context.settings()
     log_to_file(settings, "restore")
     async with restoring(settings) as stores:
-        return await stores.restore(folder, manifest, SystemClock(), _show)
-
-
-def _show(stage: str) -> None:
-    console(stderr=True).print(stage, highlight=False)
+        return await stores.restore(folder, manifest, SystemClock(), print_stage)
 
 
 def _print(done: Restored, settings: Settings) -> None:

@@ -14,6 +14,7 @@ from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import run, shared
 from services.cli.logs import log_to_file
+from services.cli.rounding import rounded
 from services.cli.work.sample_file import read_sample
 from services.contracts.identity import DetectorId
 from services.evaluator.samples.campaigns import SampleCampaigns
@@ -79,7 +80,7 @@ def _print(report: SampledReport) -> None:
             "" if part.interval is None else f"{part.interval[0]:.3f} to {part.interval[1]:.3f}"
         )
         title = "mAP" if name == "map" else name
-        table.add_row(title, _number(part.estimate), bounds, _number(part.naive))
+        table.add_row(title, rounded(part.estimate), bounds, rounded(part.naive))
     out.print(table)
     if report.awaited:
         text = f"{report.awaited:,} drawn frames are not annotated yet: taken to be like the others"
@@ -87,7 +88,3 @@ def _print(report: SampledReport) -> None:
     if report.rare_categories:
         text = f"mAP is over {report.categories} categories; {report.rare_categories} are too rare"
         out.print(text, style="yellow", highlight=False)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"  # noqa: RUF001

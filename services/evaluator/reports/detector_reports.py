@@ -9,6 +9,7 @@ from typing import NamedTuple
 from services.contracts.events import FALSE_POSITIVES, ErrorType, Sampling
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched
+from services.domain.chunks import chunks
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_recovered import RepairGain
 from services.domain.metrics.confusion import ConfusionPool
@@ -264,9 +265,8 @@ class Reports:
     ) -> AsyncIterator[Sequence[CategoryMatched]]:
         """The matches of these frames, in chunks; with None, all matches."""
         if frame_ids is not None:
-            ids = list(frame_ids)
-            for first in range(0, len(ids), _NAMED):
-                yield await self._matches.load(ids[first : first + _NAMED])
+            for ids in chunks(list(frame_ids), _NAMED):
+                yield await self._matches.load(ids)
             return
         chunk: list[CategoryMatched] = []
         async for match in self._matches.scan():

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from services.contracts.events import Position
 from services.contracts.identity import Category, DetectorId, FrameId
+from services.domain.chunks import chunks
 from services.domain.mining.map_objects import LocatedError, map_objects
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.known_places import KnownPlaces
@@ -44,8 +45,8 @@ async def error_places(
     of_all = {frame for errors in (*found.values(), *listed.values()) for _, frame in errors}
     positions: dict[FrameId, Position] = {}
     ids = sorted(of_all)
-    for first in range(0, len(ids), _CHUNK):
-        for frame_id, frame in (await frames.load(ids[first : first + _CHUNK])).items():
+    for chunk in chunks(ids, _CHUNK):
+        for frame_id, frame in (await frames.load(chunk)).items():
             if frame.captured is not None and frame.captured.position is not None:
                 positions[frame_id] = frame.captured.position
     known = await known_places.all()

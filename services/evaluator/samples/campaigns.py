@@ -10,6 +10,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import PredictionsMade, Split
 from services.contracts.identity import DetectorId, FrameId
 from services.contracts.matches import CategoryMatched
+from services.domain.chunks import chunks
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
@@ -107,8 +108,8 @@ class SampleCampaigns:
     async def _empty(self, frame_ids: Sequence[FrameId], detector: DetectorId) -> list[FrameId]:
         """Those of these frames that are annotated, and have no objects and no detections."""
         found = []
-        for first in range(0, len(frame_ids), _LOADED):
-            records = await self.frames.load(frame_ids[first : first + _LOADED])
+        for chunk in chunks(frame_ids, _LOADED):
+            records = await self.frames.load(chunk)
             for frame_id, record in records.items():
                 truth, predictions = record.ground_truth, record.predictions.get(detector)
                 if (

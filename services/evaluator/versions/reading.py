@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -10,6 +10,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, Split
 from services.contracts.identity import DetectorId, FamilyId, FrameId, NeedleId
 from services.contracts.matches import CategoryMatched
+from services.domain.chunks import chunks
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.ports.frames import FrameStore
@@ -93,7 +94,7 @@ class StoredVersions:
         matched = {name: {match.frame_id for match in matches} for name, matches in found.items()}
         common = matched[old] & matched[new]
         for known, other in ((old, new), (new, old)):
-            for chunk in _chunks(sorted(matched[known] - matched[other])):
+            for chunk in chunks(sorted(matched[known] - matched[other]), _LOADED):
                 for frame_id, record in (await self.frames.load(chunk)).items():
                     predictions = record.predictions.get(other)
                     if predictions is not None and predictions.complete:
@@ -119,11 +120,6 @@ class StoredVersions:
         )
 
     async def _truths(self, frame_ids: Collection[FrameId]) -> list[FrameAnnotated]:
-        loaded = [await self.frames.load(chunk) for chunk in _chunks(sorted(frame_ids))]
+        loaded = [await self.frames.load(chunk) for chunk in chunks(sorted(frame_ids), _LOADED)]
         records = chain.from_iterable(part.values() for part in loaded)
         return [record.ground_truth for record in records if record.ground_truth is not None]
-
-
-def _chunks(frame_ids: Sequence[FrameId]) -> Iterator[Sequence[FrameId]]:
-    for first in range(0, len(frame_ids), _LOADED):
-        yield frame_ids[first : first + _LOADED]

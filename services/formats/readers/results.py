@@ -1,10 +1,10 @@
 """A detector's results in COCO's form, whatever format they were read from."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Detection
@@ -19,6 +19,7 @@ from services.formats.readers.category_names import (
     CategoryRule,
     categories_of,
     listed_category,
+    named_category,
 )
 from services.formats.readers.detections.boxes import RelativeBox
 from services.formats.readers.detections.output import Output
@@ -109,6 +110,17 @@ class Results:
         if sources and names:
             self._check_use(file, len(sources))
         self.rejected += output.rejected
+
+    @classmethod
+    def by_name(cls, output: Output, names: Iterable[str]) -> Self:
+        """The results on a data set whose images and categories have no ids.
+
+        Parameters
+        ----------
+        names : of the data set's images
+        """
+        images = ImageNames({name: name for name in names})
+        return cls(output, ids=(), names=images, categories={}, category_of=named_category)
 
     def _check_use(self, file: Path, count: int) -> None:
         if not self._groups:

@@ -28,10 +28,9 @@ from services.formats.items import (
     Rejection,
 )
 from services.formats.json_files import read_json
-from services.formats.readers.category_names import category_name, named_category
+from services.formats.readers.category_names import category_name
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, image_size, plain_name
-from services.formats.readers.image_names import ImageNames
 from services.formats.readers.records import (
     Notes,
     hide_nothing,
@@ -90,10 +89,7 @@ def read_via(
     files = _files(annotations, metadata, rejected)
     results = None
     if predictions:
-        names = ImageNames({name: name for name in files})
-        results = Results(
-            output_of(predictions), ids=(), names=names, categories={}, category_of=named_category
-        )
+        results = Results.by_name(output_of(predictions), files)
         rejected += results.rejected
     name = dataset or annotations.stem
     via = _Via(name, files, images, results, detector, category_attribute, sent)

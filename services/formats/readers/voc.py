@@ -31,10 +31,9 @@ from services.formats.items import (
     RecordKind,
     Rejection,
 )
-from services.formats.readers.category_names import category_name, named_category
+from services.formats.readers.category_names import category_name
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, visible_files
-from services.formats.readers.image_names import ImageNames
 from services.formats.readers.records import Notes, hide_nothing, rejection, whole_frame
 from services.formats.readers.results import NOT_LOOKED, Results
 from services.formats.readers.returned import Manifest
@@ -78,10 +77,7 @@ def read_voc(
     files = _files(annotations, rejected)
     results = None
     if predictions:
-        names = ImageNames({stem: stem for stem in files})
-        results = Results(
-            output_of(predictions), ids=(), names=names, categories={}, category_of=named_category
-        )
+        results = Results.by_name(output_of(predictions), files)
         rejected += results.rejected
     voc = _Voc(name, annotations, files, images, results, detector, sent)
     return Dataset(name, len(files), voc.items(rejected))

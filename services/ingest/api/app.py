@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated
+from services.domain.chunks import chunks
 from services.domain.namespaces import Vehicle, foreign_frame
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import TombstoneStore
@@ -271,8 +272,8 @@ class _Api:
         lines = await asyncio.to_thread(output.lines, images, frames, sizes)
 
         async def parts() -> AsyncIterator[list[Line]]:
-            for start in range(0, len(lines), LINES_AT_ONCE):
-                yield list(lines[start : start + LINES_AT_ONCE])
+            for chunk in chunks(lines, LINES_AT_ONCE):
+                yield list(chunk)
 
         return await self._lines(parts(), caller)
 

@@ -5,13 +5,14 @@ whatever order and however often they arrived.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
 from cachetools import LRUCache
 
 from services.contracts.identity import FrameId, ModelId, RegionId
+from services.domain.chunks import chunks
 from services.domain.detection.coco import FloatArray
 from services.domain.mining.detector_category import CategoryModel
 from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
@@ -135,7 +136,7 @@ class FittedModels:
         """The first EXAMPLES_MAX regions, by id, that have a vector and features."""
         vectors: dict[RegionId, Vectors] = {}
         features: dict[RegionId, FloatArray] = {}
-        for chunk in _chunks(sorted(truths), EXAMPLES_MAX):
+        for chunk in chunks(sorted(truths), EXAMPLES_MAX):
             facts = await self._frames.load({frame_of[region] for region in chunk})
             vectors |= await self._vectors.load(model, chunk)
             for region in chunk:
@@ -150,7 +151,3 @@ class FittedModels:
 def _id_of(examples: Examples, stats: CategoryStats) -> str:
     content = sha256(examples.digest().encode() + stats.digest())
     return content.hexdigest()[:_ID_CHARACTERS]
-
-
-def _chunks(regions: Sequence[RegionId], size: int) -> list[Sequence[RegionId]]:
-    return [regions[start : start + size] for start in range(0, len(regions), size)]

@@ -16,6 +16,7 @@ from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, Let
 from services.contracts.errors import Invalid
 from services.contracts.events import Event
 from services.contracts.topics import BY_NAME, DEAD_LETTERS
+from services.domain.chunks import chunks
 from services.domain.dead_letters import UNSETTLED, Letter, LetterEvent, fold_letters
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.delivery import OutgoingRecord
@@ -97,8 +98,7 @@ async def replay(
         Some may have been sent; replaying all again is harmless.
     """
     sent = [dead_letter for dead_letter in dead_letters if dead_letter.is_replayable]
-    for start in range(0, len(sent), _REPLAY_BATCH):
-        batch = sent[start : start + _REPLAY_BATCH]
+    for batch in chunks(sent, _REPLAY_BATCH):
         # Records before state changes: if the broker refuses the records, nothing was replayed.
         await outbox.publish_records([_original(dead_letter) for dead_letter in batch])
         changes = [_changed(dead_letter, LetterChange.REPLAYED, now) for dead_letter in batch]

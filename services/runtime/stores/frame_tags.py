@@ -1,12 +1,13 @@
 """The tags of frames, their own and derived ones, without anything else of the frames."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from services.contracts.codec import decode
 from services.contracts.events import FrameCaptured
 from services.contracts.identity import FrameId
 from services.contracts.topics import FRAMES
+from services.domain.chunks import chunks
 from services.domain.derived_tags import tags_of
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
@@ -30,7 +31,7 @@ class MongoFrameTags:
             The store does not answer.
         """
         tags: dict[FrameId, Mapping[str, str]] = {}
-        for chunk in _chunks(sorted(frame_ids)):
+        for chunk in chunks(sorted(frame_ids), _LOADED):
             where: Document = {"_id": {"$in": chunk}, "captured": {"$exists": True}}
             with translated():
                 found = await self._frames.find(where, {"captured": 1}).to_list()
@@ -43,8 +44,3 @@ def _captured(document: Document) -> FrameCaptured:
     event = decode(FRAMES.name, document["captured"])
     assert isinstance(event, FrameCaptured)
     return event
-
-
-def _chunks(frame_ids: Sequence[FrameId]) -> Iterator[Sequence[FrameId]]:
-    for first in range(0, len(frame_ids), _LOADED):
-        yield frame_ids[first : first + _LOADED]
