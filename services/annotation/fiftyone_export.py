@@ -21,7 +21,15 @@ import orjson
 from services.annotation.exporting import require_empty
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Invalid
-from services.contracts.events import Annotation, Detection, FrameCaptured, Rle, Split
+from services.contracts.events import (
+    Annotation,
+    Detection,
+    FrameAnnotated,
+    FrameCaptured,
+    PredictionsMade,
+    Rle,
+    Split,
+)
 from services.contracts.identity import (
     Box,
     FrameId,
@@ -214,24 +222,25 @@ class _Page:
             "frame_tags": captured.tags or {},
             "dimension": None if vector is None else len(vector),
             "model": self._model,
-            "ground_truth": None
-            if truth is None
-            else [
-                self._label(region, item, size) | {"iscrowd": item.crowd}
-                for region, item in zip(truth.annotation_ids(), truth.annotations, strict=True)
-            ],
+            "ground_truth": None if truth is None else self._annotations(truth, size),
             "predictions": {
-                detector: [
-                    self._label(region, item, size)
-                    | {"confidence": item.score}
-                    | self._with_vector(region)
-                    for region, item in zip(
-                        predictions.region_ids(), predictions.detections, strict=True
-                    )
-                ]
+                detector: self._detections(predictions, size)
                 for detector, predictions in record.predictions.items()
             },
         }
+
+    def _annotations(self, truth: FrameAnnotated, size: tuple[int, int]) -> list[Sample]:
+        return [
+            self._label(region, item, size) | {"iscrowd": item.crowd}
+            for region, item in zip(truth.annotation_ids(), truth.annotations, strict=True)
+        ]
+
+    def _detections(self, predictions: PredictionsMade, size: tuple[int, int]) -> list[Sample]:
+        regions = zip(predictions.region_ids(), predictions.detections, strict=True)
+        return [
+            self._label(region, item, size) | {"confidence": item.score} | self._with_vector(region)
+            for region, item in regions
+        ]
 
     def _tags(self, record: FrameRecord, captured: FrameCaptured) -> list[str]:
         split = self._rule.split_of(captured.frame_id, captured.drive_id)

@@ -34,15 +34,7 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
         dead_letters=dead_letters,
     )
     reports = Reports(stores.matches, stores.needles, settings.operating_scores, clock)
-    found = [
-        report.with_curves(
-            await reports.curves(report.detector, Subset.ALL),
-            await reports.slices(report.detector),
-        )
-        .with_recovered(await reports.ap_recovered(report.detector))
-        .with_sampled(await reports.sampled(report.detector))
-        for report in await reports.now(counts)
-    ]
+    found = [await _extended(report, reports) for report in await reports.now(counts)]
     # Read after the reports, because a frame is stored before its matches. An unreadable frame
     # has no costs.
     count_copies = settings.count_copies
@@ -50,16 +42,23 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
     costs = await stored.now()
     places = await error_places(stores.needles, stores.frames, stores.known_places)
     estimates = await stores.estimates.all()
-    placed = [
-        report.with_places(places.get(report.detector)).with_estimated(
-            estimates.get(report.detector)
+    for number, report in enumerate(found):
+        detector = report.detector
+        placed = report.with_places(places.get(detector)).with_estimated(estimates.get(detector))
+        found[number] = placed.with_costs(costs[detector]) if detector in costs else placed
+    return found
+
+
+async def _extended(report: Report, reports: Reports) -> Report:
+    """A report with all that is computed from the same matches."""
+    detector = report.detector
+    return (
+        report.with_curves(
+            await reports.curves(detector, Subset.ALL), await reports.slices(detector)
         )
-        for report in found
-    ]
-    return [
-        report.with_costs(costs[report.detector]) if report.detector in costs else report
-        for report in placed
-    ]
+        .with_recovered(await reports.ap_recovered(detector))
+        .with_sampled(await reports.sampled(detector))
+    )
 
 
 def stored_versions(stores: Stores, operating: OperatingScores) -> StoredVersions:

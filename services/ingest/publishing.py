@@ -86,36 +86,49 @@ async def publish_dataset(
         A store or the broker was unreachable for `settings.stall_limit_s`.
     """
     summary = Summary()
-    limits = ImageLimits.of(settings)
+    limits, retrying = ImageLimits.of(settings), _retrying(settings)
     publisher = BatchPublisher(
         GroundTruthPublisher(ledger, outbox, way, journal), blobs, limits, clock, tombstones
     )
-    retrying = _retrying(settings)
-    if source is Source.REANNOTATION:
-        read = await asyncio.to_thread(list, items)  # parsing is slow, and must not block the loop
-        items = await retrying(corrections_of, read, frames)
-    elif frames is not None:
-        items = on_stored_pictures(items, _sizes_from(frames, retrying))
-    most = settings.max_detections_per_frame
-    bounded = (within_limit(i, most, way) if isinstance(i, FrameItem) else i for i in items)
-    accepted = source is Source.IMPORT and accept_partial
-    found = _all_opened(bounded, limits, source)
-    size = min(settings.batch_size, _MOST_FRAMES)
-    batches = _batches(map(as_complete, found) if accepted else found, size)
-    while opened := await asyncio.to_thread(next, batches, None):
+    opened = _all_opened(
+        _bounded(await _with_stored(items, source, frames, retrying), settings, way), limits, source
+    )
+    if accept_partial and source is Source.IMPORT:
+        opened = map(as_complete, opened)
+    batches = _batches(opened, min(settings.batch_size, _MOST_FRAMES))
+    while found := await asyncio.to_thread(next, batches, None):
         if throttle:
             await throttle()
-        left: Batch = await _without_erased(publisher, opened, retrying, summary)
-        batch: Batch = await retrying(publisher.refuse_unknown, left)
+        batch: Batch = await _without_erased(publisher, found, retrying, summary)
+        batch = await retrying(publisher.refuse_unknown, batch)
         if source is Source.REANNOTATION:
             batch = await retrying(publisher.recognised, batch)
             if gate:
                 batch = await _sifted(gate, batch, retrying, summary)
-        outcome: Outcome = await retrying(publisher.publish, batch)
-        _account(summary, batch, outcome, way)
+        _account(summary, batch, await retrying(publisher.publish, batch), way)
         if on_progress:
             on_progress(summary)
     return summary
+
+
+async def _with_stored(
+    items: Iterable[Item], source: Source, frames: FrameStore | None, retrying: AsyncRetrying
+) -> Iterable[Item]:
+    """Items with what the store knows of their frames: all, or image sizes."""
+    if source is Source.REANNOTATION:
+        read = await asyncio.to_thread(list, items)  # parsing is slow, and must not block the loop
+        corrections: Iterable[Item] = await retrying(corrections_of, read, frames)
+        return corrections
+    if frames is None:
+        return items
+    return on_stored_pictures(items, _sizes_from(frames, retrying))
+
+
+def _bounded(items: Iterable[Item], settings: Settings, way: str) -> Iterator[Item]:
+    """Items without the detections beyond the limit per frame."""
+    most = settings.max_detections_per_frame
+    for item in items:
+        yield within_limit(item, most, way) if isinstance(item, FrameItem) else item
 
 
 def _sizes_from(frames: FrameStore, retrying: AsyncRetrying) -> SizesOf:

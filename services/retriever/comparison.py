@@ -127,28 +127,19 @@ class ModelComparer:
         StoreUnavailable
             A store does not answer.
         """
-        judged = await self._judged()
-        categories, frame_of = await self._categories(judged)
+        categories, frame_of = await self._categories(await self._judged())
         facts = await self._frames.load(set(frame_of.values()))
         features = {region: row for fact in facts.values() for region, row in fact.features.items()}
         wanted = {region for category in categories for region in category.regions}
-        vectors = {
-            model_id: await VectorCache(self._vectors, self._settings.vector_cache_bytes).load(
-                model_id, wanted
-            )
-            for model_id in models
-        }
-        common = wanted & features.keys()
-        common = common.intersection(*(set(vector) for vector in vectors.values()))
+        vectors = [await self._vectors_of(model, wanted) for model in models]
+        common = (wanted & features.keys()).intersection(*vectors)
         categories = [category.restricted_to(common) for category in categories]
         regions = [region for category in categories for region in category.judged]
         numbers = {frame: n for n, frame in enumerate(sorted({frame_of[r] for r in regions}))}
-        regions_data = _Shown(features, {region: numbers[frame_of[region]] for region in regions})
-        all_replicates = [
-            await asyncio.to_thread(
-                _replicates, categories, vectors[model], regions_data, len(numbers)
-            )
-            for model in models
+        shown = _Shown(features, {region: numbers[frame_of[region]] for region in regions})
+        measured = [
+            await asyncio.to_thread(_replicates, categories, of_model, shown, len(numbers))
+            for of_model in vectors
         ]
         modes = [mode for category in categories for mode in category.judged.values()]
         return Comparison(
@@ -156,19 +147,30 @@ class ModelComparer:
             rejected=sum(mode is None for mode in modes),
             frames=len(numbers),
             models=[
-                Compared(
-                    model,
-                    await self._vectors.count(
-                        collection_of(FRAME_VECTORS, model), logic.HAYSTACK_FRAMES
-                    ),
-                    {measure: interval(replicated[measure]) for measure in RankingMeasure},
-                    {
-                        measure: interval(replicated[measure] - all_replicates[0][measure])
-                        for measure in RankingMeasure
-                    },
-                )
-                for model, replicated in zip(models, all_replicates, strict=True)
+                await self._compared(model, own, measured[0])
+                for model, own in zip(models, measured, strict=True)
             ],
+        )
+
+    async def _vectors_of(
+        self, model: ModelId, regions: set[RegionId]
+    ) -> Mapping[RegionId, Vector]:
+        cache = VectorCache(self._vectors, self._settings.vector_cache_bytes)
+        return await cache.load(model, regions)
+
+    async def _compared(
+        self,
+        model: ModelId,
+        own: Mapping[RankingMeasure, FloatArray],
+        first: Mapping[RankingMeasure, FloatArray],
+    ) -> Compared:
+        """The measures of a model, from the replicates of its own and of the first model."""
+        frames = collection_of(FRAME_VECTORS, model)
+        return Compared(
+            model,
+            await self._vectors.count(frames, logic.HAYSTACK_FRAMES),
+            {measure: interval(own[measure]) for measure in RankingMeasure},
+            {measure: interval(own[measure] - first[measure]) for measure in RankingMeasure},
         )
 
     async def _judged(self) -> list[CategoryMatched]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from services.annotation.review.local_plane import LocalPlane, Number, scale_bar
 from services.contracts.events import Position
+from services.domain.detection.coco import FloatArray
 
 WIDTH, HEIGHT = 360.0, 220.0
 _MARGIN = 26.0
@@ -95,16 +96,20 @@ def place_map(
         for (item, position, _, _), place, at in zip(flat, places, _apart(places), strict=True)
     ]
     lat, lon = np.array([*others], float).reshape(-1, 2).T
-    dots = np.round(np.column_stack(drawn(*metres(lat, lon))), 1)
-    seen = dots[((dots > 0) & (dots < (WIDTH, HEIGHT))).all(axis=1)]
-    inside = np.unique(seen, axis=0).tolist()
     return PlaceMap(
         # The needle and the first candidates are drawn last, on top: they must be legible.
         pins=sorted(pins, key=lambda pin: -pin.number),
-        dots="".join(f"M{x:g} {y:g}h0" for x, y in inside),
+        dots=_dots(*drawn(*metres(lat, lon))),
         scale=scale_bar(unit, WIDTH / 3),
         missing=len(pinned) - len(known),
     )
+
+
+def _dots(x: FloatArray, y: FloatArray) -> str:
+    """The SVG path of a dot at each place inside the map, once per place."""
+    places = np.round(np.column_stack((x, y)), 1)
+    inside = places[((places > 0) & (places < (WIDTH, HEIGHT))).all(axis=1)]
+    return "".join(f"M{x:g} {y:g}h0" for x, y in np.unique(inside, axis=0).tolist())
 
 
 def _apart(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

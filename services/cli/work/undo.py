@@ -41,14 +41,7 @@ def undo(
         interrupted="Run the same command again to finish.",
     )
     if done is None:
-        nothing = f"no import has the id {import_id}"
-        if detector is not None:
-            nothing = f"no predictions of {detector} are stored"
-        console(stderr=True).print(
-            f"[bold red]Error:[/] {escape(nothing)}\n"
-            "[dim]`gazeloop imports list` and `gazeloop report` show them.[/]",
-            highlight=False,
-        )
+        _print_unknown(import_id, detector)
         raise typer.Exit(1)
     if isinstance(done, Undo):
         console().print(
@@ -59,6 +52,17 @@ def undo(
         )
         return
     _print(done, dry_run=dry_run)
+
+
+def _print_unknown(import_id: str | None, detector: str | None) -> None:
+    nothing = f"no import has the id {import_id}"
+    if detector is not None:
+        nothing = f"no predictions of {detector} are stored"
+    console(stderr=True).print(
+        f"[bold red]Error:[/] {escape(nothing)}\n"
+        "[dim]`gazeloop imports list` and `gazeloop report` show them.[/]",
+        highlight=False,
+    )
 
 
 def _target(import_id: str | None, detector: str | None) -> ImportId:

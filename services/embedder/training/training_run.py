@@ -151,39 +151,43 @@ def _card(
     progress: TrainingProgress,
     collapsed: str | None,
 ) -> dict[str, object]:
-    counts = Counter(data.names[label] for label in data.labels.tolist())
-    best, first = progress.history[progress.best_epoch], progress.history[0]
-    learnt = int((~data.held_out).sum())
     return {
         "name": course.backbone.name,
-        "data": {
-            "source": course.source,
-            "of": course.looked,
-            "label": course.rule if course.looked is Looked.FRAMES else "category",
-            "examples": dict(sorted(counts.items())),
-            "learnt_from": learnt,
-            "held_out": len(data.labels) - learnt,
-            "drives": len(np.unique(data.drives)),
-            "drives_held_out": len(np.unique(data.drives[data.held_out])),
-            "unreadable_frames": len(data.unreadable),
-        },
+        "data": {"source": course.source, "of": course.looked, **_data_facts(course, data)},
         "settings": {
             "pooling": method,
             "side": int(data.pixels.shape[1]),
             **asdict(course.recipe),
             **asdict(course.schedule),
         },
-        "metrics": {
-            "best_epoch": progress.best_epoch,
-            "epochs": progress.epoch,
-            "precision_at_1_on_held_out_drives": round(best["precision_at_1"], 4),
-            "map_at_100_on_held_out_drives": round(best["map_at_100"], 4),
-            "precision_at_1_before": round(first["precision_at_1"], 4),
-            "map_at_100_before": round(first["map_at_100"], 4),
-            "collapsed": collapsed,
-            "history": progress.history,
-        },
+        "metrics": {**_measured(progress), "collapsed": collapsed, "history": progress.history},
         "made_with": f"torch {torch.__version__}",
+    }
+
+
+def _data_facts(course: Course, data: TrainingData) -> dict[str, object]:
+    counts = Counter(data.names[label] for label in data.labels.tolist())
+    learnt = int((~data.held_out).sum())
+    return {
+        "label": course.rule if course.looked is Looked.FRAMES else "category",
+        "examples": dict(sorted(counts.items())),
+        "learnt_from": learnt,
+        "held_out": len(data.labels) - learnt,
+        "drives": len(np.unique(data.drives)),
+        "drives_held_out": len(np.unique(data.drives[data.held_out])),
+        "unreadable_frames": len(data.unreadable),
+    }
+
+
+def _measured(progress: TrainingProgress) -> dict[str, object]:
+    best, first = progress.history[progress.best_epoch], progress.history[0]
+    return {
+        "best_epoch": progress.best_epoch,
+        "epochs": progress.epoch,
+        "precision_at_1_on_held_out_drives": round(best["precision_at_1"], 4),
+        "map_at_100_on_held_out_drives": round(best["map_at_100"], 4),
+        "precision_at_1_before": round(first["precision_at_1"], 4),
+        "map_at_100_before": round(first["map_at_100"], 4),
     }
 
 

@@ -1,7 +1,7 @@
 """Counts errors per map object: needles, and the candidates on shortlists, by place."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.contracts.events import Position
 from services.contracts.identity import Category, DetectorId, FrameId
@@ -29,6 +29,30 @@ async def error_places(
     StoreUnavailable
         A store does not answer.
     """
+    found, listed = await _errors(needles)
+    of_all = {frame for errors in (*found.values(), *listed.values()) for _, frame in errors}
+    positions = await _positions(frames, sorted(of_all))
+    known = await known_places.all()
+    index = PlaceIndex.of(known)
+    return {
+        detector: PlacesReport(
+            needles=_placed(found[detector], positions),
+            shortlisted=_placed(listed.get(detector, ()), positions),
+            known=len(known),
+            needles_at_known=sum(
+                index.has(category, (at.lat, at.lon))
+                for category, frame in found[detector]
+                if (at := positions.get(frame)) is not None
+            ),
+        )
+        for detector in sorted(found)
+    }
+
+
+async def _errors(
+    needles: NeedleStore,
+) -> tuple[Mapping[DetectorId, _Errors], Mapping[DetectorId, _Errors]]:
+    """By detector, category and frame of each active needle, and of each chosen candidate."""
     found: defaultdict[DetectorId, _Errors] = defaultdict(list)
     listed: defaultdict[DetectorId, _Errors] = defaultdict(list)
     async for record in needles.scan():
@@ -42,28 +66,16 @@ async def error_places(
                 for item in record.shortlist.candidates
                 if item.sampling is None
             ]
-    of_all = {frame for errors in (*found.values(), *listed.values()) for _, frame in errors}
-    positions: dict[FrameId, Position] = {}
-    ids = sorted(of_all)
-    for chunk in chunks(ids, _CHUNK):
-        for frame_id, frame in (await frames.load(chunk)).items():
+    return found, listed
+
+
+async def _positions(frames: FrameStore, frame_ids: Sequence[FrameId]) -> dict[FrameId, Position]:
+    positions = {}
+    for ids in chunks(frame_ids, _CHUNK):
+        for frame_id, frame in (await frames.load(ids)).items():
             if frame.captured is not None and frame.captured.position is not None:
                 positions[frame_id] = frame.captured.position
-    known = await known_places.all()
-    index = PlaceIndex.of(known)
-    return {
-        detector: PlacesReport(
-            needles=_placed(found[detector], positions),
-            shortlisted=_placed(listed[detector], positions),
-            known=len(known),
-            needles_at_known=sum(
-                index.has(category, (at.lat, at.lon))
-                for category, frame in found[detector]
-                if (at := positions.get(frame)) is not None
-            ),
-        )
-        for detector in sorted(found)
-    }
+    return positions
 
 
 def _placed(

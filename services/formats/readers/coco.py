@@ -1,9 +1,10 @@
 """COCO: an instances file, and a detector's results file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
@@ -87,13 +88,7 @@ def read_coco(
         rejected,
         versions=sent is not None,
     )
-    categories = categories_of(ground_truth, content.get("categories", []), rejected)
-    if content.get("annotations") and not categories:
-        raise InvalidRecord(
-            f"{ground_truth} lists no categories, so that no annotation has a name: export it with"
-            " `categories`",
-            reason="unknown_category",
-        )
+    categories = _categories(ground_truth, content, rejected)
     ids = {key for image in listed.values() for key in (image.key, *(c.key for c in image.copies))}
     names = ImageNames({key: image.file_name for key, image in listed.items()})
     truths = None
@@ -105,6 +100,17 @@ def read_coco(
         rejected += results.rejected
     opened = _Coco(name, images, listed, truths, results, detector)
     return Dataset(name, len(ids), opened.items(rejected))
+
+
+def _categories(file: Path, content: Mapping[str, Any], rejected: list[Rejection]) -> Categories:
+    categories = categories_of(file, content.get("categories", []), rejected)
+    if content.get("annotations") and not categories:
+        raise InvalidRecord(
+            f"{file} lists no categories, so that no annotation has a name: export it with"
+            " `categories`",
+            reason="unknown_category",
+        )
+    return categories
 
 
 def _frame_id(record: Record, key: ImageKey, *, dataset: str, sent: Manifest | None) -> FrameId:

@@ -75,18 +75,8 @@ def read_via(
     InvalidRecord
         A file is unreadable.
     """
-    content = read_json(annotations)
-    metadata = content.get("_via_img_metadata", content) if isinstance(content, dict) else None
-    if not isinstance(metadata, dict):
-        raise fields.malformed(f"{annotations}: neither a VIA project nor its annotations")
-    if _is_via_3(metadata):
-        raise InvalidRecord(
-            f"{annotations} is a VIA 3 project: read its folder with `gazeloop mine auto` or"
-            " `gazeloop ingest auto`",
-            reason="unsupported_format",
-        )
     rejected: list[Rejection] = []
-    files = _files(annotations, metadata, rejected)
+    files = _files(annotations, _metadata(annotations), rejected)
     results = None
     if predictions:
         results = Results.by_name(output_of(predictions), files)
@@ -94,6 +84,21 @@ def read_via(
     name = dataset or annotations.stem
     via = _Via(name, files, images, results, detector, category_attribute, sent)
     return Dataset(name, len(files), via.items(rejected))
+
+
+def _metadata(file: Path) -> dict[str, Any]:
+    """The records of a VIA 2 project, or of its exported annotations, by image."""
+    content = read_json(file)
+    metadata = content.get("_via_img_metadata", content) if isinstance(content, dict) else None
+    if not isinstance(metadata, dict):
+        raise fields.malformed(f"{file}: neither a VIA project nor its annotations")
+    if _is_via_3(metadata):
+        raise InvalidRecord(
+            f"{file} is a VIA 3 project: read its folder with `gazeloop mine auto` or"
+            " `gazeloop ingest auto`",
+            reason="unsupported_format",
+        )
+    return metadata
 
 
 def _is_via_3(content: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from services.contracts.events import Annotation
-from services.formats.writers.frames import Export, ExportFrame, annotated, labels, lost
+from services.formats.writers.frames import Export, ExportFrame, Proposal, annotated, labels, lost
 
 INSTANCES = "annotations/instances_default.json"
 """COCO's own file name for a subset's boxes; CVAT, Datumaro and most others expect it."""
@@ -25,31 +25,18 @@ def to_coco(frames: Sequence[ExportFrame]) -> Export:
     numbers = {name: number for number, name in enumerate(names, 1)}
     images = [_image(number, frame) for number, frame in enumerate(used, 1)]
     annotations = [
-        {"id": number, **_annotation(place, numbers[annotation.category], annotation)}
-        for number, (place, annotation) in enumerate(
-            (
-                (place, annotation)
-                for place, frame in enumerate(used, 1)
-                for annotation in frame.annotations or ()
-            ),
-            1,
-        )
+        _annotation(place, numbers[annotation.category], annotation)
+        for place, frame in enumerate(used, 1)
+        for annotation in frame.annotations or ()
     ]
     content = {
         "info": {"description": "Gazeloop", "version": "1"},
         "images": images,
-        "annotations": annotations,
+        "annotations": [{"id": number, **item} for number, item in enumerate(annotations, 1)],
         "categories": [{"id": number, "name": name} for name, number in numbers.items()],
     }
     results = [
-        {
-            "image_id": place,
-            "category_id": numbers[proposal.category],
-            "bbox": list(proposal.bbox),
-            "score": proposal.score,
-            "region_id": proposal.region_id,
-            "needle_id": proposal.needle_id,
-        }
+        _result(place, numbers[proposal.category], proposal)
         for place, frame in enumerate(used, 1)
         for proposal in frame.proposals
     ]
@@ -72,6 +59,17 @@ def _image(number: int, frame: ExportFrame) -> dict[str, Any]:
         "ground_truth_revision": frame.revision,
     }
     return image if frame.weight == 1 else image | {"weight": frame.weight}
+
+
+def _result(image: int, category: int, proposal: Proposal) -> dict[str, Any]:
+    return {
+        "image_id": image,
+        "category_id": category,
+        "bbox": list(proposal.bbox),
+        "score": proposal.score,
+        "region_id": proposal.region_id,
+        "needle_id": proposal.needle_id,
+    }
 
 
 def _annotation(image: int, category: int, annotation: Annotation) -> dict[str, Any]:

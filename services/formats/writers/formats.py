@@ -45,23 +45,23 @@ def manifest(export: Export, **facts: Any) -> bytes:
             path: hashlib.sha256(content).hexdigest()
             for path, content in sorted(export.files.items())
         },
-        "frames": {
-            frame.file_name: {
-                "frame_id": frame.frame_id,
-                "width": frame.width,
-                "height": frame.height,
-                "revision": frame.revision,
-                "sha256": frame.sha256,
-                "complete": frame.complete,
-                "corrected": frame.corrected,
-                "weight": frame.weight,
-                # Restores what a tool's format cannot express of a box that comes back unchanged.
-                "annotations": [
-                    annotation.model_dump(exclude_defaults=True)
-                    for annotation in frame.annotations or ()
-                ],
-            }
-            for frame in export.frames
-        },
+        "frames": {frame.file_name: _frame_facts(frame) for frame in export.frames},
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2)
+
+
+def _frame_facts(frame: ExportFrame) -> dict[str, Any]:
+    return {
+        "frame_id": frame.frame_id,
+        "width": frame.width,
+        "height": frame.height,
+        "revision": frame.revision,
+        "sha256": frame.sha256,
+        "complete": frame.complete,
+        "corrected": frame.corrected,
+        "weight": frame.weight,
+        # Restores what a tool's format cannot express of a box that comes back unchanged.
+        "annotations": [
+            annotation.model_dump(exclude_defaults=True) for annotation in frame.annotations or ()
+        ],
+    }

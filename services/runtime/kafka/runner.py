@@ -5,6 +5,7 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from datetime import datetime
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -275,39 +276,18 @@ class Runner:
             raise _GivenBackError
 
     async def _dead_letter(self, traced: TracedRecord, error: Invalid) -> None:
-        record, value = traced.record, traced.record.value or b""
         give_up(traced.span, error.reason)
-        # A truncated record must not be replayed; without a topic, it cannot be.
-        headers = record.own_headers
-        size = sum(len(name) + len(content) for name, content in headers)
-        is_whole = size + len(record.key) + len(value) <= _LARGEST_WHOLE and not isinstance(
-            value, UnreadableBatch
-        )
-        dead_letter = DeadLettered(
-            service=self._service,
-            reason=error.reason,
-            detail=str(error)[:_LONGEST_DETAIL],
-            traceback="".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
-            original_topic=record.topic if is_whole else None,
-            partition=record.partition,
-            offset=record.offset,
-            location=None if is_whole else f"{record.topic}/{record.partition}/{record.offset}",
-            original_key=record.key if is_whole else b"",
-            original_value=value[:_LARGEST_WHOLE],
-            original_headers=headers if is_whole else (),
-            failed_at=self._clock.now(),
-            replay=record.replay,
-        )
+        dead_letter = _dead_letter_of(traced.record, error, self._service, self._clock.now())
         await self._until_not_transient(lambda: self._outbox.publish([dead_letter]))
         metrics.DEAD_LETTERS.labels(self._service, error.reason).inc()
         log.warning(
             "event_dead_lettered",
             service=self._service,
             reason=error.reason,
-            detail=str(error)[:_LONGEST_DETAIL],
+            detail=dead_letter.detail,
             **traced.ids(),
         )
-        if record.replay is None:
+        if traced.record.replay is None:
             # Failing replays do not count: the limit has counted their first failure already.
             self._limit.dead_lettered()
 
@@ -342,3 +322,26 @@ class Runner:
                 ages[record.topic].observe(age_s(record.taken_at, now))
         metrics.BATCH_EVENTS.labels(self._service).observe(len(records))
         metrics.BATCH_SECONDS.labels(self._service).observe(took)
+
+
+def _dead_letter_of(record: Record, error: Invalid, service: str, now: datetime) -> DeadLettered:
+    """The record as a dead letter; one that is too large is cut off, and cannot be replayed."""
+    value, headers = record.value or b"", record.own_headers
+    size = sum(len(name) + len(content) for name, content in headers)
+    is_small = size + len(record.key) + len(value) <= _LARGEST_WHOLE
+    is_whole = is_small and not isinstance(value, UnreadableBatch)
+    return DeadLettered(
+        service=service,
+        reason=error.reason,
+        detail=str(error)[:_LONGEST_DETAIL],
+        traceback="".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
+        original_topic=record.topic if is_whole else None,  # without a topic, it is not replayed
+        partition=record.partition,
+        offset=record.offset,
+        location=None if is_whole else f"{record.topic}/{record.partition}/{record.offset}",
+        original_key=record.key if is_whole else b"",
+        original_value=value[:_LARGEST_WHOLE],
+        original_headers=headers if is_whole else (),
+        failed_at=now,
+        replay=record.replay,
+    )
