@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from pydantic import ValidationError
 
 from services.contracts.errors import InvalidSettings
-from services.runtime.settings import PREFIX, Settings
+from services.runtime.setting_groups.group import PREFIX
+from services.runtime.settings import Settings
 
 _EXTRA = "extra_forbidden"
 """pydantic's name for a value that no field takes."""

@@ -13,8 +13,7 @@ from rich.table import Table
 
 from services.cli.console import console, print_json
 from services.cli.context import shared
-from services.runtime.setting_groups import groups_of_settings
-from services.runtime.settings import Settings
+from services.runtime.settings import Settings, groups_of_settings
 from services.runtime.settings_reading import misspelt
 
 
