@@ -11,8 +11,8 @@ from fastapi.responses import RedirectResponse
 
 from services.annotation.ports.needle_lists import Queue
 from services.annotation.review.app import build_review_app
-from services.annotation.review.context import DeadLetters, review_context
-from services.annotation.review.sessions import Account
+from services.annotation.review.context import DeadLetters, ReviewContext, review_context
+from services.annotation.review.sessions import Account, Authenticate
 from services.annotation.review.similar import QueryEmbedder, SimilarThings
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.app.bridge_source import replaying_outbox
@@ -74,41 +74,57 @@ async def reviewing(
     *,
     similar: SimilarThings | None = None,
 ) -> AsyncIterator[None]:
-    """Mount the page; meanwhile, send corrections that a crash or an outage has delayed, and
-    measure the queue of needles that wait for annotators, and delete crops of erased frames.
-    """
+    """Mount the page; meanwhile, do its background work."""
+    context = review_context(
+        stores,
+        outbox,
+        settings,
+        clock,
+        authenticate=_authenticated_by(stores, clock),
+        dead_letters=_dead_letter_actions(outbox, settings, clock),
+        similar=similar,
+    )
+    server.mount(REVIEW_PATH, build_review_app(context))
+    # Requests without a path come from people; vehicles know their paths.
+    server.add_api_route("/", _to_the_page, include_in_schema=False)
+    async with _background_work(context):
+        yield
+
+
+def _authenticated_by(stores: AnnotationStores, clock: Clock) -> Authenticate:
     callers = Authenticator(stores.tokens, clock)
 
-    async def who(presented: str) -> Account | None:
+    async def account(presented: str) -> Account | None:
         try:
             caller = await callers.caller(presented)
         except InvalidRecord:
             return None
         return Account(caller.token_id, caller.person) if caller and caller.person else None
 
-    dead_letters_page = _dead_letter_actions(outbox, settings, clock)
-    context = review_context(
-        stores,
-        outbox,
-        settings,
-        clock,
-        authenticate=who,
-        dead_letters=dead_letters_page,
-        similar=similar,
-    )
-    server.mount(REVIEW_PATH, build_review_app(context))
-    # Requests without a path come from people; vehicles know their paths.
-    server.add_api_route("/", _to_the_page, include_in_schema=False)
+    return account
 
-    async def queue() -> None:
+
+@asynccontextmanager
+async def _background_work(context: ReviewContext) -> AsyncIterator[None]:
+    """Send corrections that a crash or an outage has delayed, measure the queue of needles that
+    wait for annotators, and delete crops of erased frames.
+    """
+    stores = context.stores
+
+    async def note() -> None:
         note_queue(await stores.needle_lists.queue())
 
     async def drop_unshown() -> None:
         await context.pictures.drop_unshown(stores.frame_ids.shown)
 
-    dropping = repeated("drop_unshown_pictures", drop_unshown, clock, every_s=_UNSHOWN_S)
-    resuming = repeated("resume_corrections", context.corrector.resume, clock, every_s=_RESUME_S)
-    async with resuming, dropping, repeated("note_queue", queue, clock, every_s=_QUEUE_S):
+    async with AsyncExitStack() as closing:
+        for name, work, every_s in (
+            ("resume_corrections", context.corrector.resume, _RESUME_S),
+            ("drop_unshown_pictures", drop_unshown, _UNSHOWN_S),
+            ("note_queue", note, _QUEUE_S),
+        ):
+            repeating = repeated(name, work, context.clock, every_s=every_s)
+            await closing.enter_async_context(repeating)
         yield
 
 
