@@ -32,7 +32,7 @@ from services.annotation.review import (
 )
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.error_pages import add_error_pages
-from services.annotation.review.guard import Headers
+from services.annotation.review.guard import SecurityHeaders
 from services.annotation.review.login_routes import WrongTokens
 from services.annotation.review.navigation import count_questions
 from services.annotation.review.rendering import STATIC, Pages
@@ -71,7 +71,7 @@ def build_review_app(context: ReviewContext) -> FastAPI:
     app.state.wrong_tokens = WrongTokens()
     app.state.static_files = static_files(STATIC)
     app.state.pages = Pages(app.state.static_files)
-    app.add_middleware(Headers)
+    app.add_middleware(SecurityHeaders)
     for routes in _PLAIN:
         app.include_router(routes.router)
     for routes in _WITH_NAVIGATION:

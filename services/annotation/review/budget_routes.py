@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
-from services.annotation.review.guard import In
+from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
 from services.domain.shortlists.budgets import Budget
 from services.runtime.stores.budget_reports import MEANINGS, BudgetReport, HeldBackFrame
@@ -58,7 +58,9 @@ async def budgets(page: Page, context: Context, detector: str = "", budget: str 
 
 
 @router.get("/budgets.csv")
-async def held_back_csv(_: In, context: Context, detector: str = "", budget: str = "") -> Response:
+async def held_back_csv(
+    _: LoggedIn, context: Context, detector: str = "", budget: str = ""
+) -> Response:
     """The frames that are held back."""
     report = _chosen(await context.stores.budgets.all(), detector)
     frames = _frames(report, _budget(report, budget))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from services.annotation.review.context import Context
 from services.annotation.review.counted_frames import COLUMNS, CountedFrames, CountedView, rows
 from services.annotation.review.csv_files import csv_file
-from services.annotation.review.guard import In
+from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
 
 router = APIRouter()
@@ -42,7 +42,7 @@ async def behind(page: Page, context: Context, view: Counted) -> Response:
 
 
 @router.get("/frames/behind.csv")
-async def behind_csv(_: In, context: Context, view: Counted) -> Response:
+async def behind_csv(_: LoggedIn, context: Context, view: Counted) -> Response:
     """All frames: a row per detection or missed object."""
     counted = CountedFrames(context.stores.matches)
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from services.annotation.review.confusion_table import confusion_table
 from services.annotation.review.context import Context
-from services.annotation.review.guard import In
+from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
 from services.annotation.review.score_charts import precision_recall_chart, threshold_chart
 from services.annotation.review.stored_curves import StoredCurves
@@ -41,7 +41,9 @@ class CurveChoice:
 
 
 @router.get("/curves")
-async def curves(_: In, context: Context, detector: str, subset: Subset = Subset.ALL) -> Response:
+async def curves(
+    _: LoggedIn, context: Context, detector: str, subset: Subset = Subset.ALL
+) -> Response:
     """Precision, recall and F1 against the score, and confusions: as `report --json` has them.
 
     They are as old as the charts: computed every 15 s while matches change.

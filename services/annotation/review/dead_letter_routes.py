@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 
 from services.annotation.review.context import Context, DeadLetters
 from services.annotation.review.csv_files import csv_table
-from services.annotation.review.guard import Form, In
+from services.annotation.review.guard import Form, LoggedIn
 from services.annotation.review.page import Page
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import InvalidSettings
@@ -78,7 +78,7 @@ async def listed(page: Page, actions: Actions, choice: Chosen) -> Response:
 
 
 @router.get("/dead-letters.csv")
-async def dead_letters_csv(_: In, actions: Actions, choice: Chosen) -> Response:
+async def dead_letters_csv(_: LoggedIn, actions: Actions, choice: Chosen) -> Response:
     """The chosen dead letters."""
     rows = map(_cells, choice.of(await actions.read()))
     return csv_table("dead-letters", _COLUMNS, rows)

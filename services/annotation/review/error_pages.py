@@ -11,7 +11,7 @@ from services.annotation.review.context import context_of
 from services.annotation.review.guard import (
     SECURITY,
     Forbidden,
-    NotIn,
+    NotLoggedIn,
     ask_to_log_in,
     current_session,
 )
@@ -35,7 +35,7 @@ _TITLES = {
 def add_error_pages(app: FastAPI) -> None:
     """Answer every error of the application's routes with a page."""
     app.add_exception_handler(Exception, _unexpected)
-    app.add_exception_handler(NotIn, ask_to_log_in)
+    app.add_exception_handler(NotLoggedIn, ask_to_log_in)
     app.add_exception_handler(Forbidden, _forbidden)
     app.add_exception_handler(Transient, _unavailable)
     app.add_exception_handler(HTTPException, _http_error)
@@ -61,7 +61,7 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     no_route = exc.detail == HTTPStatus.NOT_FOUND.phrase  # raised by the router
     if no_route:
-        with suppress(NotIn, Transient):  # no dependency ran: find the session and count here
+        with suppress(NotLoggedIn, Transient):  # no dependency ran: find the session and count here
             session = await current_session(request)
             await count_questions(request, session, await context_of(request))
     return _error_page(request, exc.status_code, _NO_PAGE if no_route else str(exc.detail))

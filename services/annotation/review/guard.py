@@ -31,7 +31,7 @@ SECURITY = {
 }
 
 
-class NotIn(Exception):
+class NotLoggedIn(Exception):
     """Nobody is logged in."""
 
 
@@ -39,7 +39,7 @@ class Forbidden(Exception):
     """The form was not rendered for this session, or came from another site."""
 
 
-class Headers:
+class SecurityHeaders:
     """Adds the security headers to every answer, and forbids caching unless the route allows it."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -64,13 +64,13 @@ async def current_session(request: Request) -> Session:
 
     Raises
     ------
-    NotIn
+    NotLoggedIn
         Nobody is logged in.
     """
     sessions: Sessions = request.app.state.sessions
     session = await sessions.open(request.cookies.get(COOKIE))
     if session is None:
-        raise NotIn
+        raise NotLoggedIn
     request.state.session = session  # error pages read it here, as they cannot query the store
     return session
 
@@ -99,7 +99,7 @@ async def checked_form(
 
     Raises
     ------
-    NotIn, Forbidden
+    NotLoggedIn, Forbidden
         Nobody is logged in, or the form is of another session.
     """
     form = await read_form(request)
@@ -141,5 +141,5 @@ async def ask_to_log_in(request: Request, _: Exception) -> Response:
 
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
-In = Annotated[Session, Depends(current_session)]
+LoggedIn = Annotated[Session, Depends(current_session)]
 Form = Annotated[FormData, Depends(checked_form)]

@@ -10,7 +10,7 @@ from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_file
 from services.annotation.review.drive_map import drive_map
 from services.annotation.review.family_verdicts import decide_family
-from services.annotation.review.guard import Form, In, whole_number
+from services.annotation.review.guard import Form, LoggedIn, whole_number
 from services.annotation.review.listing import View, WantedView
 from services.annotation.review.needle_answers import Answers
 from services.annotation.review.page import Page
@@ -33,7 +33,7 @@ async def needles(answers: Answers) -> Response:
 
 
 @router.get("/needles.csv")
-async def needles_csv(_: In, context: Context, view: WantedView) -> Response:
+async def needles_csv(_: LoggedIn, context: Context, view: WantedView) -> Response:
     """The whole list."""
     return csv_file("needles", needle_table.COLUMNS, _rows(context, view))
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
-from services.annotation.review.guard import In
+from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
 from services.annotation.review.region_selection import COLOURS, columns, selected
 from services.annotation.stores.region_shortlists import MOST_REGIONS
@@ -57,7 +57,7 @@ async def map_page(page: Page, context: Context) -> Response:
 
 
 @router.get("/map/regions")
-async def regions(request: Request, _: In, context: Context) -> Response:
+async def regions(request: Request, _: LoggedIn, context: Context) -> Response:
     """All regions of the map, as columns."""
     size = await context.stores.region_maps.size()
     headers = {"ETag": f'"{size.digest if size else ""}"', "Cache-Control": "private, no-cache"}
@@ -83,7 +83,7 @@ async def selected_regions(page: Page, found: Selection, outline: str = "") -> R
 
 
 @router.get("/map/selection.csv")
-async def selected_regions_csv(_: In, found: Selection) -> Response:
+async def selected_regions_csv(_: LoggedIn, found: Selection) -> Response:
     """The circled regions."""
     return csv_table("regions", _COLUMNS, map(_cells, found))
 

@@ -9,7 +9,7 @@ from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
 from services.annotation.ports.needle_modes import FailureModeCounts
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
-from services.annotation.review.guard import In
+from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
 
 router = APIRouter()
@@ -54,7 +54,7 @@ async def overview(page: Page, context: Context) -> Response:
 
 
 @router.get("/modes.csv")
-async def modes_csv(_: In, context: Context) -> Response:
+async def modes_csv(_: LoggedIn, context: Context) -> Response:
     """Every failure mode."""
     modes, groups = await asyncio.gather(
         context.stores.needle_modes.modes(), context.stores.needle_lists.kinds()

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from services.annotation.review.addresses import address
-from services.annotation.review.guard import In
+from services.annotation.review.guard import LoggedIn
 from services.annotation.review.rendering import Pages, is_fragment
 from services.annotation.review.sessions import Session
 
@@ -38,7 +38,7 @@ class PageRenderer:
         return is_fragment(self.request)
 
 
-async def page_of(request: Request, session: In) -> PageRenderer:
+async def page_of(request: Request, session: LoggedIn) -> PageRenderer:
     """Where the answer to this request comes from."""
     return PageRenderer(request, session)
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from services.annotation.review.context import Context
-from services.annotation.review.guard import In
+from services.annotation.review.guard import LoggedIn
 from services.annotation.review.overlay import ASPECT
 from services.annotation.review.pictures import Wanted
 from services.annotation.review.windows import window_of
@@ -26,7 +26,13 @@ _LARGEST = 1e6
 
 @router.get("/picture")
 async def picture(
-    request: Request, _: In, context: Context, *, frame: FrameId, size: str = "card", box: str = ""
+    request: Request,
+    _: LoggedIn,
+    context: Context,
+    *,
+    frame: FrameId,
+    size: str = "card",
+    box: str = "",
 ) -> Response:
     """A frame's picture, or the part of it around a box."""
     record = (await context.stores.frames.load([frame])).get(frame)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
-from services.annotation.review.guard import Form, In, whole_number
+from services.annotation.review.guard import Form, LoggedIn, whole_number
 from services.annotation.review.page import Page
 from services.annotation.review.questions import (
     QUESTION_COLUMNS,
@@ -53,7 +53,7 @@ async def questions(request: Request, page: Page, context: Context) -> Response:
 
 
 @router.get("/questions.csv")
-async def questions_csv(_: In, context: Context) -> Response:
+async def questions_csv(_: LoggedIn, context: Context) -> Response:
     """The open questions."""
     return csv_table("questions", QUESTION_COLUMNS, await question_rows(context))
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Response
 
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
-from services.annotation.review.guard import Form, In
+from services.annotation.review.guard import Form, LoggedIn
 from services.annotation.review.page import Page
 from services.annotation.review.region_selection import selected
 from services.annotation.stores.region_shortlists import (
@@ -62,7 +62,7 @@ async def one_shortlist(page: Page, context: Context, shortlist: NamedShortlist)
 
 
 @router.get("/map/shortlist.csv")
-async def shortlist_csv(_: In, shortlist: NamedShortlist) -> Response:
+async def shortlist_csv(_: LoggedIn, shortlist: NamedShortlist) -> Response:
     """The regions of a shortlist."""
     return csv_table("shortlist", _COLUMNS, map(_cells, shortlist.regions))
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
-from services.annotation.review.guard import In
+from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
 from services.annotation.review.similar import QueryEmbedder, SimilarThings
 from services.contracts.errors import Fatal, Invalid
@@ -106,7 +106,7 @@ async def similar_page(page: Page, context: Context, view: SimilarTo) -> Respons
 
 
 @router.get("/similar.csv")
-async def similar_csv(_: In, context: Context, view: SimilarTo) -> Response:
+async def similar_csv(_: LoggedIn, context: Context, view: SimilarTo) -> Response:
     """The most similar regions or frames."""
     return csv_table("similar", _COLUMNS, map(_cells, await _found(context, view)))
 

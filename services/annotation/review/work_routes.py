@@ -13,7 +13,7 @@ from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
 from services.annotation.review.annotator_work import PAUSE, PersonWork, Work, work_of
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
-from services.annotation.review.guard import In
+from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
 from services.annotation.review.spans import DAYS, Period, Span
 from services.contracts.identity import Category, DetectorId, FamilyId, NeedleId
@@ -81,14 +81,14 @@ async def work_page(page: Page, context: Context, span: Period) -> Response:
 
 
 @router.get("/charts/people.csv")
-async def people_csv(_: In, context: Context, span: Period) -> Response:
+async def people_csv(_: LoggedIn, context: Context, span: Period) -> Response:
     """The work of each person."""
     work = await _worked(context, span)
     return csv_table("people", _PEOPLE, map(_person_cells, work.period.people.values()))
 
 
 @router.get("/charts/families.csv")
-async def families_csv(_: In, context: Context, span: Period) -> Response:
+async def families_csv(_: LoggedIn, context: Context, span: Period) -> Response:
     """The work on each family."""
     found = await _families(context, await _worked(context, span))
     return csv_table("families", _FAMILIES, map(_family_cells, found))
