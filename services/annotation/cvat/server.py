@@ -178,7 +178,7 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
     numbers = {Path(meta.name).name: at for at, meta in enumerate(task.get_frames_info())}
 
     def shape(
-        frame: ExportFrame, category: str, geometry: Geometry, source: str, given: dict[str, str]
+        frame: ExportFrame, category: str, geometry: Geometry, source: str, values: dict[str, str]
     ) -> models.LabeledShapeRequest:
         label = by_label[category]
         drawn: models.LabeledShapeRequest = models.LabeledShapeRequest(
@@ -190,7 +190,7 @@ def _shapes(task: Task, frames: Sequence[ExportFrame]) -> list[models.LabeledSha
             attributes=[
                 models.AttributeValRequest(
                     spec_id=attribute.id,
-                    value=given.get(attribute.name, attribute.default_value),
+                    value=values.get(attribute.name, attribute.default_value),
                 )
                 for attribute in label.attributes
             ],
