@@ -3,7 +3,7 @@
 `python -m benchmarks.estimated_precision`. In each draw, some drives are the reference, and
 precision on the other frames and on their slices is estimated and compared with what their ground
 truth says. On the shifted survey, no drive in fog, at dusk, or of a vehicle with another camera is
-ever annotated; slices of these should get no interval.
+ever annotated; slices of these should get no estimate.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,15 +72,18 @@ def _reference(stream: StreamSet, share: float, seed: int) -> BoolArray:
 
 @dataclass(frozen=True)
 class Summary:
-    """Of many estimates of slices.
+    """Of many slices.
 
     Attributes
     ----------
+    estimated, with_interval : the share that has an estimate, or an interval
+    error, error_95, bias : of the estimates; NaN without any
     covered : the share of intervals that hold the truth; NaN without any
     width : half an interval's, on average
     """
 
     count: int
+    estimated: float
     error: float
     error_95: float
     bias: float
@@ -91,7 +94,9 @@ class Summary:
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> "Summary":
         """The summary of these."""
-        errors = np.array([one.slice.precision - one.true for one in outcomes])
+        errors = np.array(
+            [one.slice.precision - one.true for one in outcomes if one.slice.precision is not None]
+        )
         known = [
             (one.slice.interval, one.true) for one in outcomes if one.slice.interval is not None
         ]
@@ -99,9 +104,10 @@ class Summary:
         widths = [(within.high - within.low) / 2 for within, _ in known]
         return cls(
             len(outcomes),
-            float(np.abs(errors).mean()),
-            float(np.quantile(np.abs(errors), 0.95)),
-            float(errors.mean()),
+            len(errors) / len(outcomes),
+            float(np.abs(errors).mean()) if errors.size else float("nan"),
+            float(np.quantile(np.abs(errors), 0.95)) if errors.size else float("nan"),
+            float(errors.mean()) if errors.size else float("nan"),
             len(known) / len(outcomes),
             float(np.mean(covered)) if covered else float("nan"),
             float(np.mean(widths)) if widths else float("nan"),
@@ -117,7 +123,8 @@ def print_set(out: Console, stream: StreamSet, share: float, seeds: Sequence[int
     )
     for name in (
         "slice",
-        "estimates",
+        "asked",
+        "estimated",
         "|error|",
         "95% of them",
         "bias",
@@ -137,7 +144,8 @@ def print_set(out: Console, stream: StreamSet, share: float, seeds: Sequence[int
             of = Summary.of(members)
             cells = (of.error, of.error_95, of.bias)
             shares = (f"{of.with_interval:.1%}", f"{of.covered:.1%}", f"{of.width:.3f}")
-            table.add_row(name, str(of.count), *(f"{cell:.3f}" for cell in cells), *shares)
+            asked = (str(of.count), f"{of.estimated:.1%}")
+            table.add_row(name, *asked, *(f"{cell:.3f}" for cell in cells), *shares)
     out.print(table)
 
 

@@ -30,7 +30,8 @@ def show_estimates(estimates: Mapping[DetectorId, EstimatedStream]) -> None:
         name = metrics.DETECTORS(detector)
         _show(metrics.REFERENCE_PRECISION, found.reference, name)
         for part in found.slices:
-            metrics.ESTIMATED_PRECISION.labels(name, part.name, "value").set(part.precision)
+            if part.precision is not None:
+                metrics.ESTIMATED_PRECISION.labels(name, part.name, "value").set(part.precision)
             _show(metrics.ESTIMATED_PRECISION, part.interval, name, part.name)
             _show(metrics.EMBEDDING_DRIFT, part.drift, name, part.name)
 

@@ -11,7 +11,7 @@ from services.runtime.stores.estimates import MongoEstimateStore
 from services.runtime.stores.mongo import Database
 
 SURE = EstimatedSlice(None, 9, 90, 0.8, Interval(0.8, 0.7, 0.9), None, Interval(0.1, 0.0, 0.3))
-UNSURE = EstimatedSlice(("weather", "fog"), 3, 30, 0.6, None, NoInterval.UNLIKE_ANNOTATED, None)
+UNSURE = EstimatedSlice(("weather", "fog"), 3, 30, None, None, NoInterval.UNLIKE_ANNOTATED, None)
 
 
 async def test_the_latest_estimates_replace_all_others(empty_database: Database) -> None:

@@ -6,8 +6,8 @@ the model does not see; and the choice of annotated drives, which determines the
 is the excess variance of residuals over independent ones on annotated drives (method of moments).
 
 No interval is given where it would be too narrow: with too few annotated drives to know how drives
-differ, with too few detections, and where too many frames look like nothing that is annotated, so
-that a model can only guess (see embedding_drift.py).
+differ, and with too few detections. Where too many frames look like nothing that is annotated (see
+embedding_drift.py), a model can only guess, so there is no estimate at all.
 """
 
 import math
@@ -41,7 +41,7 @@ MOST_SLICES: Final = 200
 """Those with the most frames."""
 MOST_SHOWN: Final = 30
 MOST_UNLIKE: Final = 0.2
-"""With a larger share of frames that look like nothing annotated, there is no interval. On the
+"""With a larger share of frames that look like nothing annotated, there is no estimate. On the
 survey, it was .41 with a changed camera, where half of the intervals missed the true value, and at
 most .16 without drift (docs/measurements/estimated-precision.md)."""
 _NEVER_ZERO: Final = 1e-12
@@ -55,7 +55,7 @@ class NoInterval(StrEnum):
     FEW_DETECTIONS = "few_detections"
     """Too few detections in the slice."""
     UNLIKE_ANNOTATED = "unlike_annotated"
-    """Too many of the slice's frames look like nothing annotated."""
+    """Too many of the slice's frames look like nothing annotated; there is no estimate either."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class EstimatedSlice:
     ----------
     tag : None for all of them
     detections : from the operating score on
-    precision : of these, estimated
+    precision : of these, estimated; None where its frames look like nothing annotated
     interval : 95%; None where `no_interval` gives the reason
     drift : the share of frames that look like nothing annotated; None with a single drive
     """
@@ -111,7 +111,7 @@ class EstimatedSlice:
     tag: Tag | None
     frames: int
     detections: int
-    precision: float
+    precision: float | None
     interval: Interval | None
     no_interval: NoInterval | None
     drift: Interval | None
@@ -170,10 +170,13 @@ def estimate_stream(frames: SampledFrames, sampled: SampledDetections) -> Estima
     )
 
 
-def _rank(part: EstimatedSlice) -> tuple[bool, float, str]:
-    """Slices with an interval first, by its upper bound; the others by their precision."""
-    bound = part.precision if part.interval is None else part.interval.high
-    return part.interval is None, bound, part.name
+def _rank(part: EstimatedSlice) -> tuple[int, float, str]:
+    """By the upper bound, then slices with an estimate alone by it, then the others by drift."""
+    if part.interval is not None:
+        return 0, part.interval.high, part.name
+    if part.precision is not None:
+        return 1, part.precision, part.name
+    return 2, -part.drift.value if part.drift is not None else 0.0, part.name
 
 
 def _slices_of(frames: SampledFrames) -> Mapping[Tag, BoolArray]:
@@ -273,19 +276,19 @@ class _Estimator:
             tag=tag,
             frames=int(members.sum()),
             detections=len(clusters),
-            precision=value,
+            precision=None if why is NoInterval.UNLIKE_ANNOTATED else value,
             interval=None if why else self._interval(value, predicted, clusters),
             no_interval=why,
             drift=drifted,
         )
 
     def _no_interval(self, detections: int, drifted: Interval | None) -> NoInterval | None:
+        if drifted is not None and drifted.value > MOST_UNLIKE:
+            return NoInterval.UNLIKE_ANNOTATED
         if self.residuals.clusters < FEWEST_CLUSTERS:
             return NoInterval.FEW_ANNOTATED
         if detections < FEWEST_DETECTIONS:
             return NoInterval.FEW_DETECTIONS
-        if drifted is not None and drifted.value > MOST_UNLIKE:
-            return NoInterval.UNLIKE_ANNOTATED
         return None
 
     def _interval(self, value: float, predicted: Predicted, clusters: IntArray) -> Interval:

@@ -18,8 +18,8 @@ class EstimatedSliceReport(BaseModel):
     frames: int
     detections: int
     """From the operating score on."""
-    precision: float
-    """Of these, estimated."""
+    precision: float | None
+    """Of these, estimated; None where too many frames look like nothing annotated."""
     interval: tuple[float, float] | None
     """95%; None where `no_interval` gives the reason."""
     no_interval: NoInterval | None

@@ -425,8 +425,9 @@ SLICE_WORSE = Gauge(
 ESTIMATED_PRECISION = Gauge(
     "gazeloop_estimated_precision",
     "Precision at the operating score, estimated without ground truth, by bound: value, low or high"
-    " (95%; absent where no interval would be honest); of all unannotated frames, and of the 29"
-    " tags with the lowest upper bounds.",
+    " (95%; absent where no interval would be honest, all three where too many frames look like"
+    " nothing annotated); of all unannotated frames, and of the 29 tags with the lowest upper"
+    " bounds.",
     ["detector", "slice", "bound"],
 )
 REFERENCE_PRECISION = Gauge(

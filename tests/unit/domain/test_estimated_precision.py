@@ -166,17 +166,21 @@ def test_there_is_no_interval_where_it_would_not_be_honest() -> None:
     assert by_name["all"].interval is not None
 
 
-def test_frames_that_look_like_nothing_annotated_drift_and_have_no_interval() -> None:
+def test_frames_that_look_like_nothing_annotated_drift_and_have_no_estimate() -> None:
     stream = Stream(8, annotated=120, other=160)
     stream.vectors = unit(np.abs(stream.vectors))
     new = np.array([tags == (("k", "1"),) for tags in stream.tags]) & ~stream.annotated
     stream.vectors[new] *= -1
-    by_name = {part.name: part for part in stream.estimated().slices}
+    found = stream.estimated()
+    by_name = {part.name: part for part in found.slices}
     drifted = by_name["k=1"].drift
     assert drifted is not None
     assert drifted.value == 1.0
     assert drifted.low > 0.9
     assert by_name["k=1"].no_interval is NoInterval.UNLIKE_ANNOTATED
+    assert (by_name["k=1"].precision, by_name["k=1"].interval) == (None, None)
+    assert not found.is_worse(by_name["k=1"])
+    assert [part.name for part in found.slices] == ["all", "k=0", "k=1"]
     assert by_name["k=0"].drift is not None
     assert by_name["k=0"].drift.low < 2 * UNLIKE
     assert by_name["k=0"].interval is not None

@@ -98,14 +98,19 @@ def test_gauges_show_the_bounds_that_there_are_and_nothing_else() -> None:
         None, 9, 90, 0.8, Interval(0.8, 0.7, 0.9), None, Interval(0.1, 0.0, 0.3)
     )
     unsure = EstimatedSlice(("weather", "fog"), 3, 30, 0.6, None, None, None)
+    unlike = EstimatedSlice(("vehicle", "v9"), 3, 90, None, None, None, Interval(0.5, 0.4, 0.6))
     detector = DetectorId("estimated@1")
-    show_estimates({detector: EstimatedStream(Interval(0.9, 0.85, 0.95), [honest, unsure])})
-    whole, fog = ({"detector": detector, "slice": name} for name in ("all", "weather=fog"))
+    slices = [honest, unsure, unlike]
+    show_estimates({detector: EstimatedStream(Interval(0.9, 0.85, 0.95), slices)})
+    names = ("all", "weather=fog", "vehicle=v9")
+    whole, fog, v9 = ({"detector": detector, "slice": name} for name in names)
     assert read(metrics.ESTIMATED_PRECISION, **whole, bound="high") == 0.9
     assert read(metrics.EMBEDDING_DRIFT, **whole, bound="low") == 0.0
     assert read(metrics.ESTIMATED_PRECISION, **fog, bound="value") == 0.6
     assert read(metrics.ESTIMATED_PRECISION, **fog, bound="high") is None
     assert read(metrics.EMBEDDING_DRIFT, **fog, bound="value") is None
+    assert read(metrics.ESTIMATED_PRECISION, **v9, bound="value") is None
+    assert read(metrics.EMBEDDING_DRIFT, **v9, bound="low") == 0.4
     assert read(metrics.REFERENCE_PRECISION, detector=detector, bound="low") == 0.85
     clear_estimates()
     assert read(metrics.ESTIMATED_PRECISION, **whole, bound="high") is None
