@@ -17,6 +17,7 @@ from benchmarks.retrieval_data import (
     street_photos,
     survey_pictures,
 )
+from benchmarks.retrieval_trained import traffic_light_photos
 from services.contracts.identity import Category
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.detection.frame_matching import frame_match
@@ -83,6 +84,11 @@ class MissedSet:
 def photos() -> MissedSet:
     """230 street photos with a published detector's results; no drives."""
     return _missed_set("trapedesveh", street_photos(), PHOTOS_EMBEDDER, None)
+
+
+def traffic_lights() -> MissedSet:
+    """599 photos of traffic lights with a small detector's results; no drives."""
+    return _missed_set("traffic lights", traffic_light_photos(), PHOTOS_EMBEDDER, None)
 
 
 def survey() -> MissedSet:

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.missed_data import OPERATING, Alike, MissedSet, photos, survey
+from benchmarks.missed_data import OPERATING, Alike, MissedSet, photos, survey, traffic_lights
 from benchmarks.retrieval_measures import figure, options
 from benchmarks.retrieval_plans import haystack_of
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
@@ -247,14 +247,21 @@ def print_own_way(out: Console, data: MissedSet, seeds: Sequence[int]) -> None:
     out.print(table)
 
 
+DATA_SETS: Final[Mapping[str, Sequence[Callable[[], MissedSet]]]] = {
+    "trapedesveh": [photos],
+    "survey": [survey],
+    "traffic-lights": [traffic_lights],
+    "both": [photos, survey],
+}
+
+
 def main() -> None:
     """Print the tables."""
     parser = options(__doc__)
-    parser.add_argument("--data", choices=("trapedesveh", "survey", "both"), default="both")
+    parser.add_argument("--data", choices=DATA_SETS, default="both")
     args = parser.parse_args()
     out = Console(width=140)
-    sets = {"trapedesveh": [photos], "survey": [survey], "both": [photos, survey]}
-    for load in sets[args.data]:
+    for load in DATA_SETS[args.data]:
         data = load()
         counts = f"{len(data.units)} frames, {data.objects.sum()} objects"
         out.print(f"{data.name}: {counts}, {len(data.category)} missed\n")

@@ -69,6 +69,7 @@ class DataSet:
     truths : (F, C), annotated objects that count
     spots : F
     looked : F, images with their boxes
+    areas : (F,), of the frames, in square pixels
     """
 
     name: str
@@ -83,6 +84,7 @@ class DataSet:
     truths: IntArray
     spots: Sequence[CaptureContext]
     looked: Sequence[Looked]
+    areas: FloatArray
 
     @property
     def wrong(self) -> BoolArray:
@@ -252,6 +254,7 @@ def data_set_of(
         truths=truths,
         spots=[picture.context for picture in pictures],
         looked=looked,
+        areas=np.array([picture.width * picture.height for picture in pictures], np.float64),
     )
 
 

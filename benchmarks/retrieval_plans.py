@@ -20,7 +20,7 @@ from benchmarks.retrieval_rankings import (
     tasks,
 )
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
-from services.domain.detection.coco import BoolArray, IntArray
+from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.mining.detector_category import (
     CategoryModel,
     Haystack,
@@ -30,6 +30,8 @@ from services.domain.mining.detector_category import (
 )
 from services.domain.mining.failure_model import FailureMode
 from services.domain.mining.ranking import Vectors
+from services.domain.missed.evidence import DetectedFrames, evidence, sums_of
+from services.domain.missed.expected import MissModel
 from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.budgets import Budgets
 from services.domain.shortlists.scored_candidates import Limits, ScoredCandidate
@@ -144,6 +146,49 @@ def by_strategy(strategy: Strategy) -> Plan:
     return plan
 
 
+def sharing(strategy: Strategy, share: float) -> Plan:
+    """A share of the budget for frames of which the detector probably missed most."""
+
+    def plan(
+        data: DataSet, haystack: Frames, seed: int, budget: float
+    ) -> tuple[Frames, list[tuple[int, FailureMode | None]]]:
+        frames, listed = by_strategy(strategy)(data, haystack, seed, budget * (1 - share))
+        worth = np.where(haystack & ~frames, missed_more_than_shown(data, haystack), -np.inf)
+        left = round(budget * haystack.sum()) - frames.sum()
+        frames[np.argsort(-worth, kind="stable")[:left]] = True
+        return frames, listed
+
+    return plan
+
+
+def missed_more_than_shown(data: DataSet, haystack: Frames) -> FloatArray:
+    """(F,), how many more objects a frame is expected to have that are missed than are shown.
+
+    A frame of which nothing else is known comes before one with right detections beside the misses:
+    on its own it has a lower AP.
+    """
+    shown = data.scores >= OPERATING
+    categories = data.truths.shape[1]
+    found = np.zeros_like(data.truths)
+    hits = shown & ~data.wrong
+    np.add.at(found, (data.frame[hits], data.category[hits]), 1)
+    detected = DetectedFrames(
+        data.frame,
+        data.category,
+        data.scores,
+        np.concatenate([item.boxes for item in data.looked]),
+        data.areas,
+        [context.drive for context in data.spots],
+        np.array([context.second for context in data.spots]),
+        categories,
+    )
+    features = evidence(sums_of(detected, OPERATING))
+    missed = (data.truths - found).astype(np.float64)
+    model = MissModel.fit(features[~haystack], missed[~haystack])
+    expected = np.zeros(len(haystack)) if model is None else model.expected(features).sum(axis=1)
+    return np.asarray(expected - np.bincount(data.frame[shown], minlength=len(haystack)))
+
+
 def allowed(haystack: Frames, share: float) -> Limits:
     """The retriever's limits, with a share of the haystack's frames in all."""
     return replace(limits_of(0, Settings()), budgets=Budgets(round(share * haystack.sum())))
@@ -251,6 +296,15 @@ PLANS: Mapping[str, Plan] = {
     "contrast": in_rounds(contrast("crop", 0.0)),
     "learnt, in rounds": in_rounds(LEARNT),
     **{name: by_strategy(strategy) for name, strategy in STRATEGIES.items()},
+}
+BASELINES = ("random frames", "plain similarity", "lowest score", "highest score", "contrast")
+SHARES_FOR_MISSES: Mapping[str, Plan] = {
+    **{name: PLANS[name] for name in BASELINES},
+    **{
+        f"{name}, {share:.0%} for misses": sharing(STRATEGIES[name], share)
+        for name in ("worst-frames", "costliest-errors")
+        for share in (0.2, 0.4)
+    },
 }
 COST_SHARES: Mapping[str, Plan] = {
     "random frames": random_frames,

@@ -21,9 +21,11 @@ from rich.table import Table
 from benchmarks.retrieval_data import DataSet
 from benchmarks.retrieval_measures import figure, mean_ap, options
 from benchmarks.retrieval_plans import (
+    BASELINES,
     COST_SHARES,
     PLANS,
     REFERENCE_SHARE,
+    SHARES_FOR_MISSES,
     Plan,
     Split,
     first_frames,
@@ -49,7 +51,6 @@ PER_NEEDLE = 10
 SURE = 0.65
 BUDGETS = (0.05, 0.10, 0.15, 0.20)
 RANDOM = "random frames"
-BASELINES = (RANDOM, "plain similarity", "lowest score", "highest score", "contrast")
 RANKINGS: Mapping[str, Ranking] = {
     "random draw": random_draw,
     "nearest, RoIAlign": similarity("roi", centred=False),
@@ -230,6 +231,7 @@ def main() -> None:
     parser.add_argument("--reference-share", type=float, default=REFERENCE_SHARE)
     parser.add_argument("--ablation", action="store_true", help="what each part of the model pays")
     parser.add_argument("--cost-shares", action="store_true", help="what the cost's weight pays")
+    parser.add_argument("--miss-shares", action="store_true", help="what a share for misses pays")
     args = parser.parse_args()
     seeds = args.seeds
     out = Console(width=140)
@@ -251,6 +253,9 @@ def main() -> None:
             continue
         if args.cost_shares:
             print_bought(out, data, COST_SHARES, splits)
+            continue
+        if args.miss_shares:
+            print_bought(out, data, SHARES_FOR_MISSES, splits)
             continue
         print_shares(out, data, RANKINGS, splits, "Ten frames per needle")
         print_bought(out, data, PLANS, splits)

@@ -36,7 +36,12 @@ _TRAINING = Training(steps=3000)
 
 
 def traffic_lights() -> DataSet:
-    """599 photos of traffic lights, in three categories; no drives.
+    """599 photos of traffic lights, in three categories; no drives."""
+    return data_set_of("traffic lights", traffic_light_photos(), {"embedder": PHOTOS_EMBEDDER})
+
+
+def traffic_light_photos() -> list[Picture]:
+    """The frames of `traffic_lights`.
 
     Scores are shifted in log-odds, which keeps their order, so that the detector's operating score
     is Gazeloop's default.
@@ -53,11 +58,10 @@ def traffic_lights() -> DataSet:
         return detect(head, maps, frame, sizes[frame])
 
     operating = operating_score(data, tuned, found)
-    pictures = [
+    return [
         _picture(data, frame, sizes[frame], found(frame).detections(data.categories), operating)
         for frame in np.sort(rest).tolist()
     ]
-    return data_set_of("traffic lights", pictures, {"embedder": PHOTOS_EMBEDDER})
 
 
 def _picture(
