@@ -8,7 +8,7 @@ from itertools import groupby, zip_longest
 from typing import TypeVar
 
 WIDTH, HEIGHT = 520.0, 220.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 10.0, 10.0, 24.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 10.0, 10.0, 24.0
 _MOST_POINTS = 400
 _TICKS = 4
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400

@@ -119,7 +119,7 @@ def test_times_on_the_axis_are_never_the_same_text_twice(span: timedelta) -> Non
 
     assert len({text for _, text in drawn}) == len(drawn)
     assert 1 <= len(drawn) <= 5
-    assert all(40 <= x <= 510 for x, _ in drawn)
+    assert all(48 <= x <= 510 for x, _ in drawn)
 
 
 def test_a_time_on_the_axis_stands_where_it_was() -> None:
@@ -129,4 +129,4 @@ def test_a_time_on_the_axis_stands_where_it_was() -> None:
     drawn = chart("t", "e", [Series("s", points)], from_zero=True).x_ticks
 
     assert [text for _, text in drawn] == ["06:29:45", "06:30:00", "06:30:15", "06:30:30"]
-    assert [x for x, _ in drawn] == [79.2, 196.7, 314.2, 431.7]
+    assert [x for x, _ in drawn] == [86.5, 202.0, 317.5, 433.0]
