@@ -274,6 +274,14 @@ def test_what_is_withdrawn_is_not_dealt_until_it_is_offered_again() -> None:
     assert frames_of(allocator) == {"m": ["a"]}
 
 
+def test_a_mode_whose_candidates_are_all_dropped_is_given_none() -> None:
+    allocator = allocator_of([group("m", a=2, b=1)])
+    for mode in (("0",), ("unknown",)):
+        allocator.remove_all_candidates(mode)
+    assert not allocator.candidate_frames(("0",))
+    assert not allocator.allocate(WIDE)
+
+
 def test_a_region_counts_as_it_was_offered_last() -> None:
     allocator = allocator_of([group("m", a=3, b=2)])
     allocator.add_candidates(("0",), [candidate(context("a"), 1)])
