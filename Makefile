@@ -19,7 +19,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-review bench-loop soak faults mutants lock platforms docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-review bench-loop pictures soak faults mutants lock platforms docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -124,6 +124,9 @@ soak: setup ## tens of thousands of frames in one run: do memory, open files, di
 
 bench-review: setup ## how soon the review page is there with ten thousand needles, in a real browser
 	@$(BIN)/python -m benchmarks.review
+
+pictures: setup ## the pictures of README and docs, taken anew of the page on the demo's data (about 10 minutes)
+	@$(BIN)/python -m benchmarks.page_pictures
 
 # LOOP="--coco gt.json --images DIR" takes another data set; without --quick, ten seeds of all strategies take hours.
 LOOP ?= --coco ../shared/data/traffic_lights_999/annotations.json --images ../shared/data/traffic_lights_999/images --quick
