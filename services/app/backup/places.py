@@ -1,7 +1,6 @@
 """Places of backups: a folder of this machine, or a bucket behind any fsspec URL."""
 
 import fcntl
-import os
 import re
 import tempfile
 import weakref
@@ -17,6 +16,7 @@ import fsspec
 from services.app.backup.backups import MANIFEST, BackupPlace, Backups
 from services.contracts.errors import InvalidSettings
 from services.domain.ports.blobs import BlobStore
+from services.runtime.durability import sync
 from services.runtime.stores.blobs_fsspec import FolderBlobs, accessing, open_blobs
 
 _UNFINISHED: Final = ".unfinished-"
@@ -80,9 +80,9 @@ class BackupFolder:
 
     def finish(self, name: str, folder: Path) -> None:
         for path in (*folder.rglob("*"), folder):
-            _sync(path)
+            sync(path)
         folder.rename(self._backups / name)
-        _sync(self._backups)
+        sync(self._backups)
 
     def remove(self, name: str) -> None:
         (self._backups / name / MANIFEST).unlink()
@@ -165,11 +165,3 @@ class BackupBucket:
 def _not_whole(entries: Iterable[str], whole: Collection[str]) -> list[str]:
     """The entries that killed runs have left, of writing a backup or of removing one."""
     return [name for name in entries if _NAME.fullmatch(name) and name not in whole]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

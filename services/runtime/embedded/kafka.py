@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from services.contracts.errors import MissingPart
+from services.runtime.durability import sync
 from services.runtime.embedded.child import Child, is_listening
 from services.runtime.embedded.kafka_jars import find_jars
 from services.runtime.embedded.ports import steady_port
@@ -46,6 +47,11 @@ class Node:
         folder.mkdir(parents=True, exist_ok=True)
         port = steady_port(folder, "kafka")
         return cls(number, folder, port, steady_port(folder, "kafka-controller"))
+
+    @property
+    def data(self) -> Path:
+        """The folder of its topics and metadata."""
+        return self.folder / "data"
 
     @property
     def address(self) -> str:
@@ -177,6 +183,10 @@ class EmbeddedKafka:
         done = node.folder / "formatted"
         if done.exists():
             return
+        if not any(path.is_dir() for path in node.data.glob("*")):
+            # A node that has run has a folder per partition. These are files that an interrupted
+            # formatting left, maybe empty since the power failed.
+            shutil.rmtree(node.data, ignore_errors=True)
         formatting = subprocess.run(  # noqa: S603  # Kafka's own tool
             [
                 *(str(self._java), "-XX:TieredStopAtLevel=1", *self._options),
@@ -192,6 +202,8 @@ class EmbeddedKafka:
         if formatting.returncode:
             printed = (formatting.stderr or formatting.stdout)[-1500:]
             raise MissingPart(f"Kafka cannot use {node.folder}: {printed}")
+        for path in (*node.data.iterdir(), node.data, node.folder):
+            sync(path)
         done.touch()
 
     def _start(self, node: Node) -> Child:
@@ -208,9 +220,11 @@ class EmbeddedKafka:
 def _cluster_id(folder: Path) -> str:
     digest = hashlib.sha256(str(folder.resolve()).encode()).digest()
     remembered = folder / "cluster-id"
-    if not remembered.exists():
+    # It is empty if the power failed while it was written.
+    if not remembered.exists() or not remembered.read_text():
         folder.mkdir(parents=True, exist_ok=True)
         remembered.write_text(base64.urlsafe_b64encode(b"\x01" + digest[:15]).decode()[:22])
+        sync(remembered)
     return remembered.read_text()
 
 
@@ -226,7 +240,7 @@ def _write_properties(node: Node, nodes: Sequence[Node]) -> None:
         "advertised.listeners": f"PLAINTEXT://{node.address}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": node.folder / "data",
+        "log.dirs": node.data,
         "auto.create.topics.enable": "false",
         "min.insync.replicas": in_sync,
         "message.max.bytes": MAX_DEAD_LETTER_BYTES + _RECORD_OVERHEAD,

@@ -25,8 +25,9 @@ def steady_port(folder: Path, name: str) -> int:
         No port is free.
     """
     remembered = folder / f"{name}.port"
-    wanted = int(remembered.read_text()) if remembered.exists() else None
-    port = wanted if wanted is not None and _is_free(wanted) else free_port()
+    text = remembered.read_text() if remembered.exists() else ""
+    # It is empty if the power failed while it was written.
+    port = int(text) if text.isdecimal() and _is_free(int(text)) else free_port()
     remembered.write_text(str(port))
     return port
 

@@ -21,6 +21,7 @@ from services.contracts.errors import (
 )
 from services.domain.ports.blob_uris import place_in, place_of, uri_at, uri_of
 from services.domain.ports.blobs import BlobStore
+from services.runtime.durability import sync
 
 _ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
 """Protocols with atomic writes; elsewhere a blob is written to a temporary name and renamed."""
@@ -162,7 +163,7 @@ class FolderBlobs:
         with accessing(path.as_uri()):
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
-                _sync(path.parent)
+                sync(path.parent)
 
     def uris(self) -> Iterator[str]:
         for prefix in _PREFIXES:
@@ -183,7 +184,7 @@ def _make_durable_folder(folder: Path) -> None:
         return
     _make_durable_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def _write_aside(path: Path, content: bytes) -> None:
@@ -198,17 +199,9 @@ def _write_aside(path: Path, content: bytes) -> None:
         # may read a shared volume.
         aside.chmod(S_IMODE(path.parent.stat().st_mode) & 0o666)
         aside.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class FsspecBlobs:

@@ -30,6 +30,7 @@ from services.domain.ports.vectors import (
     Where,
     is_settled,
 )
+from services.runtime.durability import sync
 from services.runtime.stores.vectors_edge_copy import writing_to
 from services.runtime.stores.vectors_edge_files import (
     create_collection,
@@ -38,7 +39,7 @@ from services.runtime.stores.vectors_edge_files import (
     load_shard,
     vector_config,
 )
-from services.runtime.stores.vectors_edge_names import EdgeNames, synced
+from services.runtime.stores.vectors_edge_names import EdgeNames
 from services.runtime.stores.vectors_edge_queries import filter_of, hits_of, request_of
 
 _QUANTISE_FROM = 20_000
@@ -222,8 +223,8 @@ class EdgeVectorStore:
         for part in (path / _LOG).iterdir():
             # The engine renames spare log files at any time; a missing one was a spare.
             with suppress(FileNotFoundError):
-                synced(part)
-        synced(path / _LOG)
+                sync(part)
+        sync(path / _LOG)
 
     def _quantise(self, collection: str, shard: edge.EdgeShard, written: int) -> None:
         """Quantise new points once there are enough; until then they are searched unquantised."""

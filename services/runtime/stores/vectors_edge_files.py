@@ -11,7 +11,7 @@ import qdrant_edge as edge
 
 from services.contracts.errors import DamagedVectors
 from services.domain.ports.vectors import Quantization
-from services.runtime.stores.vectors_edge_names import synced
+from services.runtime.durability import sync
 
 _DROPPED = ".dropped"
 _OUT_OF_ROOM = re.compile(r"os error (12|23|24|28)\b")
@@ -75,7 +75,7 @@ def create_collection(
     shard.flush()
     shard.close()
     fresh.rename(path)
-    synced(path.parent)
+    sync(path.parent)
 
 
 def drop_collection(path: Path) -> None:
@@ -86,7 +86,7 @@ def drop_collection(path: Path) -> None:
     gone = path.with_name(f".{path.name}{_DROPPED}")
     if path.exists():
         path.rename(gone)
-        synced(path.parent)
+        sync(path.parent)
     rmtree(gone, ignore_errors=True)
 
 

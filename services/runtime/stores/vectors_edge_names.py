@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 
 from services.contracts.errors import DamagedVectors, StoreUnavailable
+from services.runtime.durability import sync
 
 EDGE_FOLDER = "qdrant"
 """Qdrant Edge's folder in the data folder."""
@@ -67,7 +68,7 @@ class EdgeNames:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.rename(self._file)
-            synced(self._folder)
+            sync(self._folder)
 
 
 def _parsed(file: Path) -> dict[str, str]:
@@ -78,12 +79,3 @@ def _parsed(file: Path) -> dict[str, str]:
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise DamagedVectors(f"{file} holds no aliases")
     return names
-
-
-def synced(path: Path) -> None:
-    """Sync a file's contents, or a folder's entries, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

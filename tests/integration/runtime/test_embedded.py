@@ -129,7 +129,12 @@ async def test_a_killed_mongod_keeps_what_it_acknowledged(tmp_path: Path) -> Non
 
 
 async def test_of_three_brokers_one_may_be_killed(tmp_path: Path) -> None:
+    """The power failed while they were made: files are empty that were not on the disk yet."""
     settings = SETTINGS.model_copy(update={"topic_replication": 3})
+    data = tmp_path / "node-1" / "data"
+    data.mkdir(parents=True)
+    for file in (tmp_path / "cluster-id", data / "meta.properties", data / "bootstrap.checkpoint"):
+        file.touch()
     with EmbeddedKafka(tmp_path, nodes=3) as kafka:
         broker = BrokerAddress.parse(kafka.bootstrap)
         await until(lambda: bool(create_topics(broker, settings, [FRAMES])))

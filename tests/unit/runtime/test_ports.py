@@ -21,5 +21,10 @@ def test_a_port_that_is_taken_is_replaced(tmp_path: Path) -> None:
     assert steady_port(tmp_path, "kafka") == after
 
 
+def test_a_port_that_no_power_was_left_to_write_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "kafka.port").touch()
+    assert steady_port(tmp_path, "kafka") == steady_port(tmp_path, "kafka")
+
+
 def test_a_free_port_is_none_that_connections_get() -> None:
     assert all(free_port() < FIRST_GIVEN for _ in range(20))
