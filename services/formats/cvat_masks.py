@@ -73,8 +73,8 @@ class CvatMask(NamedTuple):
         Raises
         ------
         InvalidRecord
-            `invalid_mask`: the box reaches beyond the image, the runs do not fill it, or the image
-            is too large. `box_without_area`: the mask is empty.
+            `invalid_mask`: the box reaches beyond the image, the runs do not fill it, the image is
+            too large, or the runs are too many. `box_without_area`: the mask is empty.
         """
         self._require_valid(size)
         width, height = size
@@ -83,9 +83,7 @@ class CvatMask(NamedTuple):
         rows = slice(self.top, self.top + self.height)
         columns = slice(self.left, self.left + self.width)
         drawn[rows, columns] = inside.reshape(self.height, self.width)
-        return shape_of(
-            Rle(size=(height, width), counts=coco_mask.encode(drawn)["counts"].decode())
-        )
+        return shape_of(size, coco_mask.encode(drawn)["counts"])
 
     def _require_valid(self, size: Size) -> None:
         right, bottom = self.left + self.width, self.top + self.height

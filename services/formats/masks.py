@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
+from pydantic import ValidationError
 
 from services.contracts.bounds import MAX_COORDINATE
 from services.contracts.errors import InvalidRecord
@@ -116,7 +117,7 @@ def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
     Raises
     ------
     InvalidRecord
-        `invalid_mask`: it has too many pixels to decode.
+        `invalid_mask`: it has too many pixels to decode, or too many runs for an event.
     """
     if max(math.prod(mask.size), math.prod(actual)) > MAX_DRAWN_PIXELS:
         detail = f"the mask has more than {MAX_DRAWN_PIXELS} pixels, and other than the image"
@@ -130,7 +131,7 @@ def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
         for side, wanted in zip(upright.shape, (height, width), strict=True)
     )
     encoded = coco_mask.encode(np.asfortranarray(upright[np.ix_(rows, columns)]))
-    return Rle(size=(height, width), counts=encoded["counts"].decode())
+    return _mask(actual, encoded["counts"])
 
 
 def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> Shape:
@@ -139,14 +140,15 @@ def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> Shape:
     Raises
     ------
     InvalidRecord
-        `invalid_mask`: fewer than three points, a point far outside, or an empty mask.
+        `invalid_mask`: fewer than three points, a point far outside, or an image that is too large.
+        `box_without_area`: the mask is empty.
     """
     width, height = size
     outlines = [_outline(polygon, reach=2 * max(width, height)) for polygon in polygons]
     if sum(map(_length, outlines)) > MAX_OUTLINE:
         raise _invalid("the polygons' edges are too long")
     drawn = coco_mask.merge(coco_mask.frPyObjects(outlines, height, width))
-    return shape_of(Rle(size=(height, width), counts=drawn["counts"].decode()))
+    return shape_of((width, height), drawn["counts"])
 
 
 def _outline(polygon: object, reach: float) -> list[float]:
@@ -173,7 +175,7 @@ def _from_runs(segmentation: dict[str, Any], size: tuple[int, int] | None) -> Sh
     if sum(runs) != height * width:
         raise _invalid("the run lengths do not fill the mask")
     drawn = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    return shape_of(Rle(size=(height, width), counts=drawn["counts"].decode()))
+    return shape_of((width, height), drawn["counts"])
 
 
 def _size(value: object) -> tuple[int, int]:
@@ -202,16 +204,26 @@ def _decoded(counts: str) -> list[int]:
         raise _invalid(str(exc)) from exc
 
 
-def shape_of(mask: Rle) -> Shape:
-    """A mask with its bounding box and area.
+def shape_of(size: Size, counts: bytes) -> Shape:
+    """The mask that native code has encoded, with its bounding box and area.
 
     Raises
     ------
     InvalidRecord
-        `box_without_area`: the mask is empty.
+        `invalid_mask`: it has too many pixels, or too many runs for an event. `box_without_area`:
+        it is empty.
     """
-    encoded = {"size": list(mask.size), "counts": mask.counts.encode()}
+    mask = _mask(size, counts)
+    encoded = {"size": list(mask.size), "counts": counts}
     x, y, width, height = (float(side) for side in coco_mask.toBbox(encoded))
     if width <= 0 or height <= 0:
         raise InvalidRecord("the mask is empty", reason="box_without_area")
     return Shape(mask, (x, y, width, height), float(coco_mask.area(encoded)))
+
+
+def _mask(size: Size, counts: bytes) -> Rle:
+    width, height = size
+    try:
+        return Rle(size=(height, width), counts=counts.decode())
+    except ValidationError as exc:
+        raise _invalid(fields.first_of(exc)) from exc

@@ -14,12 +14,14 @@ from pycocotools import mask as coco_mask
 
 from services.annotation.cvat.jobs import read_cvat_jobs
 from services.annotation.cvat.server import JobFrame, Shape
+from services.contracts.bounds import MAX_RLE
+from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Rle
 from services.contracts.identity import FrameId
 from services.domain.detection.mask_shapes import pixels
 from services.formats.cvat_masks import CvatMask
 from services.formats.items import Dataset, FrameItem, Rejection
-from services.formats.masks import from_polygons
+from services.formats.masks import from_polygons, shape_of
 from services.formats.readers.cvat import read_cvat
 from services.formats.readers.cvat_video import read_cvat_video
 from services.formats.readers.datumaro import read_datumaro
@@ -156,6 +158,23 @@ def test_a_polygon_too_thin_for_a_pixel_keeps_its_box(tmp_path: Path) -> None:
     assert found.mask is None
     assert found.bbox == pytest.approx((1.1, 1, 0.1, 2))
     assert [item.reason for item in items if isinstance(item, Rejection)] == ["box_without_area"]
+
+
+def test_a_polygon_on_an_image_too_large_for_masks_keeps_its_box(tmp_path: Path) -> None:
+    polygon = '<polygon label="sign" points="0,0;4,0;4,4"></polygon>'
+    items = list(cvat(tmp_path, polygon, 'width="99999" height="99999"').items)
+
+    assert [item.reason for item in items if isinstance(item, Rejection)] == ["invalid_mask"]
+    (item,) = [item for item in items if isinstance(item, FrameItem)]
+    (found,) = [part.value for part in item.annotations or ()]
+    assert (item.complete, found.mask, found.bbox) == (True, None, (0, 0, 4, 4))
+
+
+def test_a_mask_of_more_runs_than_an_event_holds_is_named() -> None:
+    counts = b"1" * 3 + b"0" * MAX_RLE
+    with pytest.raises(InvalidRecord, match="at most") as refused:
+        shape_of((1, len(counts)), counts)
+    assert refused.value.reason == "invalid_mask"
 
 
 def test_masks_of_a_video_and_of_a_server_are_read_too(tmp_path: Path) -> None:
