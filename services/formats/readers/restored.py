@@ -22,7 +22,7 @@ def restored(dataset: Dataset, manifest: Manifest, says: Collection[str]) -> Dat
     ----------
     says : the fields that the format carries (`area`, `crowd`, `ignore`, `mask`); they keep the
         returned value, all others the sent one. Without `bbox` among them, an object with a mask
-        has no box of its own, and is unchanged if its mask is
+        has no box of its own, and is unchanged if its mask is; one with a box keeps the sent mask
     """
     sent = {frame.frame_id: frame for frame in manifest.frames.values()}
     left = set(sent)
@@ -63,9 +63,19 @@ def _annotations(
             restored_annotations.append(part)
             continue
         before = left.pop(at)
-        fields = {name: getattr(part.value, name) for name in _KEPT if name in says}
+        fields = {name: getattr(part.value, name) for name in _said(part.value, says)}
         restored_annotations.append(Located(before.model_copy(update=fields), part.location))
     return tuple(restored_annotations)
+
+
+def _said(one: Annotation, says: Collection[str]) -> list[str]:
+    """The fields that a returned annotation has a say in."""
+    said = [name for name in _KEPT if name in says]
+    if one.mask is None and "mask" in says and "bbox" not in says:
+        # An object goes out as a mask or as a box. That of a box was not sent: it is empty, or of
+        # another size, or earlier versions exported it, which sent none.
+        said.remove("mask")
+    return said
 
 
 def _same(one: Annotation, other: Annotation, says: Collection[str]) -> bool:

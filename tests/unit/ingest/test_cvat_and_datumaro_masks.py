@@ -309,3 +309,17 @@ def test_an_edited_mask_is_no_longer_what_was_sent(tmp_path: Path) -> None:
     assert back(RING) == before
     edited = back(filled)
     assert (edited.mask, edited.area, edited.bbox) == (rle(filled), None, (0, 0, 3, 3))
+
+
+@pytest.mark.parametrize("unsent", [rle(EMPTY), rle(np.ones((8, 12), np.uint8)), rle(RING)])
+def test_a_box_that_comes_back_keeps_the_mask_that_was_not_sent(
+    unsent: Rle, tmp_path: Path
+) -> None:
+    """Earlier versions exported boxes alone, and CVAT's tasks may be older than this one."""
+    before = annotation(unsent, area=8.0)
+    sent = Manifest({"a": Sent(FrameId("a"), SIZE, (before,))})
+    cvat(tmp_path, '<box label="stop sign" xtl="0.5" ytl="0.5" xbr="3.5" ybr="3.5"></box>')
+
+    found = restored(read_cvat(tmp_path / "annotations.xml", sent), sent, ("crowd", "mask"))
+
+    assert truths(found)["a"] == [before]
