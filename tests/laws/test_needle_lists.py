@@ -71,6 +71,19 @@ async def stored(empty_database: Database) -> Stored:
     return Stored(lists, MongoModes(empty_database), needles, reviews, marks)
 
 
+async def test_a_needle_without_a_text_for_its_group_leaves_the_others_counted(
+    stored: Stored, empty_database: Database
+) -> None:
+    needles = empty_database["needles"]
+    await needles.update_one({"frame_id": "a"}, {"$set": {"needle.category": 7}})
+    await needles.update_many({}, {"$unset": {"group": ""}})
+
+    await stored.lists.mark_older()
+    await stored.review("a", ReviewProgress.DONE)
+
+    assert sum(kind.count for kind in await stored.lists.kinds()) == len(NEEDLES) - 1
+
+
 async def test_active_needles_are_sorted_by_score_and_time(stored: Stored) -> None:
     every = NeedleFilter()
 

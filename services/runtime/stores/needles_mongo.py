@@ -54,17 +54,21 @@ GROUP_FIELDS = (
 )
 GROUP_END = "\n"
 """Separates the parts of a needle's group; no name may contain it."""
+
+
+def _text(field: str) -> Document:
+    """A field, or nothing where it holds no text, of which MongoDB would make no group."""
+    path = f"${field}"
+    return {"$cond": [{"$eq": [{"$type": path}, "string"]}, path, ""]}
+
+
 REVIEW_WORK: Document = {
     "candidates": _CANDIDATES,
     "listed": {"$gt": [_CANDIDATES, 0]},
     "to_review": _TO_REVIEW,
     "group": {
         "$concat": [
-            *(
-                part
-                for field in GROUP_FIELDS
-                for part in ({"$ifNull": [f"${field}", ""]}, GROUP_END)
-            ),
+            *(part for field in GROUP_FIELDS for part in (_text(field), GROUP_END)),
             _WORK,
         ]
     },
