@@ -63,19 +63,19 @@ def _annotations(
             restored_annotations.append(part)
             continue
         before = left.pop(at)
-        fields = {name: getattr(part.value, name) for name in _said(part.value, says)}
+        fields = {name: getattr(part.value, name) for name in _returned_fields(part.value, says)}
         restored_annotations.append(Located(before.model_copy(update=fields), part.location))
     return tuple(restored_annotations)
 
 
-def _said(one: Annotation, says: Collection[str]) -> list[str]:
+def _returned_fields(one: Annotation, says: Collection[str]) -> list[str]:
     """The fields that a returned annotation has a say in."""
-    said = [name for name in _KEPT if name in says]
+    names = [name for name in _KEPT if name in says]
     if one.mask is None and "mask" in says and "bbox" not in says:
         # An object goes out as a mask or as a box. That of a box was not sent: it is empty, or of
         # another size, or earlier versions exported it, which sent none.
-        said.remove("mask")
-    return said
+        names.remove("mask")
+    return names
 
 
 def _same(one: Annotation, other: Annotation, says: Collection[str]) -> bool:
