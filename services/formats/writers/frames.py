@@ -1,6 +1,7 @@
 """The input of exporters: frames with their boxes, and file names that every tool accepts."""
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured,
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
 from services.contracts.run_lengths import run_lengths
 from services.domain.reannotation import is_reannotated
+from services.formats.masks import MAX_DRAWN_PIXELS
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_STEM = 120
@@ -132,15 +134,17 @@ def labels(frames: Iterable[ExportFrame]) -> list[Category]:
 
 
 def mask_on(frame: ExportFrame, annotation: Annotation) -> Rle | None:
-    """The mask of an annotation, if it is one of the frame's pixels and has any."""
+    """The mask of an annotation, if it is one of the frame's pixels, has any, and can be read."""
     mask = annotation.mask
     if mask is None or mask.size != (frame.height, frame.width):
+        return None
+    if math.prod(mask.size) > MAX_DRAWN_PIXELS:
         return None
     return mask if any(run_lengths(mask.counts)[1::2]) else None
 
 
 def lost_masks(frames: Iterable[ExportFrame]) -> dict[str, int]:
-    """How many masks a format of masks drops, because they are empty or of another size."""
+    """How many masks a format of masks drops, as they are empty, too large, or of another size."""
     count = sum(
         annotation.mask is not None and mask_on(frame, annotation) is None
         for frame in frames

@@ -292,6 +292,18 @@ def test_a_mask_that_is_empty_or_of_another_size_is_counted_and_its_box_goes_out
     assert b"rle" not in content
 
 
+@pytest.mark.parametrize("form", [Format.CVAT, Format.DATUMARO])
+def test_a_mask_that_no_import_would_draw_does_not_go_out(form: Format) -> None:
+    width, height = 2**14, 2**14
+    runs = {"counts": [0, 1, width * height - 1], "size": [height, width]}
+    counts = coco_mask.frPyObjects(runs, height, width)["counts"].decode()
+    large = annotation(Rle(size=(height, width), counts=counts))
+
+    export = EXPORTERS[form]([frame("a", width=width, height=height, annotations=(large,))])
+
+    assert export.losses == {"mask": 1}
+
+
 def test_an_edited_mask_is_no_longer_what_was_sent(tmp_path: Path) -> None:
     before = annotation(rle(RING), area=8.0)
     sent = Manifest({"a": Sent(FrameId("a"), SIZE, (before,))})
