@@ -77,7 +77,7 @@ def _interrupted(data: Path, *arguments: str, at: str) -> Done:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    data = tmp_path_factory.mktemp("demo")
+    data, backups = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("backups")
     arguments = ["demo", "--drives", str(DRIVES), "--frames", str(FRAMES)]
     stopped = _interrupted(data, *arguments, at="publishing")
     finished = gazeloop(data, *arguments)
@@ -87,8 +87,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         lists = {what: gazeloop(data, what, "list", "--json") for what in ("needles", "shortlists")}
         compared = gazeloop(data, "compare", DETECTOR, DETECTOR)
         estimated = _estimated(data)
-        backup = gazeloop(data, "backup", str(data / "backups"))
-        read = _read_as_json(data, orjson.loads(lists["needles"].stdout)[0]["frame_id"])
+        backup = gazeloop(data, "backup", str(backups))
+        frame_id = orjson.loads(lists["needles"].stdout)[0]["frame_id"]
+        read = _read_as_json(data, frame_id, str(backups))
         unknown = [gazeloop(data, *words) for words in (UNDO_OF_NOTHING, ERASE_OF_NOTHING)]
     assert report.returncode == 0, report.stderr
     assert backup.returncode == 0, backup.stderr
@@ -108,8 +109,7 @@ def _estimated(data: Path) -> Done:
     return gazeloop(data, "sample", "estimate", data / "june.json", "--json")
 
 
-def _read_as_json(data: Path, frame_id: str) -> dict[str, tuple[int, str, str]]:
-    backups = str(data / "backups")
+def _read_as_json(data: Path, frame_id: str, backups: str) -> dict[str, tuple[int, str, str]]:
     commands = [
         *(["compare", DETECTOR, DETECTOR], ["gate", DETECTOR, DETECTOR, "--no-worse-than", "1"]),
         *(["families"], ["label-errors"], ["shortlists", "held-back"], ["categories", "show"]),
@@ -264,8 +264,8 @@ def test_an_erased_frame_leaves_no_trace(erasure: tuple[Path, Erased]) -> None:
     assert (done.after.stored, done.after.files) == ([], [])
     assert (done.after.vectors, done.after.listed) == (0, 0)
     assert done.hashed
-    assert done.audited[0] == ("erased", "ada", "frames")
-    assert ("copy_left", "ada", "Kafka's log") in done.audited
+    noted = done.audited.index(("erased", "ada", "frames"))
+    assert ("copy_left", "ada", "Kafka's log") in done.audited[noted:]
 
 
 def test_metrics_forget_an_erased_frame(erasure: tuple[Path, Erased]) -> None:
