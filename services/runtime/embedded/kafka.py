@@ -176,6 +176,8 @@ class EmbeddedKafka:
     def restart(self, number: int = 1) -> None:
         """Restart a killed node on its folder and ports, and wait until it is ready."""
         node = self._nodes[number - 1]
+        # As a new start of the cluster does: the file may be empty since the power failed.
+        _write_properties(node, self._nodes)
         self._children[number] = self._start(node)
         self._wait(node)
 
