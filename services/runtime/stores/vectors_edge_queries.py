@@ -1,4 +1,4 @@
-"""Searches of Qdrant Edge: conditions and queries in its terms, and what it finds in ours."""
+"""Searches of Qdrant Edge: its conditions and queries, and its points as hits."""
 
 from collections.abc import Iterable
 
