@@ -8,6 +8,7 @@ from typing import Final
 
 from services.contracts.errors import Invalid
 from services.contracts.identity import ModelId
+from services.domain.chunks import chunks
 from services.domain.ports.blobs import BlobStore
 from services.embedder import logic
 from services.embedder.embedder import Embedder, FrameVectors
@@ -74,9 +75,9 @@ class PictureVectors:
             return []
         # A thread's job for each picture would take as long as decoding a small one.
         size = -(-len(tasks) // _DECODERS)
-        parts = [tasks[first : first + size] for first in range(0, len(tasks), size)]
+        decoding = (asyncio.to_thread(self._pictures, part) for part in chunks(tasks, size))
         with metrics.DECODE_SECONDS.time():
-            found = await asyncio.gather(*(asyncio.to_thread(self._pictures, p) for p in parts))
+            found = await asyncio.gather(*decoding)
         return [picture for part in found for picture in part]
 
     def _pictures(self, tasks: Sequence[EmbeddingTask]) -> list[Decoded | Invalid]:

@@ -8,6 +8,7 @@ import structlog
 
 from services.contracts.events import FrameErased
 from services.contracts.identity import FrameId
+from services.domain.chunks import chunks
 from services.domain.ports.audit import AuditAct, AuditLog, AuditRecord
 from services.domain.ports.erasure import (
     RETENTION,
@@ -155,6 +156,5 @@ def merged(copies: Iterable[OutsideCopy]) -> Sequence[OutsideCopy]:
     return [OutsideCopy(where, tuple(named), remedy) for (where, remedy), named in ids.items()]
 
 
-def _batches(frame_ids: Collection[FrameId]) -> Iterator[list[FrameId]]:
-    ids = list(frame_ids)
-    return (ids[first : first + _AT_ONCE] for first in range(0, len(ids), _AT_ONCE))
+def _batches(frame_ids: Collection[FrameId]) -> Iterator[Sequence[FrameId]]:
+    return chunks(list(frame_ids), _AT_ONCE)

@@ -15,6 +15,7 @@ from services.contracts.events import (
     PredictionsMade,
 )
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.chunks import chunks
 from services.domain.detection.category_map import CategoryMap
 from services.domain.ports.category_maps import MapScope
 from services.domain.ports.frames import (
@@ -240,10 +241,7 @@ def _named(frame_ids: Collection[FrameId] | None) -> list[Document]:
     """Conditions that together find these frames; all frames for None."""
     if frame_ids is None:
         return [{}]
-    ids = list(frame_ids)
-    return [
-        {"_id": {"$in": ids[first : first + _AT_ONCE]}} for first in range(0, len(ids), _AT_ONCE)
-    ]
+    return [{"_id": {"$in": ids}} for ids in chunks(list(frame_ids), _AT_ONCE)]
 
 
 def _of(wanted: Wanted) -> Document:
