@@ -21,7 +21,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import DriveId, FrameId, ModelId, VehicleId
 from services.embedder.embedder import Boxes, FrameVectors
-from services.embedder.models.torch_embedder import TorchEmbedder
+from services.embedder.models import choosing
 
 PRECOMPUTED = "precomputed"
 _DIMENSION = 256
@@ -75,7 +75,7 @@ class Precomputed:
 
 def precomputed_embeddings() -> None:
     """Let the embedder of this process be one that costs nothing."""
-    TorchEmbedder.of = classmethod(lambda *_: Precomputed())  # type: ignore[assignment,method-assign]
+    choosing.embedder_of = lambda _: Precomputed()  # type: ignore[assignment]
 
 
 def picture(number: int) -> bytes:
