@@ -144,6 +144,18 @@ class NeedleLists(Protocol):
         """
         ...
 
+    async def ids(
+        self,
+        wanted: NeedleFilter,
+        sort: Sort,
+        *,
+        skip: int = 0,
+        limit: int,
+        after: NeedleFound | None = None,
+    ) -> list[NeedleId]:
+        """The ids of a page's needles."""
+        ...
+
     async def count(self, wanted: NeedleFilter) -> int:
         """How many needles pass the filter."""
         ...

@@ -113,11 +113,17 @@ def chart(
         title=title,
         explanation=explanation,
         curves=[_curve(item, x, y) for item in thin],
-        y_ticks=[(y(tick), f"{tick:g}" if abs(tick) < 1e4 else f"{tick:,.0f}") for tick in ticks],  # noqa: PLR2004
+        y_ticks=[(y(tick), label) for tick, label in zip(ticks, _labels(ticks), strict=True)],
         x_ticks=_time_ticks(first, last, x) if times else [],
         rows=_rows(thin),
         digits=digits,
     )
+
+
+def _labels(ticks: Sequence[float]) -> list[str]:
+    """The numbers of an axis, all with as many decimals as one of them needs."""
+    decimals = max(len(f"{round(tick, 6):f}".rstrip("0").partition(".")[2]) for tick in ticks)
+    return [f"{tick:,.{decimals}f}" for tick in ticks]
 
 
 def _curve(item: Series, x: Callable[[datetime], float], y: Callable[[float], float]) -> Curve:

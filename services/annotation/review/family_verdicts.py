@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
 from services.annotation.ports.reviews import Act
 from services.annotation.review.context import ReviewContext
-from services.annotation.review.reviewing import Reviewer
+from services.annotation.review.reviewing import Lost, Reviewer
 from services.annotation.review.sessions import Session
 
 _MOST = 200
@@ -17,10 +17,12 @@ class FamilyVerdict:
 
     Attributes
     ----------
-    refused : why a shortlist was left as it was, each reason once
+    claimed : number of shortlists that were left to the people who have claimed them
+    refused : why other shortlists were left as they were, each reason once
     """
 
     shortlists: int
+    claimed: int
     refused: tuple[str, ...]
 
 
@@ -43,5 +45,7 @@ async def decide_family(
     for record in records.values():
         refusal = await Reviewer(context, session, record).decide_rest(act, note)
         if refusal is not None:
-            refused.append(refusal.text)
-    return FamilyVerdict(len(records) - len(refused), tuple(dict.fromkeys(refused)))
+            refused.append(refusal)
+    claimed = sum(refusal.why is Lost.CLAIMED for refusal in refused)
+    others = (refusal.text for refusal in refused if refusal.why is not Lost.CLAIMED)
+    return FamilyVerdict(len(records) - len(refused), claimed, tuple(dict.fromkeys(others)))

@@ -9,7 +9,7 @@ from services.annotation import needle_table
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_file
 from services.annotation.review.drive_map import drive_map
-from services.annotation.review.family_verdicts import decide_family
+from services.annotation.review.family_verdicts import FamilyVerdict, decide_family
 from services.annotation.review.guard import Form, LoggedIn, whole_number
 from services.annotation.review.listing import View, WantedView
 from services.annotation.review.needle_answers import Answers
@@ -75,15 +75,26 @@ async def decide_all(page: Page, form: Form, context: Context, answers: Answers)
     if family is None or act is None:
         return await answers.listed("Choose a family and a verdict first.")
     decided = await decide_family(context, page.session, family, act, note_of(form))
-    many = "" if decided.shortlists == 1 else "s"
-    text = f"{decided.shortlists} shortlist{many} decided. Undo on a needle's page takes it back."
-    return await answers.listed(" ".join((text, *decided.refused)))
+    return await answers.listed(_in_words(decided))
 
 
 @router.get("/done")
 async def done(answers: Answers, after: str = "") -> Response:
     """The result of the review of a view."""
     return await answers.finished(after)
+
+
+def _in_words(decided: FamilyVerdict) -> str:
+    sentences = [f"{_shortlists(decided.shortlists)} decided."]
+    if decided.shortlists:
+        sentences.append("Undo on a needle's page takes it back.")
+    if decided.claimed:
+        sentences.append(f"{_shortlists(decided.claimed)} left to the people at work on them.")
+    return " ".join((*sentences, *decided.refused))
+
+
+def _shortlists(count: int) -> str:
+    return f"{count} shortlist{'' if count == 1 else 's'}"
 
 
 async def _rows(context: Context, view: View) -> AsyncIterator[tuple[object, ...]]:

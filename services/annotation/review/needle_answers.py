@@ -23,6 +23,8 @@ from services.contracts.errors import Invalid, Transient
 from services.contracts.identity import NeedleId
 from services.domain.ports.needles import NeedleRecord
 
+_AHEAD = 10
+"""Needles among which the next one to review is the first that nobody else has claimed."""
 Change = Callable[[Reviewer], Awaitable[Refusal | None]]
 """Makes one change of a review; returns why it is refused, or None."""
 
@@ -68,7 +70,7 @@ class NeedleAnswers:
             sorts=list(Sort),
             total=await stores.needle_lists.count(wanted) if counted is None else counted,
             needles=await stores.needle_lists.count(whole) if needles is None else needles,
-            work=None if wanted.drive else work(groups, wanted),
+            work=None if wanted.drive or wanted.tag else work(groups, wanted),
             **await self._rows(rows),
         )
 
@@ -100,7 +102,10 @@ class NeedleAnswers:
         """The needle as it is now; only the changing part if htmx asks."""
         context, page = self._context, self._page
         record = await self.record(needle_id)
-        shown = await needle_view(context, record, page.session, self.view)
+        shown, categories = await asyncio.gather(
+            needle_view(context, record, page.session, self.view),
+            context.stores.categories.all(),
+        )
         if shown is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such needle.")
         return page.html(
@@ -109,14 +114,17 @@ class NeedleAnswers:
             status=status,
             shown=shown,
             error=error,
-            categories=await context.stores.categories.all(),
+            categories=categories,
             unfiltered=View().wanted,
             tool=context.settings.annotation_tool,
             searches=context.similar is not None,
         )
 
     async def next_to_review(self, needle_id: NeedleId) -> Response:
-        """The view's next needle to review after this one; at its end, its first, or the result."""
+        """The view's next needle to review after this one; at its end, its first, or the result.
+
+        Needles that other people have claimed are left to them while there are others.
+        """
         view = self.view.first_page()
         found = await self._to_review(await self.record(needle_id), view)
         path = f"/needles/{found}{view.query()}" if found else f"/done{view.query(after=needle_id)}"
@@ -127,10 +135,15 @@ class NeedleAnswers:
         return answer
 
     async def _to_review(self, record: NeedleRecord, view: View) -> NeedleId | None:
-        page = partial(self._context.stores.needle_lists.page, view.to_review, view.sort)
-        rows = await page(limit=1, after=record.needle) or await page(limit=2)
-        ids = (row.needle.needle_id for row in rows)
-        return next((found for found in ids if found != record.needle_id), None)
+        stores, by = self._context.stores, self._page.session.by
+        listed = partial(stores.needle_lists.ids, view.to_review, view.sort, limit=_AHEAD)
+        ids = await listed(after=record.needle)
+        if len(ids) < _AHEAD:
+            ids += await listed()
+        others = [found for found in ids if found != record.needle_id]
+        claims = await stores.reviews.claims(others, self._context.clock.now())
+        free = (found for found in others if found not in claims or claims[found].is_of(by))
+        return next(free, others[0] if others else None)
 
     async def finished(self, after: str) -> Response:
         """The result of the review of a view, for who comes from this needle."""

@@ -71,8 +71,11 @@ async def claim(
         context.clock.now(),
         by_force=form.get("force") == "yes",
     )
+    tail = answers.view.query(page=None)
+    if not page.is_fragment:
+        return page.redirect(f"/needles/{needle_id}{tail}")
     own = current.is_of(page.session.by)
-    return page.html("claim.html", needle_id=needle_id, claim=current, own=own)
+    return page.html("claim.html", needle_id=needle_id, claim=current, own=own, tail=tail)
 
 
 async def _corrected(reviewer: Reviewer, form: FormData) -> Refusal | None:

@@ -16,7 +16,16 @@ from services.domain.redaction import ShownImage
 
 router = APIRouter()
 
-_WIDTHS = {"thumb": 160, "card": 480, "large": 720, "frame": 1280, "native": 16_384}
+_WIDTHS = {
+    "thumb": 160,
+    "card": 480,
+    "region": 480,
+    "large": 720,
+    "frame": 1280,
+    "native": 16_384,
+}
+_OUTLINED = ("thumb", "region")
+"""Sizes with the region's outline drawn in, for pages without an overlay of boxes."""
 _KEPT = "private, max-age=86400"
 """A day: from then on browsers ask again, should regions be redacted since."""
 _REVALIDATED = "private, no-cache"
@@ -55,12 +64,12 @@ async def picture(
 
 
 def _wanted(shown: ShownImage, size: str, region: Box | None) -> Wanted:
-    """The picture in one of the sizes; a thumbnail of a region has its outline drawn in."""
+    """The picture in one of the sizes."""
     image = shown.image
     window = window_of(region, (image.width, image.height), ASPECT) if region else None
     width = _width(size, image.width, window)
     height = max(1, round(width / (ASPECT if window else image.width / image.height)))
-    return Wanted(shown, window, width, height, region if size == "thumb" else None)
+    return Wanted(shown, window, width, height, region if size in _OUTLINED else None)
 
 
 def _width(size: str, image_width: int, window: Box | None) -> int:

@@ -69,7 +69,7 @@ def _captured(record: FrameRecord, times: Mapping[str, datetime]) -> Iterator[Pi
         by = f"by {captured.vehicle_id}"
         yield PipelineStep("Captured", done=True, text=by, at=captured.captured_at)
     received_at = times.get("captured")
-    yield PipelineStep("Received by Gazeloop", done=captured is not None, at=received_at)
+    yield PipelineStep("Stored", done=captured is not None, at=received_at)
 
 
 def _predicted(record: FrameRecord, times: Mapping[str, datetime]) -> Iterator[PipelineStep]:

@@ -13,6 +13,8 @@ from services.domain.detection.coco import FloatArray
 WIDTH, HEIGHT = 360.0, 220.0
 _MARGIN = 26.0
 _PIN = 8.5
+_CORNER, _LABEL = 24.0, 52.0
+"""Below left is the scale bar with its label to the right, above right the arrow to the north."""
 _LEAST_METRES = 60.0
 
 
@@ -91,16 +93,18 @@ def place_map(
         return WIDTH / 2 + (x - mid_x) * unit, HEIGHT / 2 - (y - mid_y) * unit
 
     places = [_rounded(drawn(x, y)) for _, _, x, y in flat]
+    scale = scale_bar(unit, WIDTH / 3)
+    apart = _apart(places, scale[0])
     pins = [
         Pin(item.number, *place, at, item.label, position.heading)
-        for (item, position, _, _), place, at in zip(flat, places, _apart(places), strict=True)
+        for (item, position, _, _), place, at in zip(flat, places, apart, strict=True)
     ]
     lat, lon = np.array([*others], float).reshape(-1, 2).T
     return PlaceMap(
         # The needle and the first candidates are drawn last, on top: they must be legible.
         pins=sorted(pins, key=lambda pin: -pin.number),
         dots=_dots(*drawn(*metres(lat, lon))),
-        scale=scale_bar(unit, WIDTH / 3),
+        scale=scale,
         missing=len(pinned) - len(known),
     )
 
@@ -112,8 +116,11 @@ def _dots(x: FloatArray, y: FloatArray) -> str:
     return "".join(f"M{x:g} {y:g}h0" for x, y in np.unique(inside, axis=0).tolist())
 
 
-def _apart(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Where to draw the numbers so that none covers another: at their position, or near it."""
+def _apart(places: Sequence[tuple[float, float]], scale: float) -> list[tuple[float, float]]:
+    """Where to draw the numbers: at their position, or near it.
+
+    None covers another, the scale bar of this length, or the arrow to the north.
+    """
     taken: list[tuple[float, float]] = []
     for x, y in places:
         options = (
@@ -121,14 +128,24 @@ def _apart(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
             for reach in range(0, 120, 9)
             for turn in [math.tau * part / 12 for part in range(12)]
         )
-        free = (option for option in options if _is_free(option, taken))
+        free = (option for option in options if _is_free(option, taken, scale))
         taken.append(next(free, (x, y)))
     return taken
 
 
-def _is_free(point: tuple[float, float], taken: Sequence[tuple[float, float]]) -> bool:
-    inside = _PIN < point[0] < WIDTH - _PIN and _PIN < point[1] < HEIGHT - _PIN
-    return inside and all(math.dist(point, other) >= 2 * _PIN for other in taken)
+def _is_free(
+    point: tuple[float, float], taken: Sequence[tuple[float, float]], scale: float
+) -> bool:
+    x, y = point
+    inside = _PIN < x < WIDTH - _PIN and _PIN < y < HEIGHT - _PIN
+    on_scale = x < scale + _LABEL + _PIN and y > HEIGHT - _CORNER - _PIN
+    on_north = x > WIDTH - _CORNER - _PIN and y < _CORNER + _PIN
+    return (
+        inside
+        and not on_scale
+        and not on_north
+        and all(math.dist(point, other) >= 2 * _PIN for other in taken)
+    )
 
 
 def _rounded(point: tuple[float, float]) -> tuple[float, float]:

@@ -80,23 +80,36 @@ class MongoNeedleLists:
         limit: int,
         after: NeedleFound | None = None,
     ) -> list[NeedleRow]:
+        # Ids first: skipping ten thousand index keys is cheap, reading the documents is not.
+        ids = await self.ids(wanted, sort, skip=skip, limit=limit, after=after)
+        places = {needle_id: place for place, needle_id in enumerate(ids)}
+        with translated():
+            found = await self._needles.find({"_id": {"$in": ids}}, _ROW).to_list()
+        found.sort(key=lambda document: places[document["_id"]])
+        rows = readable("needles", found, _row)
+        sizes = await self._family_sizes({row.family for row in rows if row.family})
+        return [replace(row, relatives=sizes.get(row.family or "", 1) - 1) for row in rows]
+
+    async def ids(
+        self,
+        wanted: NeedleFilter,
+        sort: Sort,
+        *,
+        skip: int = 0,
+        limit: int,
+        after: NeedleFound | None = None,
+    ) -> list[NeedleId]:
         field, direction = _ORDERS[sort]
         order = [(field, direction), ("_id", direction)]
         where = await self._selected(wanted)
         if after is not None:
             where = {"$or": _beyond(where, sort, after, ahead=False)}
         with translated():
-            # Ids first: skipping ten thousand index keys is cheap, reading the documents is not.
             ids = self._needles.find(where, {"_id": 1}).sort(order).skip(skip).limit(limit)
             if wanted in _HINTED and after is None:
                 # Without the hint, MongoDB tries the other indexes too: ten times as slow.
                 ids = ids.hint(_hint(wanted, sort))
-            places = {document["_id"]: place for place, document in enumerate(await ids.to_list())}
-            found = await self._needles.find({"_id": {"$in": [*places]}}, _ROW).to_list()
-        found.sort(key=lambda document: places[document["_id"]])
-        rows = readable("needles", found, _row)
-        sizes = await self._family_sizes({row.family for row in rows if row.family})
-        return [replace(row, relatives=sizes.get(row.family or "", 1) - 1) for row in rows]
+            return [NeedleId(document["_id"]) for document in await ids.to_list()]
 
     async def count(self, wanted: NeedleFilter) -> int:
         where = await self._selected(wanted)

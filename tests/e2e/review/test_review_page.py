@@ -175,7 +175,9 @@ def test_keys_move_help_hide_boxes_and_correct(page: Page) -> None:
 
 @one_look
 @wide
-def test_a_second_person_sees_who_is_at_work_and_is_told(page: Page, site: Site) -> None:
+def test_two_people_see_what_the_other_does_and_are_led_to_different_needles(
+    page: Page, site: Site
+) -> None:
     page.locator("[data-row] >> nth=0").click()
     shown(page, "#work")
     address = page.url
@@ -194,8 +196,20 @@ def test_a_second_person_sees_who_is_at_work_and_is_told(page: Page, site: Site)
     expect(other.locator("#decided")).to_have_text("0 decided")
     refused.get_by_role("button", name="Dismiss").click()
     expect(refused).to_be_hidden()
+    page.keyboard.press("x")
+    expect(page.locator("#decided")).to_have_text("1 decided")
     other.keyboard.press("t")
     expect(other.locator("#claim .alert")).to_have_count(0)
+    expect(other.locator("#decided")).to_have_text("1 decided")
+    expect(other.locator("#undo")).to_be_disabled()
+    other.keyboard.press("n")
+    expect(other.locator(".place b")).to_have_text("2")
+    expect(other.locator("#claim")).to_have_attribute("data-claim", "own")
+    page.keyboard.press("n")
+    expect(page.locator(".place b")).to_have_text("3")
+    other.keyboard.press("z")  # back to the act that was refused
+    expect(other.locator("#notice")).to_contain_text("Nothing is left to undo here")
+    expect(other.locator("#decided")).to_have_text("1 decided")
     other.context.close()
 
 

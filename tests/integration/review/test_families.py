@@ -57,7 +57,7 @@ async def test_one_verdict_decides_a_family_except_what_others_work_on(
     assert "the 8 undecided frames on 2 shortlists of this family" in listed
     assert "Choose a family" in nothing
     assert "1 shortlist decided." in answer
-    assert "Ben works on this needle until" in answer
+    assert "1 shortlist left to the people at work on them." in answer
     (event,) = await ana.world.stores.reviews.events(needle_id_of(0))
     assert (len(event.regions), event.note) == (4, "all billboards")
     assert await ana.world.stores.reviews.events(needle_id_of(2)) == []

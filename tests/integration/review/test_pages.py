@@ -275,7 +275,7 @@ async def test_a_frame_tells_what_was_said_of_it_and_where_it_is_used(ana: Brows
 
     assert "Shortlisted for" in page
     assert f"/review/needles/{needle_id_of(0)}" in page
-    assert "Received by Gazeloop" in page
+    assert "Stored" in page
 
 
 async def test_two_detectors_are_drawn_side_by_side(ana: Browser) -> None:

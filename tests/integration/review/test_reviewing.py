@@ -51,7 +51,7 @@ async def test_a_decision_is_kept_with_who_and_when(ana: Browser) -> None:
 
 
 async def test_a_place_is_known_until_somebody_says_that_it_is_not(ana: Browser) -> None:
-    assert "known place" in (await ana.get(PAGE)).text
+    assert "Mark as known" in (await ana.get(PAGE)).text
 
     answer = await ana.post(f"{PAGE}/place", {"known": "yes"})
     assert answer.status_code == HTTPStatus.SEE_OTHER
@@ -159,6 +159,36 @@ async def test_a_claim_can_be_taken_over(ana: Browser, ben: Browser) -> None:
 
     refusal = await ana.post(f"{PAGE}/undo", {}, **HTMX)
     assert "Ben works on this needle" in refusal.text
+
+
+async def test_a_claim_is_taken_over_without_the_script_too(ana: Browser, ben: Browser) -> None:
+    await ana.post(f"{PAGE}/claim", {}, **HTMX)
+
+    answer = await ben.post(f"{PAGE}/claim?stage=todo", {"force": "yes"})
+
+    assert (answer.status_code, answer.headers["Location"]) == (
+        HTTPStatus.SEE_OTHER,
+        f"/review{PAGE}?stage=todo",
+    )
+    assert "works on this needle" not in (await ben.get(PAGE)).text
+
+
+async def test_next_to_review_leaves_claimed_needles_to_others_while_there_are_more(
+    ana: Browser, ben: Browser
+) -> None:
+    lists = ana.world.stores.needle_lists
+    rows = await lists.page(NeedleFilter(stage=Stage.TODO), Sort.SCORE, limit=50)
+    order = [row.needle.needle_id for row in rows]
+    await ana.post(f"/needles/{order[1]}/claim", {}, **HTMX)
+
+    over_it = await ben.get(f"/needles/{order[0]}/next?stage=todo")
+    own = await ana.get(f"/needles/{order[0]}/next?stage=todo")
+    await ana.post(f"/needles/{order[2]}/claim", {}, **HTMX)
+    none_free = await ben.get(f"/needles/{order[0]}/next?stage=todo")
+
+    assert over_it.headers["Location"] == f"/review/needles/{order[2]}?stage=todo"
+    assert own.headers["Location"] == f"/review/needles/{order[1]}?stage=todo"
+    assert none_free.headers["Location"] == f"/review/needles/{order[1]}?stage=todo"
 
 
 async def test_a_decision_that_was_overtaken_is_told_and_does_not_overwrite(

@@ -33,9 +33,10 @@
     keep();
   };
   const release = () => {
-    const keys = held ? held.keys : [];
+    const { keys, undoes } = held || { keys: [] };
     held = null;
     keep();
+    if (undoes) undoHere();
     for (const key of keys) press(key);
   };
   const leaveOut = (reason) => {
@@ -116,6 +117,7 @@
     arrived();
     const title = one("#query-title");
     if (title) title.focus({ preventScroll: true });
+    if (from.matches(ONWARD)) claim(); // so that the next needle of others is another one
     release();
   });
   const reportNoAnswer = (event) => {
@@ -124,10 +126,13 @@
   };
   document.addEventListener("htmx:sendError", reportNoAnswer);
   document.addEventListener("htmx:timeout", reportNoAnswer);
-  document.addEventListener("htmx:afterSwap", () => {
+  document.addEventListener("htmx:afterSwap", (event) => {
     arrived();
     announce();
     boxes();
+    // The page may be older than what the other person decided.
+    const claims = event.target.id === "claim" ? [event.detail.target, event.target] : [];
+    if (claims.some((part) => part.dataset.claim === "others")) refresh();
   });
 
   // What the page shows in addition to what the server rendered: acts that are unsent, or sent since.
@@ -154,18 +159,30 @@
     const last = acted.findLastIndex((entry) => entry.needle === act.needle);
     keepTrail(acted.filter((_, place) => place !== last));
   };
+  const elsewhere = () => trail().filter((entry) => !work || entry.needle !== work.dataset.needle);
+  const canUndo = () => undoable.length > 0 || elsewhere().length > 0;
   const goBack = () => {
-    const last = trail().findLast((entry) => !work || entry.needle !== work.dataset.needle);
+    const last = elsewhere().at(-1);
     if (!last) return;
-    hold({ kind: "move", to: pathOf(last.page), keys: ["z"] });
+    keepTrail(elsewhere()); // nothing is left on this needle
+    hold({ kind: "move", to: pathOf(last.page), undoes: true });
     window.location.assign(last.page);
   };
+  // On the needle that an undo has led to. A refused act has left nothing to undo, and no older
+  // act is undone instead.
+  const undoHere = () => {
+    const button = one("#undo");
+    if (button && undoable.length) { button.click(); return; }
+    keepTrail(elsewhere());
+    enableUndo();
+    notice("Nothing is left to undo here: your last action was refused, or is undone already.");
+  };
+  const enableUndo = () => { const button = one("#undo"); if (button) button.disabled = !canUndo(); };
   const show = (act) => {
     shownActs.push(act.id);
     if (act.kind === "undo") undoable.shift();
     else undoable.unshift(act.id);
-    const button = one("#undo");
-    if (button) button.disabled = !undoable.length && !trail().length;
+    enableUndo();
     if (act.kind !== "decide") return;
     for (const mark of marks().filter((box) => act.regions.includes(regionOf(box.value)))) {
       const card = mark.closest(".card");
@@ -187,8 +204,7 @@
     shownActs = [];
     if (!work) return;
     undoable = work.dataset.undo.split(" ").filter(Boolean);
-    const undoing = one("#undo");
-    if (undoing) undoing.disabled = !undoable.length && !trail().length;
+    enableUndo();
     for (const act of acts.of(work.dataset.needle)) show(act);
     if (Number(work.dataset.version) < (answered()[work.dataset.needle] || 0)) refresh();
   };
@@ -274,7 +290,9 @@
       verdict: button ? button.value : "",
       text: labels[kind](form, fields, button),
     });
-    for (const mark of kind === "decide" ? marks() : []) { mark.checked = false; pinOf(mark, false); }
+    const card = form.closest(".card"); // of a correction
+    const settled = kind === "decide" ? marks() : card ? [card.querySelector(".mark input")] : [];
+    for (const mark of settled) { mark.checked = false; pinOf(mark, false); }
     if (needle) { show(act); follows(act); }
     if (kind === "decide") one("#note").value = "";
     const open = form.closest(".fix");
@@ -289,6 +307,10 @@
     event.preventDefault();
     submit(event.target, event.submitter);
   });
+  const claim = () => {
+    const part = one("#claim");
+    if (part && part.dataset.claim === "free") window.htmx.trigger(part, "work");
+  };
   const pinOf = (mark, marked) => {
     const pin = one(`[data-pin="${mark.closest("[data-card]").dataset.card}"]`);
     if (pin) pin.classList.toggle("marked", marked);
@@ -421,9 +443,7 @@
     const card = event.target.closest("[data-card]");
     if (!card || event.target.type !== "checkbox") return;
     pinOf(event.target, event.target.checked);
-    // The first mark claims the needle, so that others see that it is being reviewed.
-    const claim = one("#claim");
-    if (claim && claim.dataset.claim === "free") window.htmx.trigger(claim, "work");
+    claim(); // so that others see that the needle is being reviewed
   });
   document.addEventListener("change", (event) => {
     const implied = event.target.closest("[data-implies]");

@@ -63,6 +63,19 @@ def test_numbers_at_one_place_are_drawn_beside_each_other_and_inside_the_map() -
     assert len(set(places)) == 11
 
 
+def test_numbers_leave_the_scale_bar_and_the_arrow_to_the_north_legible() -> None:
+    corners = ((1.0, 1.0), (1.01, 1.0184))  # below left and above right
+    spots = [
+        PinnedPosition(n, "", Position(lat=lat, lon=lon)) for n, (lat, lon) in enumerate(corners)
+    ]
+
+    drawn = place_map(spots, [])
+
+    assert drawn is not None
+    assert all(pin.moved for pin in drawn.pins)
+    assert not any(y > 190 and x < 60 + drawn.scale[0] for x, y in (pin.at for pin in drawn.pins))
+
+
 def test_without_any_position_there_is_no_map() -> None:
     assert place_map([PinnedPosition(0, "", None)], [(1.0, 1.0)]) is None
 
@@ -86,7 +99,7 @@ def test_an_interval_is_a_band_within_the_axis_and_a_gap_divides_it() -> None:
     single, area = drawn.curves[0].bands
     assert (single.count(" L"), area.count(" L")) == (3, 3)
     assert drawn.curves[0].last_interval == (0.4, 3.0)
-    assert drawn.y_ticks[-1][1] == "3"
+    assert [label for _, label in drawn.y_ticks] == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], [0.0, 0.0], [1e6, 2e6]])
