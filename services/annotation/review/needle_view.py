@@ -158,13 +158,15 @@ async def needle_view(
     if needle is None:
         return None
     candidates = record.shortlist.candidates if record.shortlist else ()
-    frames, events, claims, place, others, mark = await asyncio.gather(
+    frames, events, claims, place, others, (mark, known) = await asyncio.gather(
         _frames(context, {needle.frame_id, *(item.frame_id for item in candidates)}),
         stores.reviews.events(needle.needle_id),
         stores.reviews.claims([needle.needle_id], context.clock.now()),
         stores.needle_lists.place(view.passed, view.sort, needle),
         stores.frame_places.sample(_OTHER_PLACES_MAX),
-        stores.family_marks.of(needle.needle_id),
+        asyncio.gather(
+            stores.family_marks.of(needle.needle_id), stores.known_places.of(needle.needle_id)
+        ),
     )
     own, review = frames[needle.frame_id], review_of(events)
     pinned = _pinned(needle, candidates, frames)
@@ -182,7 +184,7 @@ async def needle_view(
         map=place_map(pinned, others),
         mark=mark,
         positioned=pinned[0].position is not None,
-        known=await stores.known_places.of(needle.needle_id),
+        known=known,
     )
 
 

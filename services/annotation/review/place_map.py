@@ -110,10 +110,10 @@ def place_map(
 
 
 def _dots(x: FloatArray, y: FloatArray) -> str:
-    """The SVG path of a dot at each place inside the map, once per place."""
-    places = np.round(np.column_stack((x, y)), 1)
-    inside = places[((places > 0) & (places < (WIDTH, HEIGHT))).all(axis=1)]
-    return "".join(f"M{x:g} {y:g}h0" for x, y in np.unique(inside, axis=0).tolist())
+    """The SVG path of a dot at each place inside the map, once per whole unit."""
+    inside = (x > 0) & (x < WIDTH) & (y > 0) & (y < HEIGHT)
+    units = np.column_stack((x[inside], y[inside])).round().astype(int).tolist()
+    return "".join(f"M{x} {y}h0" for x, y in sorted({(x, y) for x, y in units}))
 
 
 def _apart(places: Sequence[tuple[float, float]], scale: float) -> list[tuple[float, float]]:

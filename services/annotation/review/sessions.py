@@ -4,6 +4,7 @@ The browser holds a secret; the session is in the store. So a session survives r
 on all replicas, and logging out also ends it for anybody who copied the cookie.
 """
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -11,14 +12,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from cachetools import LRUCache
+
 from services.annotation.ports.sessions import SessionRecord, SessionStore
-from services.domain.ports.tokens import TokenStore
+from services.domain.ports.tokens import TokenRecord, TokenStore
 from services.runtime.clock import Clock
 
 COOKIE = "gazeloop_review"
 SESSION_S = 12 * 3600
 _MOST_CHARACTERS = 100
 """The limit for a cookie; valid ones have 43 characters."""
+_MOST_KNOWN = 1000
+"""Sessions whose token's id is kept in memory; it never changes."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Sessions:
         self._store = store
         self._tokens = tokens
         self._clock = clock
+        self._token_ids: LRUCache[str, str] = LRUCache(_MOST_KNOWN)
 
     async def begin(self, account: Account) -> str:
         """Begin a session and return the secret that the browser keeps.
@@ -88,14 +94,23 @@ class Sessions:
         """
         if not cookie or len(cookie) > _MOST_CHARACTERS:
             return None
-        session, now = await self._store.find(_id_of(cookie)), self._clock.now()
-        if session is None or now >= session.ends_at:
-            return None
-        token = await self._tokens.find(session.token_id)
-        if token is None or not token.is_valid(now):
+        session_id, now = _id_of(cookie), self._clock.now()
+        session, token = await self._read(session_id)
+        if session is None or now >= session.ends_at or token is None or not token.is_valid(now):
             return None
         csrf = hmac.new(cookie.encode(), b"forms of this session", hashlib.sha256).hexdigest()
         return Session(session.session_id, session.token_id, session.by, csrf)
+
+    async def _read(self, session_id: str) -> tuple[SessionRecord | None, TokenRecord | None]:
+        """A session and its token, in one round trip if the token's id is known from before."""
+        known = self._token_ids.get(session_id)
+        if known is not None:
+            return await asyncio.gather(self._store.find(session_id), self._tokens.find(known))
+        session = await self._store.find(session_id)
+        if session is None:
+            return None, None
+        self._token_ids[session_id] = session.token_id
+        return session, await self._tokens.find(session.token_id)
 
     async def end(self, session: Session) -> None:
         """End a session: its cookie is no longer accepted.
