@@ -1,6 +1,6 @@
 """Lists of active needles, and the protocol of the store that answers them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Protocol
@@ -154,6 +154,10 @@ class NeedleLists(Protocol):
         after: NeedleFound | None = None,
     ) -> list[NeedleId]:
         """The ids of a page's needles."""
+        ...
+
+    async def rows(self, needle_ids: Sequence[NeedleId]) -> list[NeedleRow]:
+        """These needles in this order, without those that are gone."""
         ...
 
     async def count(self, wanted: NeedleFilter) -> int:

@@ -1,7 +1,7 @@
 """What the routes of needles share: loading, rendering and refusing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -11,7 +11,6 @@ from fastapi import Depends, HTTPException, Response
 from starlette.datastructures import FormData
 
 from services.annotation.ports.needle_filters import Sort, Stage
-from services.annotation.ports.needle_lists import NeedleRow
 from services.annotation.review.context import Context, ReviewContext
 from services.annotation.review.listing import PAGE_SIZE, View, WantedView, choices, total, work
 from services.annotation.review.needle_view import needle_view
@@ -20,6 +19,7 @@ from services.annotation.review.page import Page, PageRenderer
 from services.annotation.review.queued_acts import act_id, refused_act, taken_act
 from services.annotation.review.reviewing import Refusal, Reviewer
 from services.contracts.errors import Invalid, Transient
+from services.contracts.events import NeedleFound
 from services.contracts.identity import NeedleId
 from services.domain.ports.needles import NeedleRecord
 
@@ -56,7 +56,7 @@ class NeedleAnswers:
         wanted = view.wanted
         whole = replace(wanted, stage=None)
         rows, groups, saved = await asyncio.gather(
-            stores.needle_lists.page(wanted, view.sort, skip=view.skip, limit=PAGE_SIZE),
+            self._rows(skip=view.skip),
             stores.needle_lists.kinds(),
             stores.saved_views.of(self._page.session.by),
         )
@@ -71,30 +71,33 @@ class NeedleAnswers:
             total=await stores.needle_lists.count(wanted) if counted is None else counted,
             needles=await stores.needle_lists.count(whole) if needles is None else needles,
             work=None if wanted.drive or wanted.tag else work(groups, wanted),
-            **await self._rows(rows),
+            **rows,
         )
 
     async def more(self, after: NeedleId, *, total: int) -> Response:
         """The rows after a needle of the list, whose first page gave the total."""
         last = await self.record(after)
-        rows = await self._context.stores.needle_lists.page(
-            self.view.wanted, self.view.sort, limit=PAGE_SIZE, after=last.needle
-        )
-        return self._page.html("needle_rows.html", total=total, **await self._rows(rows))
+        rows = await self._rows(after=last.needle)
+        return self._page.html("needle_rows.html", total=total, **rows)
 
     async def relatives(self, needle_id: NeedleId) -> Response:
         """The other needles of a needle's family, as rows of a list."""
-        rows = await self._context.stores.needle_lists.page(
-            self.view.wanted, self.view.sort, limit=PAGE_SIZE
-        )
-        others = [row for row in rows if row.needle.needle_id != needle_id]
-        values = await self._rows(others) | {"under": needle_id}
+        values = await self._rows()
+        others = [row for row in values["rows"] if row.needle.needle_id != needle_id]
+        values |= {"rows": others, "under": needle_id}
         return self._page.html("needle_rows.html", total=0, **values)
 
-    async def _rows(self, rows: Sequence[NeedleRow]) -> dict[str, Any]:
-        ids = [row.needle.needle_id for row in rows]
-        claims = await self._context.stores.reviews.claims(ids, self._context.clock.now())
-        return {"view": self.view, "rows": rows, "claims": claims, "under": None}
+    async def _rows(self, *, skip: int = 0, after: NeedleFound | None = None) -> dict[str, Any]:
+        """What the template of rows needs, for one page of the view."""
+        stores, view = self._context.stores, self.view
+        ids = await stores.needle_lists.ids(
+            view.wanted, view.sort, skip=skip, limit=PAGE_SIZE, after=after
+        )
+        rows, claims = await asyncio.gather(
+            stores.needle_lists.rows(ids),
+            stores.reviews.claims(ids, self._context.clock.now()),
+        )
+        return {"view": view, "rows": rows, "claims": claims, "under": None}
 
     async def shown(
         self, needle_id: NeedleId, *, error: str = "", status: int = HTTPStatus.OK

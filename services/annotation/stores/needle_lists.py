@@ -1,7 +1,7 @@
 """Lists of active needles, answered by MongoDB with indexes."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import UTC
 from typing import Any
@@ -82,9 +82,12 @@ class MongoNeedleLists:
     ) -> list[NeedleRow]:
         # Ids first: skipping ten thousand index keys is cheap, reading the documents is not.
         ids = await self.ids(wanted, sort, skip=skip, limit=limit, after=after)
-        places = {needle_id: place for place, needle_id in enumerate(ids)}
+        return await self.rows(ids)
+
+    async def rows(self, needle_ids: Sequence[NeedleId]) -> list[NeedleRow]:
+        places = {needle_id: place for place, needle_id in enumerate(needle_ids)}
         with translated():
-            found = await self._needles.find({"_id": {"$in": ids}}, _ROW).to_list()
+            found = await self._needles.find({"_id": {"$in": [*needle_ids]}}, _ROW).to_list()
         found.sort(key=lambda document: places[document["_id"]])
         rows = readable("needles", found, _row)
         sizes = await self._family_sizes({row.family for row in rows if row.family})

@@ -11,6 +11,7 @@ from services.annotation.ports.open_questions import OpenQuestions
 from services.annotation.ports.reviews import ReviewStore
 from services.annotation.ports.sessions import SessionStore
 from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
+from services.annotation.stores.captured_frames import CapturedFrames, MongoCapturedFrames
 from services.annotation.stores.corrections import MongoCorrectionStore
 from services.annotation.stores.drive_frames import DriveFrames, MongoDriveFrames
 from services.annotation.stores.frame_places import FramePlaces, MongoFramePlaces
@@ -49,6 +50,7 @@ class AnnotationStores(Stores):
     needle_modes: FailureModes
     reviews: ReviewStore
     corrections: CorrectionStore
+    captured_frames: CapturedFrames
     frame_places: FramePlaces
     frame_times: FrameTimes
     annotation_tasks: AnnotationTasks
@@ -69,6 +71,7 @@ class AnnotationStores(Stores):
             needle_modes=MongoModes(database),
             reviews=MongoReviewStore(database),
             corrections=MongoCorrectionStore(database),
+            captured_frames=MongoCapturedFrames(database),
             frame_places=MongoFramePlaces(database),
             frame_times=MongoFrameTimes(database),
             annotation_tasks=MongoAnnotationTasks(database),
