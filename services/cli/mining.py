@@ -158,6 +158,7 @@ async def mine(
     view.at("embedding, matching, mining, retrieving")
     await app.caught_up(watch.seen)
     await watch.look()
+    view.at("computing the report")
     lost = await audit.lost(app.stores.frames, summary)
     reports = await read_reports(app, await dead_letter_count(app))
     drawn: list[Path] = []

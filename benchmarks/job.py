@@ -1,0 +1,236 @@
+"""The job that a newcomer compares: `gazeloop mine coco` and FiftyOne's way to the same, in turn.
+
+    python -m benchmarks.job --coco gt.json --predictions results.json --images DIR
+    python -m benchmarks.job --traffic-lights
+
+Both start from nothing on the same images, and end with the last list of similar regions; broker
+and stores are started, and their time counts. FiftyOne loads the data set, evaluates with mAP,
+embeds the same regions by the same network, indexes the vectors and searches for each false
+positive (`benchmarks.job_fiftyone`). The fastest round counts: other load only ever adds. CPU is of
+all processes of a way.
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from sysconfig import get_path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.job_files import JobFiles, street_photo_files, traffic_light_files
+from benchmarks.processes import Processes
+from services.embedder.models.backbones import backbone_named
+from services.runtime.embedded.mongod import Mongod
+from services.runtime.settings import Settings
+
+_ROOT = Path(__file__).parents[1]
+_PEER = _ROOT / ".fiftyone" / "bin" / "python"
+_STAGES = {
+    "starting": "imports, and reading the data set",
+    "publishing": "start of broker, stores and services",
+    "embedding": "publishing",
+    "computing": "embedding, matching and retrieval",
+    "done": "report",
+}
+"""The first word of a stage that `mine` prints, and what has ended with it."""
+_LOGGED = {
+    "batch_mined": "the last frame is matched",
+    "batch_embedded": "the last region is embedded",
+    "shortlists_published": "the last shortlist is published",
+}
+_STAGE = re.compile(r" *\d+ s  (\w+)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way, once.
+
+    Attributes
+    ----------
+    cpu_s : of all its processes
+    steps : seconds by step, in order
+    others : other figures by name
+    """
+
+    seconds: float
+    cpu_s: float
+    steps: Mapping[str, float]
+    others: Mapping[str, object]
+
+
+def _cpu_s_of_children() -> float:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def _measured(work: Callable[[Path], tuple[Mapping[str, float], Mapping[str, object]]]) -> Run:
+    """Run one way in an empty folder."""
+    with tempfile.TemporaryDirectory() as name:
+        started, cpu = time.perf_counter(), _cpu_s_of_children()
+        steps, others = work(Path(name))
+        seconds = time.perf_counter() - started
+        return Run(seconds, _cpu_s_of_children() - cpu, steps, others)
+
+
+def gazeloop(files: JobFiles, folder: Path) -> tuple[Mapping[str, float], Mapping[str, object]]:
+    """`mine coco`; its steps end when it prints the next stage."""
+    command = [sys.executable, "-m", "services.cli.main", "--data", str(folder / "data")]
+    command += ["mine", "coco", "--images", str(files.images), "--montages", "0"]
+    command += ["--ground-truth", str(files.coco), "--predictions", str(files.predictions)]
+    command += ["--detector", "detector@1"]
+    ends, began = {}, time.time()
+    cpu: Mapping[str, float] = {}
+    with subprocess.Popen(  # noqa: S603  # our own command
+        command, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            match = _STAGE.match(line)
+            if match is None or match[1] not in _STAGES:
+                continue
+            ends[_STAGES[match[1]]] = time.time() - began
+            if match[1] == "done":
+                cpu = {f"CPU of {name}": s for name, s in Processes().cpu_s_of_others().items()}
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    ends["end of services, stores and broker"] = time.time() - began
+    logged = _last_logged(folder / "data" / "logs" / "gazeloop.log", began)
+    return _differences(ends), {**logged, **{name: round(s, 1) for name, s in cpu.items()}}
+
+
+def _differences(ends: Mapping[str, float]) -> Mapping[str, float]:
+    """Seconds from each end to the next."""
+    before = [0.0, *ends.values()]
+    return {name: end - start for (name, end), start in zip(ends.items(), before, strict=False)}
+
+
+def _last_logged(log: Path, began: float) -> Mapping[str, object]:
+    """Seconds after the start until the last batch of each service."""
+    last: dict[str, object] = {}
+    for line in log.read_text().splitlines():
+        if not line.startswith("{"):
+            continue
+        record = json.loads(line)
+        if record["event"] in _LOGGED:
+            at = datetime.fromisoformat(record["timestamp"]).astimezone(UTC).timestamp()
+            last[_LOGGED[record["event"]]] = round(at - began, 1)
+    return last
+
+
+def fiftyone(
+    files: JobFiles, side: int, folder: Path
+) -> tuple[Mapping[str, float], Mapping[str, object]]:
+    """FiftyOne's way, on a MongoDB of its own."""
+    settings = Settings()
+    weights = backbone_named(settings.embedder).shipped
+    options = {
+        "coco": files.coco,
+        "predictions": files.predictions,
+        "images": files.images,
+        "weights": weights,
+        "torch-packages": get_path("purelib"),
+        "side": side,
+        "batch": settings.embed_batch,
+        "workers": settings.torch_threads,
+        "listed": settings.shortlist_size,
+        "score": settings.region_score,
+    }
+    command = [str(_PEER), str(_ROOT / "benchmarks" / "job_fiftyone.py")]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    started = time.perf_counter()
+    with Mongod(folder / "mongodb") as mongod:
+        up = time.perf_counter()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "FIFTYONE_DATABASE_URI": mongod.url,
+            "FIFTYONE_DATABASE_VALIDATION": "false",
+            "FIFTYONE_DO_NOT_TRACK": "true",
+        }
+        done = subprocess.run(  # noqa: S603  # our own command
+            command, env=environment, check=True, capture_output=True, text=True, cwd=folder
+        )
+        ended = time.perf_counter()
+    answer = json.loads(done.stdout.splitlines()[-1])
+    steps = {"start of MongoDB": up - started, **answer.pop("steps")}
+    steps["everything else"] = ended - started - sum(steps.values())
+    return steps, answer
+
+
+def table_of(title: str, run: Run) -> Table:
+    """A row per step, then what else there is to know."""
+    table = Table(title=title)
+    table.add_column("step")
+    table.add_column("seconds", justify="right")
+    for name, seconds in run.steps.items():
+        table.add_row(name, f"{seconds:.1f}")
+    table.add_section()
+    table.add_row("all", f"{run.seconds:.1f}")
+    table.add_row("CPU", f"{run.cpu_s:.1f}")
+    table.add_section()
+    for name, value in run.others.items():
+        table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
+    return table
+
+
+def fastest(runs: Sequence[Run]) -> Run:
+    """The run of the least time."""
+    return min(runs, key=lambda run: run.seconds)
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Read the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--coco", type=Path, help="ground truth; default: trapedesveh's")
+    parser.add_argument("--predictions", type=Path, help="COCO results of its images")
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--traffic-lights", action="store_true", help="the 599 photos of traffic")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument(
+        "--side", type=int, default=224, help="pixels of a patch in FiftyOne; 224: its model zoo's"
+    )
+    options = parser.parse_args(arguments)
+    out = Console(width=max(Console().width, 100))
+    with tempfile.TemporaryDirectory() as drawn:
+        if options.coco:
+            files = JobFiles(options.coco, options.predictions, options.images)
+        elif options.traffic_lights:
+            files = traffic_light_files(Path(drawn))
+        else:
+            files = street_photo_files()
+        runs: dict[str, list[Run]] = {"Gazeloop": [], "FiftyOne": []}
+        for number in range(options.rounds):
+            for name, work in (
+                ("Gazeloop", lambda folder: gazeloop(files, folder)),
+                ("FiftyOne", lambda folder: fiftyone(files, options.side, folder)),
+            ):
+                load = os.getloadavg()[0]
+                runs[name].append(_measured(work))
+                run = runs[name][-1]
+                out.print(
+                    f"round {number + 1}: {name} {run.seconds:.1f} s, CPU {run.cpu_s:.1f} s,"
+                    f" load before it {load:.1f}"
+                )
+    ours, theirs = fastest(runs["Gazeloop"]), fastest(runs["FiftyOne"])
+    out.print(table_of("gazeloop mine coco", ours))
+    out.print(table_of("FiftyOne", theirs))
+    out.print(
+        f"Gazeloop's share of FiftyOne's time: {ours.seconds / theirs.seconds:.2f};"
+        f" of its CPU: {ours.cpu_s / theirs.cpu_s:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
