@@ -1,5 +1,8 @@
 """Chooses the embedder, or the other source of vectors, that the settings name."""
 
+from pathlib import Path
+from typing import Final
+
 from services.contracts.errors import InvalidSettings
 from services.domain.ports.blobs import BlobStore
 from services.embedder.embedder import Embedder
@@ -11,6 +14,10 @@ from services.runtime.settings import Settings
 ONNX_SUFFIX = ".onnx"
 TIMM_PREFIX = "timm:"
 EXPORTED_SUFFIX = ".zip"
+_INCLUDED: Final = Path(__file__).parent / "weights"
+"""Folder of the included weights, and of their exports (`gazeloop models export`)."""
+_GPUS: Final = ("nvidiactl", "nvmap", "kfd", "dxg")
+"""Devices without which torch finds no GPU on Linux: NVIDIA's, Jetson's, AMD's and WSL's."""
 
 
 def source_of(settings: Settings, blobs: BlobStore) -> VectorSource:
@@ -60,6 +67,35 @@ def embedder_of(settings: Settings) -> Embedder:
         from services.embedder.models.own_model import OwnEmbedder  # noqa: PLC0415
 
         return OwnEmbedder.of(settings)
-    from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415
+    if _needs_torch(settings):
+        from services.embedder.models.torch_embedder import TorchEmbedder  # noqa: PLC0415
 
-    return TorchEmbedder.of(settings)
+        return TorchEmbedder.of(settings)
+    from services.embedder.models.exported_embedder import ExportedEmbedder  # noqa: PLC0415
+
+    # The same vectors and model id, without five seconds of CPU time in which torch is imported and
+    # the network converted.
+    return ExportedEmbedder.of(settings.model_copy(update={"embedder": str(_export(settings))}))
+
+
+def _export(settings: Settings) -> Path:
+    """Where the export of the backbone is, if it is included."""
+    return _INCLUDED / f"{settings.embedder}{EXPORTED_SUFFIX}"
+
+
+def _needs_torch(settings: Settings) -> bool:
+    """Whether the backbone's included export, if any, does not do what the settings ask for."""
+    return (
+        settings.weights is not None
+        or settings.weights_sha256 != ""
+        or settings.pooling not in {"penultimate", "average"}
+        or settings.embed_precision == "int8"
+        or settings.embed_runtime not in {"auto", "openvino"}
+        or (settings.embed_runtime == "auto" and _may_have_gpu())
+        or not _export(settings).exists()
+    )
+
+
+def _may_have_gpu() -> bool:
+    """Whether torch may find a GPU; only torch knows, and it takes seconds to import."""
+    return any(Path("/dev", name).exists() for name in _GPUS)

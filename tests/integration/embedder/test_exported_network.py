@@ -13,12 +13,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from services.contracts.errors import InvalidSettings, MissingWeights
-from services.embedder.embedder import FrameVectors
+from services.embedder.embedder import Embedder, FrameVectors
 from services.embedder.models import weights
 from services.embedder.models.backbones import backbone_named
 from services.embedder.models.choosing import embedder_of
+from services.embedder.models.exported_embedder import ExportedEmbedder
 from services.embedder.models.exporting import exported
 from services.embedder.models.pooling import Pooling
+from services.embedder.models.torch_embedder import TorchEmbedder
 from services.embedder.models.whitening import Whitening
 from services.runtime.settings import Settings
 from tests.unit.embedder.networks import untrained
@@ -34,20 +36,24 @@ def written(settings: Settings, folder: Path) -> Settings:
     return settings.model_copy(update={"embedder": str(file), "weights": None})
 
 
-def embedded(settings: Settings) -> tuple[str, Sequence[FrameVectors]]:
+def embedded(embedder: Embedder) -> tuple[str, Sequence[FrameVectors]]:
     noise = np.random.default_rng(1).integers(0, 255, (2, 12, 16, 3), dtype=np.uint8)
     sizes = ((128, 96), (150, 70))
     images = [
         Image.fromarray(array).resize(size, Image.Resampling.BICUBIC)
         for array, size in zip(noise, sizes, strict=True)
     ]
-    embedder = embedder_of(settings)
     return embedder.model_id, embedder.embed(images, [BOXES, BOXES[:1]])
 
 
 def assert_same_vectors(settings: Settings, folder: Path) -> None:
-    model, expected = embedded(settings)
-    found_model, found = embedded(written(settings, folder))
+    assert_as_by_torch(settings, embedder_of(written(settings, folder)))
+
+
+def assert_as_by_torch(settings: Settings, embedder: Embedder) -> None:
+    assert isinstance(embedder, ExportedEmbedder)
+    model, expected = embedded(TorchEmbedder.of(settings))
+    found_model, found = embedded(embedder)
     assert found_model == model
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.frame, other.frame, atol=1e-6)
@@ -79,6 +85,24 @@ def test_a_whitening_is_exported_too(tmp_path: Path) -> None:
 def test_a_head_that_does_not_average_is_refused() -> None:
     with pytest.raises(InvalidSettings, match=r"gem cannot be exported.*GAZELOOP_POOLING=average"):
         exported(SMALL.model_copy(update={"pooling": "gem"}))
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "gazeloop-small"])
+def test_the_included_exports_are_of_the_included_weights(name: str) -> None:
+    settings = Settings(embedder=name, embed_runtime="openvino")
+    assert_as_by_torch(settings, embedder_of(settings))
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"embed_runtime": "torch"},
+        {"pooling": "gem"},
+        {"weights": backbone_named(SMALL.embedder).shipped},
+    ],
+)
+def test_what_an_included_export_does_not_do_is_done_by_torch(update: dict[str, object]) -> None:
+    assert isinstance(embedder_of(SMALL.model_copy(update=update)), TorchEmbedder)
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
@@ -125,6 +149,7 @@ from services.embedder.models.choosing import embedder_of
 from services.runtime.settings import Settings
 
 embedder_of(Settings(embedder=sys.argv[1]))
+embedder_of(Settings(embed_runtime="openvino"))
 failed = []
 for module in pkgutil.walk_packages(services.__path__, "services."):
     try:
