@@ -78,9 +78,10 @@ class App:
         on_lag : awaited about twice a second with the remaining lag
         """
         while True:
-            while not await asyncio.to_thread(self._lag.caught_up, SUBSCRIPTIONS):
+            # One read for both, because it takes a dozen requests of the broker.
+            while any((lag := await self.lag()).values()):
                 if on_lag is not None:
-                    await on_lag(await self.lag())
+                    await on_lag(lag)
                 await asyncio.sleep(_POLL_S)
             if not await self.settle():
                 return

@@ -17,6 +17,7 @@ from services.cli.outcome import concluded, print_if_empty
 from services.cli.progress import ProgressView
 from services.cli.work.opening import Opener, coco_opener, via_opener, voc_opener
 from services.cli.work.opening_layouts import layout_opener, unpacked
+from services.contracts.flow import CONSUMERS
 from services.runtime.garbage import spare_long_lived_objects
 
 _RESUME = "Nothing is lost: run the same command to continue."
@@ -119,7 +120,8 @@ async def _mine_alone(
     dataset = opener()  # Before any part starts, so that a wrong path is reported at once.
     with ProgressView(console(stderr=True), time.monotonic) as view:
         view.at("starting the broker, the stores and the services")
-        async with running(settings) as stack:
+        # Nobody opens the review page of a command that ends by itself.
+        async with running(settings, CONSUMERS) as stack:
             warn_of_memory_broker(view.console, stack.settings)
             spare_long_lived_objects()
             mined = await mine(stack, dataset, view, plan, accept_partial=accept_partial)

@@ -104,6 +104,7 @@ class LagReader:
 
     def lags(self, subscriptions: Subscriptions) -> dict[tuple[str, str], int]:
         """Records that each group has not committed yet, by group and topic."""
+        # All zero means that no service has any work left: see `caught_up`.
         lags = {(group, topic): 0 for group, topics in subscriptions.items() for topic in topics}
         for group, positions in self.positions(subscriptions).items():
             for partition, position in positions.items():
