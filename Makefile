@@ -19,7 +19,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-review bench-loop pictures soak faults mutants lock platforms docs clean
+.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-job bench-review bench-loop pictures soak faults mutants lock platforms docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -112,6 +112,12 @@ bench-label-errors: .venv/runtime.stamp .bench/stamp ## how many planted label e
 
 bench-embed: setup .venv/dev.stamp ## images per second from JPEG to vector, beside torchvision and FiftyOne
 	@$(BIN)/python -m benchmarks.embed
+
+# JOB="--coco gt.json --predictions dt.json --images DIR" takes another data set.
+JOB ?=
+
+bench-job: setup .fiftyone/stamp ## `mine coco` beside FiftyOne's way to the same, both from nothing (about 5 minutes)
+	@$(BIN)/python -m benchmarks.job $(JOB)
 
 bench-pipeline: setup ## what a frame costs each stage, and how soon it is done with
 	@$(BIN)/python -m benchmarks.pipeline

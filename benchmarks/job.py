@@ -21,7 +21,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from sysconfig import get_path
 
@@ -51,6 +52,11 @@ _LOGGED = {
 }
 _STAGE = re.compile(r" *\d+ s  (\w+)")
 
+Steps = Mapping[str, float]
+"""Seconds by step, in order."""
+Figures = Mapping[str, object]
+"""Other figures by name."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -59,14 +65,12 @@ class Run:
     Attributes
     ----------
     cpu_s : of all its processes
-    steps : seconds by step, in order
-    others : other figures by name
     """
 
     seconds: float
     cpu_s: float
-    steps: Mapping[str, float]
-    others: Mapping[str, object]
+    steps: Steps
+    others: Figures
 
 
 def _cpu_s_of_children() -> float:
@@ -74,7 +78,7 @@ def _cpu_s_of_children() -> float:
     return spent.ru_utime + spent.ru_stime
 
 
-def _measured(work: Callable[[Path], tuple[Mapping[str, float], Mapping[str, object]]]) -> Run:
+def _measured(work: Callable[[Path], tuple[Steps, Figures]]) -> Run:
     """Run one way in an empty folder."""
     with tempfile.TemporaryDirectory() as name:
         started, cpu = time.perf_counter(), _cpu_s_of_children()
@@ -83,14 +87,14 @@ def _measured(work: Callable[[Path], tuple[Mapping[str, float], Mapping[str, obj
         return Run(seconds, _cpu_s_of_children() - cpu, steps, others)
 
 
-def gazeloop(files: JobFiles, folder: Path) -> tuple[Mapping[str, float], Mapping[str, object]]:
+def gazeloop(files: JobFiles, folder: Path) -> tuple[Steps, Figures]:
     """`mine coco`; its steps end when it prints the next stage."""
     command = [sys.executable, "-m", "services.cli.main", "--data", str(folder / "data")]
     command += ["mine", "coco", "--images", str(files.images), "--montages", "0"]
     command += ["--ground-truth", str(files.coco), "--predictions", str(files.predictions)]
     command += ["--detector", "detector@1"]
     ends, began = {}, time.time()
-    cpu: Mapping[str, float] = {}
+    cpu: Figures = {}
     with subprocess.Popen(  # noqa: S603  # our own command
         command, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -101,21 +105,22 @@ def gazeloop(files: JobFiles, folder: Path) -> tuple[Mapping[str, float], Mappin
                 continue
             ends[_STAGES[match[1]]] = time.time() - began
             if match[1] == "done":
-                cpu = {f"CPU of {name}": s for name, s in Processes().cpu_s_of_others().items()}
+                spent = Processes().cpu_s_of_others().items()
+                cpu = {f"CPU of {name}": seconds for name, seconds in spent}
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     ends["end of services, stores and broker"] = time.time() - began
     logged = _last_logged(folder / "data" / "logs" / "gazeloop.log", began)
-    return _differences(ends), {**logged, **{name: round(s, 1) for name, s in cpu.items()}}
+    return _differences(ends), {**logged, **cpu}
 
 
-def _differences(ends: Mapping[str, float]) -> Mapping[str, float]:
+def _differences(ends: Steps) -> Steps:
     """Seconds from each end to the next."""
     before = [0.0, *ends.values()]
     return {name: end - start for (name, end), start in zip(ends.items(), before, strict=False)}
 
 
-def _last_logged(log: Path, began: float) -> Mapping[str, object]:
+def _last_logged(log: Path, began: float) -> Figures:
     """Seconds after the start until the last batch of each service."""
     last: dict[str, object] = {}
     for line in log.read_text().splitlines():
@@ -123,14 +128,12 @@ def _last_logged(log: Path, began: float) -> Mapping[str, object]:
             continue
         record = json.loads(line)
         if record["event"] in _LOGGED:
-            at = datetime.fromisoformat(record["timestamp"]).astimezone(UTC).timestamp()
-            last[_LOGGED[record["event"]]] = round(at - began, 1)
+            at = datetime.fromisoformat(record["timestamp"]).timestamp()
+            last[_LOGGED[record["event"]]] = at - began
     return last
 
 
-def fiftyone(
-    files: JobFiles, side: int, folder: Path
-) -> tuple[Mapping[str, float], Mapping[str, object]]:
+def fiftyone(files: JobFiles, side: int, folder: Path) -> tuple[Steps, Figures]:
     """FiftyOne's way, on a MongoDB of its own."""
     settings = Settings()
     weights = backbone_named(settings.embedder).shipped
@@ -181,7 +184,7 @@ def table_of(title: str, run: Run) -> Table:
     table.add_row("CPU", f"{run.cpu_s:.1f}")
     table.add_section()
     for name, value in run.others.items():
-        table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
+        table.add_row(name, f"{value:.3g}" if isinstance(value, float) else str(value))
     return table
 
 
@@ -190,46 +193,56 @@ def fastest(runs: Sequence[Run]) -> Run:
     return min(runs, key=lambda run: run.seconds)
 
 
+def measured(
+    ways: Mapping[str, Callable[[Path], tuple[Steps, Figures]]], rounds: int, out: Console
+) -> dict[str, Run]:
+    """The fastest run of each way; the ways take turns."""
+    runs: dict[str, list[Run]] = {name: [] for name in ways}
+    for number in range(1, rounds + 1):
+        for name, work in ways.items():
+            load = os.getloadavg()[0]
+            run = _measured(work)
+            runs[name].append(run)
+            out.print(
+                f"round {number}: {name} {run.seconds:.1f} s, CPU {run.cpu_s:.1f} s,"
+                f" load before it {load:.1f}"
+            )
+    return {name: fastest(found) for name, found in runs.items()}
+
+
+def files_of(options: argparse.Namespace, folder: Path) -> JobFiles:
+    """The files in the options; what is made is written to the folder."""
+    if options.coco:
+        chosen = (options.coco, options.predictions, options.images)
+        return JobFiles(*(path.resolve() for path in chosen))
+    return traffic_light_files(folder) if options.traffic_lights else street_photo_files()
+
+
 def main(arguments: Iterable[str] | None = None) -> None:
     """Read the options, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--coco", type=Path, help="ground truth; default: trapedesveh's")
+    parser.add_argument("--coco", type=Path, help="ground truth; default: the street photos'")
     parser.add_argument("--predictions", type=Path, help="COCO results of its images")
     parser.add_argument("--images", type=Path)
-    parser.add_argument("--traffic-lights", action="store_true", help="the 599 photos of traffic")
+    parser.add_argument("--traffic-lights", action="store_true", help="599 photos instead")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument(
         "--side", type=int, default=224, help="pixels of a patch in FiftyOne; 224: its model zoo's"
     )
     options = parser.parse_args(arguments)
     out = Console(width=max(Console().width, 100))
-    with tempfile.TemporaryDirectory() as drawn:
-        if options.coco:
-            files = JobFiles(options.coco, options.predictions, options.images)
-        elif options.traffic_lights:
-            files = traffic_light_files(Path(drawn))
-        else:
-            files = street_photo_files()
-        runs: dict[str, list[Run]] = {"Gazeloop": [], "FiftyOne": []}
-        for number in range(options.rounds):
-            for name, work in (
-                ("Gazeloop", lambda folder: gazeloop(files, folder)),
-                ("FiftyOne", lambda folder: fiftyone(files, options.side, folder)),
-            ):
-                load = os.getloadavg()[0]
-                runs[name].append(_measured(work))
-                run = runs[name][-1]
-                out.print(
-                    f"round {number + 1}: {name} {run.seconds:.1f} s, CPU {run.cpu_s:.1f} s,"
-                    f" load before it {load:.1f}"
-                )
-    ours, theirs = fastest(runs["Gazeloop"]), fastest(runs["FiftyOne"])
-    out.print(table_of("gazeloop mine coco", ours))
-    out.print(table_of("FiftyOne", theirs))
-    out.print(
-        f"Gazeloop's share of FiftyOne's time: {ours.seconds / theirs.seconds:.2f};"
-        f" of its CPU: {ours.cpu_s / theirs.cpu_s:.2f}"
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        files = files_of(options, Path(folder))
+        ways = {
+            "gazeloop mine coco": partial(gazeloop, files),
+            "FiftyOne": partial(fiftyone, files, options.side),
+        }
+        product, peer = measured(ways, options.rounds, out).items()
+    for name, run in (product, peer):
+        out.print(table_of(name, run))
+    seconds = product[1].seconds / peer[1].seconds
+    cpu = product[1].cpu_s / peer[1].cpu_s
+    out.print(f"Gazeloop's share of FiftyOne's time: {seconds:.2f}; of its CPU: {cpu:.2f}")
 
 
 if __name__ == "__main__":
