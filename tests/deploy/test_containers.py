@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services.app import kernel_compilation
 from services.cli.serve_command import Service
 from services.runtime.http.health import HealthServer
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
@@ -291,6 +292,8 @@ def test_the_image_links_the_kernels_that_it_has_compiled(tmp_path: Path) -> Non
         )
         assert (started.stdout, started.stderr) == ("run|fp_miner\n", "")
     assert (cache / "metrics" / "index_kernels.nbi").read_text() == "compiled"
+    (run,) = [rest for name, rest in instructions("kernels") if name == "RUN"]
+    assert run == f"NUMBA_CACHE_DIR=/opt/gazeloop/kernels python -m {kernel_compilation.__name__}"
     for kind in ("cpu", "gpu"):
         assert ("COPY", "--from=kernels /opt/gazeloop/kernels /opt/gazeloop/kernels") in (
             instructions(kind)

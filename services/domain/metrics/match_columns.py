@@ -132,7 +132,8 @@ class Cells:
         groups = [match.groups for match in matches]
 
         def joined(name: str, dtype: str) -> NDArray[Any]:
-            return np.frombuffer(b"".join(getattr(group, name) for group in groups), dtype)
+            # Not bytes: for arrays that cannot be written to, Numba would compile kernels anew.
+            return np.frombuffer(bytearray().join(getattr(group, name) for group in groups), dtype)
 
         parts = [part_of(match.split, shortlisted=match.shortlisted) for match in matches]
         sizes = np.fromiter(chain.from_iterable(group.sizes for group in groups), np.int64)
