@@ -20,7 +20,7 @@ def migrate(
     ] = False,
     drop_old: Annotated[
         bool,
-        typer.Option("--drop-old", help="Drop the old documents, once all are migrated."),
+        typer.Option("--drop-old", help="Drop old documents and indexes, once all are migrated."),
     ] = False,
 ) -> None:
     """Migrate the stores to the version that this Gazeloop uses.

@@ -34,6 +34,9 @@ _CHECKPOINTS: Final = "migration"
 OLD_FRAMES: Final = "frames_v1"
 OLD_MATCHES: Final = "matches_v1"
 _RENAMED: Final = {"frames": OLD_FRAMES, "matches": OLD_MATCHES}
+_OLD_INDEX: Final = "state.active_1_detector_1_"
+"""How the names of those indexes of `needles` begin by which groups were counted before these had a
+field of their own."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ async def migrate(database: Database, on_progress: OnProgress = lambda _: None) 
 
 
 async def drop_old(database: Database) -> list[str]:
-    """Drop what version 1 left, once it is migrated; returns the names of these collections.
+    """Drop what version 1 left, once it is migrated; returns the names of it.
+
+    These are collections, and indexes of needles.
 
     Raises
     ------
@@ -108,10 +113,16 @@ async def drop_old(database: Database) -> list[str]:
     if await store_version(database) != STORE_VERSION:
         return []
     leftover = sorted(await _collections(database) & set(_RENAMED.values()))
+    needles = database["needles"]
     with translated():
         for name in leftover:
             await database[name].drop()
-    return leftover
+        indexes = [
+            name for name in await needles.index_information() if name.startswith(_OLD_INDEX)
+        ]
+        for name in indexes:
+            await needles.drop_index(name)
+    return leftover + indexes
 
 
 async def _collections(database: Database) -> set[str]:

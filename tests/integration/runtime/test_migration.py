@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 from bson import json_util
 
+from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.contracts.errors import StoresFromLater, StoresNotMigrated
 from services.contracts.events import NeedleFound
 from services.contracts.identity import ModelId
@@ -168,10 +169,15 @@ async def test_a_migration_that_was_killed_goes_on_and_ends_in_the_same_stores(
 
 async def test_the_old_documents_stay_until_they_are_dropped(database: Database) -> None:
     before = await content(database)
+    await MongoNeedleLists(database).prepare()
+    current = await database["needles"].index_information()
+    fields = ["state.active", "detector", "needle.category", "review.progress"]
+    index = await database["needles"].create_index([(field, 1) for field in fields])
     await migration.migrate(database)
     assert (await content(database))[OLD_FRAMES] == before["frames"]
-    assert await migration.drop_old(database) == [OLD_FRAMES, OLD_MATCHES]
+    assert await migration.drop_old(database) == [OLD_FRAMES, OLD_MATCHES, index]
     assert not {OLD_FRAMES, OLD_MATCHES} & set(await database.list_collection_names())
+    assert await database["needles"].index_information() == current
     await require_version(database)
     assert await migration.drop_old(database) == []
 
