@@ -8,7 +8,11 @@ import time
 import warnings
 from collections.abc import Iterator
 
+# Before NumPy: OpenBLAS's threads busy-wait for one another, and three workers share two cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import fsspec
+import hypothesis
 import pytest
 import structlog
 from xdist.remote import Producer
@@ -34,6 +38,11 @@ _PROCESSORS = [*structlog.get_config()["processors"][:-1], _PLAIN]
 # A service in this process that misses its deadline ends the process, all of its tests with it: on
 # a loaded machine, kernels that no run has compiled before take longer to compile than the default.
 os.environ["GAZELOOP_DRAIN_DEADLINE_S"] = "300"
+
+
+# By default, an example that takes longer than 0.2 s fails, as it may on any loaded machine.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModulesToWorkers:

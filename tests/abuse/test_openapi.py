@@ -133,7 +133,6 @@ def fuzzed(share: float) -> settings:
     in_fuzz = "GAZELOOP_FUZZ_REQUESTS" in os.environ
     return settings(
         max_examples=max(1, round(REQUESTS * share)),
-        deadline=None,
         derandomize=not in_fuzz,
         database=None,
         phases=[Phase.generate],

@@ -280,6 +280,8 @@ async def test_a_moved_blob_is_no_conflict(stores: Stores) -> None:
     )
     await stores.frames.record([captured])
     await stores.frames.record([moved])
+    (record,) = (await stores.frames.load([captured.frame_id])).values()
+    assert record.captured == captured
 
 
 async def test_text_that_looks_like_a_command_is_kept_as_it_is(stores: Stores) -> None:

@@ -198,14 +198,14 @@ async def replayed(outbox: KafkaOutbox, *letters: DeadLettered) -> int:
     return (await replay(fold_letters(letters), outbox, SystemClock().now())).replayed
 
 
-def letter_of(event: Event) -> DeadLettered:
+def letter_of(event: Event, offset: int = 0) -> DeadLettered:
     return DeadLettered(
         service="fp_miner",
         reason="other",
         detail="",
         original_topic=topic_of(event).name,
         partition=0,
-        offset=0,
+        offset=offset,
         original_key=event.key().encode(),
         original_value=encode(event),
         failed_at=SystemClock().now(),
@@ -265,9 +265,12 @@ async def test_who_runs_it_sees_everything(
     kafka: dict[str, str], authority: Authority, tmp_path: Path
 ) -> None:
     settings = settings_of(OPERATOR, kafka, authority.file).model_copy(update={"data": tmp_path})
+    letter = letter_of(samples.frame_captured(), offset=1)  # the first is settled: it was replayed
+    miner = settings_of("fp_miner", kafka, authority.file)
+    await published_by("fp_miner", miner, letter, connect_kafka_python)
     status = await read_status(settings)
     assert {topic for _, topic in status.lag} >= {"gaze.frames", "gaze.matches"}
-    assert status.dead_letters >= 0
+    assert status.dead_letters > 0
     findings = await asyncio.to_thread(look_at_kafka, settings)
     assert not [
         finding for finding in findings if "may not" in finding.what or "missing" in finding.what

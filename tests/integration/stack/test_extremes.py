@@ -96,7 +96,6 @@ def _drawn(event: type[Event]) -> list[bytes]:
         max_examples=_EXAMPLES,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

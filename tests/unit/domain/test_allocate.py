@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
@@ -140,14 +140,12 @@ def shuffled(draw: st.DrawFn, given_: Inputs) -> Inputs:
 
 
 @given(st.data(), inputs())
-@settings(deadline=None)
 def test_the_order_of_the_inputs_does_not_matter(data: st.DataObject, given_: Inputs) -> None:
     other = data.draw(st.composite(shuffled)(given_))
     assert other.allocated() == given_.allocated()
 
 
 @given(inputs())
-@settings(deadline=None)
 def test_a_replay_of_the_epoch_changes_nothing(given_: Inputs) -> None:
     shortlists = given_.allocated()
     again = replace(given_, previous=given_.listed(shortlists))
@@ -155,7 +153,6 @@ def test_a_replay_of_the_epoch_changes_nothing(given_: Inputs) -> None:
 
 
 @given(inputs())
-@settings(deadline=None)
 def test_what_was_opened_or_corrected_stays_while_its_needle_is_active(given_: Inputs) -> None:
     shortlists = given_.allocated()
     for listed in given_.previous:
@@ -164,7 +161,6 @@ def test_what_was_opened_or_corrected_stays_while_its_needle_is_active(given_: I
 
 
 @given(inputs(), st.data())
-@settings(deadline=None)
 def test_a_retracted_needle_frees_its_frames(given_: Inputs, data: st.DataObject) -> None:
     shortlists = given_.allocated()
     key = data.draw(st.sampled_from(KEYS))
@@ -207,7 +203,6 @@ def incremental(given_: Inputs, parts: Sequence[int]) -> Shortlists:
 
 
 @given(inputs(), st.lists(st.integers(0, 3), min_size=20, max_size=20))
-@settings(deadline=None)
 def test_an_allocator_that_is_updated_in_parts_reaches_the_same(
     given_: Inputs, parts: list[int]
 ) -> None:
@@ -215,7 +210,6 @@ def test_an_allocator_that_is_updated_in_parts_reaches_the_same(
 
 
 @given(inputs(), st.integers(0, 10))
-@settings(deadline=None)
 def test_an_allocator_goes_on_as_one_that_starts_from_its_shortlists(
     given_: Inputs, more: int
 ) -> None:

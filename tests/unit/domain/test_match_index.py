@@ -169,7 +169,7 @@ def many(rng: np.random.Generator, count: int, revision: int, most: int = 12) ->
     ]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(0, 2**32 - 1),
     st.lists(st.sampled_from(["few", "many", "slide", "back", "vanish"]), min_size=2, max_size=7),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.domain.metrics import plane_kernels
@@ -34,7 +34,6 @@ def held(planes: np.ndarray) -> list[Words]:
     return list(zip(*rows, strict=True))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), words() | st.none()), max_size=150))
 def test_detections_go_in_and_out_at_any_place(steps: list[tuple[float, Words | None]]) -> None:
     planes, expected = empty(), list[Words]()
@@ -83,7 +82,6 @@ def test_squares_of_bits_are_transposed(seed: int) -> None:
     assert (turned == bits.T).all()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1))
 def test_bits_are_counted(word: int) -> None:
     assert plane_kernels.ones(np.uint64(word)) == word.bit_count()

@@ -112,7 +112,7 @@ def frames(draw: st.DrawFn) -> Shown:
 
 
 @given(frames())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_pairs_found_by_a_sweep_equal_those_of_all_pairs_bit_by_bit(shown: Shown) -> None:
     swept = region_features(shown)[:, 9:20]
     assert swept.tobytes() == np.ascontiguousarray(pairwise_features(shown)).tobytes()

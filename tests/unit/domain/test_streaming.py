@@ -157,7 +157,7 @@ def some(world: World, rng: np.random.Generator) -> Known:
 STEPS = (add, add, add, replace_one, move, empty, replay, slide)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(STEPS), min_size=4, max_size=14))
 def test_the_numbers_are_right_after_every_step(seed: int, steps: Iterable[object]) -> None:
     world, rng = World(), np.random.default_rng(seed)

@@ -52,7 +52,7 @@ def annotation(mask: Rle, **changes: Any) -> Annotation:
     return Annotation(category=STOP, bbox=(0.5, 0.5, 3.0, 3.0), mask=mask, **changes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     drawn=array_shapes(min_dims=2, max_dims=2, max_side=9)
     .flatmap(lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1)))

@@ -110,7 +110,7 @@ def as_kept(form: Format, annotation: Annotation) -> Annotation:
 
 
 @pytest.mark.parametrize("form", Format)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(frames=some_frames)
 def test_what_comes_back_unchanged_is_exactly_what_it_was(
     form: Format, frames: list[ExportFrame]

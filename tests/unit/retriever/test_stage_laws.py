@@ -89,7 +89,7 @@ def scored(parts: Sequence[Sequence[int]]) -> dict[FailureMode, list[ScoredCandi
 @given(
     st.permutations(range(REGIONS)), st.lists(st.integers(0, 3), min_size=FRAMES, max_size=FRAMES)
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_frames_are_scored_alike_in_any_order_and_by_any_number_of_scorers(
     order: list[int], scorer_of: list[int]
 ) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import bson
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.domain.metrics.match_columns import Names
@@ -37,7 +37,6 @@ def spelled(names: Names[str]) -> list[str]:
     return [names[k] for k in range(names.codes.size)]
 
 
-@settings(deadline=None)  # the first example compiles
 @given(st.lists(DOCUMENTS, max_size=5))
 def test_columns_say_what_the_driver_reads(documents: list[dict[str, Any]]) -> None:
     found = columns(*documents)

@@ -41,5 +41,12 @@ async def test_what_runs_is_ended_before_the_disk_is_full(tmp_path: Path) -> Non
 
 
 async def test_with_room_nothing_is_ended(tmp_path: Path) -> None:
-    async with room_kept(tmp_path, _left(TO_GO_ON_BYTES)):
-        await asyncio.sleep(0)
+    looked = asyncio.Event()
+
+    def left(_: Path) -> int:
+        looked.set()
+        return TO_GO_ON_BYTES
+
+    async with room_kept(tmp_path, left):
+        await looked.wait()
+        await asyncio.sleep(0)  # in which a check that failed would cancel this
