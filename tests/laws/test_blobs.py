@@ -53,6 +53,10 @@ def test_all_uris_are_listed_in_order(blobs: BlobStore) -> None:
 
     assert list(blobs.uris()) == sorted(uris)
 
+    for uri in uris:
+        blobs.delete(uri)
+    assert list(blobs.uris()) == []
+
 
 def test_a_uri_names_its_content(blobs: BlobStore) -> None:
     digest = hashlib.sha256(b"picture").hexdigest()

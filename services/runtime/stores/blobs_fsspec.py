@@ -236,11 +236,16 @@ class FsspecBlobs:
             self._files.rm_file(f"{self._folder}/{place}")
 
     def uris(self) -> Iterator[str]:
-        for prefix in _PREFIXES:
-            names: list[str] = []
-            with accessing(self._root), suppress(FileNotFoundError):
-                names = self._files.ls(f"{self._folder}/{prefix}", detail=False)
-            yield from _uris_of(prefix, [name.rpartition("/")[2] for name in names])
+        # Listed first, because to ask for each of them takes 256 requests, however few there are.
+        folders = set(self._names_in(self._folder))
+        for prefix in sorted(folders.intersection(_PREFIXES)):
+            yield from _uris_of(prefix, self._names_in(f"{self._folder}/{prefix}"))
+
+    def _names_in(self, folder: str) -> list[str]:
+        paths: list[str] = []
+        with accessing(self._root), suppress(FileNotFoundError):
+            paths = self._files.ls(folder, detail=False)
+        return [path.rstrip("/").rpartition("/")[2] for path in paths]
 
     def _size(self, path: str) -> int | None:
         try:
