@@ -43,6 +43,8 @@ with warnings.catch_warnings():
 expect.set_options(timeout=30_000)  # a loaded machine is slow, which is no failure
 CHROMIUM = "/usr/bin/chromium"
 NEEDLES = 15
+SCHEMES = ("light", "dark")
+WIDTHS = (1280, 390)
 START_S = 300
 """A loaded machine has needed more than a minute to serve the page."""
 AXE = Path(__file__).parent / "axe-4.14.1.min.js"
@@ -145,12 +147,12 @@ def shown(page: Page, selector: str) -> None:
     page.wait_for_load_state("load")
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(params=SCHEMES)
 def scheme(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=[1280, 390])
+@pytest.fixture(params=WIDTHS)
 def width(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

@@ -2,12 +2,13 @@
 
 import json
 import os
+from itertools import product
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.review.conftest import AXE, NEEDLES, Site, shown
+from tests.e2e.review.conftest import AXE, NEEDLES, SCHEMES, WIDTHS, Site, shown
 from tests.review_world import UNKNOWN
 
 ARTIFACTS = Path(os.environ.get("GAZELOOP_ARTIFACTS", ""))
@@ -63,6 +64,18 @@ def overflow(page: Page) -> int:
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
     return wider
+
+
+def check_looks(page: Page, name: str) -> None:
+    """Whether it is accessible and fits, on both widths and in both schemes; 390 and dark last."""
+    for width, scheme in product(WIDTHS, SCHEMES):
+        page.set_viewport_size({"width": width, "height": 860})
+        page.emulate_media(
+            color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
+        )
+        assert serious(page) == [], (width, scheme)
+        assert overflow(page) <= 0, (width, scheme)
+        keep(page, f"{name}-{scheme}-{width}")
 
 
 @one_look
@@ -228,24 +241,19 @@ def test_every_page_is_accessible_and_fits(page: Page, site: Site, scheme: str, 
 
 
 def test_logging_in_is_accessible_on_both_widths_and_in_both_schemes(
-    browser: Browser, site: Site, scheme: str, width: int
+    browser: Browser, site: Site
 ) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 860},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
+    context = browser.new_context()
     page = context.new_page()
     page.goto(f"{site.url}/needles")
     expect(page.locator("#token")).to_be_focused()
-    assert serious(page) == []
-    assert overflow(page) <= 0
-    keep(page, f"login-{scheme}-{width}")
+    check_looks(page, "login")
 
     page.keyboard.type("not a token")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("not a valid token")
     expect(page.locator("#token")).to_be_focused()
-    assert serious(page) == []
+    check_looks(page, "login-refused")
     page.keyboard.type(site.token)
     page.keyboard.press("Enter")
     shown(page, "table.needles")
