@@ -19,7 +19,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup broker demo lint check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-job bench-review bench-loop pictures soak faults mutants lock platforms docs clean
+.PHONY: help setup broker demo lint kernels check tools test fuzz coverage bench-map bench-scale bench-retrieval bench-label-errors bench-pipeline bench-growth bench-embed bench-job bench-review bench-loop pictures soak faults mutants lock platforms docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -51,7 +51,12 @@ demo: setup ## mine a synthetic survey from end to end
 lint: .venv/dev.stamp ## format, lint, layers and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
 
-check: lint ## lint and unit tests
+# A process that finds no compiled kernels compiles them, which takes 50 s of CPU time. In a fresh clone all
+# workers, and the services that they start, would do so at once; this is one process, beside mypy.
+kernels: setup .venv/dev.stamp
+	@$(BIN)/python -m services.app.kernel_compilation
+
+check: lint kernels ## lint and unit tests
 	@$(PYTEST) -q tests/unit
 
 # Tests use a small part of these two environments: to compile all of it took as long as to install it.
@@ -75,17 +80,17 @@ tools: .interop/stamp .fiftyone/stamp ## fetch what tests need: tools for deploy
 	  apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
 	else echo "No chromium here: the review page is not tested in a browser"; fi
 
-test: setup tools lint ## every test, on real parts (WORKERS=3 processes at a time)
+test: setup tools lint kernels ## every test, on real parts (WORKERS=3 processes at a time)
 	@$(PYTEST) tests --durations=25
 
 fuzz: setup .venv/dev.stamp ## thousands of requests made from ingest's OpenAPI document (about 5 minutes)
 	@GAZELOOP_FUZZ_REQUESTS=3000 $(BIN)/python -m pytest -q -s tests/abuse/test_openapi.py
 
-faults: setup .venv/dev.stamp ## every fault of docs/reliability.md, many more kills than in `make test` (about 2 hours)
+faults: kernels ## every fault of docs/reliability.md, many more kills than in `make test` (about 2 hours)
 	@rm -f build/faults.md
 	@GAZELOOP_TEST_FAULTS=whole $(BIN)/python -m pytest -q tests/faults; status=$$?; cat build/faults.md; exit $$status
 
-coverage: setup tools ## the same, with the lines that no test reaches (half as long again)
+coverage: setup tools kernels ## the same, with the lines that no test reaches (half as long again)
 	@$(PYTEST) tests --cov --cov-report=term
 
 .bench/stamp: requirements/bench.txt
