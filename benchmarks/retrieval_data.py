@@ -1,9 +1,9 @@
 """Data sets as arrays: every detection with its truth, its features and its vectors."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from services.contracts.events import (
     ErrorType,
     FrameAnnotated,
     PredictionsMade,
+    Split,
 )
-from services.contracts.identity import Category, DriveId, FrameId, VehicleId
-from services.contracts.matches import CategoryMatch
+from services.contracts.identity import Category, DetectorId, DriveId, FrameId, VehicleId
+from services.contracts.matches import CategoryMatch, CategoryMatched
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.detection.frame_matching import match_frame
 from services.domain.mining.failure_model import FailureMode
@@ -36,6 +37,8 @@ SHARED = ROOT.parent / "shared" / "data"
 CACHE = ROOT / "build" / "retrieval"
 THRESHOLDS = 10
 EMBEDDED_SCORE = Settings().region_score
+DETECTOR = DetectorId("detector@1")
+_CAPTURED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Looked:
     asked: BoolArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataSet:
     """N detections on F frames, in C categories.
 
@@ -65,7 +68,8 @@ class DataSet:
     matched : (N, 10) bool, per IoU threshold over all areas
     modes : N, none for what is right at IoU .5
     features : (N, columns), see region_features
-    vectors : by encoder, (N, D); zeros below the score from which regions are embedded
+    vectors : by encoder, (N, D); zeros below the score from which regions are embedded. Embedded
+        when they are first used: most benchmarks need one encoder's
     truths : (F, C), annotated objects that count
     spots : F
     looked : F, images with their boxes
@@ -142,6 +146,27 @@ def survey_pictures(seed: int = 7) -> list[Picture]:
     ground_truth = orjson.loads(files.ground_truth_json.read_bytes())
     results = orjson.loads(files.predictions_json.read_bytes())
     return pictures_of(files.images_dir, ground_truth, results, drive_of)
+
+
+def matches_of(
+    predictions: PredictionsMade, truth: FrameAnnotated, frame_id: FrameId
+) -> list[CategoryMatched]:
+    """The matches of a haystack's frame, under any name: benchmarks draw frames more than once."""
+    return [
+        CategoryMatched(
+            frame_id=frame_id,
+            detector=DETECTOR,
+            category=category,
+            revision=1,
+            split=Split.HAYSTACK,
+            shortlisted=False,
+            vehicle_id=VehicleId("v"),
+            drive_id=None,
+            captured_at=_CAPTURED_AT,
+            **vars(match),
+        )
+        for category, match in match_frame(predictions, truth).items()
+    ]
 
 
 def without_drive(frame_id: FrameId) -> tuple[str, CaptureContext]:
@@ -239,18 +264,7 @@ def data_set_of(
         matched=(np.array(bits)[:, None] >> np.arange(THRESHOLDS) & 1).astype(bool),
         modes=modes,
         features=np.concatenate(features),
-        vectors={
-            encoder: embedded(
-                name,
-                looked,
-                TorchEmbedder.of(
-                    Settings.model_validate(
-                        {**embedding, "region_encoder": encoder, "torch_threads": 1}
-                    )
-                ),
-            )
-            for encoder in encoders
-        },
+        vectors=_EmbeddedWhenUsed(name, looked, embedding, encoders),
         truths=truths,
         spots=[picture.context for picture in pictures],
         looked=looked,
@@ -304,6 +318,37 @@ def _looked(picture: Picture) -> Looked:
         np.array([detection.bbox for detection in found], np.float64).reshape(-1, 4),
         np.array([detection.score >= EMBEDDED_SCORE for detection in found], np.bool_),
     )
+
+
+class _EmbeddedWhenUsed(Mapping[str, Vectors]):
+    """The regions' vectors by encoder."""
+
+    def __init__(
+        self,
+        name: str,
+        looked: Sequence[Looked],
+        embedding: Mapping[str, object],
+        encoders: Sequence[str],
+    ) -> None:
+        self._name, self._looked = name, looked
+        self._embedding = embedding
+        self._encoders = encoders
+        self._known: dict[str, Vectors] = {}
+
+    def __getitem__(self, encoder: str) -> Vectors:
+        if encoder not in self._encoders:
+            raise KeyError(encoder)
+        if encoder not in self._known:
+            settings = {**self._embedding, "region_encoder": encoder, "torch_threads": 1}
+            embedder = TorchEmbedder.of(Settings.model_validate(settings))
+            self._known[encoder] = embedded(self._name, self._looked, embedder)
+        return self._known[encoder]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._encoders)
+
+    def __len__(self) -> int:
+        return len(self._encoders)
 
 
 def embedded(name: str, looked: Sequence[Looked], embedder: Embedder) -> Vectors:

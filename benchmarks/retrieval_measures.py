@@ -7,9 +7,7 @@ import numpy as np
 
 from benchmarks.retrieval_data import THRESHOLDS, DataSet
 from services.domain.detection.coco import RECALLS, BoolArray, FloatArray
-
-_T_95 = 2.045
-"""Student's t at 29 degrees of freedom; with fewer seeds the interval is a little too short."""
+from services.domain.statistics.significance import student_975
 
 
 def mean_ap(data: DataSet, frames: BoolArray, gone: BoolArray | None = None) -> float:
@@ -58,12 +56,14 @@ def _range(text: str) -> range:
 
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean over seeds, and half of its 95% interval."""
+    """The mean over seeds, and half of its 95% interval (Student's t)."""
     known = np.array(values, np.float64)
     known = known[~np.isnan(known)]
     if len(known) < 2:  # noqa: PLR2004  # a deviation needs two
         return float(known.mean()) if len(known) else float("nan"), float("nan")
-    return float(known.mean()), float(_T_95 * known.std(ddof=1) / np.sqrt(len(known)))
+    return float(known.mean()), float(
+        student_975(len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
+    )
 
 
 def figure(values: Sequence[float], decimals: int) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -28,7 +29,7 @@ from services.domain.mining.detector_category import (
     frame_worths,
     scored_candidates,
 )
-from services.domain.mining.failure_model import FailureMode
+from services.domain.mining.failure_model import FailureMode, FailureModel
 from services.domain.mining.ranking import Vectors
 from services.domain.missed.evidence import DetectedFrames, evidence, sums_of
 from services.domain.missed.expected import MissModel
@@ -40,6 +41,7 @@ from services.retriever.allocation.budgets import limits_of
 from services.runtime.settings import Settings
 
 REFERENCE_SHARE = 0.25
+_SETTINGS = Settings()
 
 Frames = BoolArray
 """(F,), which frames are on shortlists."""
@@ -191,7 +193,7 @@ def missed_more_than_shown(data: DataSet, haystack: Frames) -> FloatArray:
 
 def allowed(haystack: Frames, share: float) -> Limits:
     """The retriever's limits, with a share of the haystack's frames in all."""
-    return replace(limits_of(0, Settings()), budgets=Budgets(round(share * haystack.sum())))
+    return replace(limits_of(0, _SETTINGS), budgets=Budgets(round(share * haystack.sum())))
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def allocator_of(
     ----------
     haystack : (F,), the frames of which no truth is known
     """
-    evidence_min = Settings().shortlist_evidence
+    evidence_min = _SETTINGS.shortlist_evidence
     category_models = {name: _category_model(task, haystack) for name, task in searched.items()}
     haystacks = {name: _haystack(task) for name, task in searched.items()}
     worths: Counter[FrameId] = Counter()
@@ -272,9 +274,14 @@ def _category_model(task: Task, haystack: Frames) -> CategoryModel:
     known = (data.category == task.category) & ~haystack[data.frame]
     truths = int(data.truths[~haystack, task.category].sum())
     return CategoryModel(
-        LEARNT.model(task),
+        _learnt(task),
         CategoryStats(data.scores[known], data.matched[known], truths),
     )
+
+
+@lru_cache(maxsize=32)  # by all strategies and budgets of a split
+def _learnt(task: Task) -> FailureModel:
+    return LEARNT.model(task)
 
 
 def _haystack(task: Task) -> Haystack:
@@ -298,11 +305,12 @@ PLANS: Mapping[str, Plan] = {
     **{name: by_strategy(strategy) for name, strategy in STRATEGIES.items()},
 }
 BASELINES = ("random frames", "plain similarity", "lowest score", "highest score", "contrast")
+_SHARED = ("worst-frames", "costliest-errors")
 SHARES_FOR_MISSES: Mapping[str, Plan] = {
-    **{name: PLANS[name] for name in BASELINES},
+    **{name: PLANS[name] for name in (*BASELINES, *_SHARED)},
     **{
         f"{name}, {share:.0%} for misses": sharing(STRATEGIES[name], share)
-        for name in ("worst-frames", "costliest-errors")
+        for name in _SHARED
         for share in (0.2, 0.4)
     },
 }

@@ -12,7 +12,9 @@ at random, or of the survey's drives (`--reference-share`). A shortlisted region
 too.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 from rich.console import Console
@@ -149,11 +151,9 @@ def print_bought(
     out: Console, data: DataSet, plans: Mapping[str, Plan], splits: Sequence[Split]
 ) -> None:
     """The tables of AP recovered, and of the order, by budget."""
-    found = {
-        (name, budget): [bought(data, plan, split, budget) for split in splits]
-        for name, plan in plans.items()
-        for budget in BUDGETS
-    }
+    found: dict[tuple[str, float], list[Mapping[str, float]]] = defaultdict(list)
+    for split, (name, plan), budget in product(splits, plans.items(), BUDGETS):
+        found[name, budget].append(bought(data, plan, split, budget))
     for table in (_recovered(found, plans), _leads(found, plans), _at_full_budget(found, plans)):
         table.title = f"{table.title}: {data.name}"
         out.print(table)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from services.runtime.settings import Settings
 OPERATING = Settings().operating_score
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """One kind under one split, as places in the data set.
 
@@ -40,8 +41,14 @@ Ranking = Callable[[Task], FloatArray]
 
 def tasks(data: DataSet, haystack: BoolArray, seed: int) -> list[Task]:
     """Each category's task where the haystack has these frames."""
+    return _tasks(data, haystack.tobytes(), seed)
+
+
+@lru_cache(maxsize=1)  # plans of one split share what is learnt of a task
+def _tasks(data: DataSet, haystack: bytes, seed: int) -> list[Task]:
     found = []
-    shown, searched = data.scores >= OPERATING, haystack[data.frame]
+    shown = data.scores >= OPERATING
+    searched = np.frombuffer(haystack, np.bool_)[data.frame]
     for category in range(data.truths.shape[1]):
         of_category = data.category == category
         task = Task(

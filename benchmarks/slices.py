@@ -9,17 +9,15 @@ planted.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 from rich.console import Console
 
-from benchmarks.retrieval_data import Picture, survey_pictures
+from benchmarks.retrieval_data import DETECTOR, Picture, matches_of, survey_pictures
 from benchmarks.retrieval_measures import figure, options
-from services.contracts.events import PredictionsMade, Split
-from services.contracts.identity import DetectorId, FrameId, VehicleId
+from services.contracts.events import PredictionsMade
+from services.contracts.identity import FrameId
 from services.contracts.matches import CategoryMatched
-from services.domain.detection.frame_matching import match_frame
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.metrics.slices import Slice
@@ -29,8 +27,6 @@ from services.runtime.settings import Settings
 KEYS, VALUES = 10, 10
 LOST = 0.5
 """The share of its detections that a frame of a planted slice loses."""
-_DETECTOR = DetectorId("survey@1")
-_CAPTURED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 Planted = frozenset[Tag]
 """One tag, or two."""
@@ -74,7 +70,7 @@ def ranked(
         matches += _matched(picture, frame_id, lost, rng)
     state = MatchState(Settings().operating_scores)
     state.add(matches)
-    return state.slices(_DETECTOR, Subset.ALL, tagged)
+    return state.slices(DETECTOR, Subset.ALL, tagged)
 
 
 def _matched(
@@ -83,21 +79,7 @@ def _matched(
     predictions = picture.predictions
     kept = tuple(item for item in predictions.detections if rng.random() >= lost)
     shown: PredictionsMade = predictions.model_copy(update={"detections": kept})
-    return [
-        CategoryMatched(
-            frame_id=frame_id,
-            detector=_DETECTOR,
-            category=category,
-            revision=1,
-            split=Split.HAYSTACK,
-            shortlisted=False,
-            vehicle_id=VehicleId("v"),
-            drive_id=None,
-            captured_at=_CAPTURED_AT,
-            **vars(match),
-        )
-        for category, match in match_frame(shown, picture.ground_truth).items()
-    ]
+    return matches_of(shown, picture.ground_truth, frame_id)
 
 
 def outcome(slices: Sequence[Slice], planted: Sequence[Planted]) -> Outcome:
