@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     maps = feature_maps(data, options.cache)
     if options.train_trunk:
         finished, setup = outcomes.read(setup), f"{setup}, trunk trained"
-        loop = Loop(data, maps, trunk_trainer(data, maps.side, how), sizes, setup)
+        loop = Loop(data, maps, trunk_trainer(data, maps, how), sizes, setup)
         if not options.report:
             _train_again(loop, finished, outcomes, options)
     elif not options.report:
