@@ -2,6 +2,10 @@
 
 Frames that were chosen represent only themselves. All other frames of the haystack are represented
 by those that were drawn with a known probability (`statistics.sampling`).
+
+What the detector shows is known of all frames, and where it shows more, or at lower scores, more is
+wrong and there are more objects. So weights are calibrated by the number of shown detections and
+the sum of their scores.
 """
 
 import math
@@ -13,7 +17,12 @@ import numpy as np
 
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.statistics.resampling import Sample
-from services.domain.statistics.sampling import perturbed_weights, weight_draws, weights_of
+from services.domain.statistics.sampling import (
+    calibrated,
+    perturbed_weights,
+    weight_draws,
+    weights_of,
+)
 from services.domain.statistics.significance import student_975
 
 FEWEST_DRAWN: Final = 30
@@ -33,6 +42,14 @@ _FIRST: Final = np.uint16(1)
 
 
 @dataclass(frozen=True)
+class ShownTotals:
+    """How many detections all frames of a haystack show, and the sum of their scores."""
+
+    detections: int
+    summed_scores: float
+
+
+@dataclass(frozen=True)
 class AnnotatedFrames:
     """The annotated frames of a haystack.
 
@@ -42,12 +59,14 @@ class AnnotatedFrames:
     operating : the operating score of each category
     probability : (F,) 1 of a chosen frame, less of one that was drawn, 0 of one that does not count
     haystack : the number of all frames; None where the drawn frames determine it
+    shown : on all frames; None where it is not known
     """
 
     samples: Sequence[Sample]
     operating: Sequence[float]
     probability: FloatArray
     haystack: int | None
+    shown: ShownTotals | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +116,9 @@ def sampled_figures(found: AnnotatedFrames) -> SampledFigures | None:
     numbers = (np.cumsum(usable) - 1).astype(np.int32)
     samples = [sample.on(usable).renumbered(numbers) for sample in found.samples]
     weights = _weights(probability, drawn, found.haystack)
+    if found.shown is not None:
+        seen = _seen(samples, found.operating, drawn.size)
+        weights = _calibrated(weights, seen, drawn, found.shown)
     right, shown, truths = (weights @ counts_of(samples, found.operating, drawn.size)).T
     counted = [np.count_nonzero(sample.truths) for sample in samples]
     known = [s for s, count in zip(samples, counted, strict=True) if count >= FEWEST_FRAMES]
@@ -127,6 +149,30 @@ def _weights(probability: FloatArray, drawn: BoolArray, haystack: int | None) ->
     weights = np.ones((len(rows), probability.size))
     weights[:, drawn] = rows
     return weights
+
+
+def _seen(samples: Sequence[Sample], operating: Sequence[float], frames: int) -> FloatArray:
+    """(F, 2) the detections that each frame shows, ignored ones too, and their summed scores."""
+    seen = np.zeros((frames, 2))
+    for sample, score in zip(samples, operating, strict=True):
+        shown = sample.score >= np.float32(score)
+        np.add.at(seen[:, 0], sample.frame[shown], 1)
+        np.add.at(seen[:, 1], sample.frame[shown], sample.score[shown])
+    return seen
+
+
+def _calibrated(
+    weights: FloatArray, seen: FloatArray, drawn: BoolArray, shown: ShownTotals
+) -> FloatArray:
+    """The weights, with those of drawn frames changed to represent all that is shown."""
+    represented = np.array([shown.detections, shown.summed_scores]) - seen[~drawn].sum(axis=0)
+    if (represented <= 0).any():
+        return weights  # of chosen frames that came later, which the totals do not have
+    rows = weights[:, drawn]
+    known = np.column_stack([np.ones(rows.shape[1]), seen[drawn]])
+    changed = weights.copy()
+    changed[:, drawn] = calibrated(rows, known, np.array([rows[0].sum(), *represented]))
+    return changed
 
 
 def counts_of(samples: Sequence[Sample], operating: Sequence[float], frames: int) -> FloatArray:

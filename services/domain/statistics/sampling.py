@@ -8,11 +8,15 @@ Weights are Hájek's: 1 / probability, scaled to the number of units where that 
 Swensson and Wretman, Model Assisted Survey Sampling, 1992). The variance of estimates follows the
 jackknife for unequal probabilities (Berger and Skinner, Journal of the Royal Statistical Society B
 67, 2005), by groups where there are many units; draws of weights follow the generalised bootstrap
-for Poisson sampling (Beaumont and Patak, International Statistical Review 80, 2012).
+for Poisson sampling (Beaumont and Patak, International Statistical Review 80, 2012). Weights can be
+calibrated by what is known of all units, annotated or not (Deville and Särndal, Journal of the
+American Statistical Association 87, 1992).
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Final
+from heapq import nsmallest
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -23,12 +27,20 @@ _EQUAL_SHARE: Final = 0.5
 _SEED: Final = 95
 _ROUNDS: Final = 30
 _CLOSE: Final = 1e-9
+_Unit = TypeVar("_Unit", bound=str)
+_LEAST_FACTOR: Final = 0.05
+"""Of a weight that is calibrated, so that none is negative."""
 
 
 def permanent_number(campaign: str, unit: str) -> float:
     """The unit's number in a campaign, uniform in [0, 1)."""
     digest = blake2b(f"{campaign}\x00{unit}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest) >> 11) / (1 << 53)
+
+
+def fixed_sample(campaign: str, units: Iterable[_Unit], most: int) -> list[_Unit]:
+    """At most so many of the units, each with equal probability, sorted."""
+    return sorted(nsmallest(most, units, key=lambda unit: permanent_number(campaign, unit)))
 
 
 def inclusion_probabilities(sizes: FloatArray, expected: float) -> FloatArray:
@@ -99,6 +111,26 @@ def perturbed_weights(probabilities: FloatArray, units: int | None, groups: int)
     signs[groups:] = np.random.default_rng(_SEED).choice((-1.0, 1.0), max(0, count - groups))
     change = members * signs * np.sqrt(1 - probabilities)
     return _scaled((1 + change) / probabilities, units)
+
+
+def calibrated(weights: FloatArray, known: FloatArray, totals: FloatArray) -> FloatArray:
+    """(R, n) weights, changed so that the drawn units represent what is known of all units.
+
+    An estimate is then as exact as a linear regression on the known quantities predicts it.
+
+    Parameters
+    ----------
+    weights : (R, n)
+    known : (n, K), of each drawn unit
+    totals : (K,), of all units that these represent
+    """
+    moments = np.einsum("rn,nk,nl->rkl", weights, known, known)
+    missing = totals - weights @ known
+    # A pseudo-inverse, because known quantities may be proportional to one another.
+    inverse = np.linalg.pinv(moments, rcond=_CLOSE, hermitian=True)
+    changes = inverse @ missing[..., None]
+    factors = 1 + changes[..., 0] @ known.T
+    return np.asarray(weights * np.maximum(factors, _LEAST_FACTOR))
 
 
 def _scaled(weights: FloatArray, units: int | None) -> FloatArray:

@@ -1,26 +1,34 @@
 """Draws samples of a haystack, and estimates its figures from those that are annotated."""
 
 import asyncio
+import math
+from array import array
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import PredictionsMade, Split
-from services.contracts.identity import DetectorId, FrameId
+from services.contracts.events import Detection, Split
+from services.contracts.identity import Category, DetectorId, FrameId
 from services.contracts.matches import CategoryMatched
 from services.domain.chunks import chunks
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
-from services.domain.metrics.sampled_figures import AnnotatedFrames, sampled_figures, size_of
+from services.domain.metrics.sampled_figures import (
+    AnnotatedFrames,
+    ShownTotals,
+    sampled_figures,
+    size_of,
+)
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.splits import SplitRule
 from services.domain.statistics.sampling import inclusion_probabilities, permanent_number
 from services.evaluator.samples.estimating import SampledFrom, report_of
-from services.evaluator.samples.report import DrawnSample, SampledReport
+from services.evaluator.samples.report import DrawnSample, SampledReport, Shown
 
 _LOADED = 500
 """Frames per query."""
@@ -46,7 +54,12 @@ class SampleCampaigns:
         StoreUnavailable
             The store does not answer.
         """
-        sizes = {frame_id: size async for frame_id, size in self._sizes(detector)}
+        sizes: dict[FrameId, float] = {}
+        scores: defaultdict[Category, array[float]] = defaultdict(lambda: array("d"))
+        async for frame_id, shown in self._shown(detector):
+            sizes[frame_id] = size_of([d.score for d in shown])
+            for detection in shown:
+                scores[detection.category].append(detection.score)
         if not sizes:
             detail = f"no haystack frame has predictions of {detector}"
             raise InvalidRecord(detail, reason="nothing_to_draw")
@@ -63,6 +76,14 @@ class SampleCampaigns:
                 frame_id: probability
                 for frame_id, probability in zip(frame_ids, probabilities.tolist(), strict=True)
                 if permanent_number(campaign, frame_id) < probability
+            },
+            shown={
+                category: Shown(
+                    operating_score=self.operating.of(detector, category),
+                    detections=len(of_category),
+                    summed_scores=math.fsum(of_category),
+                )
+                for category, of_category in sorted(scores.items())
             },
         )
 
@@ -82,22 +103,20 @@ class SampleCampaigns:
         empty = await self._empty([f for f in sample.frames if f not in matched], sample.detector)
         return await asyncio.to_thread(self._estimated, sample, matches, empty)
 
-    async def _sizes(self, detector: DetectorId) -> AsyncIterator[tuple[FrameId, float]]:
+    async def _shown(
+        self, detector: DetectorId
+    ) -> AsyncIterator[tuple[FrameId, Sequence[Detection]]]:
+        """The haystack's frames, with the detections that are shown on each."""
         async for records in self.frames.predicted(detector):
             for record in records:
                 predictions = record.predictions.get(detector)
                 if predictions is not None and predictions.complete and self._is_haystack(record):
-                    shown = self._shown(record.named(detector).predictions)
-                    yield record.frame_id, size_of(shown)
-
-    def _shown(self, predictions: PredictionsMade) -> list[float]:
-        """The scores of the detections that are shown."""
-        least = self.operating.of
-        return [
-            d.score
-            for d in predictions.detections
-            if d.score >= least(predictions.detector_id, d.category)
-        ]
+                    named = record.named(detector).predictions.detections
+                    least = self.operating.of
+                    yield (
+                        record.frame_id,
+                        [d for d in named if d.score >= least(detector, d.category)],
+                    )
 
     def _is_haystack(self, record: FrameRecord) -> bool:
         captured = record.captured
@@ -158,4 +177,18 @@ class SampleCampaigns:
             [self.operating.of(*curve) for curve in samples],
             np.append(state.by_frame(probabilities), [sample.frames[frame] for frame in empty]),
             sample.haystack,
+            self._totals(sample),
+        )
+
+    def _totals(self, sample: DrawnSample) -> ShownTotals | None:
+        """What all frames show; None if operating scores have changed since the draw."""
+        least = self.operating.of
+        if not sample.shown or any(
+            shown.operating_score != least(sample.detector, category)
+            for category, shown in sample.shown.items()
+        ):
+            return None
+        return ShownTotals(
+            sum(shown.detections for shown in sample.shown.values()),
+            math.fsum(shown.summed_scores for shown in sample.shown.values()),
         )

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.contracts.identity import DetectorId, FrameId
+from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.metrics.sampled_figures import Estimated, SampledFigures
 
 FIGURES: Final = ("map", "precision", "recall", "lift")
@@ -13,6 +13,15 @@ FIGURES: Final = ("map", "precision", "recall", "lift")
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Shown(_Part):
+    """What the detector shows of a category on all frames of a haystack."""
+
+    operating_score: float
+    """From which a detection was shown when the sample was drawn."""
+    detections: int
+    summed_scores: float
 
 
 class DrawnSample(_Part):
@@ -26,6 +35,8 @@ class DrawnSample(_Part):
     """The expected number of drawn frames; their number varies by about its root."""
     frames: dict[FrameId, Annotated[float, Field(gt=0, le=1)]]
     """The drawn frames, with the probability with which each was drawn."""
+    shown: dict[Category, Shown] = {}
+    """On all frames that it was drawn from; samples of earlier versions have none."""
 
 
 class Estimate(_Part):

@@ -1,6 +1,6 @@
 """Frames drawn with known probabilities, and what they say of all frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from services.domain.detection.coco import FloatArray
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.sampled_figures import (
     AnnotatedFrames,
+    ShownTotals,
     counts_of,
     mean_ap,
     sampled_figures,
@@ -17,6 +18,8 @@ from services.domain.metrics.sampled_figures import (
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics.resampling import Sample
 from services.domain.statistics.sampling import (
+    calibrated,
+    fixed_sample,
     inclusion_probabilities,
     permanent_number,
     perturbed_weights,
@@ -55,6 +58,15 @@ def test_a_units_number_is_its_own_in_each_campaign_and_uniform() -> None:
     assert 0 <= min(numbers) < max(numbers) < 1
     counts, _ = np.histogram(numbers, 10, (0, 1))
     assert np.abs(counts - 200).max() < 60
+
+
+def test_a_fixed_sample_does_not_depend_on_the_order_of_units_and_is_of_all_of_them() -> None:
+    units = [f"{k:04d}" for k in range(1000)]
+    found = fixed_sample("misses", units, 100)
+    assert found == sorted(set(found)) == fixed_sample("misses", reversed(units), 100)
+    assert len(found) == 100
+    assert abs(np.mean([int(unit) for unit in found]) - 499.5) < 60
+    assert fixed_sample("misses", units[:7], 100) == units[:7]
 
 
 @pytest.mark.parametrize("expected", [1, 30, 99, 100, 500])
@@ -104,6 +116,18 @@ def test_units_that_are_certain_do_not_change() -> None:
     assert perturbed_weights(np.ones(5), 5, 3) == pytest.approx(1)
 
 
+def test_calibrated_weights_add_up_to_what_is_known() -> None:
+    rng = np.random.default_rng(2)
+    known = np.column_stack([np.ones(50), rng.poisson(3, 50), rng.uniform(0, 2, 50)])
+    weights, totals = rng.uniform(3, 5, (4, 50)), np.array([210.0, 600.0, 190.0])
+    changed = calibrated(weights, known, totals)
+    assert changed @ known == pytest.approx(np.tile(totals, (4, 1)))
+    assert calibrated(weights[:1], known, weights[0] @ known) == pytest.approx(weights[:1])
+    twice = calibrated(weights, known[:, [0, 1, 1]], totals[[0, 1, 1]])
+    assert twice == pytest.approx(calibrated(weights, known[:, :2], totals[:2]))
+    assert (calibrated(weights, known, 0 * totals) > 0).all()
+
+
 def test_a_frame_with_unsure_detections_is_larger() -> None:
     assert size_of([]) == 0.5
     assert size_of([0.6, 0.5]) > size_of([0.6]) > size_of([0.99]) > 0.5
@@ -140,6 +164,44 @@ def test_estimates_of_chosen_and_drawn_frames_are_of_the_whole_haystack(
             errors.append(figure.value - true)
     assert 0.9 < np.mean(covered) < 1
     assert abs(np.mean(errors)) < 0.01
+
+
+def test_what_all_frames_show_narrows_the_interval_of_precision(haystack: Haystack) -> None:
+    """Here scores tell right from wrong, so those of a frame predict how many are right."""
+    rng = np.random.default_rng(6)
+    telling = [
+        replace(s, score=(0.6 + 0.3 * (s.positive & 1) + rng.normal(0, 0.1, s.size)).clip(0.5, 1))
+        for s in haystack.samples
+    ]
+    right, count, _ = counts_of(telling, HALF, 300).sum(axis=0)
+    scores = np.concatenate([sample.score for sample in telling])
+    totals = ShownTotals(scores.size, float(scores.sum()))
+    covered, widths = [], []
+    for _ in range(40):
+        known = np.where(rng.random(300) < 0.3, 0.3, 0.0)
+        plain, informed = (
+            sampled_figures(AnnotatedFrames(telling, HALF, known, 300, shown))
+            for shown in (None, totals)
+        )
+        assert plain is not None
+        assert informed is not None
+        bounds = [found.precision.bounds for found in (plain, informed) if found.precision]
+        assert bounds[0] is not None
+        assert bounds[1] is not None
+        covered.append(bounds[1][0] <= right / count <= bounds[1][1])
+        widths.append([high - low for low, high in (bounds[0], bounds[1])])
+    plain_width, informed_width = np.mean(widths, axis=0)
+    assert informed_width < 0.8 * plain_width
+    assert np.mean(covered) > 0.85
+
+
+def test_totals_without_what_chosen_frames_show_are_not_used(haystack: Haystack) -> None:
+    known = np.where(np.arange(300) < 60, 1.0, 0.4 * (np.arange(300) < 150))
+    plain, informed = (
+        sampled_figures(AnnotatedFrames(haystack.samples, HALF, known, 300, shown))
+        for shown in (None, ShownTotals(1, 0.5))
+    )
+    assert informed == plain
 
 
 def test_with_few_drawn_frames_there_is_no_estimate(haystack: Haystack) -> None:

@@ -126,6 +126,24 @@ async def test_drawn_frames_correct_what_chosen_frames_make_of_the_figures() -> 
     assert report.lift.naive < report.lift.estimate  # type: ignore[operator]
 
 
+async def test_a_sample_says_what_all_frames_show_which_an_estimate_uses() -> None:
+    world = World()
+    haystack = names(300)
+    await world.predict(haystack)
+    sample = await world.campaigns.draw("june", DETECTOR, 100)
+    await world.annotate(sorted(sample.frames), frozenset())
+    found = await world.campaigns.estimate(sample)
+
+    scores = [d.score for name in haystack for d in world.made(name).detections]
+    (shown,) = sample.shown.values()
+    assert (shown.operating_score, shown.detections) == (0.5, len(scores))
+    assert shown.summed_scores == pytest.approx(sum(scores))
+    without = await world.campaigns.estimate(sample.model_copy(update={"shown": {}}))
+    assert found.precision != without.precision
+    before = {c: s.model_copy(update={"operating_score": 0.4}) for c, s in sample.shown.items()}
+    assert without == await world.campaigns.estimate(sample.model_copy(update={"shown": before}))
+
+
 async def test_too_few_annotated_frames_give_no_estimate() -> None:
     world = World()
     await world.predict(names(50))
