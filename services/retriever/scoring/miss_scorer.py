@@ -21,6 +21,7 @@ from services.domain.missed.evidence import FrameSums, evidence
 from services.domain.missed.expected import MissModel
 from services.domain.ports.frames import FrameStore
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
+from services.domain.statistics.sampling import fixed_sample
 from services.retriever import logic
 from services.retriever.changelog import Changelog, Kind
 from services.retriever.labelled_regions import LabelledRegions
@@ -35,7 +36,7 @@ from services.runtime.settings import Settings
 _REFIT_GROWTH = 1.05
 """Refit when there are so many times the annotated frames of the last fit."""
 _LABELLED_MAX = 5_000
-"""LabelledRegions frames that a model is fitted to; more take seconds and change little."""
+"""Annotated frames that a model is fitted to; more take seconds and change little."""
 
 
 class NoFailureModels:
@@ -160,7 +161,9 @@ class MissScorer:
             least = self.table.operating_score(category)
             for match in await self._matches.of((self._detector, category)):
                 labelled[match.frame_id][category] = _missed(match, least)
-        known = sorted(frame for frame in labelled if frame in self.table)[:_LABELLED_MAX]
+        # A sample: ids often begin with a time, so the first ones may be of one drive.
+        in_table = (frame for frame in labelled if frame in self.table)
+        known = fixed_sample(self._detector, in_table, _LABELLED_MAX)
         before = self._fit
         if before is not None and not refresh and len(known) < _REFIT_GROWTH * before.frames:
             return False
