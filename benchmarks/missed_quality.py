@@ -264,7 +264,10 @@ def main() -> None:
     for load in DATA_SETS[args.data]:
         data = load()
         counts = f"{len(data.units)} frames, {data.objects.sum()} objects"
-        out.print(f"{data.name}: {counts}, {len(data.category)} missed\n")
+        missed = f"{len(data.category)} missed on {np.count_nonzero(data.missed())} frames"
+        shown = data.frames.frame[data.frames.scores >= OPERATING]
+        empty = f"nothing shown on {len(data.units) - len(np.unique(shown))}"
+        out.print(f"{data.name}: {counts}, {missed}, {empty}\n")
         print_shares(out, data, args.seeds)
         print_own_way(out, data, args.seeds)
 

@@ -3,8 +3,7 @@
 `worst-frames` prefers frames with most errors, so that H-S > H > S, and among those, errors that
 cost more. `costliest-errors` prefers the errors that cost most average precision: those with scores
 above many true positives, in categories with few objects. `label-efficiency` takes these for a part
-of the budget. docs/measurements/shortlists.md compares
-their yields.
+of the budget. docs/measurements/shortlists.md compares their yields.
 """
 
 import math
