@@ -118,11 +118,13 @@ class Replay:
     covered : (3,), the share of intervals that hold the figure of all frames
     errors : (3,), mean squared errors
     widths : (3,), mean widths of the intervals
+    categories : the mean number in mAP: figures over other categories cannot be compared
     """
 
     covered: FloatArray
     errors: FloatArray
     widths: FloatArray
+    categories: float
 
 
 def replay(
@@ -138,7 +140,7 @@ def replay(
     ----------
     shown : on all frames, if estimates may use it
     """
-    rows = []
+    rows, categories = [], []
     for _ in range(draws):
         drawn = rng.random(haystack.frames) < probability
         known = np.where(drawn, probability, 0.0)
@@ -152,12 +154,14 @@ def replay(
             for place, sample in enumerate(haystack.samples)
             if np.count_nonzero(sample.on(drawn).truths) >= FEWEST_FRAMES
         ]
+        categories.append(len(kept))
         parts = (found.map, found.precision, found.recall)
         rows.append(
             [_outcome(part, true) for part, true in zip(parts, haystack.truth(kept), strict=True)]
         )
     with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # of none at all
-        return Replay(*np.nanmean(rows, axis=0).T)
+        covered, errors, widths = np.nanmean(rows, axis=0).T
+    return Replay(covered, errors, widths, float(np.mean(categories)))
 
 
 def _outcome(part: Estimated | None, true: float) -> tuple[float, float, float]:
@@ -212,6 +216,9 @@ def print_replays(name: str, haystack: Haystack, frames: int, draws: int) -> Non
     by_width = uniform_frames((campaign.widths / uniform.widths) ** 2, frames, haystack.frames)
     by_error = uniform_frames(campaign.errors / uniform.errors, frames, haystack.frames)
     chosen = int(_CHOSEN * haystack.frames)
+    sys.stdout.write(
+        f"{name}: {campaign.categories:.1f} categories in mAP (uniform {uniform.categories:.1f})\n"
+    )
     for place, figure in enumerate(_NAMES):
         sys.stdout.write(
             f"{name}: {frames} of {haystack.frames} drawn  {figure:<9}"
