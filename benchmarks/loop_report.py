@@ -83,21 +83,31 @@ def _against_random(runs: Mapping[str, Runs], rarest: Category) -> Iterator[str]
         f" | +{_AIM - 1:.0%} reached with |"
     )
     yield "|---|---|---|---|---|---|---|"
-    for strategy, own in runs.items():
+    for strategy, every in runs.items():
+        # Seeds differ in their AP before anything is chosen, so only those of both are compared.
+        own, base = _of_both(every, runs[RANDOM])
+        if not own:
+            yield f"| {strategy} | - | - | - | - | - | - |"
+            continue
         less_entropy = "-"
         if "entropy" in runs and strategy != "entropy" and runs["entropy"].keys() & own.keys():
             less_entropy = _interval(_gaps(own, runs["entropy"]))
         less_random = rare = multiple = "-"
-        if strategy != RANDOM and own.keys() & runs[RANDOM].keys():
-            less_random = _interval(_gaps(own, runs[RANDOM]))
-            rare = _interval(_gaps(own, runs[RANDOM], rarest))
-            multiple = _ratio(_gain(own, rarest), _gain(runs[RANDOM], rarest), ".1f")
-        goal = float(np.mean([parts[-1].mean_ap for parts in runs[RANDOM].values()]))
+        if strategy != RANDOM:
+            less_random = _interval(_gaps(own, base))
+            rare = _interval(_gaps(own, base, rarest))
+            multiple = _ratio(_gain(own, rarest), _gain(base, rarest), ".1f")
+        goal = float(np.mean([parts[-1].mean_ap for parts in base.values()]))
         start = float(np.mean([parts[0].mean_ap for parts in own.values()]))
         yield (
             f"| {strategy} | {less_random} | {less_entropy} | {rare} | {multiple}"
             f" | {_reached(own, goal)} | {_reached(own, _AIM * start)} |"
         )
+
+
+def _of_both(first: Runs, second: Runs) -> tuple[Runs, Runs]:
+    seeds = sorted(first.keys() & second.keys())
+    return {seed: first[seed] for seed in seeds}, {seed: second[seed] for seed in seeds}
 
 
 def _gaps(first: Runs, second: Runs, category: Category | None = None) -> PairedDifference:

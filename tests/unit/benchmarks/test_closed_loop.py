@@ -15,12 +15,16 @@ from benchmarks import closed_loop, loop_look_alikes
 from benchmarks.loop_detector import Found
 from benchmarks.loop_frames import Division, LoopSet
 from benchmarks.loop_product import split_ids
+from benchmarks.loop_report import report
+from benchmarks.loop_rounds import Outcome
 from benchmarks.loop_statistics import CostModel, paired_difference
 from benchmarks.loop_strategies import BASELINES, Round
 from services.contracts.events import Split
+from services.contracts.identity import Category
 from services.domain.splits import SplitRule
 
 _FRAMES, _SIDE, _BOX = 14, 96, 40
+BLUE = Category("blue")
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,23 @@ def test_the_trunk_is_trained_on_what_finished_runs_have_chosen(
     frozen, trained = parsed[:2], parsed[2:]
     assert [line["chosen"] for line in trained] == [line["chosen"] for line in frozen]
     assert ", trunk trained\n" in capsys.readouterr().out
+
+
+def test_a_strategy_is_compared_on_the_seeds_that_random_frames_have_too(data: LoopSet) -> None:
+    def run(seed: int, strategy: str, before: float, after: float) -> list[Outcome]:
+        return [
+            Outcome("s", seed, strategy, number, 40 * number, 50 * number, 0, ap, {BLUE: ap}, [])
+            for number, ap in enumerate((before, after))
+        ]
+
+    ended = {(0, "random"): run(0, "random", 0.2, 0.3), (1, "random"): run(1, "random", 0.0, 0.1)}
+    ended[0, "entropy"] = run(0, "entropy", 0.2, 0.25)
+    ended[7, "k-center"] = run(7, "k-center", 0.2, 0.25)
+    lines = report("s", ended, data, CostModel()).splitlines()
+    # Its .25 is above the mean of random frames over both seeds, and below theirs of its own seed.
+    (entropy,) = [line for line in lines if line.startswith("| entropy | -0.050")]
+    assert entropy.endswith("| not reached | 40 frames, 50 boxes |")
+    assert "| k-center | - | - | - | - | - | - |" in lines
 
 
 def test_look_alikes_are_planted_where_no_object_is_and_nothing_else_changes(
