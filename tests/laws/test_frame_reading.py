@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.annotation.stores.captured_frames import MongoCapturedFrames
 from services.annotation.stores.frame_places import MongoFramePlaces
 from services.annotation.stores.frame_times import MongoFrameTimes
 from services.contracts.events import Position
@@ -46,6 +47,23 @@ async def test_only_frames_with_a_position_have_a_place(
     assert len(await places.sample(2)) == 2
     ids = [FIRST, FrameId("nowhere"), FrameId("unknown")]
     assert await places.of(ids) == {FIRST: (53.0, 13.0)}
+
+
+async def test_what_a_picture_needs_of_a_frame_is_how_it_was_captured(
+    frames: MongoFrameStore, empty_database: Database
+) -> None:
+    captured = frame_captured("f1")
+    await frames.record([captured, predictions_made(frame_id="f1"), frame_annotated(frame_id="f1")])
+    await frames.record([frame_annotated(frame_id="unseen")])
+    reader = MongoCapturedFrames(empty_database)
+
+    found, unseen = await reader.of(FIRST), await reader.of(FrameId("unseen"))
+
+    assert found is not None
+    assert (found.captured, found.predictions, found.ground_truth) == (captured, {}, None)
+    assert unseen is not None
+    assert unseen.captured is None
+    assert await reader.of(FrameId("unknown")) is None
 
 
 async def test_a_drive_is_a_path_in_the_order_of_capture(

@@ -160,6 +160,10 @@ class NeedleLists(Protocol):
         """These needles in this order, without those that are gone."""
         ...
 
+    async def found(self, needle_id: NeedleId) -> NeedleFound | None:
+        """A needle without its shortlist and review; None if it is not known."""
+        ...
+
     async def count(self, wanted: NeedleFilter) -> int:
         """How many needles pass the filter."""
         ...

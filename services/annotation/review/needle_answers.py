@@ -23,6 +23,7 @@ from services.contracts.events import NeedleFound
 from services.contracts.identity import NeedleId
 from services.domain.ports.needles import NeedleRecord
 
+_NO_NEEDLE = "There is no such needle."
 _AHEAD = 10
 """Needles among which the next one to review is the first that nobody else has claimed."""
 Change = Callable[[Reviewer], Awaitable[Refusal | None]]
@@ -47,7 +48,7 @@ class NeedleAnswers:
         """
         found = (await self._context.stores.needles.load([needle_id])).get(needle_id)
         if found is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such needle.")
+            raise HTTPException(HTTPStatus.NOT_FOUND, _NO_NEEDLE)
         return found
 
     async def listed(self, message: str = "") -> Response:
@@ -76,8 +77,10 @@ class NeedleAnswers:
 
     async def more(self, after: NeedleId, *, total: int) -> Response:
         """The rows after a needle of the list, whose first page gave the total."""
-        last = await self.record(after)
-        rows = await self._rows(after=last.needle)
+        last = await self._context.stores.needle_lists.found(after)
+        if last is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, _NO_NEEDLE)
+        rows = await self._rows(after=last)
         return self._page.html("needle_rows.html", total=total, **rows)
 
     async def relatives(self, needle_id: NeedleId) -> Response:
@@ -110,7 +113,7 @@ class NeedleAnswers:
             context.stores.categories.all(),
         )
         if shown is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such needle.")
+            raise HTTPException(HTTPStatus.NOT_FOUND, _NO_NEEDLE)
         return page.html(
             "work.html" if page.is_fragment else "needle.html",
             fragment=page.is_fragment,

@@ -62,8 +62,9 @@ class MongoNeedleLists:
                 await self._needles.create_index(_index(sort))
             await self._needles.create_index("shortlist.event.candidates.frame_id")
             await self._needles.create_index([_ACTIVE, ("needle.drive_id", 1)])
-            for field in ("listed", "to_review", "mark.family", "needle.category"):
+            for field in ("listed", "to_review", "mark.family"):
                 await self._needles.create_index(_marked(field))
+            await self._needles.create_index(_CATEGORY_INDEX)
             await self._needles.create_index(_GROUP_INDEX)
 
     async def mark_older(self) -> None:
@@ -113,6 +114,13 @@ class MongoNeedleLists:
                 # Without the hint, MongoDB tries the other indexes too: ten times as slow.
                 ids = ids.hint(_hint(wanted, sort))
             return [NeedleId(document["_id"]) for document in await ids.to_list()]
+
+    async def found(self, needle_id: NeedleId) -> NeedleFound | None:
+        with translated():
+            document = await self._needles.find_one({"_id": needle_id}, {"needle": 1})
+        if document is None or "needle" not in document:
+            return None
+        return NeedleFound.model_validate(document["needle"], extra="ignore")
 
     async def count(self, wanted: NeedleFilter) -> int:
         where = await self._selected(wanted)
@@ -220,6 +228,10 @@ def _index(sort: Sort) -> list[tuple[str, int]]:
 
 def _marked(field: str) -> list[tuple[str, int]]:
     return [_ACTIVE, (field, 1), *_index(Sort.SCORE)[1:]]
+
+
+_CATEGORY_INDEX = [*_marked("needle.category"), ("listed", 1), ("to_review", 1)]
+"""With the stages, so that counting a category's shortlists reads no needle."""
 
 
 def _beyond(where: Document, sort: Sort, row: NeedleFound, *, ahead: bool) -> list[Document]:

@@ -6,6 +6,7 @@ written whole by its `_id`, so a part that is migrated twice is the same; a chec
 records where a stopped run continues.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +35,12 @@ _CHECKPOINTS: Final = "migration"
 OLD_FRAMES: Final = "frames_v1"
 OLD_MATCHES: Final = "matches_v1"
 _RENAMED: Final = {"frames": OLD_FRAMES, "matches": OLD_MATCHES}
-_OLD_INDEX: Final = "state.active_1_detector_1_"
-"""How the names of those indexes of `needles` begin by which groups were counted before these had a
-field of their own."""
+_OLD_INDEXES: Final = re.compile(
+    r"state\.active_1_detector_1_.*"
+    r"|state\.active_1_needle\.category_1_needle\.score_-1__id_-1"
+)
+"""Names of those indexes of `needles` by which groups were counted before these had a field of
+their own, and of the one of categories without the stages of review."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ async def drop_old(database: Database) -> list[str]:
         for name in leftover:
             await database[name].drop()
         indexes = [
-            name for name in await needles.index_information() if name.startswith(_OLD_INDEX)
+            name for name in await needles.index_information() if _OLD_INDEXES.fullmatch(name)
         ]
         for name in indexes:
             await needles.drop_index(name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from services.annotation.ports.needle_filters import NeedleFilter, Stage
 from services.annotation.review.base_map import BaseMap
 from services.annotation.review.listing import View
 from services.contracts.errors import InvalidSettings, StoreUnavailable
@@ -113,7 +114,7 @@ async def test_needles_of_a_folder_from_before_are_to_be_reviewed_too(ana: Brows
     await database.client.close()
 
 
-async def test_an_index_says_that_all_needles_are_marked_and_counts_them(ana: Browser) -> None:
+async def test_indexes_say_that_all_needles_are_marked_and_count_them(ana: Browser) -> None:
     settings = ana.world.context.settings
     database = connect(settings.mongodb, settings.mongodb_database)
     await ana.world.stores.needles.record([needle_found("without-a-shortlist")])
@@ -121,12 +122,14 @@ async def test_an_index_says_that_all_needles_are_marked_and_counts_them(ana: Br
 
     await ana.world.stores.needle_lists.mark_older()
     await ana.world.stores.needle_lists.kinds()
+    await ana.world.stores.needle_lists.count(NeedleFilter(category=STOP, stage=Stage.LISTED))
 
     await database.command("profile", 0)
     counted = {"op": {"$in": ["update", "command"]}, "docsExamined": {"$exists": True}}
     found = await database["system.profile"].find(counted).to_list()
     assert [(entry["op"], entry["docsExamined"]) for entry in found] == [
         ("update", 0),
+        ("command", 0),
         ("command", 0),
     ]
     await database.client.close()

@@ -173,9 +173,11 @@ async def test_the_old_documents_stay_until_they_are_dropped(database: Database)
     current = await database["needles"].index_information()
     fields = ["state.active", "detector", "needle.category", "review.progress"]
     index = await database["needles"].create_index([(field, 1) for field in fields])
+    order = [("state.active", 1), ("needle.category", 1), ("needle.score", -1), ("_id", -1)]
+    of_categories = await database["needles"].create_index(order)
     await migration.migrate(database)
     assert (await content(database))[OLD_FRAMES] == before["frames"]
-    assert await migration.drop_old(database) == [OLD_FRAMES, OLD_MATCHES, index]
+    assert await migration.drop_old(database) == [OLD_FRAMES, OLD_MATCHES, index, of_categories]
     assert not {OLD_FRAMES, OLD_MATCHES} & set(await database.list_collection_names())
     assert await database["needles"].index_information() == current
     await require_version(database)
