@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 from fastapi import APIRouter, HTTPException, Response
 from starlette.datastructures import FormData
@@ -28,7 +29,20 @@ _OVERTAKEN = (
     "The frame's ground truth has changed since you loaded the page. Your boxes were not published;"
     " they are still below."
 )
+_AGAIN = "Correct the name, or publish again if it is a new category."
 _UNCHANGED = "These boxes are the ground truth already. Nothing was published."
+
+
+class _Refusal(NamedTuple):
+    """Why rows were not published.
+
+    Attributes
+    ----------
+    new : the names of categories that are published if the person sends the form again
+    """
+
+    text: str
+    new: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -38,12 +52,11 @@ class _BoxForm:
     Attributes
     ----------
     revision : of the ground truth that the rows are a change of
-    refused : why the rows were not published
     """
 
     rows: Sequence[BoxRow]
     revision: int
-    refused: str = ""
+    refused: _Refusal | None = None
 
 
 @dataclass(frozen=True)
@@ -110,19 +123,32 @@ async def _loaded(context: Context, text: str) -> _Frame:
 
 async def _refused(
     context: Context, by: str, frame: _Frame, form: FormData, rows: Sequence[BoxRow]
-) -> str | None:
+) -> _Refusal | None:
     """Publish the rows; why they were refused, or None."""
     if whole_number(form.get("revision")) != frame.revision:
-        return _OVERTAKEN
+        return _Refusal(_OVERTAKEN)
     size = frame.image.width, frame.image.height
     try:
         annotations = annotations_from(rows, frame.annotations, size)
     except InvalidRecord as exc:
-        return f"Not published: {exc}."
+        return _Refusal(f"Not published: {exc}.")
+    if new := await _new_categories(context, annotations, form):
+        # A misspelt name would be a category that the detector never predicts: AP 0 in the mean.
+        names = ", ".join(f"“{name}”" for name in new)
+        return _Refusal(f"Not published: no category is called {names} yet. {_AGAIN}", new)
     if frame.truth is None:
         published = await context.corrector.annotate(frame.frame_id, annotations, by)
     elif annotations == frame.truth.annotations:
-        return _UNCHANGED
+        return _Refusal(_UNCHANGED)
     else:
         published = await context.corrector.publish(frame.truth, annotations, by)
-    return None if published else _OVERTAKEN
+    return None if published else _Refusal(_OVERTAKEN)
+
+
+async def _new_categories(
+    context: Context, annotations: Sequence[Annotation], form: FormData
+) -> list[str]:
+    """Names that are no categories yet, and that the person was not asked about."""
+    names = {annotation.category for annotation in annotations}
+    known = await context.stores.categories.known(names)
+    return sorted(names - known - {str(name) for name in form.getlist("new")})

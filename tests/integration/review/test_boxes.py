@@ -19,6 +19,7 @@ ROWS: dict[str, object] = {
     "box-a1": "10.0, 80.0, 30.0, 16.0",
     "category-n1": "crossing",
     "box-n1": "100, 10, 20.5, 20",
+    "new": "crossing",  # which no frame has
 }
 
 
@@ -64,6 +65,22 @@ async def test_boxes_that_are_no_correction_are_not_published(ana: Browser) -> N
     assert "are the ground truth already" in unchanged.text
     assert "name the category of the box 100, 10, 20.5, 20" in nameless.text
     assert corrections(ana) == []
+
+
+async def test_a_category_that_is_new_or_misspelt_is_asked_about_before_it_is_published(
+    ana: Browser,
+) -> None:
+    rows = {**ROWS, "category-n1": "crosing"}
+
+    asked = await ana.post("/frames/boxes", rows)
+    answer = await ana.post("/frames/boxes", {**rows, "new": "crosing"})
+
+    assert asked.status_code == HTTPStatus.CONFLICT
+    assert "no category is called “crosing” yet" in asked.text
+    assert '<input type="hidden" name="new" value="crosing">' in asked.text
+    assert answer.status_code == HTTPStatus.SEE_OTHER
+    (event,) = corrections(ana)
+    assert [item.category for item in event.annotations] == ["yield", "crosing"]
 
 
 async def test_a_frame_without_ground_truth_is_annotated_on_the_page(ana: Browser) -> None:
