@@ -166,6 +166,8 @@ def fiftyone(files: JobFiles, side: int, folder: Path) -> tuple[Steps, Figures]:
             "FIFTYONE_DATABASE_URI": mongod.url,
             "FIFTYONE_DATABASE_VALIDATION": "false",
             "FIFTYONE_DO_NOT_TRACK": "true",
+            # Where others compute too, torch spends more on active waiting than on the network.
+            "OMP_WAIT_POLICY": "passive",
         }
         done = subprocess.run(  # noqa: S603  # our own command
             command, env=environment, check=False, capture_output=True, text=True, cwd=folder
