@@ -1,5 +1,6 @@
 """Chooses the embedder, or the other source of vectors, that the settings name."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -92,10 +93,10 @@ def _needs_torch(settings: Settings) -> bool:
         or settings.embed_precision == "int8"
         or settings.embed_runtime not in {"auto", "openvino"}
         or (settings.embed_runtime == "auto" and _may_have_gpu())
-        or not _export(settings).exists()
+        or _export(settings) not in _INCLUDED.glob(f"*{EXPORTED_SUFFIX}")
     )
 
 
 def _may_have_gpu() -> bool:
     """Whether torch may find a GPU; only torch knows, and it takes seconds to import."""
-    return any(Path("/dev", name).exists() for name in _GPUS)
+    return find_spec("torch") is not None and any(Path("/dev", name).exists() for name in _GPUS)

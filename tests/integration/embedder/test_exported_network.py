@@ -105,6 +105,12 @@ def test_what_an_included_export_does_not_do_is_done_by_torch(update: dict[str, 
     assert isinstance(embedder_of(SMALL.model_copy(update=update)), TorchEmbedder)
 
 
+def test_only_an_included_export_is_found_by_a_name_without_its_ending(tmp_path: Path) -> None:
+    file = Path(written(SMALL, tmp_path).embedder)
+    with pytest.raises(InvalidSettings, match="there is no embedder"):
+        embedder_of(Settings(embedder=str(file.with_suffix("")), embed_runtime="openvino"))
+
+
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     settings = written(SMALL, tmp_path)
     file = Path(settings.embedder)
@@ -137,25 +143,30 @@ def test_settings_that_do_not_apply_are_refused(tmp_path: Path) -> None:
 
 _WITHOUT_TORCH = """
 import importlib, json, pkgutil, sys
+from importlib.machinery import PathFinder
 
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "timm"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+MISSING = ("torch", "torchvision", "timm")
 
-sys.meta_path.insert(0, Missing())
+class Finder(PathFinder):
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        is_missing = name.partition(".")[0] in MISSING
+        return None if is_missing else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
 import services
-from services.embedder.models.choosing import embedder_of
+from services.embedder.models import choosing
 from services.runtime.settings import Settings
 
-embedder_of(Settings(embedder=sys.argv[1]))
-embedder_of(Settings(embed_runtime="openvino"))
+choosing.embedder_of(Settings(embedder=sys.argv[1]))
+choosing._GPUS = ("null",)  # as on a machine with a GPU
+choosing.embedder_of(Settings())
 failed = []
 for module in pkgutil.walk_packages(services.__path__, "services."):
     try:
         importlib.import_module(module.name)
     except ModuleNotFoundError as exc:
-        if exc.name.partition(".")[0] in ("torch", "torchvision", "timm"):
+        if exc.name.partition(".")[0] in MISSING:
             failed.append(module.name)
 print(json.dumps(failed))
 """
