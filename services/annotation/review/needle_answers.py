@@ -1,7 +1,7 @@
 """What the routes of needles share: loading, rendering and refusing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -25,7 +25,7 @@ from services.domain.ports.needles import NeedleRecord
 
 _NO_NEEDLE = "There is no such needle."
 _AHEAD = 10
-"""Needles among which the next one to review is the first that nobody else has claimed."""
+"""Needles read at once, to find the first that nobody else has claimed."""
 Change = Callable[[Reviewer], Awaitable[Refusal | None]]
 """Makes one change of a review; returns why it is refused, or None."""
 
@@ -141,15 +141,25 @@ class NeedleAnswers:
         return answer
 
     async def _to_review(self, record: NeedleRecord, view: View) -> NeedleId | None:
-        stores, by = self._context.stores, self._page.session.by
-        listed = partial(stores.needle_lists.ids, view.to_review, view.sort, limit=_AHEAD)
-        ids = await listed(after=record.needle)
-        if len(ids) < _AHEAD:
-            ids += await listed()
-        others = [found for found in ids if found != record.needle_id]
-        claims = await stores.reviews.claims(others, self._context.clock.now())
-        free = (found for found in others if found not in claims or claims[found].is_of(by))
-        return next(free, others[0] if others else None)
+        first, by = None, self._page.session.by
+        async for ids in self._ahead(record, view):
+            others = [found for found in ids if found != record.needle_id]
+            claims = await self._context.stores.reviews.claims(others, self._context.clock.now())
+            for found in others:
+                if found not in claims or claims[found].is_of(by):
+                    return found
+            first = first or next(iter(others), None)
+        return first
+
+    async def _ahead(self, record: NeedleRecord, view: View) -> AsyncIterator[list[NeedleId]]:
+        """The view's needles to review after this one, then from its first on, in parts."""
+        ids = self._context.stores.needle_lists.ids
+        listed = partial(ids, view.to_review, view.sort, limit=_AHEAD)
+        for after in (record.needle, None):
+            skip = 0
+            while found := await listed(after=after, skip=skip):
+                yield found
+                skip += _AHEAD
 
     async def finished(self, after: str) -> Response:
         """The result of the review of a view, for who comes from this needle."""

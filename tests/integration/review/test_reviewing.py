@@ -3,8 +3,11 @@
 import re
 from http import HTTPStatus
 
+import pytest
+
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
 from services.annotation.ports.reviews import Act
+from services.annotation.review import needle_answers
 from services.annotation.review.decisions import review_of
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated
@@ -174,8 +177,9 @@ async def test_a_claim_is_taken_over_without_the_script_too(ana: Browser, ben: B
 
 
 async def test_next_to_review_leaves_claimed_needles_to_others_while_there_are_more(
-    ana: Browser, ben: Browser
+    ana: Browser, ben: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(needle_answers, "_AHEAD", 1)  # more are claimed than are read at once
     lists = ana.world.stores.needle_lists
     rows = await lists.page(NeedleFilter(stage=Stage.TODO), Sort.SCORE, limit=50)
     order = [row.needle.needle_id for row in rows]
