@@ -223,6 +223,14 @@ def test_two_people_see_what_the_other_does_and_are_led_to_different_needles(
     other.keyboard.press("z")  # back to the act that was refused
     expect(other.locator("#notice")).to_contain_text("Nothing is left to undo here")
     expect(other.locator("#decided")).to_have_text("1 decided")
+    kept = [{"needle": "erased", "page": "/review/needles/erased"}]
+    other.evaluate("(kept) => sessionStorage.setItem('trail', JSON.stringify(kept))", kept)
+    other.keyboard.press("n")
+    expect(other.locator("#undo")).to_be_enabled()
+    other.keyboard.press("z")
+    expect(other.locator("h1")).to_have_text("Not found")
+    expect(other.locator("#notice")).to_contain_text("Nothing is left to undo here")
+    assert other.evaluate("sessionStorage.getItem('trail')") == "[]"  # the next z leads elsewhere
     other.context.close()
 
 

@@ -159,7 +159,9 @@
     const last = acted.findLastIndex((entry) => entry.needle === act.needle);
     keepTrail(acted.filter((_, place) => place !== last));
   };
-  const elsewhere = () => trail().filter((entry) => !work || entry.needle !== work.dataset.needle);
+  // By its path where the page shows no needle, because it is erased.
+  const isHere = (entry) => (work ? entry.needle === work.dataset.needle : pathOf(entry.page) === window.location.pathname);
+  const elsewhere = () => trail().filter((entry) => !isHere(entry));
   const canUndo = () => undoable.length > 0 || elsewhere().length > 0;
   const goBack = () => {
     const last = elsewhere().at(-1);
