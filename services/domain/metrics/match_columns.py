@@ -132,7 +132,7 @@ class Cells:
         groups = [match.groups for match in matches]
 
         def joined(name: str, dtype: str) -> NDArray[Any]:
-            # Not bytes: for arrays that cannot be written to, Numba would compile kernels anew.
+            # Not bytes: for arrays that cannot be written to, Numba would compile kernels again.
             return np.frombuffer(bytearray().join(getattr(group, name) for group in groups), dtype)
 
         parts = [part_of(match.split, shortlisted=match.shortlisted) for match in matches]

@@ -103,8 +103,10 @@ class LagReader:
             raise translate(exc, self._broker) from exc
 
     def lags(self, subscriptions: Subscriptions) -> dict[tuple[str, str], int]:
-        """Records that each group has not committed yet, by group and topic."""
-        # All zero means that no service has any work left: see `caught_up`.
+        """Records that each group has not committed yet, by group and topic.
+
+        All zero means that no service had any work left, for the reason given at `caught_up`.
+        """
         lags = {(group, topic): 0 for group, topics in subscriptions.items() for topic in topics}
         for group, positions in self.positions(subscriptions).items():
             for partition, position in positions.items():
@@ -121,10 +123,7 @@ class LagReader:
         reads matters: with ends read first, a service could publish after the end of its output
         was read and commit before its input's offset was read, and the pipeline would look idle.
         """
-        all_positions = self.positions(subscriptions).values()
-        return all(
-            position.lag == 0 for positions in all_positions for position in positions.values()
-        )
+        return not any(self.lags(subscriptions).values())
 
     def expired(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, int]]:
         """Records by group and partition that were deleted before the group had committed them.
