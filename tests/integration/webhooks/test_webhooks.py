@@ -46,6 +46,8 @@ Answer = Callable[[int], tuple[int, dict[str, str]]]
 TAKEN = (204, dict[str, str]())
 
 UNTRACED = Traces(None, 1.0)
+PATIENT_S = 60.0
+"""For attempts and events that are to succeed or to be refused, however busy the machine is."""
 
 
 class Receiver:
@@ -118,15 +120,17 @@ class Bench:
     def shortlist(self, revision: int = 1) -> ShortlistPublished:
         return shortlist_published(needle_found(f"frame-{uuid4().hex}"), "h1", revision=revision)
 
-    def settings(self, receivers: dict[str, str]) -> Settings:
+    def settings(
+        self, receivers: dict[str, str], *, timeout_s: float, give_up_s: float
+    ) -> Settings:
         for name in receivers:
             (self.folder / f"{name}-{self.run}").write_text(SECRET)
         return Settings(
             kafka=",".join(self.kafka.servers),
             webhooks=",".join(f"{name}-{self.run}={url}" for name, url in receivers.items()),
             webhook_secrets=self.folder,
-            webhook_timeout_s=0.5,
-            webhook_give_up_s=1.0,
+            webhook_timeout_s=timeout_s,
+            webhook_give_up_s=give_up_s,
             retry_wait_max_s=0.2,
             batch_wait_s=0.05,
             drain_deadline_s=5,
@@ -134,10 +138,15 @@ class Bench:
 
     @asynccontextmanager
     async def sending(
-        self, traces: Traces = UNTRACED, **receivers: str
+        self,
+        traces: Traces = UNTRACED,
+        timeout_s: float = PATIENT_S,
+        give_up_s: float = PATIENT_S,
+        **receivers: str,
     ) -> AsyncIterator[list[ConsumingService]]:
+        settings = self.settings(receivers, timeout_s=timeout_s, give_up_s=give_up_s)
         async with webhook_consumers(
-            InMemoryTombstones(), self.settings(receivers), SystemClock(), traces
+            InMemoryTombstones(), settings, SystemClock(), traces
         ) as services:
             await asyncio.gather(*(service.start() for service in services))
             try:
@@ -230,7 +239,13 @@ async def test_one_that_is_away_or_slow_holds_up_nobody_else(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
         hanging = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        async with bench.sending(slow=hanging, gone="http://127.0.0.1:1/", well=receiver.url):
+        async with bench.sending(
+            timeout_s=2.0,
+            give_up_s=4.0,
+            slow=hanging,
+            gone="http://127.0.0.1:1/",
+            well=receiver.url,
+        ):
             await bench.outbox.publish(events := [bench.shortlist() for _ in range(5)])
             await until(lambda: receiver.has(*events))
             await until(lambda: bool(bench.letters("slow") and bench.letters("gone")))
@@ -243,7 +258,7 @@ async def test_a_redirect_is_not_followed(bench: Bench, receiver: Receiver) -> N
     with receiving() as elsewhere:
         event = bench.shortlist()
         receiver.treat(event, answer=lambda _: (307, {"location": elsewhere.url}))
-        async with bench.sending(moved=receiver.url):
+        async with bench.sending(give_up_s=1.0, moved=receiver.url):
             await bench.outbox.publish([event])
             await until(lambda: bool(bench.letters("moved")))
         assert elsewhere.tries == []
@@ -256,7 +271,7 @@ async def test_a_redirect_is_not_followed(bench: Bench, receiver: Receiver) -> N
 async def test_what_was_given_up_is_delivered_by_a_replay(bench: Bench, receiver: Receiver) -> None:
     event, next_ = bench.shortlist(), bench.shortlist()
     receiver.treat(event, answer=lambda _: (500, {}))
-    async with bench.sending(ill=receiver.url):
+    async with bench.sending(give_up_s=1.0, ill=receiver.url):
         await bench.outbox.publish([event, next_])
         await until(lambda: bool(bench.letters("ill")) and receiver.has(next_))
         receiver.answers.clear()
@@ -273,8 +288,8 @@ async def test_ending_does_not_wait_for_a_receiver_and_loses_nothing(
     event = bench.shortlist()
     receiver.treat(event, answer=lambda _: (500, {}))
     await bench.outbox.publish([event])
-    bench_settings = bench.settings({"late": receiver.url})
-    slow = bench_settings.model_copy(update={"webhook_give_up_s": 100.0, "retry_wait_max_s": 60.0})
+    settings = bench.settings({"late": receiver.url}, timeout_s=PATIENT_S, give_up_s=100.0)
+    slow = settings.model_copy(update={"retry_wait_max_s": 60.0})
     async with webhook_consumers(InMemoryTombstones(), slow, SystemClock(), UNTRACED) as (service,):
         await service.start()
         await until(lambda: receiver.tried(event) > 3)
