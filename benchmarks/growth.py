@@ -4,8 +4,9 @@
     python -m benchmarks.growth --frames 1000000 --folder /data  # hours; run again to go on
 
 Frames, and what runs beside the services, are those of `benchmarks.pipeline --apart`, with
-embeddings precomputed. A step starts all processes on the folder, publishes a tenth of the frames,
-and waits until nothing is left to do. Its figures are a line of `growth.jsonl` in the folder.
+embeddings precomputed. A step starts all processes on the folder, waits until they have read what
+they read at a start, publishes a tenth of the frames, and waits until nothing is left to do. Its
+figures are a line of `growth.jsonl` in the folder, those of the start apart.
 Ctrl-C ends a step early with the figures of what it published; a step that is killed is done again,
 and the run goes on where the last line ends.
 
@@ -21,6 +22,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 
 from rich.console import Console
@@ -38,6 +40,11 @@ from services.runtime.observability.logs import configure_logs
 from services.runtime.settings import Settings
 
 _STEPS = 10
+_IDLE_SHARE = 0.15
+"""Of a core: what all processes use that have nothing to do, at most."""
+_IDLE_S = 3.0
+_STARTED_S = 600.0
+"""The longest wait for processes that have started."""
 _LINES = "growth.jsonl"
 _STORES = "stores"
 Line = Mapping[str, float]
@@ -58,6 +65,16 @@ def next_frames(done: Sequence[Line], frames: int) -> range | None:
     return range(first, min(frames, (first // size + 1) * size))
 
 
+async def idle(processes: Processes) -> None:
+    """Wait until the processes do nothing: background jobs have then read all records once."""
+    async with asyncio.timeout(_STARTED_S):
+        used_s = inf
+        while used_s > _IDLE_SHARE * _IDLE_S:
+            before_s = processes.cpu_s()
+            await asyncio.sleep(_IDLE_S)
+            used_s = processes.cpu_s() - before_s
+
+
 async def step(folder: Path, numbers: range) -> Line:
     """Publish these frames to services that start now; the figures, as of when all is done."""
     stores = folder / _STORES
@@ -71,6 +88,8 @@ async def step(folder: Path, numbers: range) -> Line:
         await app.caught_up()
         started_s = time.monotonic() - began
         processes = Processes(others)
+        await idle(processes)
+        start_cpu_s = processes.cpu_s()
         windows = Windows(max(1, len(numbers) // _STEPS), stores, processes)
         before, began = processes.cpu_s_by_process(), time.monotonic()
         ending = ended_by_signal()
@@ -87,6 +106,7 @@ async def step(folder: Path, numbers: range) -> Line:
     return {
         "frames": numbers.start + published,
         "started_s": round(started_s, 1),
+        "start_cpu_s": round(start_cpu_s, 1),
         "rebuild_s": rebuild_s,
         "frames_per_s": round(count / took_s, 1),
         "cpu_ms_per_frame": round(1000 * cpu_s / count, 2),

@@ -8,7 +8,7 @@ from typing import Final
 from services.annotation.stores.opening import AnnotationStores
 from services.app.figures_noted import note_curves, note_figures, note_slice_curves
 from services.app.repair_gains_noted import note_repair_gains
-from services.app.repeating import kept_current, repeated
+from services.app.repeating import kept_current, recomputed
 from services.app.reporting import stored_versions
 from services.app.versions_noted import note_comparisons
 from services.app.when_changed import WhenChanged, epochs_closed
@@ -26,8 +26,7 @@ JOB: Final = "figures"
 _EVERY_S: Final = 15.0
 """Interval of recomputing figures from all records; longer if that takes long."""
 _COMPARE_EVERY_S: Final = 60.0
-_COMPARE_SHARE: Final = 0.02
-"""Pace of comparing slices and versions, and of what reviewed frames gain."""
+"""The same of comparing slices and versions, and of what reviewed frames gain."""
 _NOTHING_COUNTED: Final = Counts(frames=0, predictions=0, ground_truth=0)
 
 
@@ -128,7 +127,7 @@ async def figures_refreshed(
         ):
             when_changed = WhenChanged(work, stores.matches, changed, clock)
             await closing.enter_async_context(
-                repeated(name, when_changed, clock, every_s=_COMPARE_EVERY_S, share=_COMPARE_SHARE)
+                recomputed(name, when_changed, clock, every_s=_COMPARE_EVERY_S)
             )
         # Another process shows these from now on.
         for gauge in (

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
-from services.app.repeating import repeated
+from services.app.repeating import recomputed
 from services.app.when_changed import WhenChanged, retrieval_state
 from services.domain.ports.vectors import VectorStore
 from services.retriever.estimate_gauges import clear_estimates, show_estimates
@@ -16,8 +16,6 @@ from services.runtime.stores.opening import Stores
 
 JOB: Final = "estimates"
 _EVERY_S: Final = 60.0
-_SHARE: Final = 0.02
-"""Share of time spent on it: it reads some thousand frames, and fits a model to each detector."""
 
 
 async def estimate_precision(stores: Stores, vectors: VectorStore, settings: Settings) -> int:
@@ -48,6 +46,6 @@ async def precision_estimated(
     work = WhenChanged(estimate, stores.matches, planned, clock)
     async with AsyncExitStack() as closing:
         closing.callback(clear_estimates)
-        estimating = repeated("estimate_precision", work, clock, every_s=_EVERY_S, share=_SHARE)
+        estimating = recomputed("estimate_precision", work, clock, every_s=_EVERY_S)
         await closing.enter_async_context(estimating)
         yield

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -16,8 +16,9 @@ log = structlog.get_logger(__name__)
 
 _SHARE = 0.05
 """Default limit on the share of time that background work may take."""
-_SHARE_OF_FIGURES = 0.02
-"""The same for figures computed from all records: the more records, the less they change."""
+_SHARE_OF_FIGURES = 0.01
+"""The same for what is computed from all records: the more records, the less it changes. There are
+about ten such jobs, and each takes longer as records grow, until it has its share."""
 _SHARE_OF_NEWS = 0.5
 """The same for reading new records, whose number the services' own pace limits."""
 
@@ -92,11 +93,18 @@ async def repeated(
 
     async def again(ticker: Ticker) -> None:
         while await ticker.passed(pace.wait_s()):
-            with pace.taken():
+            with pace.taken(), metrics.BACKGROUND_SECONDS.labels(name).time():
                 await attempted(name, work)
 
     async with in_background(again):
         yield
+
+
+def recomputed(
+    name: str, work: Callable[[], Awaitable[object]], clock: Clock, *, every_s: float
+) -> AbstractAsyncContextManager[None]:
+    """Run `work`, which reads all records, periodically: the same, with a smaller share."""
+    return repeated(name, work, clock, every_s=every_s, share=_SHARE_OF_FIGURES)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from services.app.erasure.needles import NeedleTraces
 from services.app.family_marking import mark_families
 from services.app.precision_estimating import JOB, precision_estimated
 from services.app.region_mapping import draw_region_map
-from services.app.repeating import repeated
+from services.app.repeating import recomputed, repeated
 from services.app.when_changed import WhenChanged, retrieval_state
 from services.contracts.flow import READS
 from services.contracts.identity import FrameId, frame_hash
@@ -53,14 +53,20 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
         await closing.enter_async_context(elected(JOB, parts.stores.leases, job, parts.clock))
         # While a batch waits for a background plan, the plan's steps count as its progress.
         with progress_of(progress):
-            for name, work, every_s in (
+            for name, figures, every_s in (
                 ("mark_families", _families_marked(parts), _FAMILIES_S),
                 ("draw_region_map", _region_map_drawn(parts), _MAP_S),
                 ("report_budgets", step.report_budgets, _BUDGETS_S),
-                ("settle_shortlists", step.settle_when_due, parts.settings.epoch_s / 4),
             ):
-                repeating = repeated(name, work, parts.clock, every_s=every_s)
-                await closing.enter_async_context(repeating)
+                recomputing = recomputed(name, figures, parts.clock, every_s=every_s)
+                await closing.enter_async_context(recomputing)
+            settling = repeated(
+                "settle_shortlists",
+                step.settle_when_due,
+                parts.clock,
+                every_s=parts.settings.epoch_s / 4,
+            )
+            await closing.enter_async_context(settling)
         consumer = client.consumer(
             READS["retriever"], served, settings=_batched(parts.settings), progress=progress
         )

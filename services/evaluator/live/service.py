@@ -26,12 +26,12 @@ from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.stores.unreadable import UNREADABLE
 
-_SHOWN_SHARE = 0.2
+_SHOWN_SHARE = 0.05
 """Share of time spent on the figures that every match changes."""
-_RECENT_SHARE = 0.02
+_RECENT_SHARE = 0.01
 """Share of time spent on windows, of which each subset has three."""
 _CONFIDENCE_EVERY_S = 10.0
-_CONFIDENCE_SHARE = 0.02
+_CONFIDENCE_SHARE = 0.01
 log = structlog.get_logger()
 
 

@@ -5,7 +5,7 @@ and vehicles come from the data, so they pass through `CATEGORIES`, `DETECTORS` 
 which stop a runaway detector from growing the registry without end.
 """
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, Summary, disable_created_metrics
 
 # They add a series to each counter and histogram that no dashboard or alert reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not type it
@@ -126,6 +126,11 @@ UNREADABLE_DOCUMENTS = Counter(
 BACKGROUND_FAILURES = Counter(
     "gazeloop_background_failures_total",
     "Unexpected errors of background jobs, which run again later; by job.",
+    ["work"],
+)
+BACKGROUND_SECONDS = Summary(
+    "gazeloop_background_seconds",
+    "How long background jobs take, and how often they have run; by job.",
     ["work"],
 )
 CONSUMER_LAG = Gauge(

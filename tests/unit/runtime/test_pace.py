@@ -57,3 +57,13 @@ def test_the_second_long_run_in_succession_postpones_the_next() -> None:
     worked(pace, clock, seconds=50)
 
     assert pace.wait_s() == 450
+
+
+def test_a_quarter_of_the_first_run_postpones_the_second() -> None:
+    """After a restart, what reads all records takes long at once, and is no compilation."""
+    clock = FakeClock()
+    pace = Pace(clock, every_s=1, share=0.05)
+
+    worked(pace, clock, seconds=40)
+
+    assert pace.wait_s() == 160
