@@ -98,11 +98,15 @@ class _Figures:
 
 @asynccontextmanager
 async def figures_refreshed(
-    stores: Stores, settings: Settings, clock: Clock
+    stores: Stores, settings: Settings, clock: Clock, turn: asyncio.Lock
 ) -> AsyncIterator[None]:
     """Keep figures over time and the cost of errors up to date while the context is open.
 
     They need the matches of all categories, so one process does this for all replicas.
+
+    Parameters
+    ----------
+    turn : as in `recomputed`
     """
     figures = _Figures(stores, settings, clock)
     costs = StoredErrorCosts(
@@ -118,7 +122,7 @@ async def figures_refreshed(
             ("error_costs", costs.take_in, show),
         ):
             await closing.enter_async_context(
-                kept_current(name, take_in, show_, clock, every_s=_EVERY_S)
+                kept_current(name, take_in, show_, clock, turn, every_s=_EVERY_S)
             )
         for name, work, changed in (
             ("compare_versions", figures.compare_versions, figures.known),
@@ -127,7 +131,7 @@ async def figures_refreshed(
         ):
             when_changed = WhenChanged(work, stores.matches, changed, clock)
             await closing.enter_async_context(
-                recomputed(name, when_changed, clock, every_s=_COMPARE_EVERY_S)
+                recomputed(name, when_changed, clock, turn, every_s=_COMPARE_EVERY_S)
             )
         # Another process shows these from now on.
         for gauge in (

@@ -1,5 +1,6 @@
 """Keep estimates of precision without ground truth up to date, in one process of the retrievers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -35,9 +36,14 @@ async def estimate_precision(stores: Stores, vectors: VectorStore, settings: Set
 
 @asynccontextmanager
 async def precision_estimated(
-    stores: Stores, vectors: VectorStore, settings: Settings, clock: Clock
+    stores: Stores, vectors: VectorStore, settings: Settings, clock: Clock, turn: asyncio.Lock
 ) -> AsyncIterator[None]:
-    """Keep estimates up to date while the context is open."""
+    """Keep estimates up to date while the context is open.
+
+    Parameters
+    ----------
+    turn : as in `recomputed`
+    """
 
     async def estimate() -> int:
         return await estimate_precision(stores, vectors, settings)
@@ -46,6 +52,6 @@ async def precision_estimated(
     work = WhenChanged(estimate, stores.matches, planned, clock)
     async with AsyncExitStack() as closing:
         closing.callback(clear_estimates)
-        estimating = recomputed("estimate_precision", work, clock, every_s=_EVERY_S)
+        estimating = recomputed("estimate_precision", work, clock, turn, every_s=_EVERY_S)
         await closing.enter_async_context(estimating)
         yield

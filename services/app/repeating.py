@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -82,29 +82,43 @@ async def repeated(
     *,
     every_s: float,
     share: float = _SHARE,
+    turn: AbstractAsyncContextManager[object] | None = None,
 ) -> AsyncIterator[None]:
     """Run `work` periodically while the context is open, despite failures.
 
     Parameters
     ----------
     every_s, share : the pace, as in `Pace`
+    turn : held by each round of the work
     """
     pace = Pace(clock, every_s=every_s, share=share)
 
     async def again(ticker: Ticker) -> None:
         while await ticker.passed(pace.wait_s()):
-            with pace.taken(), metrics.BACKGROUND_SECONDS.labels(name).time():
-                await attempted(name, work)
+            async with turn or nullcontext():
+                with pace.taken(), metrics.BACKGROUND_SECONDS.labels(name).time():
+                    await attempted(name, work)
 
     async with in_background(again):
         yield
 
 
 def recomputed(
-    name: str, work: Callable[[], Awaitable[object]], clock: Clock, *, every_s: float
+    name: str,
+    work: Callable[[], Awaitable[object]],
+    clock: Clock,
+    turn: asyncio.Lock,
+    *,
+    every_s: float,
 ) -> AbstractAsyncContextManager[None]:
-    """Run `work`, which reads all records, periodically: the same, with a smaller share."""
-    return repeated(name, work, clock, every_s=every_s, share=_SHARE_OF_FIGURES)
+    """Run `work`, which reads all records, periodically: as `repeated`, with a smaller share.
+
+    Parameters
+    ----------
+    turn : held meanwhile, as such jobs take turns. After a restart all of them are due, and would
+        slow the services down and hold what they have read at the same time
+    """
+    return repeated(name, work, clock, every_s=every_s, share=_SHARE_OF_FIGURES, turn=turn)
 
 
 @asynccontextmanager
@@ -113,6 +127,7 @@ async def kept_current(
     take_in: Callable[[], Awaitable[object]],
     show: Callable[[], Awaitable[object]],
     clock: Clock,
+    turn: asyncio.Lock,
     *,
     every_s: float,
 ) -> AsyncIterator[None]:
@@ -120,6 +135,10 @@ async def kept_current(
 
     Only a slow `show` is postponed. Postponing `take_in` would make its next round larger, and
     postpone it for even longer.
+
+    Parameters
+    ----------
+    turn : as in `recomputed`
     """
     pace = Pace(clock, every_s=every_s, share=_SHARE_OF_FIGURES)
 
@@ -129,5 +148,5 @@ async def kept_current(
             with pace.taken():
                 await show()
 
-    async with repeated(name, work, clock, every_s=every_s, share=_SHARE_OF_NEWS):
+    async with repeated(name, work, clock, every_s=every_s, share=_SHARE_OF_NEWS, turn=turn):
         yield

@@ -1,8 +1,9 @@
 """The parts from which a process builds its consuming services, and the result."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.contracts.topics import Topic
 from services.domain.ports.vectors import VectorStore
@@ -83,6 +84,7 @@ class Parts:
     Attributes
     ----------
     open_vectors : the vector store, which is opened at the first call
+    turn : is held by a background job that reads all records
     fill_settings : the settings of a second embedder, whose vectors are filled too
     """
 
@@ -92,6 +94,7 @@ class Parts:
     traces: Traces
     open_vectors: Callable[[], VectorStore]
     fill_settings: Settings | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def connected(self, service: str) -> AbstractAsyncContextManager[BrokerClient]:
         """The service's connection to the broker, closed with the context."""

@@ -19,7 +19,7 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
     """Build it."""
     stores, settings, clock = parts.stores, parts.settings, parts.clock
     async with parts.connected("evaluator") as client, AsyncExitStack() as closing:
-        job = partial(figures_refreshed, stores, settings, clock)
+        job = partial(figures_refreshed, stores, settings, clock, parts.turn)
         await closing.enter_async_context(elected(JOB, stores.leases, job, clock))
         step = EvaluateMatches(matches=stores.matches, settings=settings, clock=clock)
         served = ErasedFramesLeftOut(

@@ -48,7 +48,12 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
         )
         progress = Progress()
         job = partial(
-            precision_estimated, parts.stores, parts.open_vectors(), parts.settings, parts.clock
+            precision_estimated,
+            parts.stores,
+            parts.open_vectors(),
+            parts.settings,
+            parts.clock,
+            parts.turn,
         )
         await closing.enter_async_context(elected(JOB, parts.stores.leases, job, parts.clock))
         # While a batch waits for a background plan, the plan's steps count as its progress.
@@ -58,7 +63,7 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
                 ("draw_region_map", _region_map_drawn(parts), _MAP_S),
                 ("report_budgets", step.report_budgets, _BUDGETS_S),
             ):
-                recomputing = recomputed(name, figures, parts.clock, every_s=every_s)
+                recomputing = recomputed(name, figures, parts.clock, parts.turn, every_s=every_s)
                 await closing.enter_async_context(recomputing)
             settling = repeated(
                 "settle_shortlists",

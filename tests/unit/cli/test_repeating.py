@@ -1,11 +1,12 @@
 """Work beside the services, and its end."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 
-from services.app.repeating import Ticker, in_background, kept_current, repeated
+from services.app.repeating import Ticker, in_background, kept_current, recomputed, repeated
 from services.contracts.errors import StoreUnavailable
 from services.runtime.clock import SystemClock
 from tests.fakes.clock import FakeClock
@@ -104,9 +105,35 @@ async def test_what_is_new_is_taken_in_also_while_showing_it_is_put_off() -> Non
 
     async with (
         asyncio.timeout(10),
-        kept_current("figures", take_in, show, clock, every_s=0.001),
+        kept_current("figures", take_in, show, clock, asyncio.Lock(), every_s=0.001),
     ):
         await enough.wait()
 
     assert done[:2] == ["taken in", "shown"]
     assert set(done[2:]) == {"taken in"}
+
+
+async def test_jobs_on_all_records_take_turns() -> None:
+    clock, turn = FakeClock(), asyncio.Lock()
+    running: set[str] = set()
+    rounds: list[str] = []
+    enough = asyncio.Event()
+
+    def job(name: str) -> Callable[[], Awaitable[None]]:
+        async def work() -> None:
+            assert not running
+            running.add(name)
+            await asyncio.sleep(0.001)
+            running.remove(name)
+            rounds.append(name)
+            if {"map", "families"} <= set(rounds):
+                enough.set()
+
+        return work
+
+    async with (
+        asyncio.timeout(10),
+        recomputed("map", job("map"), clock, turn, every_s=0.001),
+        recomputed("families", job("families"), clock, turn, every_s=0.001),
+    ):
+        await enough.wait()
