@@ -54,6 +54,14 @@ async def test_only_frames_of_the_split_count_and_partial_ones_do_not() -> None:
     assert {s.frame_id for s in found} == expected
 
 
+async def test_a_frame_whose_image_did_not_arrive_yet_is_left_out() -> None:
+    store = await stored(40)
+    predictions = samples.predictions_made(samples.detection(), frame_id="early")
+    await store.record([samples.frame_annotated(frame_id="early"), predictions])
+    found = await read_label_errors(store, RULE, None)
+    assert "early" not in {s.frame_id for s in found}
+
+
 def test_a_row_of_csv_names_the_box(capsys: pytest.CaptureFixture[str]) -> None:
     box = (1.0, 2.5, 3.0, 4.0)
     suspect = SuspectedLabel(

@@ -89,7 +89,22 @@ async def test_a_frame_without_objects_counts_though_the_new_version_finds_nothi
     assert report.summary[Change.FIXED] == 1
     (family,) = report.families
     assert (family.old, family.new, len(family.improved_frames)) == (7, 0, 7)
+    assert report.untested == 0
     assert report.sentence == "ods@2 fixes 1 failure mode, breaks 0"
+
+
+async def test_a_family_that_changed_on_few_frames_is_not_tested() -> None:
+    world = World()
+    for k in range(2):
+        await world.put(f"f{k}", (GHOST,), ())
+    report = await world.compare()
+    assert (report.untested, report.summary[Change.SAME]) == (1, 1)
+
+
+async def test_a_family_that_did_not_change_needs_no_test() -> None:
+    world = World()
+    await world.put("f", (GHOST,), (GHOST,))
+    assert (await world.compare()).untested == 0
 
 
 async def test_haystack_frames_count_only_if_all_are_asked_for() -> None:

@@ -11,7 +11,7 @@ from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.changelog import Changelog
 from services.retriever.learning import fitted_models, learner
 from services.retriever.learning.fitted_models import FittedModels
-from services.retriever.learning.learner import OBSERVED, Learner
+from services.retriever.learning.learner import OBSERVED, Learned, Learner
 from services.retriever.learning.match_cache import MatchCache
 from services.runtime.settings import Settings
 from tests import samples
@@ -165,6 +165,25 @@ async def test_models_that_one_epoch_has_no_time_for_are_fitted_in_the_next() ->
     assert set(first.model_ids) == {DETECTOR_CATEGORY}
     assert not second.unfinished
     assert set(second.model_ids) == {DETECTOR_CATEGORY, other}
+
+
+async def test_only_models_whose_examples_changed_take_an_epochs_time() -> None:
+    world, changelog = World(), Changelog()
+    await example(world, "right", 0.75, right=True)
+    modes = MODES | {(samples.DETECTOR, Category("yield")): {BACKGROUND}}
+    observed = changelog.table(OBSERVED)
+    await learner_of(world, changelog).refit(modes, samples.MODEL, refresh=False)
+
+    async def refitted() -> Learned:
+        """What a learner that starts again on the same changelog learns."""
+        for category in observed:
+            observed[category] += 1
+        learning = learner_of(world, changelog)
+        return await learning.refit(modes, samples.MODEL, refresh=True, most_examples=1)
+
+    assert not (await refitted()).unfinished
+    await example(world, "wrong", 0.1, right=False)
+    assert (await refitted()).unfinished
 
 
 @pytest.mark.parametrize("most_bytes", [1, 4_000, 10**6])

@@ -17,9 +17,11 @@ from services.contracts.identity import FrameId, region_point_id
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
+from services.domain.shortlists.epochs import WINDOW
 from services.domain.splits import SplitRule
 from services.fp_miner import logic as miner
 from services.fp_miner.logic import NeedleRule
+from services.retriever.allocation import detector_allocator
 from tests import samples
 from tests.unit.retriever.test_service import World
 
@@ -144,6 +146,18 @@ async def test_a_frame_that_comes_later_is_listed_too() -> None:
     await world.run([*await world.reference(), *await world.frame("first", UNSURE)])
     await world.run(await world.frame("second", UNSURE))
     assert world.listed() == {"first", "second"}
+
+
+@pytest.mark.parametrize(("least", "is_listed"), [(16, True), (17, False)])
+async def test_frames_are_listed_early_where_enough_frames_are_annotated(
+    monkeypatch: pytest.MonkeyPatch, least: int, is_listed: bool
+) -> None:
+    monkeypatch.setattr(detector_allocator, "EARLY_EXAMPLES_MIN", least)
+    world = MissWorld(shortlist_budget=0.9, shortlist_early=0.9)
+    await world.step.run(await world.reference())
+    for number in range(WINDOW):
+        await world.step.run(await world.frame(f"hay{number}", UNSURE))
+    assert bool(world.listed()) is is_listed
 
 
 async def test_a_process_that_starts_again_lists_the_same() -> None:

@@ -84,6 +84,17 @@ async def test_what_is_read_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await estimates(made) == {}
 
 
+async def test_a_detectors_regions_count_beside_those_of_another_that_has_no_vectors() -> None:
+    made = await world()
+    for n in range(60, 70):
+        earlier = samples.predictions_made(samples.detection(), frame_id=f"h{n}", version="0")
+        await made.frames.record([earlier])
+        await made.embed(f"h{n}", 1.5)
+    found = await estimates(made)
+    assert list(found) == [samples.DETECTOR]
+    assert found[samples.DETECTOR].slices[0].detections == 70
+
+
 async def test_copies_are_left_out() -> None:
     made = await world()
     original = samples.frame_captured("h0")
