@@ -40,7 +40,7 @@ def kolmogorov_smirnov_p_value(distance: float, sizes: tuple[int, int]) -> float
 
 
 def chi_squared_p_value(statistic: float, freedom: int) -> float:
-    """The probability that a chi-squared variable exceeds the statistic, to about .002.
+    """The probability that a chi-squared variable exceeds the statistic, to .003.
 
     Parameters
     ----------

@@ -247,6 +247,24 @@ def test_what_is_taken_back_is_dealt_again_while_it_is_a_candidate() -> None:
     assert frames_of(allocator, limits(size=2)) == {"m": ["b"]}
 
 
+def test_what_is_taken_back_frees_its_drive() -> None:
+    contexts = [context("a", "d1"), context("b", "d1"), context("c", "d2")]
+    allocator = allocator_of([alike("m", contexts, [3, 2, 1])])
+    assert frames_of(allocator, limits(per_drive=1)) == {"m": ["a", "c"]}
+    allocator.release(FrameId("a"))
+    allocator.remove_candidates(("0",), [FrameId("a")])
+    assert frames_of(allocator, limits(per_drive=1)) == {"m": ["b"]}
+
+
+def test_a_corrected_frame_stays_and_is_not_asked_for() -> None:
+    allocator = allocator_of([group("m", a=1)])
+    assert frames_of(allocator) == {"m": ["a"]}
+    assert allocator.listed(("0",)) == {"a": "on-a"}
+    allocator.correct(FrameId("a"))
+    assert allocator.listed(("0",)) == {}
+    assert allocator.owner(FrameId("a")) == "m"
+
+
 def test_a_needle_that_retires_sets_its_frames_free() -> None:
     allocator = allocator_of([group("m", a=1)])
     frames_of(allocator)

@@ -147,6 +147,9 @@ def test_a_replay_that_nobody_made_changes_nothing() -> None:
     forged = failure(offset=5).model_copy(update={"replay": "made up"})
     letter = only(failure(), forged)
     assert (letter.state, letter.replays) == (LetterState.OPEN, 0)
+    change_ = change(REPLAYED, at=5).model_copy(update={"replay": "made up"})
+    letter = only(failure(), change_, failure(offset=5, at=6))
+    assert (letter.state, letter.replays) == (LetterState.OPEN, 0)
 
 
 def test_a_change_of_a_letter_that_expired_is_left_out() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from services.domain.detection.coco import BoolArray, FloatArray
 from services.domain.metrics.embedding_drift import UNLIKE, AnnotatedFrames, drift
@@ -15,6 +16,7 @@ from services.domain.metrics.estimated_precision import (
     EstimatedSlice,
     EstimatedStream,
     NoInterval,
+    Residuals,
     SampledDetections,
     SampledFrames,
     estimate_stream,
@@ -123,6 +125,20 @@ def test_what_a_drives_detections_have_in_common_widens_the_interval() -> None:
     assert width(1.5) > 1.3 * width(0.0)
 
 
+def test_the_interval_is_students_with_the_annotated_drives_less_one() -> None:
+    stream = Stream(3, annotated=32, other=80)
+    part = all_frames(stream.estimated())
+    assert part.interval is not None
+    rows, annotated = stream.detections(), ~stream.asked
+    fitted = fit_errors(rows.detections.on(annotated), rows.wrong[annotated], rows.shown[annotated])
+    predicted = fitted.model.of(rows.detections.on(stream.asked))
+    clusters = rows.detections.clusters[stream.asked]
+    variance = Residuals.of(fitted).variance(predicted.wrong, clusters)
+    variance += fitted.model.variance(predicted)
+    half = stats.t.ppf(0.975, FEWEST_CLUSTERS - 1) * np.sqrt(variance)
+    assert part.interval.high - part.interval.value == pytest.approx(half, rel=0.003)
+
+
 def test_a_category_with_few_examples_is_judged_by_what_it_shares_with_the_others() -> None:
     stream = Stream(4, annotated=200, other=0)
     rows = stream.detections()
@@ -146,6 +162,8 @@ def test_a_category_without_examples_is_judged_by_the_shared_weights() -> None:
 def test_nothing_is_estimated_from_too_little() -> None:
     few = Stream(6, annotated=24, other=40)
     assert estimate_stream(few.frames(), few.detections()) is None
+    enough = Stream(6, annotated=25, other=40)
+    assert estimate_stream(enough.frames(), enough.detections()) is not None
     stream = Stream(6, annotated=80, other=40)
     all_right = replace(stream.detections(), wrong=np.zeros(len(stream.wrong), np.bool_))
     assert estimate_stream(stream.frames(), all_right) is None

@@ -40,7 +40,9 @@ def test_unsure_and_small_detections_are_evidence_in_their_category_and_in_all()
 
 
 def test_detections_of_almost_no_score_are_no_evidence() -> None:
-    assert not evidence(sums_of(frames((0, SIGN, 0.04, SMALL)), OPERATING)).any()
+    faint = frames((0, SIGN, 0.04, SMALL))
+    assert not evidence(sums_of(faint, OPERATING)).any()
+    assert not evidence_by_size(faint, OPERATING).any()
 
 
 def test_a_frame_without_detections_has_no_evidence() -> None:

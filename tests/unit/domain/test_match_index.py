@@ -76,6 +76,8 @@ class World:
                 found = (numbers[curve], shown[curve], counts[curve])
                 for value, expected in zip(found, plain(matches), strict=True):
                     assert value == pytest.approx(expected, abs=1e-12, nan_ok=True), view
+        if self.held:
+            assert self.index.latest == max(m.captured for m in self.held.values())
         frames = {m.frame for m in self.held.values() if m.part != 1}
         assert self.index.frame_count(0, 0b101) == len(frames)
 

@@ -28,6 +28,14 @@ def test_a_map_is_not_mirrored_when_the_order_of_its_vectors_changes() -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_largest_part_of_an_axis_is_positive(seed: int) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(50, 6)).astype(np.float32)
+
+    axes = PrincipalPlane.of(vectors).axes
+    assert (axes[np.abs(axes).argmax(axis=0), [0, 1]] > 0.1).all()
+
+
 @pytest.mark.parametrize("shape", [(1, 4), (3, 1), (2, 2)])
 def test_few_vectors_have_a_place_too(shape: tuple[int, int]) -> None:
     vectors = np.ones(shape, np.float32)

@@ -98,7 +98,7 @@ def test_weights_stand_for_all_units() -> None:
 
 
 @pytest.mark.parametrize("units", [40, None])
-def test_changes_of_a_total_add_up_to_its_variance(units: int | None) -> None:
+def test_changes_and_draws_of_a_total_have_its_variance(units: int | None) -> None:
     """Horvitz and Thompson's where the number of units is not known, else that of residuals."""
     rng = np.random.default_rng(3)
     probabilities, values = rng.uniform(0.2, 0.9, 400), rng.normal(5, 1, 400)
@@ -110,6 +110,9 @@ def test_changes_of_a_total_add_up_to_its_variance(units: int | None) -> None:
         centred = values - total / weights.sum() * (units is not None)
         variance = float(((1 - probabilities) * (weights * centred) ** 2).sum())
         assert ((changed @ values - total) ** 2).sum() == pytest.approx(variance, rel=close)
+    draws = weight_draws(probabilities, units, 1000, 1) @ values
+    assert draws.mean() == pytest.approx(total, rel=0.01)
+    assert draws.var() == pytest.approx(variance, rel=0.15)
 
 
 def test_units_that_are_certain_do_not_change() -> None:
@@ -193,6 +196,18 @@ def test_what_all_frames_show_narrows_the_interval_of_precision(haystack: Haysta
     plain_width, informed_width = np.mean(widths, axis=0)
     assert informed_width < 0.8 * plain_width
     assert np.mean(covered) > 0.85
+
+
+def test_the_estimate_is_the_weighted_figure_of_the_annotated_frames(haystack: Haystack) -> None:
+    known = np.where(np.arange(300) < 60, 1.0, 0.4 * (np.arange(300) % 2))
+    weights = np.divide(1.0, known, out=np.zeros(300), where=known > 0)
+    right, shown, truths = weights @ counts_of(haystack.samples, HALF, 300)
+    found = sampled_figures(AnnotatedFrames(haystack.samples, HALF, known, None))
+    assert found is not None
+    assert found.precision is not None
+    assert found.recall is not None
+    assert found.precision.value == pytest.approx(right / shown, abs=0.006)
+    assert found.recall.value == pytest.approx(right / truths, abs=0.006)
 
 
 def test_totals_without_what_chosen_frames_show_are_not_used(haystack: Haystack) -> None:

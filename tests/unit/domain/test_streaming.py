@@ -267,6 +267,28 @@ def test_a_window_that_slides_past_no_frame_costs_nothing() -> None:
     assert world.state.reads > reads
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_window_that_slides_changes_the_figures_of_each_subset(seed: int) -> None:
+    world = World()
+    for number, known in enumerate(known_frames(seed, 30)):
+        split = Split.REFERENCE if number % 3 == 0 else Split.HAYSTACK
+        world.say(replace(known, split=split))
+    for days in (2, 3, 5, 4):
+        window = Window(DAY, oracle.START + days * DAY)
+        plain = MatchState(OperatingScores(0.5), (DAY, 30 * DAY))
+        plain.add(match for known in world.known.values() for match in matches(known))
+        for subset in (Subset.R, Subset.S, Subset.REST):
+            found, expected = (
+                twelve(state.of(DETECTOR, subset, window).values())
+                for state in (world.state, plain)
+            )
+            assert found == expected, (subset, days)
+
+
+def test_nothing_is_counted_of_a_detector_without_matches() -> None:
+    assert World().state.frame_count(DETECTOR, Subset.ALL) == 0
+
+
 def test_a_detection_takes_few_bytes_whatever_the_subsets_and_windows_asked_for() -> None:
     groups, size = 20_000, 4
     rng = np.random.default_rng(0)

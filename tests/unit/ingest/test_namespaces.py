@@ -11,7 +11,8 @@ from tests.fakes.tokens import InMemoryTokenStore
 
 
 def vehicle(prefix: str) -> Vehicle:
-    return Vehicle(VehicleId("v"), prefix)
+    # As a token's file gives it: equal prefixes are different objects.
+    return Vehicle(VehicleId("v"), prefix.encode().decode())
 
 
 @pytest.mark.parametrize("name", ["a:", "a:1", "a/1", "a:b:1"])
@@ -27,7 +28,7 @@ def test_all_other_ids_are_not(name: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "overlap"),
     [
-        ("a", "a", True),
+        ("car", "car", True),
         ("a", "a:b", True),
         ("a/b", "a", True),
         ("a", "ab", False),
