@@ -278,6 +278,8 @@ def test_a_needle_of_another_mode_than_before_asks_with_that_one() -> None:
     allocator = allocator_of([group("m", a=1), group("n", b=1)])
     frames_of(allocator, limits(size=1))
     allocator.add_needle(("1",), NeedleId("m"), FAMILY)
+    assert allocator.needles(("0",)) == []
+    assert allocator.owner(FrameId("a")) is None
     allocator.add_candidates(("1",), [candidate(context("c"), 1)])
     assert allocator.needles(("1",)) == ["n", "m"]
     assert frames_of(allocator, limits(size=1)) == {"m": ["c"]}

@@ -10,7 +10,9 @@ from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics import resampling
 from services.domain.statistics.resampling import Interval
+from services.domain.statistics.resampling_kernels import weighted_ap
 from tests.unit.domain import oracle
+from tests.unit.domain.test_match_index import average_precision
 
 ONE, TWO = DetectorId("d@1"), DetectorId("e@1")
 
@@ -79,6 +81,22 @@ def test_the_value_is_the_map_itself() -> None:
     expected = twelve(state.of(ONE, Subset.ALL).values())["AP"]
     assert interval.value == pytest.approx(expected, abs=1e-9)
     assert interval.low < interval.value < interval.high
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_threshold_leaves_out_what_it_ignores(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame = rng.integers(0, 10, 60).astype(np.int32)
+    counted = rng.integers(0, 1 << 10, 60).astype(np.uint16)
+    positive = counted & rng.integers(0, 1 << 10, 60).astype(np.uint16)
+    weights = rng.integers(0, 4, 10)
+    copies = np.repeat(np.arange(60), weights[frame])
+    expected = [
+        average_precision((positive[copies] >> t & 1)[counted[copies] >> t & 1 > 0], 90)
+        for t in range(10)
+    ]
+    found = weighted_ap(90, frame, positive, counted, weights)
+    assert found == pytest.approx(np.mean(expected), abs=1e-12)
 
 
 def test_without_frames_there_is_no_interval() -> None:
