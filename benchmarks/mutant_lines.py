@@ -73,8 +73,10 @@ def main() -> None:
     coverage = Coverage(data_file=None, source=list(FOLDERS), config_file=False)
     recorder = Recorder(coverage)
     coverage.start()
-    pytest.main(["-q", "-p", "no:cacheprovider", "tests/unit"], plugins=[recorder])
+    status = pytest.main(["-q", "-p", "no:cacheprovider", "tests/unit"], plugins=[recorder])
     coverage.stop()
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        sys.exit(status)
     seconds = recorder.passed()
     found = {"seconds": seconds, "lines": lines_by_file(coverage, list(seconds))}
     Path(sys.argv[1]).write_text(json.dumps(found))
