@@ -16,9 +16,10 @@ from services.contracts.events import (
 from services.contracts.identity import DetectorId, FamilyId, FrameId, NeedleId, needle_id
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.operating_scores import OperatingScores
+from services.domain.metrics.ap_changes import ApChange, SliceChange
 from services.domain.metrics.changes import Change
 from services.evaluator.versions.reading import StoredVersions
-from services.evaluator.versions.report import ComparisonReport, Frames
+from services.evaluator.versions.report import ComparisonReport, Frames, SliceChangeReport
 from tests import samples
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
@@ -105,6 +106,13 @@ async def test_a_family_that_did_not_change_needs_no_test() -> None:
     world = World()
     await world.put("f", (GHOST,), (GHOST,))
     assert (await world.compare()).untested == 0
+
+
+def test_the_report_of_a_slice_names_its_tag() -> None:
+    ap = ApChange(0.5, 0.6, None, None, Change.SAME)
+    found = SliceChangeReport.of(SliceChange(("weather", "rain"), 5, ap))
+    assert (found.key, found.value, found.frames) == ("weather", "rain", 5)
+    assert (found.ap.old, found.ap.new) == (0.5, 0.6)
 
 
 async def test_haystack_frames_count_only_if_all_are_asked_for() -> None:
