@@ -150,7 +150,7 @@ bench-loop: setup ## whether a detector retrained on shortlists gets better, bes
 	@.mutants/bin/$(INSTALL) -r requirements/mutants.txt
 	@touch $@
 
-mutants: setup .mutants/stamp ## which small changes of the code no unit test notices (hours; goes on where it stopped)
+mutants: setup .mutants/stamp ## which small changes of the code no unit test notices (35 CPU minutes; goes on where it stopped)
 	@.mutants/bin/python -m benchmarks.mutants
 
 RESOLVE := $(BIN)/uv pip compile --universal --generate-hashes --no-header -p 3.11

@@ -199,6 +199,14 @@ def replaced(match: Match, revision: int) -> Match:
     return Match(*same, revision, (0, 0, 0, 0), ())
 
 
+def test_the_latest_time_is_that_of_the_revisions_that_are_held() -> None:
+    world = World(1)
+    for frame, captured, revision in ((0, 2000, 1), (1, 1000, 1), (0, 500, 2)):
+        world.add([Match(0, frame, 0, captured, revision, (1, 1, 1, 1), ())])
+    world.check()
+    assert world.index.latest == 1000
+
+
 def test_blocks_divide_and_vanish() -> None:
     rng, world = np.random.default_rng(0), World(1)
     frames = [drawn(rng, 0, frame, 1, 100) for frame in range(200)]
