@@ -1,6 +1,6 @@
 """Which unit tests execute which lines, and what CPU time they take.
 
-    python -m benchmarks.executed_lines FILE
+    python -m benchmarks.mutant_lines FILE
 
 Runs all unit tests once, in this process, under coverage. Tests that do not pass are left out.
 """
