@@ -1,4 +1,4 @@
-"""evaluator: updates the mAP gauges within about a second of every match."""
+"""evaluator: updates the mAP gauges within about a second of a match, or later if that is slow."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
