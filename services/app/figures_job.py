@@ -31,7 +31,10 @@ _NOTHING_COUNTED: Final = Counts(frames=0, predictions=0, ground_truth=0)
 
 
 class _Figures:
-    """Computes and stores what one process shows for all replicas."""
+    """Computes and stores what one process shows for all replicas.
+
+    Jobs call it in turn: reports are read and extended by one at a time.
+    """
 
     def __init__(self, stores: Stores, settings: Settings, clock: Clock) -> None:
         self._stores = stores
@@ -43,8 +46,6 @@ class _Figures:
         self._versions = stored_versions(stores, settings.operating_scores)
         self._reviews = AnnotationStores.of(stores).reviews
         self._detectors: set[DetectorId] = set()
-        self._reading = asyncio.Lock()
-        """Reports are read and extended by one task at a time."""
         self._current = WhenChanged(self._computed, stores.matches, self.closed, clock)
 
     async def closed(self) -> Hashable:
@@ -61,8 +62,7 @@ class _Figures:
 
     async def take_in(self) -> None:
         """Read changed matches."""
-        async with self._reading:
-            await self._reports.take_in()
+        await self._reports.take_in()
 
     async def note(self) -> None:
         """Store figures when they change, so that the page can draw them over time."""
@@ -74,25 +74,22 @@ class _Figures:
 
     async def compare_slices(self) -> None:
         """Compare the frames of each tag with all others."""
-        async with self._reading:
-            found = {name: await self._reports.slices(name) for name in self._detectors}
-            show_slices(found)
-            await note_slice_curves(self._stores.curves, self._reports, found)
+        found = {name: await self._reports.slices(name) for name in self._detectors}
+        show_slices(found)
+        await note_slice_curves(self._stores.curves, self._reports, found)
 
     async def repair_gains(self) -> None:
         """Store what repairing reviewed frames gains."""
-        async with self._reading:
-            await note_repair_gains(self._stores, self._reports, sorted(self._detectors))
+        await note_repair_gains(self._stores, self._reports, sorted(self._detectors))
 
     async def _computed(self) -> list[Report]:
-        async with self._reading:
-            found = [
-                report.with_sampled(await self._reports.sampled(report.detector))
-                for report in await self._reports.now(_NOTHING_COUNTED)
-            ]
-            names = [report.detector for report in found]
-            self._detectors.update(names)
-            await note_curves(self._stores.curves, self._reports, names)
+        found = [
+            report.with_sampled(await self._reports.sampled(report.detector))
+            for report in await self._reports.now(_NOTHING_COUNTED)
+        ]
+        names = [report.detector for report in found]
+        self._detectors.update(names)
+        await note_curves(self._stores.curves, self._reports, names)
         return found
 
 
