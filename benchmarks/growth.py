@@ -89,7 +89,6 @@ async def step(folder: Path, numbers: range) -> Line:
         started_s = time.monotonic() - began
         processes = Processes(others)
         await idle(processes)
-        start_cpu_s = processes.cpu_s()
         windows = Windows(max(1, len(numbers) // _STEPS), stores, processes)
         before, began = processes.cpu_s_by_process(), time.monotonic()
         ending = ended_by_signal()
@@ -106,7 +105,7 @@ async def step(folder: Path, numbers: range) -> Line:
     return {
         "frames": numbers.start + published,
         "started_s": round(started_s, 1),
-        "start_cpu_s": round(start_cpu_s, 1),
+        "start_cpu_s": round(sum(before.values()), 1),
         "rebuild_s": rebuild_s,
         "frames_per_s": round(count / took_s, 1),
         "cpu_ms_per_frame": round(1000 * cpu_s / count, 2),
