@@ -43,6 +43,8 @@ with warnings.catch_warnings():
 expect.set_options(timeout=30_000)  # a loaded machine is slow, which is no failure
 CHROMIUM = "/usr/bin/chromium"
 NEEDLES = 15
+SENT = 'body[data-unsent="0"]'
+"""All that was done on the page has reached the server; the page shows it before."""
 SCHEMES = ("light", "dark")
 WIDTHS = (1280, 390)
 START_S = 300

@@ -6,9 +6,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 
-from tests.e2e.review.conftest import AXE, NEEDLES, SCHEMES, WIDTHS, Site, shown
+from tests.e2e.review.conftest import AXE, NEEDLES, SCHEMES, SENT, WIDTHS, Site, shown
 from tests.review_world import UNKNOWN
 
 ARTIFACTS = Path(os.environ.get("GAZELOOP_ARTIFACTS", ""))
@@ -186,22 +186,27 @@ def test_keys_move_help_hide_boxes_and_correct(page: Page) -> None:
     keep(page, "frame-above-score")
 
 
+def opened_by_ben(page: Page, site: Site) -> Page:
+    """Ben's page of the first needle, which Ana has claimed on hers."""
+    page.locator("[data-row] >> nth=0").click()
+    shown(page, "#work")
+    page.keyboard.press("1")
+    expect(page.locator("#claim")).to_have_attribute("data-claim", "own")
+    other = page.context.browser.new_context().new_page()  # type: ignore[union-attr]  # it has one
+    other.goto(page.url)
+    other.fill("#token", site.bens_token)
+    other.keyboard.press("Enter")
+    expect(other.locator("#claim")).to_contain_text("Ana works on this needle until")
+    shown(other, "#work")
+    return other
+
+
 @one_look
 @wide
 def test_two_people_see_what_the_other_does_and_are_led_to_different_needles(
     page: Page, site: Site
 ) -> None:
-    page.locator("[data-row] >> nth=0").click()
-    shown(page, "#work")
-    address = page.url
-    page.keyboard.press("1")
-    expect(page.locator("#claim")).to_have_attribute("data-claim", "own")
-    other = page.context.browser.new_context().new_page()  # type: ignore[union-attr]  # it has one
-    other.goto(address)
-    other.fill("#token", site.bens_token)
-    other.keyboard.press("Enter")
-    expect(other.locator("#claim")).to_contain_text("Ana works on this needle until")
-    shown(other, "#work")
+    other = opened_by_ben(page, site)
     other.keyboard.press("2")
     other.keyboard.press("x")
     refused = other.locator("#unsent")
@@ -211,6 +216,7 @@ def test_two_people_see_what_the_other_does_and_are_led_to_different_needles(
     expect(refused).to_be_hidden()
     page.keyboard.press("x")
     expect(page.locator("#decided")).to_have_text("1 decided")
+    expect(page.locator(SENT)).to_have_count(1)
     other.keyboard.press("t")
     expect(other.locator("#claim .alert")).to_have_count(0)
     expect(other.locator("#decided")).to_have_text("1 decided")
@@ -231,6 +237,26 @@ def test_two_people_see_what_the_other_does_and_are_led_to_different_needles(
     expect(other.locator("h1")).to_have_text("Not found")
     expect(other.locator("#notice")).to_contain_text("Nothing is left to undo here")
     assert other.evaluate("sessionStorage.getItem('trail')") == "[]"  # the next z leads elsewhere
+    other.context.close()
+
+
+@one_look
+@wide
+def test_a_late_answer_does_not_hide_what_another_person_decided(page: Page, site: Site) -> None:
+    other = opened_by_ben(page, site)
+    late: list[tuple[Route, APIResponse]] = []
+    other.route(other.url, lambda route: late.append((route, route.fetch())), times=1)
+    other.keyboard.press("2")
+    other.keyboard.press("x")  # refused, so the page asks how the needle stands
+    while not late:
+        other.wait_for_timeout(50)
+    page.keyboard.press("x")
+    expect(page.locator(SENT)).to_have_count(1)
+    other.keyboard.press("t")
+    expect(other.locator("#claim .alert")).to_have_count(0)
+    [(route, before)] = late
+    route.fulfill(response=before)
+    expect(other.locator(".card >> nth=0")).to_contain_text("detector is right by Ana")
     other.context.close()
 
 

@@ -7,13 +7,12 @@ import pymongo
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.e2e.review.conftest import Site, seed_of, served, shown
+from tests.e2e.review.conftest import SENT, Site, seed_of, served, shown
 from tests.e2e.review.test_review_page import check_looks
 from tests.review_world import Seed
 
 LONG = 15
 TYPING_MS = 20
-SENT = 'body[data-unsent="0"]'
 IDLE = f"{SENT}:not(.busy)"
 PATIENCE_MS = 240_000
 

@@ -213,6 +213,7 @@
 
   // Renders the needle again from the server's current state.
   let refreshing = null;
+  let outdated = false; // a refresh was wanted while one was under way: its answer may be older
   const swap = (old, html) => {
     const marked = new Set(marks().filter((mark) => mark.checked).map((mark) => regionOf(mark.value)));
     window.htmx.swap(old, html, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 0 });
@@ -224,18 +225,21 @@
   };
   const refresh = async () => {
     const old = work;
-    if (!old || refreshing === old) return;
+    if (!old) return;
+    if (refreshing === old) { outdated = true; return; }
     if (old.contains(document.activeElement) && document.activeElement.closest(".fix[open]")) {
       setTimeout(refresh, 1000); // the user is typing there
       return;
     }
     refreshing = old;
+    outdated = false;
     const html = await fetch(address(), { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(PATIENCE_MS) })
       .then((answer) => (answer.ok ? answer.text() : null), () => null);
     refreshing = null;
     if (work !== old || !old.isConnected || (held && held.kind === "move")) return; // the user is leaving the page
     if (html === null) { if (held && held.kind === "act") pursue(refresh); return; }
     swap(old, html);
+    if (outdated) refresh();
     if (held && held.kind === "act" && acts.fate(held.id) !== "queued" && refreshing === null) release();
   };
 
