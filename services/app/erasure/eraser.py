@@ -61,17 +61,25 @@ class Outside:
 
         Before the traces are gone by which copies are found: a killed erasure repeats the record.
         """
-        frame_ids = [item.frame_id for item in found if item.requested_by != RETENTION]
-        copies = await self.of(frame_ids) if frame_ids else []
+        frames_by_person: defaultdict[str, list[FrameId]] = defaultdict(list)
+        for tombstone in found:
+            if tombstone.requested_by != RETENTION:
+                frames_by_person[tombstone.requested_by].append(tombstone.frame_id)
+        copies: list[OutsideCopy] = []
+        for person, frame_ids in frames_by_person.items():
+            of_person = await self.of(frame_ids)
+            await self._record(person, of_person)
+            copies += of_person
+        return copies
+
+    async def _record(self, person: str, copies: Sequence[OutsideCopy]) -> None:
         for copy in dict.fromkeys(copies):
             if copy in self._noted:
                 continue
             self._noted.add(copy)
             details = {"what": ", ".join(copy.ids), "remedy": copy.remedy}
-            by = found[0].requested_by
-            record = AuditRecord(self.clock.now(), AuditAct.COPY_LEFT, by, copy.where, details)
+            record = AuditRecord(self.clock.now(), AuditAct.COPY_LEFT, person, copy.where, details)
             await self.audit.append(record)
-        return copies
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Whatever step an erasure is killed at, the next one finishes it, and neighbours stay."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -245,3 +245,16 @@ async def test_copies_outside_are_named_once_and_those_of_old_frames_are_not_loo
     by_age = ErasureRequest(RETENTION, "unlisted for 30 days", REQUEST.requested_at)
     assert (await aged.eraser().erase([GONE], by_age)).copies == []
     assert aged.audit.records == []
+
+
+async def test_copies_are_noted_for_the_person_who_had_their_frame_erased() -> None:
+    world = World()
+    by_age = ErasureRequest(RETENTION, "unlisted for 30 days", REQUEST.requested_at)
+    await world.tombstones.add([FrameId(f"old-{number}") for number in range(8)], by_age)
+    await world.tombstones.add([GONE], REQUEST)
+    await world.tombstones.add([KEPT], replace(REQUEST, requested_by="ben"))
+
+    await world.eraser().sweep()
+
+    noted = {(record.by, record.details["what"]) for record in world.audit.records}
+    assert noted == {("ada", "1"), ("ben", "0")}
