@@ -13,12 +13,11 @@ from services.app.reporting import stored_versions
 from services.app.versions_noted import note_comparisons
 from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.identity import DetectorId
-from services.evaluator.live.gauges import SLICE_GAUGES, show_slices
+from services.evaluator.live.gauges import clear_reports, show_slices
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts, Report
 from services.runtime.clock import Clock
-from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores
 
@@ -113,7 +112,8 @@ async def figures_refreshed(
     )
     show = WhenChanged(costs.show, stores.matches, figures.closed, clock)
     async with AsyncExitStack() as closing:
-        closing.callback(metrics.ERROR_COST.clear)  # last: another process shows it then
+        # First, so that it comes after the end of the work, which may still set gauges.
+        closing.callback(clear_reports)
         for name, take_in, show_ in (
             ("note_figures", figures.take_in, figures.note),
             ("error_costs", costs.take_in, show),
@@ -130,13 +130,4 @@ async def figures_refreshed(
             await closing.enter_async_context(
                 recomputed(name, when_changed, clock, turn, every_s=_COMPARE_EVERY_S)
             )
-        # Another process shows these from now on.
-        for gauge in (
-            metrics.ERROR_COST,
-            metrics.HAYSTACK_ESTIMATE,
-            metrics.VERSION_FAMILIES,
-            metrics.VERSION_MAP_DIFFERENCE,
-            *SLICE_GAUGES,
-        ):
-            closing.callback(gauge.clear)
         yield

@@ -1,13 +1,12 @@
 """Store the figures of reports over time, and curves, for the charts of the review page."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.identity import DetectorId
 from services.domain.metrics.subsets import Subset
 from services.domain.ports.needles import ReviewProgress
-from services.evaluator.live.gauges import show_calibration, show_lift, show_sampled
+from services.evaluator.live.gauges import MOST_SLICES, show_calibration, show_lift, show_sampled
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Report
 from services.evaluator.samples.report import FIGURES, SampledReport
@@ -16,9 +15,6 @@ from services.runtime.clock import Clock
 from services.runtime.stores.curves import CurveStore
 from services.runtime.stores.figures import Figures
 from services.runtime.stores.opening import Stores
-
-_MOST_SLICES: Final = 30
-"""Slices of a detector with curves, as many as have gauges."""
 
 
 async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) -> None:
@@ -82,7 +78,7 @@ async def note_slice_curves(
     """
     for detector, ranked in slices.items():
         single = [part for part in ranked if part.and_key is None]
-        curves = await reports.slice_curves(detector, single[:_MOST_SLICES])
+        curves = await reports.slice_curves(detector, single[:MOST_SLICES])
         contents = {name: part.model_dump_json().encode() for name, part in curves.items()}
         await store.show_slices(detector, contents)
 

@@ -1,6 +1,7 @@
 """Prometheus gauges of the evaluator's figures."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from prometheus_client import Gauge
 
@@ -156,22 +157,22 @@ def show_version_changes(comparisons: Sequence[ComparisonReport]) -> None:
             _set(metrics.VERSION_MAP_DIFFERENCE, value, *names, bound)
 
 
-_MOST_SLICES = 30
-"""Of a detector: those ranked worst."""
+MOST_SLICES: Final = 30
+"""Slices of a detector that have gauges, and curves: those ranked worst."""
 _SLICE_SHARES = {
     "map": metrics.SLICE_MAP,
     "precision": metrics.SLICE_PRECISION,
     "recall": metrics.SLICE_RECALL,
 }
-SLICE_GAUGES = (*_SLICE_SHARES.values(), metrics.SLICE_WORSE)
+_SLICE_GAUGES = (*_SLICE_SHARES.values(), metrics.SLICE_WORSE)
 
 
 def show_slices(slices: Mapping[DetectorId, Sequence[SliceReport]]) -> None:
     """Show the slices of each detector that are ranked worst; these replace all others."""
-    for gauge in SLICE_GAUGES:
+    for gauge in _SLICE_GAUGES:
         gauge.clear()
     for detector, ranked in slices.items():
-        for part in ranked[:_MOST_SLICES]:
+        for part in ranked[:MOST_SLICES]:
             names = (metrics.DETECTORS(detector), part.name)
             _set(metrics.SLICE_WORSE, float(part.worse), *names)
             _set_slice_shares(part, names)
@@ -192,6 +193,25 @@ def show_calibration(detector: DetectorId, reports: Mapping[Category, Calibratio
         label = metrics.CATEGORIES(category)
         _set(metrics.SHORTLIST_CALIBRATION_ERROR, report.error, name, label)
         _set(metrics.SHORTLIST_CALIBRATION_COUNT, report.count, name, label)
+
+
+_OF_REPORTS = (
+    *{gauge for gauge, _ in _LIFT.values()},
+    metrics.SHORTLIST_VERDICTS,
+    metrics.SHORTLIST_CALIBRATION_ERROR,
+    metrics.SHORTLIST_CALIBRATION_COUNT,
+    metrics.HAYSTACK_ESTIMATE,
+    metrics.ERROR_COST,
+    metrics.VERSION_FAMILIES,
+    metrics.VERSION_MAP_DIFFERENCE,
+    *_SLICE_GAUGES,
+)
+
+
+def clear_reports() -> None:
+    """Remove all figures of reports, which another process shows from now on."""
+    for gauge in _OF_REPORTS:
+        gauge.clear()
 
 
 def _set(gauge: Gauge, value: float | None, *labels: str) -> None:

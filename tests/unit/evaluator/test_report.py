@@ -22,9 +22,14 @@ from services.contracts.identity import Category, DetectorId, FrameId, ModelId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import METRICS
 from services.domain.detection.operating_scores import OperatingScores
-from services.evaluator.live.gauges import show_slices
+from services.evaluator.live.gauges import (
+    clear_reports,
+    show_calibration,
+    show_lift,
+    show_slices,
+)
 from services.evaluator.reports.detector_reports import Reports
-from services.evaluator.reports.report import Counts, Report
+from services.evaluator.reports.report import CalibrationReport, Counts, Report, ShortlistReport
 from services.evaluator.slices import SliceReport
 from services.runtime.observability import metrics
 from tests.fakes.clock import FakeClock
@@ -179,6 +184,24 @@ async def test_the_worst_slices_are_shown_and_replace_those_shown_before() -> No
 
     show_slices({DetectorId("d@1"): [pair]})
     assert read(metrics.SLICE_MAP, **shown, bound="value") is None
+
+
+async def test_a_process_that_lost_the_job_shows_no_figure_of_a_report_any_more() -> None:
+    detector, category = {"detector": "d@2"}, {"category": "sign"}
+
+    def shown() -> list[float | None]:
+        return [
+            read(metrics.SHORTLIST_LIFT, **detector, draw="random", bound="value"),
+            read(metrics.SHORTLIST_VERDICTS, **detector, verdict="confirmed"),
+            read(metrics.SHORTLIST_CALIBRATION_ERROR, **detector, **category),
+        ]
+
+    show_lift(DetectorId("d@2"), ShortlistReport(lift=2.5, confirmed=3))
+    show_calibration(DetectorId("d@2"), {SIGN: CalibrationReport(error=0.2)})
+    assert shown() == [2.5, 3, 0.2]
+
+    clear_reports()
+    assert shown() == [None, None, None]
 
 
 async def test_the_map_is_pycocotools_own() -> None:
