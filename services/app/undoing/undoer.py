@@ -88,15 +88,21 @@ class Undoer:
         Transient
             A store or the broker does not answer; the next sweep continues.
         """
-        done = 0
+        taken_back = 0
         for undo in await self.imports.unfinished():
-            await self._pass_over(undo)
-            async for changes, last in self._changes(undo):
-                done += await self._take_back(undo, changes)
-                await self.imports.advance(replace(undo, after=last))
-            await self.imports.finish(undo)
-            log.info("undone", target=undo.target, parts=done)
-        return done
+            parts = await self._finish(undo)
+            log.info("undone", target=undo.target, parts=parts)
+            taken_back += parts
+        return taken_back
+
+    async def _finish(self, undo: Undo) -> int:
+        parts = 0
+        await self._pass_over(undo)
+        async for changes, last in self._changes(undo):
+            parts += await self._take_back(undo, changes)
+            await self.imports.advance(replace(undo, after=last))
+        await self.imports.finish(undo)
+        return parts
 
     async def _pass_over(self, undo: Undo) -> None:
         """See to it that no later import's undo brings back what this one takes back."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.app.undoing.undoer import Effect, Undoer
 from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
@@ -122,6 +123,17 @@ async def test_an_undo_restores_what_was_replaced_and_withdraws_the_rest(world: 
     assert why_not_counted(truth, made, copy=False) is NotCounted.WITHDRAWN
     tally = await world.frames.tally()
     assert (tally.ground_truth, tally.predictions, tally.partial_ground_truth) == (1, 1, 0)
+
+
+async def test_the_log_has_the_parts_of_each_undo(world: World) -> None:
+    for target in (UNDO, Undo(samples.DETECTOR, "ada", AT + timedelta(hours=1))):
+        await world.imports.request(target)
+
+    with capture_logs() as logs:
+        taken_back = await world.undoer().sweep()
+
+    parts = [entry["parts"] for entry in logs if entry["event"] == "undone"]
+    assert (len(parts), sum(parts)) == (2, taken_back)
 
 
 async def test_what_others_have_changed_since_is_kept(world: World) -> None:
