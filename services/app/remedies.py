@@ -24,6 +24,13 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         ),
     ),
     (
+        errors.FolderInUse,
+        (
+            "Stop it first, or name another folder with --data. `gazeloop ingest`, `report` and"
+            " `status` work while it runs."
+        ),
+    ),
+    (
         errors.PartEnded,
         "Nothing is lost: the same command starts it again. Out of memory is the usual cause.",
     ),
@@ -96,10 +103,6 @@ _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TORCH = ("torch", "torchvision")
 """The image for services lacks these."""
 _SETTINGS = "`gazeloop settings` lists every setting with its default."
-_IN_USE = (
-    "Stop it first, or name another folder with --data. `gazeloop ingest`, `report` and `status`"
-    " work while it runs."
-)
 
 
 def explained(error: BaseException, log: Path | None = None) -> str:
@@ -153,8 +156,6 @@ def exit_code(error: BaseException) -> int:
 
 def remedy_of(error: errors.GazeloopError) -> str:
     """The remedy for an error; empty if none is known."""
-    if type(error).__name__ == "FolderInUse":  # its module is heavy
-        return _IN_USE
     if isinstance(error, errors.Invalid) and error.reason in _READING:
         return ""
     if isinstance(error, errors.InvalidSettings):

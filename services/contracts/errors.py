@@ -20,6 +20,7 @@ GazeloopError
     ├── InvalidSettings        a setting is missing, unknown or contradictory
     ├── MissingPart            a broker, store or program is not installed
     │   └── MissingBroker          the one that holds a data folder's events
+    ├── FolderInUse            another process runs on the data folder
     ├── DamagedVectors         files of Qdrant Edge cannot be read
     ├── DiskFull               the data folder's disk has too little room
     ├── PartEnded              an embedded part ended without a request
@@ -144,6 +145,10 @@ class MissingPart(Fatal):
 
 class MissingBroker(MissingPart):
     """The broker that holds a data folder's events cannot be started here."""
+
+
+class FolderInUse(Fatal):
+    """Another process runs on the data folder."""
 
 
 class PartEnded(Fatal):

@@ -11,15 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from services.contracts.errors import Fatal, MissingPart, PartEnded
+from services.contracts.errors import FolderInUse, MissingPart, PartEnded
 from services.runtime.embedded import keeper
 
 _LOG_TAIL_BYTES = 1500
 _POLL_S = 0.05
-
-
-class FolderInUse(Fatal):
-    """Another process uses the same data folder."""
 
 
 class Child:

@@ -17,8 +17,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from services.contracts.errors import MissingBroker
-from services.runtime.embedded.child import FolderInUse
+from services.contracts.errors import FolderInUse, MissingBroker
 from services.runtime.embedded.kafka import EmbeddedKafka, has_events, lacks
 from services.runtime.embedded.memory_broker import MemoryBroker
 from services.runtime.embedded.mongod import FOLDER, Mongod

@@ -12,9 +12,9 @@ import pytest
 from kafka.errors import KafkaError
 from pymongo import MongoClient
 
-from services.contracts.errors import MissingBroker, MissingPart, PartEnded
+from services.contracts.errors import FolderInUse, MissingBroker, MissingPart, PartEnded
 from services.contracts.topics import FRAMES
-from services.runtime.embedded.child import Child, FolderInUse, is_listening
+from services.runtime.embedded.child import Child, is_listening
 from services.runtime.embedded.kafka import CLASS_ARCHIVE, EmbeddedKafka, find_java
 from services.runtime.embedded.kafka_classes import is_usable
 from services.runtime.embedded.kafka_jars import find_jars

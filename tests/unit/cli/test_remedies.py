@@ -5,7 +5,6 @@ import pytest
 
 from services.app.remedies import explained
 from services.contracts import errors
-from services.runtime.embedded.child import FolderInUse
 
 
 def _every(kind: type[errors.GazeloopError]) -> list[type[errors.GazeloopError]]:
@@ -34,7 +33,7 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
         (errors.NoBackup("/mnt holds no backup"), "gazeloop backup list"),
         (errors.UnfitInt8("no file"), "gazeloop calibrate"),
         (errors.TooManyDeadLetters("a thousand"), "dead-letters list"),
-        (FolderInUse("another process runs here"), "--data"),
+        (errors.FolderInUse("another process runs here"), "--data"),
         (OSError(errno.EADDRINUSE, "Address already in use"), "GAZELOOP_METRICS_PORT"),
         (PermissionError(errno.EACCES, "Permission denied", "/srv"), "write permission"),
         (KeyError("frame"), "--debug"),
