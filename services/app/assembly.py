@@ -102,14 +102,14 @@ async def _vectors_served(open_vectors: Callable[[], VectorStore]) -> AsyncItera
 
 
 def _watch_space(folder: Path) -> None:
-    def share(field: str) -> float:
+    def usage(field: str) -> float:
         try:
             return float(getattr(shutil.disk_usage(folder), field))
         except OSError:  # the folder is gone: keep the other metrics
             return math.nan
 
-    metrics.DATA_FREE_BYTES.set_function(lambda: share("free"))
-    metrics.DATA_SIZE_BYTES.set_function(lambda: share("total"))
+    metrics.DATA_FREE_BYTES.set_function(lambda: usage("free"))
+    metrics.DATA_SIZE_BYTES.set_function(lambda: usage("total"))
 
 
 @asynccontextmanager

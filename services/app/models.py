@@ -76,12 +76,12 @@ async def read_models(names: CollectionNames, embeddings: Embeddings) -> Models:
     live = await live_model(names, REGION_VECTORS)
     found = [
         Model(
-            model_id=collection,
-            live=collection == live,
-            done=await embeddings.done(collection),
-            lacking=await embeddings.lacking(collection, live) if live else 0,
+            model_id=model,
+            live=model == live,
+            done=await embeddings.done(model),
+            lacking=await embeddings.lacking(model, live) if live else 0,
         )
-        for collection in models_of(await names.collections())
+        for model in models_of(await names.collections())
     ]
     return Models(await embeddings.captured(), found)
 

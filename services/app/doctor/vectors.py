@@ -27,8 +27,8 @@ from services.runtime.stores.vectors_edge_names import EDGE_FOLDER
 from services.runtime.stores.vectors_open import open_vector_store
 
 _PART = "vectors"
-_NOBODY = "gazeloop-doctor"
-"""The error for a missing collection."""
+_NO_COLLECTION = "gazeloop-doctor"
+"""A collection that nobody creates."""
 _NEWEST = 500
 _AT_RANDOM = 1000
 """Number of frames whose vectors are looked up."""
@@ -59,7 +59,7 @@ async def look_at_vectors(settings: Settings, *, model: bool) -> list[Finding]:
     try:
         live = await live_model(store, REGION_VECTORS)
         # Changes nothing, but fails for a read-only key.
-        await store.delete(_NOBODY, [PointId("00000000-0000-0000-0000-000000000000")])
+        await store.delete(_NO_COLLECTION, [PointId("00000000-0000-0000-0000-000000000000")])
         where = settings.qdrant or f"Qdrant Edge in {settings.data}"
         found = [Finding(Level.OK, _PART, f"{where} answers; {_live(live)}")]
         found += await _lost(store, settings, live)
@@ -86,17 +86,17 @@ async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) ->
             events[embedded.model].append(_in_short(embedded))
     kept = {*models_of(await store.collections()), live}
     # A model without collections was dropped on purpose, unless there is no other model.
-    models = [event for event in sorted(events) if event in kept or live is None]
+    models = [model for model in sorted(events) if model in kept or live is None]
     return [
         _counted(model, len(events[model]), await _lost_of(store, events[model]))
         for model in models
     ]
 
 
-def _in_short(events: FrameEmbedded) -> FrameEmbedded:
+def _in_short(event: FrameEmbedded) -> FrameEmbedded:
     """The event with one region: a frame may have hundreds, and they are rarely lost singly."""
-    kept = [(detector, regions[:1]) for detector, regions in events.regions.items() if regions]
-    return events.model_copy(update={"regions": dict(kept[:1])})
+    kept = [(detector, regions[:1]) for detector, regions in event.regions.items() if regions]
+    return event.model_copy(update={"regions": dict(kept[:1])})
 
 
 async def _lost_of(store: VectorStore, events: Sequence[FrameEmbedded]) -> int:
