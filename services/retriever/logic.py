@@ -1,6 +1,6 @@
 """The retriever's rules: from stored records to facts of frames, queries and shortlists."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -16,7 +16,7 @@ from services.contracts.events import (
     ShortlistPublished,
     Split,
 )
-from services.contracts.identity import Box, Category, DetectorId, FrameId, RegionId
+from services.contracts.identity import Box, Category, DetectorId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import FloatArray
 from services.domain.mining.failure_model import FailureMode
@@ -177,11 +177,6 @@ def named_in(record: NeedleRecord) -> set[Category]:
 def listed(record: NeedleRecord) -> tuple[Candidate, ...]:
     """The candidates on a needle's shortlist."""
     return record.shortlist.candidates if record.shortlist is not None else ()
-
-
-def kept_candidates(record: NeedleRecord, reannotated: Collection[FrameId]) -> list[Candidate]:
-    """The candidates that stay because their frames were reannotated."""
-    return [candidate for candidate in listed(record) if candidate.frame_id in reannotated]
 
 
 def candidate(

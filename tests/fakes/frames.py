@@ -8,7 +8,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import DetectorId, FrameId
 from services.domain.detection.category_map import CategoryMap
-from services.domain.ports.category_maps import MapScope, is_in
+from services.domain.ports.category_maps import MapScope, scopes_of
 from services.domain.ports.frames import (
     FrameFact,
     FrameRecord,
@@ -75,7 +75,7 @@ class InMemoryFrameStore:
             f"{frame_id} {detector}": made
             for frame_id, record in self._frames.items()
             for detector, made in record.predictions.items()
-            if is_in(detector, scope) and f"{frame_id} {detector}" > after
+            if scope in scopes_of(detector) and f"{frame_id} {detector}" > after
         }
         some = sorted(keyed)[:limit]
         return [keyed[key] for key in some], some[-1] if some else after

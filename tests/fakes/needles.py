@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 
 from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
-from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.contracts.identity import DetectorId, FrameId, NeedleId
 from services.domain.ports.needles import NeedleRecord
 
 
@@ -38,16 +38,9 @@ class InMemoryNeedleStore:
         self,
         *,
         detector: DetectorId | None = None,
-        category: Category | None = None,
-        frame_ids: Collection[FrameId] | None = None,
     ) -> AsyncIterator[NeedleRecord]:
         for needle_id in sorted(self._records):
-            fact = self._facts[needle_id]
-            if (
-                (detector is None or fact.detector == detector)
-                and (category is None or fact.category == category)
-                and (frame_ids is None or fact.frame_id in frame_ids)
-            ):
+            if detector is None or self._facts[needle_id].detector == detector:
                 yield self._records[needle_id]
 
     async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:

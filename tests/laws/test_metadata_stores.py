@@ -519,17 +519,13 @@ async def test_a_retraction_that_comes_first_still_wins(stores: Stores) -> None:
     assert record.needle == needle
 
 
-async def test_needles_are_found_by_category_and_frame(stores: Stores) -> None:
-    needles = [
-        samples.needle_found("f1"),
-        samples.needle_found("f2"),
-        samples.needle_found("f1", category="crossing"),
-    ]
-    await stores.needles.record(needles)
-    of_category = stores.needles.scan(detector=samples.DETECTOR, category=samples.STOP_SIGN)
-    of_frame = stores.needles.scan(frame_ids=[FrameId("f1")])
-    assert {record.needle async for record in of_category} == {needles[0], needles[1]}
-    assert {record.needle async for record in of_frame} == {needles[0], needles[2]}
+async def test_needles_are_found_by_detector(stores: Stores) -> None:
+    own = [samples.needle_found("f1"), samples.needle_found("f2", category="crossing")]
+    other = samples.needle_found("f3").model_copy(update={"detector": "other@1"})
+    await stores.needles.record([*own, other])
+    of_detector = stores.needles.scan(detector=samples.DETECTOR)
+    assert {record.needle async for record in of_detector} == {*own}
+    assert {record.needle async for record in stores.needles.scan()} == {*own, other}
 
 
 async def test_a_shortlist_knows_whether_the_broker_has_it(stores: Stores) -> None:

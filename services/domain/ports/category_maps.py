@@ -17,11 +17,6 @@ def scopes_of(detector: DetectorId) -> tuple[MapScope, MapScope]:
     return MapScope(detector.partition("@")[0]), MapScope(detector)
 
 
-def is_in(detector: DetectorId, scope: MapScope) -> bool:
-    """Whether a scope holds for a detector version."""
-    return scope in scopes_of(detector)
-
-
 @dataclass(frozen=True)
 class StoredMap:
     """A scope's map, as it was last changed."""

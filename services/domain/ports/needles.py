@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, ShortlistPublished
-from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.contracts.identity import DetectorId, FrameId, NeedleId
 
 
 class ReviewProgress(StrEnum):
@@ -58,10 +58,8 @@ class NeedleStore(Protocol):
         self,
         *,
         detector: DetectorId | None = None,
-        category: Category | None = None,
-        frame_ids: Collection[FrameId] | None = None,
     ) -> AsyncIterator[NeedleRecord]:
-        """The known needles, active or not, in the order of their ids."""
+        """The known needles, active or not, by id; of every detector for None."""
         ...
 
     async def write_shortlists(self, shortlists: Sequence[ShortlistPublished]) -> None:

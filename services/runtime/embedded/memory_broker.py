@@ -1,7 +1,8 @@
 """librdkafka's in-memory broker, which speaks Kafka's protocol and needs no Java.
 
-Its records do not survive a restart. Beyond 5 MiB, a partition silently drops its oldest records,
-so a publisher must wait for the consumers. A metadata request for a topic creates it.
+Its records do not survive a restart. Beyond 5 MiB (librdkafka's `rd_kafka_mock_partition`), a
+partition silently drops its oldest records, so a publisher must wait for the consumers. A metadata
+request for a topic creates it.
 
 This broker is all that `confluent-kafka` is a dependency for: neither other client has one. What
 consumes is Faust with aiokafka, everything else kafka-python (docs/decisions/0001).
@@ -13,9 +14,6 @@ from confluent_kafka import Producer
 
 from services.contracts.errors import MissingPart
 from services.runtime.kafka.broker import BrokerAddress
-
-PARTITION_BYTES = 5 * 1024 * 1024
-"""Size from which a partition drops records (librdkafka's `rd_kafka_mock_partition`)."""
 
 _READY_S = 10.0
 

@@ -20,15 +20,14 @@ _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 class BoundedLabel:
     """The first `limit` values of a label keep their name; all others share `other`."""
 
-    def __init__(self, limit: int, other: str = "other") -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._other = other
         self._seen: set[str] = set()
 
     def __call__(self, value: str) -> str:
         if value not in self._seen:
             if len(self._seen) >= self._limit:
-                return self._other
+                return "other"
             self._seen.add(value)
         return value
 

@@ -5,7 +5,7 @@ is either erased from or listed in `WITHOUT_FRAMES`.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -227,8 +227,3 @@ class ImageTraces:
                 await self._frames.update_many(of_frame, {"$set": {"original": name}})
                 of_picture = {"frame_id": frame_id}
                 await self._pictures.update_many(of_picture, {"$set": {"frame_id": name}})
-
-
-def collections_of(traces: Sequence[FrameTraces]) -> set[str]:
-    """The collections that these erase from."""
-    return {item.collection for item in traces if isinstance(item, MongoTraces)}

@@ -6,7 +6,7 @@ from typing import Any
 from pymongo import UpdateOne
 
 from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
-from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.contracts.identity import DetectorId, FrameId, NeedleId
 from services.domain.ports.needles import NeedleRecord, ReviewProgress
 from services.runtime.stores.mongo import (
     Database,
@@ -106,16 +106,10 @@ class MongoNeedleStore:
         self,
         *,
         detector: DetectorId | None = None,
-        category: Category | None = None,
-        frame_ids: Collection[FrameId] | None = None,
     ) -> AsyncIterator[NeedleRecord]:
         where: dict[str, Any] = {"state": {"$exists": True}}
         if detector is not None:
             where["detector"] = detector
-        if category is not None:
-            where["category"] = category
-        if frame_ids is not None:
-            where["frame_id"] = {"$in": list(frame_ids)}
         with translated():
             found = self._needles.find(where).sort("_id", 1)
             async for page in parsed(found, _record, _SCANNED):
