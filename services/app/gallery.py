@@ -1,7 +1,6 @@
 """Montages of a mined data set: choose needles, and draw them with their candidates."""
 
 import asyncio
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Protocol
 from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
+from services.app.drawn_pictures import is_montage, montage_name
 from services.contracts.events import Candidate, ErrorType, NeedleFound
 from services.contracts.identity import Box, DetectorId, DriveId, FrameId, RegionId
 from services.domain.ports.frames import FrameRecord, FrameStore
@@ -25,7 +25,6 @@ from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.montage import MOST, Tile, montage
 from services.runtime.shown_images import ShownImages
 
-_MONTAGE_NAME = re.compile(r"\d{3}-.*-[0-9a-f]{8}\.png")
 _SHOWN = 0.3
 """Other predictions below this score are not drawn, because they clutter the image."""
 _DECODED_BYTES = 400_000_000
@@ -146,13 +145,13 @@ async def write_montages(
 def _write(album: "_Album", sheets: Sequence[_Sheet], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
-        if _MONTAGE_NAME.fullmatch(old.name):
+        if is_montage(old):
             old.unlink()
     written = []
     for number, sheet in enumerate(sheets, start=1):
         picture = album.drawn(f"Needle {number} of {len(sheets)}", sheet)
         if picture is not None:
-            written.append(folder / _name(number, sheet.needle))
+            written.append(folder / montage_name(number, sheet.needle))
             picture.save(written[-1], compress_level=_COMPRESSION)
     return written
 
@@ -174,11 +173,6 @@ async def _errors(
         for region, error in zip(match.regions, match.errors, strict=True)
         if region in regions
     }
-
-
-def _name(number: int, needle: NeedleFound) -> str:
-    category = re.sub(r"[^\w]+", "-", needle.category).strip("-") or "category"
-    return f"{number:03d}-{category}-{needle.error_type}-{needle.needle_id[:8]}.png"
 
 
 def _place(drive: DriveId | None, at: datetime | None) -> str:

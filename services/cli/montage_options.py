@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from services.app.drawn_pictures import montage_folder
+
 DEFAULT_MONTAGES = 24
 """As many as a person would look through; drawing takes about five seconds."""
 
@@ -42,4 +44,4 @@ class MontageOptions:
 
     def plan(self, data: Path) -> MontagePlan:
         """What to draw, and where to: by default, into the data folder."""
-        return MontagePlan(self.montage_folder or data / "montages", self.montages)
+        return MontagePlan(self.montage_folder or montage_folder(data), self.montages)

@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Collection
 from pathlib import Path
 
+from services.app.drawn_pictures import montages_of, pictures_in
 from services.contracts.identity import FrameId
 from services.runtime.stores.mongo import Database, translated
-
-_NAMED = 8
-"""Characters of the needle's id at the end of a montage's name."""
 
 
 class MontageTraces:
@@ -40,12 +38,7 @@ class MontageTraces:
         with translated():
             needles = await self._needles.distinct("_id", {"frame_id": ids})
             needles += await self._shortlists.distinct("_id", {"moved.frame": ids})
-        ends = {needle_id[:_NAMED] for needle_id in needles}
-        return [
-            path
-            for path in sorted(self._folder.glob("*.png"))
-            if path.stem.rpartition("-")[2] in ends
-        ]
+        return montages_of(needles, self._folder)
 
 
 class SearchPictures:
@@ -69,4 +62,4 @@ class SearchPictures:
             await asyncio.to_thread(path.unlink, missing_ok=True)
 
     def _pictures(self) -> list[Path]:
-        return sorted(self._folder.glob("*.png"))
+        return pictures_in(self._folder)

@@ -5,6 +5,7 @@ from typing import Final
 
 from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.annotation.stores.frame_traces import of_annotation
+from services.app.drawn_pictures import montage_folder, search_folder
 from services.app.erasure.dead_letters import DeadLetterTraces
 from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.exports import ExportCopies, ExportTraces
@@ -60,8 +61,8 @@ def _of_people(
     return [
         DeadLetterTraces(read, outbox, clock),
         ExportTraces(stores.audit),
-        MontageTraces(stores.database, settings.data / "montages"),
-        SearchPictures(settings.data / "search"),
+        MontageTraces(stores.database, montage_folder(settings.data)),
+        SearchPictures(search_folder(settings.data)),
         ToolTaskTraces(MongoAnnotationTasks(stores.database), settings),
         *of_annotation(stores.database),
         *frame_traces.of_operators(stores.database),

@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from services.app import searching
+from services.app.drawn_pictures import search_folder
 from services.app.parts import joined
 from services.app.read_vectors import open_vectors_to_read
 from services.app.searching import Found, SearchQuery, TextQuery
@@ -28,7 +29,7 @@ def search(ctx: typer.Context, *, query: QueryOptions, montage: Path | None, as_
     """Run `gazeloop search`."""
     context, region = shared(ctx), _box(query.box)
     stem = query.image.stem if query.image is not None else "text"
-    target = montage or context.stored().data / "search" / f"{stem}.png"
+    target = montage or search_folder(context.stored().data) / f"{stem}.png"
     found = run(
         lambda: _found(context, query, region, target),
         interrupted="Nothing was changed.",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from services.app.drawn_pictures import montages_of
 from services.app.gallery import DecodedFrames, chosen, write_montages
 from services.contracts.events import ErrorType
 from services.contracts.identity import FrameId
@@ -143,3 +144,11 @@ def test_every_kind_of_failure_is_shown_before_any_is_shown_twice() -> None:
 
 def test_retracted_needles_are_not_shown() -> None:
     assert chosen([_record("f", active=False)], 5) == []
+
+
+async def test_an_erasure_finds_the_montages_of_its_needles(mined: Stores, tmp_path: Path) -> None:
+    written = await write_montages(mined, tmp_path, images=images_of(mined), most=10)
+
+    first, second = needle_found("n1").needle_id, needle_found("n2").needle_id
+    assert sorted(montages_of([first, second], tmp_path)) == sorted(written)
+    assert len(montages_of([first], tmp_path)) == 1
