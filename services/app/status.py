@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from kafka.errors import KafkaError
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from services.app.subscriptions import (
     SUBSCRIPTIONS,
@@ -17,6 +14,7 @@ from services.app.subscriptions import (
     webhook_subscriptions,
 )
 from services.contracts.errors import GazeloopError
+from services.contracts.flow import service_of_group
 from services.runtime.embedded import stack
 from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress
@@ -49,7 +47,7 @@ class Status:
             "kafka": self.kafka or None,
             "mongodb": self.mongodb or None,
             "services": {
-                _name(group): {
+                service_of_group(group): {
                     "replicas": members,
                     "lag": {topic: lag for (name, topic), lag in self.lag.items() if name == group},
                 }
@@ -57,26 +55,6 @@ class Status:
             },
             "dead_letters": self.dead_letters,
         }
-
-    def rendered(self) -> RenderableType:
-        """The status as a table for people."""
-        if not self.runs:
-            return Text(f"Nothing runs on {self.data}. `gazeloop up` starts it.")
-        table = Table(box=None, header_style="dim")
-        for title in ("service", "replicas", "topic", "lag"):
-            table.add_column(title, justify="right" if title in ("replicas", "lag") else "left")
-        for (group, topic), lag in self.lag.items():
-            members = self.members.get(group)
-            count = Text("?" if members is None else str(members), style="" if members else "red")
-            shown = "?" if lag is None else f"{lag:,}"
-            style = "red" if lag is None else "yellow" * bool(lag)
-            table.add_row(_name(group), count, topic, Text(shown, style=style))
-        style = "red" if self.dead_letters else ""
-        return Group(
-            Text(f"broker {self.kafka}, MongoDB {self.mongodb}"),
-            table,
-            Text(f"dead letters: {self.dead_letters:,}", style=style),
-        )
 
 
 async def read_status(settings: Settings) -> Status:
@@ -146,10 +124,6 @@ def _members(
     return members | {
         group: len(group_state["members"]) for group, group_state in described.items()
     }
-
-
-def _name(group: str) -> str:
-    return group.removeprefix("gazeloop.")
 
 
 def _without_password(url: str) -> str:

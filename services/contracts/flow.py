@@ -67,6 +67,15 @@ WRITES: Mapping[str, Sequence[Topic]] = {
 """The topics that each service publishes to; all may publish dead letters."""
 
 
+_GROUPS = "gazeloop."
+"""The prefix of all consumer groups."""
+
+
 def group_of(service: str) -> str:
     """The consumer group of a service."""
-    return f"gazeloop.{service}"
+    return _GROUPS + service
+
+
+def service_of_group(group: str) -> str:
+    """The service of a consumer group; the inverse of `group_of`."""
+    return group.removeprefix(_GROUPS)

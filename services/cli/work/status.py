@@ -8,6 +8,7 @@ from services.app.status import Status, read_status
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
+from services.cli.status_view import print_status
 
 
 def status(ctx: typer.Context, *, as_json: bool) -> None:
@@ -17,7 +18,7 @@ def status(ctx: typer.Context, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found.document(), indent=2))  # noqa: T201  # to be piped
     else:
-        console().print(found.rendered())
+        print_status(console(), found)
     if not found.runs:
         raise typer.Exit(1)
 

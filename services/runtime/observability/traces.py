@@ -19,6 +19,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from services.contracts.events import Event, ShortlistPublished
+from services.contracts.flow import group_of
 from services.contracts.subjects import Subject, frame_of, subjects_of
 from services.contracts.topics import topic_of
 
@@ -167,7 +168,7 @@ class ServiceTraces:
                 "messaging.destination.partition.id": str(record.partition),
                 "messaging.kafka.offset": record.offset,
                 "messaging.kafka.message.key": record.key.decode(errors="replace"),
-                "messaging.consumer.group.name": f"gazeloop.{self._service}",
+                "messaging.consumer.group.name": group_of(self._service),
                 "messaging.batch.message_count": count,
             },
         )
