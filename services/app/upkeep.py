@@ -7,7 +7,7 @@ from typing import Final
 
 from services.app.categories.rematching import Rematcher
 from services.app.elected import elected
-from services.app.erasure.places import requester
+from services.app.erasure.erasers import eraser_with_services
 from services.app.parts import App
 from services.app.repeating import repeated
 from services.app.retention.sweeper import RetentionSweeper
@@ -53,7 +53,7 @@ async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
     sweeper = RetentionSweeper(
         MongoRetention(stores.database),
         stores.blobs,
-        lambda: requester(stores, app.outbox, app.settings, clock),
+        lambda: eraser_with_services(stores, app.outbox, app.settings, clock),
         stores.audit,
         settings=app.settings,
         clock=clock,

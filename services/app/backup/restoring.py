@@ -9,7 +9,7 @@ from typing import Final
 
 from services.app.backup.backups import Backups
 from services.app.backup.manifest import Manifest, indexed_fields
-from services.app.erasure.places import alone
+from services.app.erasure.erasers import eraser_alone
 from services.app.parts import App, joined
 from services.contracts.codec import decode
 from services.contracts.errors import Invalid, InvalidSettings, StoresFromLater, StoresNotMigrated
@@ -212,7 +212,7 @@ class Restoring:
                 facts = (document["requested_by"], document["reason"])
                 requests[document["_id"]] = facts
         frames = await stores.frame_ids.hashed(requests.keys()) if requests else []
-        eraser = alone(stores, self.app.outbox, self.vectors, self.app.settings, clock)
+        eraser = eraser_alone(stores, self.app.outbox, self.vectors, self.app.settings, clock)
         for (by, reason), ids in _by_request(frames, requests).items():
             await eraser.erase(ids, ErasureRequest(by, reason, clock.now()))
         await eraser.sweep()

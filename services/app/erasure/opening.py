@@ -7,7 +7,7 @@ from datetime import datetime
 
 from services.app.erasure.choosing import Chosen, FrameChoice
 from services.app.erasure.eraser import FrameEraser, Outcome
-from services.app.erasure.places import CONFIRMING, alone, requester
+from services.app.erasure.erasers import CONFIRMING, eraser_alone, eraser_with_services
 from services.app.parts import App, joined, services_run
 from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditRecord
@@ -69,13 +69,14 @@ async def opened_erasure(settings: Settings) -> AsyncIterator[Erasure]:
     async with AsyncExitStack() as closing:
         if await services_run(settings):
             app = await closing.enter_async_context(joined(settings))
-            yield Erasure(app, requester(app.stores, app.outbox, app.settings, clock), CONFIRMING)
+            eraser = eraser_with_services(app.stores, app.outbox, app.settings, clock)
+            yield Erasure(app, eraser, CONFIRMING)
             return
         # Nobody else has the vectors open, and no service would confirm.
         vectors = open_vector_store(settings)
         closing.push_async_callback(vectors.close)
         app = await closing.enter_async_context(joined(settings))
-        yield Erasure(app, alone(app.stores, app.outbox, vectors, app.settings, clock), ())
+        yield Erasure(app, eraser_alone(app.stores, app.outbox, vectors, app.settings, clock), ())
 
 
 def erasing_for_operators(app: App, clock: Clock) -> EraseFrames:
@@ -83,7 +84,8 @@ def erasing_for_operators(app: App, clock: Clock) -> EraseFrames:
 
     async def erase(wanted: Erase, operator: str) -> ErasureAnswer:
         stores = app.stores
-        erasure = Erasure(app, requester(stores, app.outbox, app.settings, clock), CONFIRMING)
+        eraser = eraser_with_services(stores, app.outbox, app.settings, clock)
+        erasure = Erasure(app, eraser, CONFIRMING)
         choice = FrameChoice(wanted.frame_ids, wanted.drive_id, wanted.vehicle_id)
         chosen = await erasure.chosen(choice)
         if wanted.dry_run:

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from services.app.erasure.eraser import FrameEraser
-from services.app.erasure.places import CONFIRMING
+from services.app.erasure.erasers import CONFIRMING
 from services.app.retention.cold_frames import Cutoff, cold
 from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditLog, AuditRecord

@@ -15,8 +15,8 @@ from services.app.backup.making import back_up
 from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify
 from services.app.erasure.choosing import FrameChoice
+from services.app.erasure.erasers import eraser_alone
 from services.app.erasure.opening import Erasure
-from services.app.erasure.places import alone
 from services.app.parts import joined
 from services.contracts.errors import (
     DamagedBackup,
@@ -305,7 +305,7 @@ async def _erase(settings: Settings, frame_id: str) -> None:
     """Erase a frame as where no service runs."""
     vectors = open_vector_store(settings)
     async with joined(settings) as app:
-        eraser = alone(app.stores, app.outbox, vectors, app.settings, SystemClock())
+        eraser = eraser_alone(app.stores, app.outbox, vectors, app.settings, SystemClock())
         erasure = Erasure(app, eraser, ())
         choice = FrameChoice([FrameId(frame_id)])
         await erasure.erase(choice, choice.frames, "ada", "request 17", SystemClock().now())

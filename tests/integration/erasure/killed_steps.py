@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from services.app.erasure.eraser import FrameEraser
-from services.app.erasure.places import alone
+from services.app.erasure.erasers import eraser_alone
 from services.app.parts import joined
 from services.contracts.identity import FrameId, ModelId, PointId
 from services.domain.ports.audit import AuditAct, AuditRecord
@@ -116,12 +116,12 @@ async def erase(settings: Settings, frame: FrameId | None) -> None:
     vectors = open_vector_store(settings)
     async with joined(settings) as app:
         clock, stores = SystemClock(), app.stores
-        await alone(stores, app.outbox, vectors, app.settings, clock).sweep()
+        await eraser_alone(stores, app.outbox, vectors, app.settings, clock).sweep()
         if frame is not None:
             await fill(stores, vectors, app.settings, frame)
             ending: Any = Fused(vectors)
             in_bucket = replace(stores, blobs=Fused(stores.blobs))
-            eraser = alone(in_bucket, app.outbox, ending, app.settings, clock)
+            eraser = eraser_alone(in_bucket, app.outbox, ending, app.settings, clock)
             await fused(eraser).erase([frame], ErasureRequest("ada", "request 17", clock.now()))
     await vectors.close()
 

@@ -1,4 +1,4 @@
-"""What a requester of an erasure erases itself: all in its reach; services erase what they hold."""
+"""Build erasers: with running services, which erase what they hold themselves, and without any."""
 
 from functools import partial
 from typing import Final
@@ -28,7 +28,7 @@ CONFIRMING: Final = ("embedder", "fp_miner", "retriever")
 """The services that store something about a frame and are informed of its erasure."""
 
 
-def requester(
+def eraser_with_services(
     stores: Stores, outbox: RecordOutbox, settings: Settings, clock: Clock
 ) -> FrameEraser:
     """Erases frames beside running services, which erase vectors, needles and what they hold."""
@@ -39,7 +39,7 @@ def requester(
     return FrameEraser(stores.tombstones, traces, outbox, outside, of_services)
 
 
-def alone(
+def eraser_alone(
     stores: Stores, outbox: RecordOutbox, vectors: VectorStore, settings: Settings, clock: Clock
 ) -> FrameEraser:
     """Erases frames where no service runs: everything."""
