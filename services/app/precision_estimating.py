@@ -48,8 +48,8 @@ async def precision_estimated(
     async def estimate() -> int:
         return await estimate_precision(stores, vectors, settings)
 
-    planned = partial(retrieval_state, stores.epochs, vectors)
-    work = WhenChanged(estimate, stores.matches, planned, clock)
+    state = partial(retrieval_state, stores.epochs, vectors)
+    work = WhenChanged(estimate, stores.matches, state, clock)
     async with AsyncExitStack() as closing:
         closing.callback(clear_estimates)
         estimating = recomputed("estimate_precision", work, clock, turn, every_s=_EVERY_S)

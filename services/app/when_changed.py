@@ -18,18 +18,18 @@ class WhenChanged(Generic[T]):
     Parameters
     ----------
     work : computes the result
-    planned : a short value for everything else that the result depends on; recompute if it differs
+    state : a short value of everything else that the result depends on; recompute if it differs
     """
 
     def __init__(
         self,
         work: Callable[[], Awaitable[T]],
         matches: MatchStore,
-        planned: Callable[[], Awaitable[Hashable]],
+        state: Callable[[], Awaitable[Hashable]],
         clock: Clock,
     ) -> None:
         self._work = work
-        self._planned = planned
+        self._state = state
         self._revised = RevisedFrames(matches, clock)
         self._last: tuple[Hashable, T] | None = None
 
@@ -41,15 +41,15 @@ class WhenChanged(Generic[T]):
         StoreUnavailable
             A store does not answer.
         """
-        planned = await self._planned()
-        if self._last is not None and planned != self._last[0]:
-            # As during a stream, where each of these would read the last minute's matches.
+        state = await self._state()
+        if self._last is not None and state != self._last[0]:
+            # During a stream the state always differs: which frames changed need not be read then.
             async with self._revised.passed_over():
-                self._last = planned, await self._work()
+                self._last = state, await self._work()
             return self._last[1]
         async with self._revised.taken() as frames:
             if self._last is None or frames is None or frames:
-                self._last = planned, await self._work()
+                self._last = state, await self._work()
         return self._last[1]
 
 

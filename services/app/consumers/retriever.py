@@ -137,5 +137,5 @@ def _region_map_drawn(parts: Parts) -> WhenChanged[int]:
 
 
 def _when_changed(parts: Parts, work: Callable[[], Awaitable[int]]) -> WhenChanged[int]:
-    planned = partial(retrieval_state, parts.stores.epochs, parts.open_vectors())
-    return WhenChanged(work, parts.stores.matches, planned, parts.clock)
+    state = partial(retrieval_state, parts.stores.epochs, parts.open_vectors())
+    return WhenChanged(work, parts.stores.matches, state, parts.clock)
