@@ -94,7 +94,7 @@ class CorrectionHolder:
         ]
 
 
-def is_reannotated(draft: Draft) -> TypeGuard[FrameAnnotated]:
+def _is_of_annotators(draft: Draft) -> TypeGuard[FrameAnnotated]:
     """Whether the draft is ground truth from the annotation team."""
     return isinstance(draft, FrameAnnotated) and draft.annotation_source == REANNOTATION_SOURCE
 
@@ -212,9 +212,9 @@ class Acceptance:
         if self._holder:
             sifted = await self._holder.sift(drafts, tags)
         passing = [
-            Submission(captured, tag)
-            for captured, tag in zip(sifted, tags, strict=True)
-            if not isinstance(captured, HeldCorrection)
+            Submission(draft, tag)
+            for draft, tag in zip(sifted, tags, strict=True)
+            if not isinstance(draft, HeldCorrection)
         ]
         accepted = iter(await self._publisher.publish(passing))
         return [
@@ -223,7 +223,7 @@ class Acceptance:
         ]
 
     async def _tags(self, drafts: Sequence[Draft]) -> list[str]:
-        corrections = [at for at, draft in enumerate(drafts) if is_reannotated(draft)]
+        corrections = [at for at, draft in enumerate(drafts) if _is_of_annotators(draft)]
         tags = [""] * len(drafts)
         entries = [entry_of(drafts[at]) for at in corrections]
         for at, tag in zip(corrections, await tags_of(WAY, entries, self._ledger), strict=True):

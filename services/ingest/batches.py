@@ -217,13 +217,13 @@ class BatchPublisher:
     ) -> list[_Pending]:
         # Frames are numbered before their other events, so that ground truth of another image
         # with the same id never becomes a revision of this one.
-        captured = [entry.captured for entry in pending if entry.captured]
+        captured = [item.captured for item in pending if item.captured]
         conflicting = {id(frame) for frame in await self.publisher.conflicting(captured)}
         kept = []
-        for entry in pending:
-            if entry.captured is None or id(entry.captured) not in conflicting:
-                kept.append(entry)
+        for item in pending:
+            if item.captured is None or id(item.captured) not in conflicting:
+                kept.append(item)
                 continue
-            error = frame_conflict(entry.captured)
-            outcome.rejections.append(refused(entry.frame.item, error.reason, str(error)))
+            error = frame_conflict(item.captured)
+            outcome.rejections.append(refused(item.frame.item, error.reason, str(error)))
         return kept
