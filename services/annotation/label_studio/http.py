@@ -15,12 +15,9 @@ from services.domain.ports.frames import FrameStore
 from services.domain.redaction import HiddenImage
 from services.runtime.clock import Clock
 from services.runtime.http.answers import Refused
+from services.runtime.http.image_caching import cache_control
 from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
-
-_KEPT = "private, max-age=86400"
-_REVALIDATED = "private, no-cache"
-"""Where regions are redacted: a later prediction may find more of them."""
 
 
 def event_routes(tasks: AnnotationTasks, settings: Settings) -> APIRouter:
@@ -49,7 +46,7 @@ def image_routes(
     router = APIRouter(include_in_schema=False)
     tool = urlsplit(settings.label_studio_url)
     headers = {
-        "Cache-Control": _REVALIDATED if images.redacts else _KEPT,
+        "Cache-Control": cache_control(redacts=images.redacts),
         "Content-Security-Policy": "default-src 'none'",
         "Cross-Origin-Resource-Policy": "cross-origin",
         "X-Content-Type-Options": "nosniff",

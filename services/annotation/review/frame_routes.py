@@ -9,6 +9,7 @@ from services.annotation.review.context import Context
 from services.annotation.review.frame_view import frame_view
 from services.annotation.review.guard import Form, whole_number
 from services.annotation.review.page import Page
+from services.annotation.review.reviewing import OVERTAKEN
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
 
@@ -17,9 +18,6 @@ router = APIRouter()
 _LONGEST_ID = 200
 _FOUND = 50
 _SIDES = 2
-_OVERTAKEN = (
-    "The frame's ground truth has changed since you loaded the page. Your change was not saved."
-)
 
 
 @router.get("/frames")
@@ -48,11 +46,11 @@ async def declare_complete(page: Page, form: Form, context: Context) -> Response
         raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no frame {part!r}.")
     truth = await context.corrector.ground_truth(record)
     if truth is None or truth.revision != whole_number(form.get("revision")):
-        raise HTTPException(HTTPStatus.CONFLICT, _OVERTAKEN)
+        raise HTTPException(HTTPStatus.CONFLICT, OVERTAKEN)
     if not truth.complete:
         published = await context.corrector.declare_complete(truth, page.session.by)
         if published is None:
-            raise HTTPException(HTTPStatus.CONFLICT, _OVERTAKEN)
+            raise HTTPException(HTTPStatus.CONFLICT, OVERTAKEN)
     return page.redirect("/frames", id=record.frame_id)
 
 

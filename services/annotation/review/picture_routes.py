@@ -14,6 +14,7 @@ from services.contracts.errors import InvalidImage, MissingImage
 from services.contracts.identity import Box, FrameId
 from services.domain.ports.frames import FrameRecord
 from services.domain.redaction import ShownImage
+from services.runtime.http.image_caching import cache_control
 
 router = APIRouter()
 
@@ -27,10 +28,6 @@ _WIDTHS = {
 }
 _OUTLINED = ("thumb", "region")
 """Sizes with the region's outline drawn in, for pages without an overlay of boxes."""
-_KEPT = "private, max-age=86400"
-"""A day: from then on browsers ask again, should regions be redacted since."""
-_REVALIDATED = "private, no-cache"
-"""Where regions are redacted: a later prediction may find more of them."""
 _LARGEST = 1e6
 
 
@@ -53,7 +50,7 @@ async def picture(
     except MissingImage as exc:
         raise HTTPException(HTTPStatus.NOT_FOUND, str(exc)) from exc
     wanted = _wanted(shown, size, _box(box) if box else None)
-    caching = _REVALIDATED if context.images.redacts else _KEPT
+    caching = cache_control(redacts=context.images.redacts)
     headers = {"ETag": f'"{wanted.name}"', "Cache-Control": caching}
     if request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

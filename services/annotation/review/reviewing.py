@@ -175,7 +175,7 @@ class Reviewer:
             seen = {after} | await self._revisions(seen_acts, frame_id)
             revision = await self._published(target, edit, category, seen)
         if revision is None:
-            return Refusal(Lost.CORRECTED, _OVERTAKEN)
+            return Refusal(Lost.CORRECTED, OVERTAKEN)
         note = _NOTES[edit].format(category=category)
         verdict = _verdict(edit, target, category)
         regions = (target.region_id,) if verdict and self._lists(target.region_id) else ()
@@ -213,9 +213,9 @@ class Reviewer:
         record = (await context.stores.frames.load([last.frame_id])).get(last.frame_id)
         truth = await context.corrector.ground_truth(record) if record else None
         if before is None or truth is None or truth.revision != last.revision:
-            return Refusal(Lost.CORRECTED, _OVERTAKEN)
+            return Refusal(Lost.CORRECTED, OVERTAKEN)
         revision = await context.corrector.publish(truth, before, self.session.by, self.act_id)
-        return Refusal(Lost.CORRECTED, _OVERTAKEN) if revision is None else None
+        return Refusal(Lost.CORRECTED, OVERTAKEN) if revision is None else None
 
     async def _refused_by_claim(self) -> Refusal | None:
         wanted = claim_from_now(self.context, self.session)
@@ -352,7 +352,7 @@ _NOT_THE_LAST = (
     "The act that you wanted to undo is not your last one here: it was refused, or is already "
     "undone. Nothing was undone."
 )
-_OVERTAKEN = (
+OVERTAKEN = (
     "The frame's ground truth has changed since you loaded the page. Your change was not saved."
 )
 _NOTES = {
