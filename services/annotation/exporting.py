@@ -114,8 +114,8 @@ async def family_units(
 ) -> dict[str, list[ExportFrame]]:
     """The frames of each family's shortlists; needles without a family form their own unit."""
     named: dict[str, list[NeedleRecord]] = {}
-    kinds = await stores.needle_lists.kinds()
-    for family in sorted({kind.family for kind in kinds if kind.family}):
+    groups = await stores.needle_lists.groups()
+    for family in sorted({group.family for group in groups if group.family}):
         if found := await _needles(stores, replace(wanted, family=family)):
             named[f"family {family}"] = found
     members = {record.needle_id for records in named.values() for record in records}

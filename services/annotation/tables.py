@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from services.annotation.exporting import require_empty
 from services.annotation.ports.reviews import ReviewEvent
 from services.annotation.stores.opening import AnnotationStores
+from services.contracts.bounds import FIRST_TIME
 from services.contracts.events import Position
 from services.contracts.matches import CategoryMatched
 from services.domain.chunks import chunks
@@ -22,7 +23,6 @@ from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.stores.figures import Figures
 
 _PAGE = 1000
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL_FIGURES = 1 << 31
 _ALL_AREAS = (1 << 10) - 1
 """The bits of a match for the ten IoU thresholds over all areas."""
@@ -207,7 +207,7 @@ async def _verdicts(stores: AnnotationStores) -> Pages:
 
 
 async def _figures(stores: AnnotationStores) -> Pages:
-    all_figures = await stores.figures.since(_EVER, _ALL_FIGURES)
+    all_figures = await stores.figures.since(FIRST_TIME, _ALL_FIGURES)
     yield [row for figures in all_figures for row in figure_rows(figures)]
 
 

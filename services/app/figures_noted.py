@@ -25,12 +25,12 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
     StoreUnavailable
         The store does not answer.
     """
-    kinds = await AnnotationStores.of(stores).needle_lists.kinds()
+    groups = await AnnotationStores.of(stores).needle_lists.groups()
     for report in reports:
         show_lift(report.detector, report.shortlist)
         show_sampled(report.detector, report.sampled)
         show_calibration(report.detector, report.calibration_by_category)
-        categories = [kind for kind in kinds if kind.detector == report.detector]
+        own = [group for group in groups if group.detector == report.detector]
         await stores.figures.add(
             Figures(
                 detector=report.detector,
@@ -46,7 +46,7 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
                 sampled=_sampled(report.sampled),
                 queue={
                     progress.value: sum(
-                        kind.work.shortlists for kind in categories if kind.progress is progress
+                        group.work.shortlists for group in own if group.progress is progress
                     )
                     for progress in ReviewProgress
                 },

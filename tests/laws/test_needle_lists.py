@@ -81,7 +81,7 @@ async def test_a_needle_without_a_text_for_its_group_leaves_the_others_counted(
     await stored.lists.mark_older()
     await stored.review("a", ReviewProgress.DONE)
 
-    assert sum(kind.count for kind in await stored.lists.kinds()) == len(NEEDLES) - 1
+    assert sum(group.count for group in await stored.lists.groups()) == len(NEEDLES) - 1
 
 
 async def test_active_needles_are_sorted_by_score_and_time(stored: Stored) -> None:
@@ -168,7 +168,7 @@ async def test_the_work_of_a_group_counts_shortlists_frames_and_verdicts(stored:
     shorter = Projection(1, ReviewProgress.DONE, 2, 2, 1, "Ana", NOW)
     await stored.reviews.project(NEEDLES["b"].needle_id, shorter)
 
-    work = sum((group.work for group in await stored.lists.kinds()), ReviewWork())
+    work = sum((group.work for group in await stored.lists.groups()), ReviewWork())
 
     assert work == ReviewWork(shortlists=2, to_review=1, frames=3, decided=2, accepted=1, unsure=1)
     assert (work.done, work.rejected) == (1, 0)
@@ -211,7 +211,7 @@ async def test_active_needles_are_counted_by_mode_family_and_progress(stored: St
     await stored.marks.show({NEEDLES["a"].needle_id: Mark("family-1")}, NOW)
     await stored.review("b", ReviewProgress.DONE)
 
-    groups = await stored.lists.kinds()
+    groups = await stored.lists.groups()
     found = {(group.family, group.progress): group.count for group in groups}
     assert found == {
         ("family-1", ReviewProgress.OPEN): 1,

@@ -168,7 +168,7 @@ class NeedleLists(Protocol):
         """How many needles pass the filter."""
         ...
 
-    async def kinds(self) -> list[NeedleGroup]:
+    async def groups(self) -> list[NeedleGroup]:
         """All active needles and their work, by group; answered from an index alone."""
         ...
 

@@ -58,7 +58,7 @@ class NeedleAnswers:
         whole = replace(wanted, stage=None)
         rows, groups, saved = await asyncio.gather(
             self._rows(skip=view.skip),
-            stores.needle_lists.kinds(),
+            stores.needle_lists.groups(),
             stores.saved_views.of(self._page.session.by),
         )
         counted, needles = (total(groups, item) for item in (wanted, whole))

@@ -70,7 +70,7 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
         The store does not answer.
     """
     groups, rows, corrections, gains, spent = await asyncio.gather(
-        context.stores.needle_lists.kinds(),
+        context.stores.needle_lists.groups(),
         context.stores.figures.since(context.clock.now() - _SINCE),
         context.corrector.corrections.count_published(),
         context.stores.repair_gains.all(),

@@ -42,7 +42,7 @@ async def overview(page: Page, context: Context) -> Response:
     """The start page."""
     stores = context.stores
     modes, groups, recent = await asyncio.gather(
-        stores.needle_modes.modes(), stores.needle_lists.kinds(), stores.reviews.recent(_RECENT)
+        stores.needle_modes.modes(), stores.needle_lists.groups(), stores.reviews.recent(_RECENT)
     )
     return page.html(
         "overview.html",
@@ -57,7 +57,7 @@ async def overview(page: Page, context: Context) -> Response:
 async def modes_csv(_: LoggedIn, context: Context) -> Response:
     """Every failure mode."""
     modes, groups = await asyncio.gather(
-        context.stores.needle_modes.modes(), context.stores.needle_lists.kinds()
+        context.stores.needle_modes.modes(), context.stores.needle_lists.groups()
     )
     return csv_table("failure-modes", _COLUMNS, (_cells(_view(mode, groups)) for mode in modes))
 

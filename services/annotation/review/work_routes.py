@@ -112,7 +112,7 @@ async def _worked(context: Context, span: Span) -> _Worked:
 
 async def _families(context: Context, work: _Worked) -> list[FamilyWork]:
     groups, stored = await asyncio.gather(
-        context.stores.needle_lists.kinds(), context.stores.repair_gains.all()
+        context.stores.needle_lists.groups(), context.stores.repair_gains.all()
     )
     gains = {family: gain for gains_of in stored.values() for family, gain in gains_of.items()}
     detectors = sorted({DetectorId(group.detector) for group in groups})

@@ -127,7 +127,7 @@ class MongoNeedleLists:
         with translated():
             return await self._needles.count_documents(where)
 
-    async def kinds(self) -> list[NeedleGroup]:
+    async def groups(self) -> list[NeedleGroup]:
         group = {"group": "$group", "family": "$mark.family"}
         pipeline: list[Document] = [
             {"$match": {"state.active": True}},

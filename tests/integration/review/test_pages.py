@@ -106,7 +106,7 @@ async def test_needles_of_a_folder_from_before_are_to_be_reviewed_too(ana: Brows
     later = dict.fromkeys(("listed", "to_review", "group"), "")
     await database["needles"].update_many({}, {"$unset": later})
     assert "3 match" not in (await ana.get("/needles?stage=todo")).text
-    assert await ana.world.stores.needle_lists.kinds() == []
+    assert await ana.world.stores.needle_lists.groups() == []
 
     await ana.world.stores.needle_lists.mark_older()
 
@@ -121,7 +121,7 @@ async def test_indexes_say_that_all_needles_are_marked_and_count_them(ana: Brows
     await database.command("profile", 2)
 
     await ana.world.stores.needle_lists.mark_older()
-    await ana.world.stores.needle_lists.kinds()
+    await ana.world.stores.needle_lists.groups()
     await ana.world.stores.needle_lists.count(NeedleFilter(category=STOP, stage=Stage.LISTED))
 
     await database.command("profile", 0)
