@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Final, Generic, NamedTuple, Self, TypeVar
 
+from services.contracts.bounds import FIRST_TIME
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Detection, FrameVector, IouType, Position
 from services.contracts.identity import DriveId, FrameId, VehicleId
@@ -16,7 +17,7 @@ from services.ground_truth.category_changes import CategoryChange
 
 T_co = TypeVar("T_co", covariant=True)
 
-UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+UNKNOWN_TIME: Final = FIRST_TIME
 """Capture time of frames whose data set has none."""
 
 

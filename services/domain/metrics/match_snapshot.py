@@ -14,6 +14,7 @@ from services.domain.metrics.subsets import Subset
 from services.domain.statistics.resampling import Interval, Sample, difference, interval
 
 Curve = tuple[DetectorId, Category]
+"""The precision-recall curve of one detector on one category, which name it."""
 FEWEST_FRAMES: Final = 10
 """Frames with ground truth of a category from which its AP has an interval. With fewer, resampled
 frames are much the same ones, and the interval is too narrow."""

@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Final
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated, IouType, PredictionsMade, Split
@@ -14,9 +12,7 @@ from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.counting import why_not_counted
 from services.evaluator.versions.comparison import Version, compared
 from services.evaluator.versions.report import ComparisonReport
-from services.formats.items import FrameItem
-
-_UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from services.formats.items import UNKNOWN_TIME, FrameItem
 
 
 class FileVersion:
@@ -79,7 +75,7 @@ class FileVersion:
                 shortlisted=False,
                 vehicle_id=VehicleId("file"),
                 drive_id=None,
-                captured_at=_UNKNOWN_TIME,
+                captured_at=UNKNOWN_TIME,
                 tags=tuple(sorted((item.tags or {}).items())),
                 **vars(rows),
             )

@@ -86,6 +86,11 @@ def head_of(file: Path) -> str:
         return ""
 
 
+def columns_of(file: Path) -> set[str]:
+    """The columns that a CSV file's first line names, to detect its format."""
+    return set(head_of(file).partition("\n")[0].strip().split(","))
+
+
 def text_of(file: Path) -> str:
     """A text file's content, without a byte order mark, as editors on Windows write one.
 

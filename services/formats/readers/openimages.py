@@ -14,7 +14,7 @@ from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
 from services.formats.readers.detections.class_names import ClassNames
-from services.formats.readers.folders import head_of
+from services.formats.readers.folders import columns_of
 from services.formats.readers.returned import (
     Drawn,
     Frame,
@@ -30,7 +30,7 @@ _COLUMNS = frozenset({"ImageID", "LabelName", "IsGroupOf", *_SIDES})
 
 def is_openimages(file: Path) -> bool:
     """Whether the first line has the columns of annotated boxes."""
-    return set(head_of(file).partition("\n")[0].strip().split(",")) >= _COLUMNS
+    return columns_of(file) >= _COLUMNS
 
 
 def read_openimages(file: Path, sent: NamedFrames) -> Dataset:

@@ -18,7 +18,7 @@ from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.detections.deepstream import as_number
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.output import Output
-from services.formats.readers.folders import head_of
+from services.formats.readers.folders import columns_of
 
 _SIDES = ("XMin", "YMin", "XMax", "YMax")
 _COLUMNS = {"ImageID", "LabelName", *_SIDES}
@@ -27,11 +27,7 @@ _SCORES = ("Score", "Confidence")
 
 def recognises(files: OutputFiles) -> bool:
     """Whether a file's first line has these columns."""
-    return any(_has_columns(file) for file, _ in files.texts())
-
-
-def _has_columns(file: Path) -> bool:
-    return set(head_of(file).partition("\n")[0].strip().split(",")) >= _COLUMNS
+    return any(columns_of(file) >= _COLUMNS for file, _ in files.texts())
 
 
 def read(files: OutputFiles) -> Output:
