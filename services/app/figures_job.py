@@ -108,6 +108,7 @@ async def figures_refreshed(
     costs = StoredErrorCosts(
         *(stores.frames, stores.matches, clock),
         count_copies=settings.count_copies,
+        redacting=settings.redact_detector,
         most_frames=settings.figures_frames,
     )
     show = WhenChanged(costs.show, stores.matches, figures.closed, clock)

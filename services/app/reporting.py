@@ -37,8 +37,11 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
     found = [await _extended(report, reports) for report in await reports.now(counts)]
     # Read after the reports, because a frame is stored before its matches. An unreadable frame
     # has no costs.
-    count_copies = settings.count_copies
-    stored = StoredErrorCosts(stores.frames, stores.matches, clock, count_copies=count_copies)
+    stored = StoredErrorCosts(
+        *(stores.frames, stores.matches, clock),
+        count_copies=settings.count_copies,
+        redacting=settings.redact_detector,
+    )
     costs = await stored.now()
     places = await error_places(stores.needles, stores.frames, stores.known_places)
     estimates = await stores.estimates.all()

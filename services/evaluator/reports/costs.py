@@ -10,6 +10,7 @@ from services.domain.metrics.counting import why_not_counted
 from services.domain.metrics.error_costs import ErrorCostPool, ErrorCosts
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
+from services.domain.redaction import is_named
 from services.evaluator.live.gauges import show_error_costs
 from services.evaluator.reports.frame_sample import FrameSample
 from services.runtime.clock import Clock
@@ -24,6 +25,7 @@ class StoredErrorCosts:
 
     Parameters
     ----------
+    redacting : the detector that finds what images hide, which is not evaluated; empty for none
     most_frames : the largest number of frames to hold in memory, summed over detectors; of more,
         costs are those of a uniform sample. None for no limit
     """
@@ -35,10 +37,12 @@ class StoredErrorCosts:
         clock: Clock,
         *,
         count_copies: bool = False,
+        redacting: str = "",
         most_frames: int | None = None,
     ) -> None:
         self._frames = frames
         self._count_copies = count_copies
+        self._redacting = redacting
         self._revised = RevisedFrames(matches, clock)
         self._pools: defaultdict[DetectorId, ErrorCostPool] = defaultdict(ErrorCostPool)
         self._sample = FrameSample(most_frames)
@@ -48,11 +52,11 @@ class StoredErrorCosts:
         async with self._revised.taken() as frame_ids:
             if frame_ids is None:
                 self._pools.clear()
-            fits = await self._fits(frame_ids)
+            fits = await self._hold(frame_ids)
             while not fits:
                 self._pools.clear()
                 self._sample = self._sample.halved("error_costs")
-                fits = await self._fits(None)
+                fits = await self._hold(None)
 
     async def now(self) -> dict[DetectorId, ErrorCosts]:
         """The error costs on all that is stored now. One call at a time.
@@ -73,8 +77,8 @@ class StoredErrorCosts:
         for detector, costs in (await self.now()).items():
             show_error_costs(detector, costs)
 
-    async def _fits(self, frame_ids: Collection[FrameId] | None) -> bool:
-        """Read these frames, until there are too many; with None, all frames."""
+    async def _hold(self, frame_ids: Collection[FrameId] | None) -> bool:
+        """Read these frames, or all for None; False once there are too many."""
         async for records in self._frames.evaluable(frame_ids):
             await asyncio.to_thread(self._put, records)
             if not self._sample.fits(sum(map(len, self._pools.values()))):
@@ -88,6 +92,8 @@ class StoredErrorCosts:
             copy = record.is_copy and not self._count_copies
             if truth is not None and self._sample.includes(record.frame_id):
                 for detector, predictions in record.predictions.items():
+                    if is_named(predictions, self._redacting):
+                        continue
                     if why_not_counted(truth, predictions, copy=copy) is None:
                         counting[detector].append((record.named(detector).predictions, truth))
                     else:

@@ -70,6 +70,16 @@ async def test_what_does_not_count_costs_nothing_until_it_is_cured() -> None:
     assert await everything.now() != await costs.now()
 
 
+async def test_the_detector_of_what_is_redacted_is_not_evaluated() -> None:
+    frames, own = InMemoryFrameStore(), samples.predictions_made(ELSEWHERE)
+    privacy = own.model_copy(update={"detector": "privacy"})
+    await frames.record([samples.frame_annotated(samples.annotation()), own, privacy])
+
+    costs = StoredErrorCosts(frames, InMemoryMatchStore(), FakeClock(), redacting="privacy")
+
+    assert (await costs.now()).keys() == {own.detector_id}
+
+
 async def test_costs_are_shown_by_kind() -> None:
     frames = InMemoryFrameStore()
     made = samples.predictions_made(ELSEWHERE, samples.detection())
