@@ -60,8 +60,8 @@ class EvaluateMatches:
         self._pace = Pace(clock, every_s=every_s, share=_SHOWN_SHARE)
         self._recently_changed: set[DetectorId] = set()
         self._recent_pace = Pace(clock, every_s=every_s, share=_RECENT_SHARE)
-        self._unsure = False
-        self._sure_pace = Pace(clock, every_s=_CONFIDENCE_EVERY_S, share=_CONFIDENCE_SHARE)
+        self._confidence_outdated = False
+        self._confidence_pace = Pace(clock, every_s=_CONFIDENCE_EVERY_S, share=_CONFIDENCE_SHARE)
         self._lock = asyncio.Lock()
 
     async def run(self, events: Sequence[Event]) -> None:
@@ -129,13 +129,13 @@ class EvaluateMatches:
         Call this periodically, concurrently with `run`: it takes seconds with many frames, and
         matches are added and shown meanwhile.
         """
-        if not self._unsure or not self._sure_pace.is_due():
+        if not self._confidence_outdated or not self._confidence_pace.is_due():
             return
-        with self._sure_pace.taken():
+        with self._confidence_pace.taken():
             async with self._lock:
-                self._unsure = False
+                self._confidence_outdated = False
                 state = self._state
-                assert state is not None  # `_unsure` is set only with a state
+                assert state is not None  # nothing is outdated without a state
                 snapshot = await asyncio.to_thread(state.snapshot)
             intervals = await asyncio.to_thread(confidence, snapshot)
         if state is self._state:  # otherwise a rebuild has changed the owned categories
@@ -157,10 +157,10 @@ class EvaluateMatches:
         return counts
 
     def _note(self, detectors: Collection[DetectorId]) -> None:
-        """Mark the figures of these detectors as changed."""
+        """Mark the figures of these detectors as outdated."""
         self._changed.update(detectors)
         self._recently_changed.update(detectors)
-        self._unsure |= bool(detectors)
+        self._confidence_outdated |= bool(detectors)
 
     async def _refresh(
         self,

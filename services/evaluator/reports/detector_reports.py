@@ -63,7 +63,7 @@ class _Tally:
     predictions: dict[RegionId, _Prediction] = field(default_factory=dict)
     drawn: dict[FrameId, Sampling] = field(default_factory=dict)
 
-    def needle(self, record: NeedleRecord) -> None:
+    def add(self, record: NeedleRecord) -> None:
         if not record.active or record.needle is None:
             return
         self.errors[record.needle.error_type] += 1
@@ -146,11 +146,11 @@ class Reports:
         async with self._revised.taken() as frame_ids:
             if frame_ids is None:
                 self._held = _Held(self._operating)
-            fits = await self._fits(frame_ids)
+            fits = await self._hold(frame_ids)
             while not fits:
                 self._held = _Held(self._operating)
                 self._sample = self._sample.halved("reports")
-                fits = await self._fits(None)
+                fits = await self._hold(None)
 
     async def now(self, counts: Counts) -> list[Report]:
         """The reports on all that is stored now, by detector id. One call at a time.
@@ -167,7 +167,7 @@ class Reports:
         tallies: defaultdict[DetectorId, _Tally] = defaultdict(_Tally)
         async for record in self._needles.scan():
             if record.needle is not None:
-                tallies[record.needle.detector].needle(record)
+                tallies[record.needle.detector].add(record)
         await self.take_in()
         self._drawn = {detector: tally.drawn for detector, tally in tallies.items()}
         return [
@@ -251,8 +251,8 @@ class Reports:
             found[f"{key}={value}"] = DetectorCurves.of(operating, part.curves, confusions)
         return found
 
-    async def _fits(self, frame_ids: Collection[FrameId] | None) -> bool:
-        """Read the matches of these frames, until there are too many frames; with None, of all."""
+    async def _hold(self, frame_ids: Collection[FrameId] | None) -> bool:
+        """Read the matches of these frames, or of all for None; False once there are too many."""
         async for matches in self._stored(frame_ids):
             sampled = [match for match in matches if self._sample.includes(match.frame_id)]
             await asyncio.to_thread(self._held.put, sampled)
