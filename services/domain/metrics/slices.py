@@ -187,8 +187,3 @@ class _FrameCounts:
     def errors(self) -> FloatArray:
         """(F,), false positives and misses."""
         return np.asarray(self.shown + self.truths - 2 * self.right)
-
-    @property
-    def trials(self) -> FloatArray:
-        """(F,), the errors and the true positives."""
-        return np.asarray(self.shown + self.truths - self.right)

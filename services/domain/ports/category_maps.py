@@ -34,7 +34,7 @@ class Rematch:
     Attributes
     ----------
     revision : of the map
-    after : the last key that was done, as `PredictionPages` names it; empty at the beginning
+    after : the last key that was done, of `FrameStore.predictions_after`; empty at the beginning
     """
 
     scope: MapScope

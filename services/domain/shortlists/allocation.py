@@ -251,10 +251,6 @@ class BudgetAllocator:
         self._queue(key).add_candidates(candidates)
         self._grown.add(key)
 
-    def candidate_frames(self, key: Key) -> set[FrameId]:
-        """The frames of a mode's candidates."""
-        return set(self._queues[key].candidate_frames()) if key in self._queues else set()
-
     def remove_candidates(self, key: Key, frames: Collection[FrameId]) -> None:
         """Drop a mode's candidates on these frames."""
         if key in self._queues:

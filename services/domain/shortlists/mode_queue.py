@@ -75,10 +75,6 @@ class ModeQueue:
         self._candidates.clear()
         self._waiting.clear()
 
-    def candidate_frames(self) -> Iterator[FrameId]:
-        """The frames of all candidates."""
-        return (candidate.context.frame for candidate in self._candidates.values())
-
     def keep_best(self, listed: Collection[FrameId]) -> None:
         """Drop the worst candidates on frames that are not listed, beyond CANDIDATES_MAX.
 

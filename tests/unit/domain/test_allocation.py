@@ -288,7 +288,6 @@ def test_a_needle_of_another_mode_than_before_asks_with_that_one() -> None:
 def test_what_is_withdrawn_is_not_dealt_until_it_is_offered_again() -> None:
     allocator = allocator_of([group("m", a=3, b=2)])
     allocator.remove_candidates(("0",), [FrameId("a")])
-    assert allocator.candidate_frames(("0",)) == {"b"}
     assert frames_of(allocator) == {"m": ["b"]}
     allocator.add_candidates(("0",), [candidate(context("a"), 1)])
     assert frames_of(allocator) == {"m": ["a"]}
@@ -298,7 +297,6 @@ def test_a_mode_whose_candidates_are_all_dropped_is_given_none() -> None:
     allocator = allocator_of([group("m", a=2, b=1)])
     for mode in (("0",), ("unknown",)):
         allocator.remove_all_candidates(mode)
-    assert not allocator.candidate_frames(("0",))
     assert not allocator.allocate(WIDE)
 
 
@@ -310,10 +308,11 @@ def test_a_region_counts_as_it_was_offered_last() -> None:
 
 def test_ranks_of_candidates_that_are_gone_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mode_queue, "CANDIDATES_MAX", 5)
-    queue = mode_queue.ModeQueue({}, {})
+    candidates: dict[RegionId, ScoredCandidate] = {}
+    queue = mode_queue.ModeQueue({}, candidates)
     for number in range(100):
         seen, region = context(f"f{number:02}"), RegionId(f"r{number}")
         queue.add_candidates([ScoredCandidate(region, seen, 1.0 + number, 0.5, FAMILY)])
         queue.keep_best(())
         assert len(queue._waiting) <= 2 * mode_queue.CANDIDATES_MAX
-    assert sorted(queue.candidate_frames()) == [f"f{number}" for number in range(95, 100)]
+    assert sorted(candidates) == [f"r{number}" for number in range(95, 100)]
