@@ -377,6 +377,7 @@ def test_the_next_pod_is_ready_before_one_ends(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", ["prod", "gpu"])
 def test_every_stage_has_a_second_process_that_takes_over(overlay: str) -> None:
     scaled = resources(overlay, "ScaledObject")
+    assert len(scaled) == 4
     assert all(item["spec"]["minReplicaCount"] >= 2 for item in scaled.values())
 
 

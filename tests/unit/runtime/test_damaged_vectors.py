@@ -76,7 +76,7 @@ async def test_points_without_their_vectors_count_as_missing(folder: Path) -> No
         loaded = await store.load("live", IDS)
     finally:
         await store.close()
-    assert all(vector.shape == (4,) for vector in loaded.values())
+    assert not loaded
 
 
 async def _read_all(store: EdgeVectorStore) -> None:
