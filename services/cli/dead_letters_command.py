@@ -74,7 +74,7 @@ def replay(
     *,
     reason: Reason = None,
     service: Service = None,
-    state: States = State.OPEN,
+    state: States = State.UNANSWERED,
 ) -> None:
     """Publish the original records again, byte for byte, to their original topics.
 

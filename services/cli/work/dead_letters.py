@@ -33,13 +33,13 @@ def list_letters(
 ) -> None:
     """Run `gazeloop dead-letters list`."""
     context = shared(ctx)
-    selected = run(lambda: _read(context), interrupted="The list is incomplete.")
-    chosen = _matching(selected, reason, service, state)
+    letters = run(lambda: _read(context), interrupted="The list is incomplete.")
+    selected = matching(letters, reason, service, state)
     if as_json:
-        for letter in chosen:
+        for letter in selected:
             print(_json(letter))  # noqa: T201  # to be piped
         return
-    _print(chosen, limit, settled=len(selected) - len(_matching(selected, None, None)))
+    _print(selected, limit, settled=len(letters) - len(matching(letters, None, None)))
 
 
 def replay(ctx: typer.Context, *, reason: str | None, service: str | None, state: State) -> None:
@@ -108,16 +108,17 @@ async def _with_letters(
     settings = context.stored()
     log_to_file(settings, "dead-letters")
     async with joined(settings) as stack:
-        selected = _matching(await dead_letters_of(stack), reason, service, state)
+        selected = matching(await dead_letters_of(stack), reason, service, state)
         return await work(selected, stack)
 
 
-def _matching(
-    selected: Iterable[Letter],
+def matching(
+    letters: Iterable[Letter],
     reason: str | None,
     service: str | None,
     state: State = State.UNSETTLED,
 ) -> list[Letter]:
+    """The dead letters in this state on which the service failed for the reason; None is any."""
     groups = {
         State.UNSETTLED: UNSETTLED,
         State.UNANSWERED: TO_REPLAY,
@@ -125,7 +126,7 @@ def _matching(
     }
     states = groups[state] if state in groups else {LetterState(state.value)}
     return [
-        letter for letter in selected if letter.state in states and letter.failed(service, reason)
+        letter for letter in letters if letter.state in states and letter.failed(service, reason)
     ]
 
 
