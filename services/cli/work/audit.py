@@ -34,9 +34,9 @@ def audit(ctx: typer.Context, *, since: datetime | None, as_json: bool) -> None:
 async def _read(context: Context, at: datetime) -> list[AuditRecord]:
     settings = context.stored()
     log_to_file(settings, "audit")
-    async with joined(settings) as stack:
-        reviews = MongoReviewStore(stack.stores.database)
-        return [record async for record in audit_trail(stack.stores.audit, reviews, at)]
+    async with joined(settings) as app:
+        reviews = MongoReviewStore(app.stores.database)
+        return [record async for record in audit_trail(app.stores.audit, reviews, at)]
 
 
 def line_of(record: AuditRecord) -> str:

@@ -124,24 +124,24 @@ async def _store(context: Context, change: CategoryChange) -> tuple[bool, int, b
     """Store it; returns too whether predictions of its detector are stored."""
     settings = context.settings()
     log_to_file(settings, "categories")
-    async with joined(settings) as stack:
-        done = await apply_change(stack, change, account(), SystemClock().now())
-        made, _ = await stack.stores.frames.predictions_after(change.scope, "", 1)
+    async with joined(settings) as app:
+        done = await apply_change(app, change, account(), SystemClock().now())
+        made, _ = await app.stores.frames.predictions_after(change.scope, "", 1)
         return *done, bool(made)
 
 
 async def _match_again(context: Context, scope: MapScope) -> int:
     settings = context.settings()
     log_to_file(settings, "categories")
-    async with joined(settings) as stack:
-        return await match_again(stack, scope, account(), SystemClock().now())
+    async with joined(settings) as app:
+        return await match_again(app, scope, account(), SystemClock().now())
 
 
 async def _read(context: Context) -> _Shown:
     settings = context.stored()
     log_to_file(settings, "categories")
-    async with joined(settings) as stack:
-        maps = stack.stores.category_maps
+    async with joined(settings) as app:
+        maps = app.stores.category_maps
         return await maps.all(), await maps.unknown()
 
 

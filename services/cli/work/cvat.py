@@ -58,28 +58,28 @@ def pull(ctx: typer.Context, *, every: float | None) -> None:
 async def _push(context: Context, by: UnitName, wanted: NeedleFilter) -> Pushed:
     settings = context.stored()
     log_to_file(settings, "cvat")
-    async with joined(settings) as stack:
-        stores = await open_annotation_stores(stack.stores)
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
         return await push_tasks(stores, settings, by, wanted)
 
 
 async def _pull(context: Context) -> tuple[Pulled, str]:
     settings = context.stored()
     log_to_file(settings, "cvat")
-    async with joined(settings) as stack:
-        stores = await open_annotation_stores(stack.stores)
-        pulled = await pull_jobs(stores, stack.outbox, settings)
-        return pulled, stack.review("/questions")
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
+        pulled = await pull_jobs(stores, app.outbox, settings)
+        return pulled, app.review("/questions")
 
 
 async def _pull_again(context: Context, every_s: float) -> None:
     settings = context.stored()
     configure_logs(level=settings.log_level)
-    async with joined(settings) as stack:
-        stores = await open_annotation_stores(stack.stores)
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
 
         async def pulled() -> None:
-            done = await pull_jobs(stores, stack.outbox, settings)
+            done = await pull_jobs(stores, app.outbox, settings)
             log.info("cvat_pulled", finished=done.finished, unfinished=done.unfinished)
 
         async with repeated("pull_cvat", pulled, SystemClock(), every_s=every_s):

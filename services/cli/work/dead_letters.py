@@ -46,8 +46,8 @@ def replay(ctx: typer.Context, *, reason: str | None, service: str | None, state
     """Run `gazeloop dead-letters replay`."""
     context = shared(ctx)
 
-    async def send(selected: list[Letter], stack: App) -> tuple[int, int]:
-        async with replaying_outbox(stack.outbox, stack.settings) as outbox:
+    async def send(selected: list[Letter], app: App) -> tuple[int, int]:
+        async with replaying_outbox(app.outbox, app.settings) as outbox:
             report = await records.replay(selected, outbox, SystemClock().now())
         return report.replayed, len(report.not_replayable)
 
@@ -80,8 +80,8 @@ def discard(
         raise typer.BadParameter("give --reason, --service or --all")
     context = shared(ctx)
 
-    async def give_up(selected: list[Letter], stack: App) -> int:
-        return await records.discard(selected, stack.outbox, SystemClock().now())
+    async def give_up(selected: list[Letter], app: App) -> int:
+        return await records.discard(selected, app.outbox, SystemClock().now())
 
     count = run(
         lambda: _with_letters(context, reason, service, state, give_up),
@@ -93,8 +93,8 @@ def discard(
 async def _read(context: Context) -> list[Letter]:
     settings = context.stored()
     log_to_file(settings, "dead-letters")
-    async with joined(settings) as stack:
-        return await dead_letters_of(stack)
+    async with joined(settings) as app:
+        return await dead_letters_of(app)
 
 
 async def _with_letters(
@@ -107,9 +107,9 @@ async def _with_letters(
     """Apply `work` to the selected dead letters."""
     settings = context.stored()
     log_to_file(settings, "dead-letters")
-    async with joined(settings) as stack:
-        selected = matching(await dead_letters_of(stack), reason, service, state)
-        return await work(selected, stack)
+    async with joined(settings) as app:
+        selected = matching(await dead_letters_of(app), reason, service, state)
+        return await work(selected, app)
 
 
 def matching(

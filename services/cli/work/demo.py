@@ -51,14 +51,14 @@ async def _demo(
     with ProgressView(console(stderr=True), time.monotonic) as view:
         dataset = await asyncio.to_thread(_survey, settings.data / "survey", size, view)
         view.at("starting the broker, the stores and the services")
-        async with running(settings, SERVICES) as stack:
-            warn_of_memory_broker(view.console, stack.settings)
+        async with running(settings, SERVICES) as app:
+            warn_of_memory_broker(view.console, app.settings)
             spare_long_lived_objects()
-            mined = await mine(stack, dataset, view, plan)
+            mined = await mine(app, dataset, view, plan)
             view.close()
             concluded(out, mined, plan)
             if serve if serve is not None else out.is_terminal:
-                print_addresses(out, stack)
+                print_addresses(out, app)
                 await until_signalled()
                 out.print("stopping")
 

@@ -138,11 +138,11 @@ def _export_tables(context: Context, form: TableFormat, to: Path) -> None:
 async def _tables(context: Context, form: TableFormat, to: Path) -> Mapping[str, int]:
     settings = context.stored()
     log_to_file(settings, "export")
-    async with joined(settings) as stack:
-        stores = await open_annotation_stores(stack.stores)
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
         frame_ids = await stores.frame_ids.captured()
         with console(stderr=True).status("reading") as status:
-            async with leaving(stack.stores, to, frame_ids, form=form.value):
+            async with leaving(app.stores, to, frame_ids, form=form.value):
                 return await write_tables(
                     *(stores, form, to),
                     lambda table, count: status.update(f"{table}: {count:,} rows"),
@@ -173,13 +173,13 @@ async def _fiftyone(context: Context, to: Path) -> FiftyOneCounts:
     log_to_file(settings, "export")
     vectors = open_vectors_to_read(settings)
     try:
-        async with joined(settings) as stack:
-            stores = await open_annotation_stores(stack.stores)
+        async with joined(settings) as app:
+            stores = await open_annotation_stores(app.stores)
             frame_ids = await stores.frame_ids.captured()
             images = ShownImages.of(stores.blobs, settings)
             export = FiftyOneExport(stores, vectors, images, settings.split_rule, to)
             with console(stderr=True).status("reading") as status:
-                async with leaving(stack.stores, to, frame_ids, form="fiftyone"):
+                async with leaving(app.stores, to, frame_ids, form="fiftyone"):
                     return await export.write(lambda done: status.update(f"{done:,} frames"))
     finally:
         await vectors.close()
@@ -198,10 +198,10 @@ async def _export(
 ) -> Written:
     settings = context.stored()
     log_to_file(settings, "export")
-    async with joined(settings) as stack:
-        stores = await open_annotation_stores(stack.stores)
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
         if isinstance(wanted, DrawnSample):
-            await refuse_undone(stack.stores.imports, wanted)
+            await refuse_undone(app.stores.imports, wanted)
         frames = await _chosen(stores, what, wanted, tags)
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
@@ -242,8 +242,8 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
         },
         "confirmed_weight": exporting.CONFIRMED_WEIGHT,
     }
-    async with joined(settings) as stack:
-        stores = await open_annotation_stores(stack.stores)
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
         chosen = await exporting.training_set(stores, settings)
         seen = ShownImages.of if settings.redact_training else ShownImages.originals
         store = seen(stores.blobs, settings) if images else None

@@ -27,8 +27,8 @@ def show(ctx: typer.Context, frame: str, *, as_json: bool) -> None:
 async def _show(context: Context, frame: str) -> FrameView:
     settings = context.stored()
     log_to_file(settings, "frames")
-    async with joined(settings) as stack:
-        return await read_frame(await open_annotation_stores(stack.stores), frame)
+    async with joined(settings) as app:
+        return await read_frame(await open_annotation_stores(app.stores), frame)
 
 
 def not_counted(ctx: typer.Context, *, most: int, as_json: bool) -> None:
@@ -47,8 +47,8 @@ def not_counted(ctx: typer.Context, *, most: int, as_json: bool) -> None:
 async def _read(context: Context, limit: int) -> list[LeftOut]:
     settings = context.stored()
     log_to_file(settings, "frames")
-    async with joined(settings) as stack:
-        return await stack.stores.frame_ids.left_out(limit)
+    async with joined(settings) as app:
+        return await app.stores.frame_ids.left_out(limit)
 
 
 def _print(found: list[LeftOut], most: int) -> None:

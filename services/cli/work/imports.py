@@ -56,5 +56,5 @@ def _document(summary: ImportSummary) -> dict[str, object]:
 async def _read(context: Context) -> Sequence[ImportSummary]:
     settings = context.stored()
     log_to_file(settings, "imports")
-    async with joined(settings) as stack:
-        return await stack.stores.imports.all()
+    async with joined(settings) as app:
+        return await app.stores.imports.all()

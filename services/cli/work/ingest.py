@@ -199,12 +199,12 @@ async def _publish(context: Context, opener: Opener, how: PublishingOptions) -> 
     log_to_file(settings, "ingest")
     dataset = opener()
     with ProgressView(console(stderr=True), time.monotonic) as view:
-        async with joined(settings) as stack:
-            watch = LagWatch(stack, view)
+        async with joined(settings) as app:
+            watch = LagWatch(app, view)
             summary, _ = await publish(
-                stack, dataset, watch, view, source=how.source, accept_partial=how.accept_partial
+                app, dataset, watch, view, source=how.source, accept_partial=how.accept_partial
             )
-            questions = stack.review("/questions")
+            questions = app.review("/questions")
     print_if_empty(out, dataset)
     out.print(summary_text(summary, questions), highlight=False, soft_wrap=True)
     if dataset.left:
@@ -222,14 +222,14 @@ async def _follow(
     out = console()
     log_to_file(settings, "ingest")
     arrivals = Arrivals(folder)
-    async with joined(settings) as stack:
+    async with joined(settings) as app:
         out.print(f"following {escape(str(folder))}; Ctrl-C ends it", highlight=False)
         while True:
             if files := await asyncio.to_thread(arrivals.look):
                 dataset = images_opener(folder, by, detections, files)()
                 with ProgressView(console(stderr=True), time.monotonic) as view:
-                    watch = LagWatch(stack, view)
-                    summary, _ = await publish(stack, dataset, watch, view)
+                    watch = LagWatch(app, view)
+                    summary, _ = await publish(app, dataset, watch, view)
                 out.print(summary_text(summary, ""), highlight=False, soft_wrap=True)
                 print_rejections(out, summary)
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -91,8 +91,8 @@ async def _of_data_folder(
 
     settings = context.stored()
     log_to_file(settings, "labelled")
-    async with joined(settings) as stack:
-        stores = await open_annotation_stores(stack.stores)
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
         frames = await chosen(stores, settings)
         # An embedder is trained on what it embeds: the images as they were captured.
         images = ShownImages.originals(stores.blobs, settings)

@@ -121,10 +121,10 @@ async def _mine_alone(
     with ProgressView(console(stderr=True), time.monotonic) as view:
         view.at("starting the broker, the stores and the services")
         # Nobody opens the review page of a command that ends by itself.
-        async with running(settings, CONSUMERS) as stack:
-            warn_of_memory_broker(view.console, stack.settings)
+        async with running(settings, CONSUMERS) as app:
+            warn_of_memory_broker(view.console, app.settings)
             spare_long_lived_objects()
-            mined = await mine(stack, dataset, view, plan, accept_partial=accept_partial)
+            mined = await mine(app, dataset, view, plan, accept_partial=accept_partial)
             view.at("done")
     print_if_empty(out, dataset)
     concluded(out, mined, plan)

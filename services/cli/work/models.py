@@ -74,8 +74,8 @@ async def _read(context: Context) -> Models:
     log_to_file(settings, "models")
     names = open_collection_names(settings)
     try:
-        async with joined(settings) as parts:
-            return await read_models(names, parts.stores.embeddings)
+        async with joined(settings) as app:
+            return await read_models(names, app.stores.embeddings)
     finally:
         await names.close()
 
@@ -85,9 +85,9 @@ async def _fill(context: Context, *, follow: bool) -> None:
     log_to_file(settings, "models")
     vectors = open_vector_store(settings)
     try:
-        async with joined(settings) as parts:
+        async with joined(settings) as app:
             work = await filler(
-                settings, parts.stores, vectors, outbox=parts.outbox, clock=SystemClock()
+                settings, app.stores, vectors, outbox=app.outbox, clock=SystemClock()
             )
             err = console(stderr=True)
             with err.status(f"filling {work.model_id}") as shown:
@@ -140,8 +140,8 @@ async def _compare(context: Context, names: Sequence[str]) -> Comparison:
     log_to_file(settings, "models")
     vectors = open_vectors_to_read(settings)
     try:
-        async with joined(settings) as parts:
-            stores = parts.stores
+        async with joined(settings) as app:
+            stores = app.stores
             found = await read_models(vectors, stores.embeddings)
             chosen = [found.named(name) for name in names] or list(found.models)
             comparer = ModelComparer(
@@ -163,13 +163,13 @@ async def _use(context: Context, name: str, *, incomplete: bool) -> None:
     log_to_file(settings, "models")
     names = open_collection_names(settings)
     try:
-        async with joined(settings) as parts:
-            embeddings = parts.stores.embeddings
+        async with joined(settings) as app:
+            embeddings = app.stores.embeddings
             found = await read_models(names, embeddings)
             wanted = found.named(name)
             if wanted.lacking and not incomplete:
                 _refuse(wanted)
-            await make_live(wanted.model_id, names, embeddings, parts.outbox)
+            await make_live(wanted.model_id, names, embeddings, app.outbox)
     finally:
         await names.close()
     _print_used(wanted, found)

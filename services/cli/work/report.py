@@ -38,5 +38,5 @@ def report(ctx: typer.Context, *, as_json: bool, detector: str | None) -> None:
 async def _reports(context: Context) -> list[Report]:
     settings = context.stored()
     log_to_file(settings, "report")
-    async with joined(settings) as stack:
-        return await read_reports(stack, await dead_letter_count(stack))
+    async with joined(settings) as app:
+        return await read_reports(app, await dead_letter_count(app))

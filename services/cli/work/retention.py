@@ -76,8 +76,8 @@ async def _due(context: Context) -> int:
     if not settings.retain_unlisted_days:
         return 0
     before = SystemClock().now() - timedelta(days=settings.retain_unlisted_days)
-    async with joined(settings) as stack:
-        store = MongoRetention(stack.stores.database)
+    async with joined(settings) as app:
+        store = MongoRetention(app.stores.database)
         pages = all_cold(store, settings.split_rule, before, _AT_ONCE)
         return sum([len(page) async for page in pages])
 
@@ -86,8 +86,8 @@ async def _archive(context: Context, to: Path, form: TableFormat) -> Mapping[str
     settings = context.stored()
     log_to_file(settings, "retention")
     before = SystemClock().now() - timedelta(days=settings.retain_unlisted_days)
-    async with joined(settings) as stack:
-        stores = stack.stores
+    async with joined(settings) as app:
+        stores = app.stores
         await note_leaving(stores, to, what="cold frames", form=form.value)
         store = MongoRetention(stores.database)
         rule = settings.split_rule

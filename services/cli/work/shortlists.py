@@ -39,8 +39,8 @@ def list_shortlists(
 async def _listed(context: Context, wanted: NeedleFilter, most: int) -> NeedlePage:
     settings = context.stored()
     log_to_file(settings, "shortlists")
-    async with joined(settings) as app_:
-        stores = await open_annotation_stores(app_.stores)
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
         return await read_needles(stores.needle_lists, wanted, most)
 
 
@@ -49,8 +49,8 @@ async def _details(
 ) -> list[dict[str, object]]:
     settings = context.stored()
     log_to_file(settings, "shortlists")
-    async with joined(settings) as app_:
-        stores = await open_annotation_stores(app_.stores)
+    async with joined(settings) as app:
+        stores = await open_annotation_stores(app.stores)
         return await shortlist_documents(stores, wanted, tags)
 
 
@@ -70,8 +70,8 @@ def held_back(ctx: typer.Context, *, most: int, as_json: bool) -> None:
 async def _read(context: Context) -> list[BudgetReport]:
     settings = context.stored()
     log_to_file(settings, "shortlists")
-    async with joined(settings) as app_:
-        return await app_.stores.budgets.all()
+    async with joined(settings) as app:
+        return await app.stores.budgets.all()
 
 
 def _print(report: BudgetReport, most: int) -> None:

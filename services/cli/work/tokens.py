@@ -116,33 +116,33 @@ def _minute(at: datetime) -> str:
 
 async def _create(context: Context, scope: str, prefix: str) -> str:
     bearer_tokens.check_scope(scope, prefix)  # before any part starts
-    async with joined(_logged(context.settings())) as stack:
+    async with joined(_logged(context.settings())) as app:
         now = SystemClock().now()
-        token = await bearer_tokens.create(stack.stores.tokens, scope, now, prefix)
-        await _note(stack.stores, AuditAct.TOKEN_CREATED, scope, token=bearer_tokens.id_of(token))
+        token = await bearer_tokens.create(app.stores.tokens, scope, now, prefix)
+        await _note(app.stores, AuditAct.TOKEN_CREATED, scope, token=bearer_tokens.id_of(token))
         return token
 
 
 async def _list(context: Context) -> list[TokenRecord]:
-    async with joined(_logged(context.stored())) as stack:
-        return list(await stack.stores.tokens.list())
+    async with joined(_logged(context.stored())) as app:
+        return list(await app.stores.tokens.list())
 
 
 async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | None:
-    async with joined(_logged(context.stored())) as stack:
-        tokens, now = stack.stores.tokens, SystemClock().now()
+    async with joined(_logged(context.stored())) as app:
+        tokens, now = app.stores.tokens, SystemClock().now()
         token = await bearer_tokens.rotate(tokens, token_id, now, timedelta(hours=grace_hours))
         if token is not None:
             new = bearer_tokens.id_of(token)
-            await _note(stack.stores, AuditAct.TOKEN_ROTATED, f"token {token_id}", token=new)
+            await _note(app.stores, AuditAct.TOKEN_ROTATED, f"token {token_id}", token=new)
         return token
 
 
 async def _revoke(context: Context, token_id: str) -> bool:
-    async with joined(_logged(context.stored())) as stack:
-        revoked = await stack.stores.tokens.revoke(token_id, SystemClock().now())
+    async with joined(_logged(context.stored())) as app:
+        revoked = await app.stores.tokens.revoke(token_id, SystemClock().now())
         if revoked:
-            await _note(stack.stores, AuditAct.TOKEN_REVOKED, f"token {token_id}")
+            await _note(app.stores, AuditAct.TOKEN_REVOKED, f"token {token_id}")
         return revoked
 
 

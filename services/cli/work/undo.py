@@ -81,21 +81,21 @@ async def _undo(
     """Undo; returns the counts, an earlier undo that left nothing, or None for what is unknown."""
     settings = context.stored()
     log_to_file(settings, "undo")
-    async with joined(settings) as stack:
-        stores = stack.stores
+    async with joined(settings) as app:
+        stores = app.stores
         found = await stores.imports.run(ImportId(wanted.target))
         if found is None and not await _has_predicted(stores, wanted.target):
             return None
         if wanted.keeps and (found is None or found.kind is not ImportKind.CAMPAIGN):
             detail = "only a campaign of `sample draw` has annotations apart from it to keep"
             raise typer.BadParameter(detail, param_hint="--keep-annotations")
-        counts = await undoer_of(stores, stack.outbox).preview(wanted)
+        counts = await undoer_of(stores, app.outbox).preview(wanted)
         earlier = await stores.imports.undo_of(wanted.target)
         unfinished = {undo.target for undo in await stores.imports.unfinished()}
         if earlier and wanted.target not in unfinished and not counts.keys() - LASTING:
             return earlier
         if not dry_run:
-            await undo_now(stack, wanted)
+            await undo_now(app, wanted)
         return counts
 
 
