@@ -7,15 +7,12 @@ from urllib.parse import unquote, urlsplit
 
 from services.app.doctor.finding import Finding, Level, space
 from services.app.topic_access import service_of_user
-from services.contracts.codec import decode
 from services.contracts.errors import Invalid
-from services.contracts.events import FrameCaptured
-from services.contracts.topics import FRAMES
 from services.domain.ports.blobs import BlobStore
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.blobs_probe import Access, nearest, probe_blobs
-from services.runtime.stores.frame_documents import IMAGE_DELETED
+from services.runtime.stores.frame_documents import IMAGE_DELETED, captured_of
 from services.runtime.stores.mongo import Document, connected, translated
 
 _PART = "blobs"
@@ -69,19 +66,15 @@ async def _lost(blobs: BlobStore, settings: Settings) -> list[Finding]:
         with translated():
             frames = await (await database["frames"].aggregate(sample)).to_list()
     gone = [
-        frame["_id"] for frame in frames if not await asyncio.to_thread(_has, blobs, _uri(frame))
+        frame["_id"]
+        for frame in frames
+        if not await asyncio.to_thread(_has, blobs, captured_of(frame).image.uri)
     ]
     if not gone:
         return []
     problem = f"{len(gone)} of {len(frames)} sampled images are missing: {gone[0]}"
     remedy = "restore the blob store's backup, or publish the same images again"
     return [Finding(Level.ERROR, _PART, problem, remedy)]
-
-
-def _uri(frame: Document) -> str:
-    captured = decode(FRAMES.name, frame["captured"])
-    assert isinstance(captured, FrameCaptured)
-    return captured.image.uri
 
 
 def _has(blobs: BlobStore, uri: str) -> bool:

@@ -16,11 +16,10 @@ from safetensors.numpy import load, save
 from services.contracts.errors import MissingWeights
 from services.embedder.models.backbone_identity import BackboneIdentity
 from services.embedder.models.checked_file import checked_content
-from services.embedder.models.network_archive import packed, unpacked
-from services.embedder.models.openvino_files import OpenVinoFiles
+from services.embedder.models.network_archive import CARD, packed, unpacked
+from services.embedder.models.openvino_files import GRAPH, VALUES, OpenVinoFiles
 from services.embedder.models.whitening import Whitening
 
-_GRAPH, _VALUES, _CARD = "network.xml", "network.bin", "card.json"
 _WHITENING = "whitening.safetensors"
 _WHAT = "exported network"
 
@@ -52,13 +51,13 @@ class ExportedNetwork:
 
     def content(self) -> bytes:
         """The file's content; `read_exported` is the inverse."""
-        parts = {_GRAPH: self.network.graph, _VALUES: self.network.values}
+        parts = {GRAPH: self.network.graph, VALUES: self.network.values}
         if self.whitening is not None:
             parts[_WHITENING] = save(
                 {"mean": self.whitening.mean, "projection": self.whitening.projection}
             )
         card = ExportCard(identity=self.identity, least_side=self.least_side, sha256=_digest(parts))
-        return packed({**parts, _CARD: card.model_dump_json(indent=2).encode()})
+        return packed({**parts, CARD: card.model_dump_json(indent=2).encode()})
 
 
 def read_exported(path: Path, sha256: str) -> ExportedNetwork:
@@ -76,11 +75,11 @@ def read_exported(path: Path, sha256: str) -> ExportedNetwork:
     content = checked_content(path, sha256, _WHAT, MissingWeights)
     parts = unpacked(path, content, _WHAT, MissingWeights)
     try:
-        card = ExportCard.model_validate_json(parts.pop(_CARD))
+        card = ExportCard.model_validate_json(parts.pop(CARD))
         if _digest(parts) != card.sha256:
             raise MissingWeights(f"{path} is damaged: its parts do not match its card's sha256")
         whitening = _whitening(parts[_WHITENING]) if card.identity.whitened else None
-        network = OpenVinoFiles(parts[_GRAPH], parts[_VALUES])
+        network = OpenVinoFiles(parts[GRAPH], parts[VALUES])
     except (LookupError, ValidationError, SafetensorError) as exc:
         raise MissingWeights(f"{path} is damaged, or no {_WHAT}: {exc}") from exc
     return ExportedNetwork(card.identity, card.least_side, network, whitening)

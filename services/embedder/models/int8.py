@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from services.contracts.errors import UnfitInt8
 from services.embedder.models.checked_file import checked_content
 from services.embedder.models.network import Network
-from services.embedder.models.network_archive import packed, unpacked
-from services.embedder.models.openvino_files import OpenVinoFiles
+from services.embedder.models.network_archive import CARD, packed, unpacked
+from services.embedder.models.openvino_files import GRAPH, VALUES, OpenVinoFiles
 
-_GRAPH, _VALUES, _CARD = "network.xml", "network.bin", "card.json"
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -88,9 +87,9 @@ def written(network: OpenVinoFiles, card: Card) -> bytes:
     """The network and its card as one file."""
     return packed(
         {
-            _GRAPH: network.graph,
-            _VALUES: network.values,
-            _CARD: card.model_dump_json(indent=2).encode(),
+            GRAPH: network.graph,
+            VALUES: network.values,
+            CARD: card.model_dump_json(indent=2).encode(),
         }
     )
 
@@ -123,8 +122,8 @@ def read_int8(path: Path | None, sha256: str, network: Network) -> OpenVinoFiles
 def _read(path: Path, content: bytes) -> tuple[OpenVinoFiles, Card]:
     parts = unpacked(path, content, "8-bit network", UnfitInt8)
     try:
-        files = OpenVinoFiles(parts[_GRAPH], parts[_VALUES])
-        return files, Card.model_validate_json(parts[_CARD])
+        files = OpenVinoFiles(parts[GRAPH], parts[VALUES])
+        return files, Card.model_validate_json(parts[CARD])
     except (LookupError, ValidationError) as exc:
         raise UnfitInt8(f"{path} is damaged, or no 8-bit network: {exc}") from exc
 

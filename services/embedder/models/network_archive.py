@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Final
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from services.contracts.errors import Fatal
+
+CARD: Final = "card.json"
+"""The name of the card in the file."""
 
 
 def packed(parts: Mapping[str, bytes]) -> bytes:

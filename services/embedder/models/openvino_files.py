@@ -4,9 +4,14 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from services.contracts.errors import Fatal
 from services.embedder.models.openvino_requests import openvino
+
+GRAPH: Final = "network.xml"
+VALUES: Final = "network.bin"
+"""The names of both files, in a folder and in an archive."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class OpenVinoFiles:
     def of(cls, model: openvino.Model) -> "OpenVinoFiles":
         """Serialise a model; `model` is the inverse."""
         with TemporaryDirectory() as folder:
-            graph, values = Path(folder) / "network.xml", Path(folder) / "network.bin"
+            graph, values = Path(folder) / GRAPH, Path(folder) / VALUES
             openvino.serialize(model, graph, values)
             return cls(graph.read_bytes(), values.read_bytes())
 

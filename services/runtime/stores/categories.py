@@ -2,10 +2,26 @@
 
 from collections.abc import Collection
 
+from pymongo.asynchronous.collection import AsyncCollection
+
 from services.contracts.identity import Category
-from services.runtime.stores.mongo import Database, translated
+from services.runtime.stores.mongo import Database, Document, translated
 
 _ANNOTATED_AS = "categories"
+
+
+async def matched_categories(matches: AsyncCollection[Document]) -> list[Category]:
+    """The categories of the collection `matches`, sorted.
+
+    Raises
+    ------
+    StoreUnavailable
+        MongoDB does not answer.
+    """
+    with translated():
+        found = await matches.distinct("categories")
+    # Null is the value of matches without a category.
+    return sorted(name for name in found if name is not None)
 
 
 class MongoCategories:
@@ -16,10 +32,7 @@ class MongoCategories:
         self._frames = database["frames"]
 
     async def all(self) -> list[Category]:
-        with translated():
-            found = await self._matches.distinct("categories")
-        # Null is the value of matches without a category.
-        return sorted(name for name in found if name is not None)
+        return await matched_categories(self._matches)
 
     async def known(self, names: Collection[Category]) -> set[Category]:
         with translated():

@@ -176,6 +176,13 @@ def _is_captured(document: Document) -> bool:
     return "captured" in document or "captured_at" in document
 
 
+def captured_of(document: Document) -> FrameCaptured:
+    """The event in a document of the collections `frames` and `embeddings` that has one."""
+    captured = decode(FRAMES.name, document["captured"])
+    assert isinstance(captured, FrameCaptured)
+    return captured
+
+
 def predictions_of(document: Document) -> PredictionsMade:
     """The event in a document of the collection `predictions`."""
     event = decode(PREDICTIONS.name, document["event"])

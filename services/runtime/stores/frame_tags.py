@@ -3,12 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from services.contracts.codec import decode
-from services.contracts.events import FrameCaptured
 from services.contracts.identity import FrameId
-from services.contracts.topics import FRAMES
 from services.domain.chunks import chunks
 from services.domain.derived_tags import tags_of
+from services.runtime.stores.frame_documents import captured_of
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
 
@@ -35,12 +33,6 @@ class MongoFrameTags:
             where: Document = {"_id": {"$in": chunk}, "captured": {"$exists": True}}
             with translated():
                 found = await self._frames.find(where, {"captured": 1}).to_list()
-            captures = readable("frames", found, _captured)
+            captures = readable("frames", found, captured_of)
             tags |= {captured.frame_id: tags_of(captured) for captured in captures}
         return tags
-
-
-def _captured(document: Document) -> FrameCaptured:
-    event = decode(FRAMES.name, document["captured"])
-    assert isinstance(event, FrameCaptured)
-    return event

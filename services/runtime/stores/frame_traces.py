@@ -9,13 +9,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from services.contracts.codec import decode
-from services.contracts.events import FrameCaptured, Image
+from services.contracts.events import Image
 from services.contracts.identity import FrameId
-from services.contracts.topics import FRAMES
 from services.domain.erasure import erased_name
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import FrameTraces
+from services.runtime.stores.frame_documents import captured_of
 from services.runtime.stores.mongo import Database, Document, beginning, translated
 
 Ids = list[FrameId]
@@ -201,9 +200,8 @@ class ImageTraces:
             with translated():
                 found = await collection.find(where, {"captured": 1}).to_list()
             for document in found:
-                captured = decode(FRAMES.name, document["captured"])
-                assert isinstance(captured, FrameCaptured)
-                images[captured.image.sha256] = captured.image
+                image = captured_of(document).image
+                images[image.sha256] = image
         return list(images.values())
 
     async def _shown(self, image: Image, erased: Collection[FrameId]) -> bool:

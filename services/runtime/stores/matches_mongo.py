@@ -34,6 +34,7 @@ from services.domain.metrics.subsets import part_of
 from services.domain.ports.frames import Pair
 from services.domain.ports.matches import KnownCategories, Revised
 from services.runtime.stores.bson_columns import BsonColumns
+from services.runtime.stores.categories import matched_categories
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -178,10 +179,7 @@ class MongoMatchStore:
                 yield await asyncio.to_thread(_readable_columns, raw, wanted)
 
     async def categories(self) -> list[Category]:
-        with translated():
-            found = await self._matches.distinct("categories")
-        # Null is the value of matches without a category.
-        return sorted(name for name in found if name is not None)
+        return await matched_categories(self._matches)
 
 
 async def _read_ahead(batches: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -6,13 +6,10 @@ from typing import Final
 
 from bson import Timestamp
 
-from services.contracts.codec import decode
-from services.contracts.events import FrameCaptured
 from services.contracts.identity import FrameId, ModelId
-from services.contracts.topics import FRAMES
 from services.domain.ports.imports import ImportKind
 from services.domain.ports.retention import OldFrame
-from services.runtime.stores.frame_documents import IMAGE_DELETED
+from services.runtime.stores.frame_documents import IMAGE_DELETED, captured_of
 from services.runtime.stores.mongo import Database, Document, insert_new, translated
 
 _COLD: Final = "cold_frames"
@@ -66,7 +63,7 @@ class MongoRetention:
                 IMAGE_DELETED: None,
             }
             kept = {_first(item) for item in await self._frames.find(others, fields).to_list()}
-        return sorted({_uri(item) for item in found if _first(item) not in kept})
+        return sorted({captured_of(item).image.uri for item in found if _first(item) not in kept})
 
     async def note_images_deleted(self, frame_ids: Collection[FrameId]) -> None:
         ids = {"_id": {"$in": list(frame_ids)}}
@@ -185,9 +182,3 @@ def _first(document: Document) -> FrameId:
     """The frame that showed the same image first."""
     first: FrameId = document.get("original") or document["_id"]
     return first
-
-
-def _uri(document: Document) -> str:
-    captured = decode(FRAMES.name, document["captured"])
-    assert isinstance(captured, FrameCaptured)
-    return captured.image.uri
