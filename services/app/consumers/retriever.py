@@ -20,7 +20,7 @@ from services.retriever.sources import RetrieverStores
 from services.runtime.erased_frames import ErasedFramesLeftOut
 from services.runtime.progress import Progress, progress_of
 from services.runtime.settings import Settings
-from services.runtime.step import Outbox
+from services.runtime.step import Outbox, Step
 from services.runtime.stores.frame_traces import of_retriever
 
 _FAMILIES_S = 15.0
@@ -31,51 +31,64 @@ _MAP_S = 60.0
 @asynccontextmanager
 async def build(parts: Parts) -> AsyncIterator[BuiltService]:
     """Build it."""
-    async with parts.connected("retriever") as client, AsyncExitStack() as closing:
+    async with parts.connected("retriever") as client:
         step = await asyncio.to_thread(_step, parts, client.outbox)
-        served = ErasedFramesLeftOut(
-            "retriever",
-            step,
-            parts.stores.tombstones,
-            client.outbox,
-            traces=[
-                NeedleTraces(parts.stores.needles, client.outbox),
-                *of_retriever(parts.stores.database),
-                # Last, so that what is recorded next follows from what is left.
-                RecordedState(step),
-            ],
-            forget=step.forget,
-        )
         progress = Progress()
-        job = partial(
-            precision_estimated,
-            parts.stores,
-            parts.open_vectors(),
-            parts.settings,
-            parts.clock,
-            parts.turn,
-        )
-        await closing.enter_async_context(elected(JOB, parts.stores.leases, job, parts.clock))
-        # While a batch waits for a background plan, the plan's steps count as its progress.
+        async with _background_work(parts, step, progress):
+            served = _without_erased(parts, step, client.outbox)
+            consumer = client.consumer(
+                READS["retriever"], served, settings=_batched(parts.settings), progress=progress
+            )
+            yield BuiltService([consumer], step.settle)
+
+
+@asynccontextmanager
+async def _background_work(
+    parts: Parts, step: PublishShortlists, progress: Progress
+) -> AsyncIterator[None]:
+    """Estimate, draw, report and settle periodically while the context is open.
+
+    Parameters
+    ----------
+    progress : of the service; while a batch waits for a background plan, the plan's steps count
+    """
+    clock, turn = parts.clock, parts.turn
+    job = partial(
+        precision_estimated, parts.stores, parts.open_vectors(), parts.settings, clock, turn
+    )
+    async with AsyncExitStack() as closing:
+        await closing.enter_async_context(elected(JOB, parts.stores.leases, job, clock))
         with progress_of(progress):
-            for name, figures, every_s in (
+            for name, work, every_s in (
                 ("mark_families", _families_marked(parts), _FAMILIES_S),
                 ("draw_region_map", _region_map_drawn(parts), _MAP_S),
                 ("report_budgets", step.report_budgets, _BUDGETS_S),
             ):
-                recomputing = recomputed(name, figures, parts.clock, parts.turn, every_s=every_s)
-                await closing.enter_async_context(recomputing)
-            settling = repeated(
-                "settle_shortlists",
-                step.settle_when_due,
-                parts.clock,
-                every_s=parts.settings.epoch_s / 4,
+                await closing.enter_async_context(
+                    recomputed(name, work, clock, turn, every_s=every_s)
+                )
+            every_s = parts.settings.epoch_s / 4
+            await closing.enter_async_context(
+                repeated("settle_shortlists", step.settle_when_due, clock, every_s=every_s)
             )
-            await closing.enter_async_context(settling)
-        consumer = client.consumer(
-            READS["retriever"], served, settings=_batched(parts.settings), progress=progress
-        )
-        yield BuiltService([consumer], step.settle)
+        yield
+
+
+def _without_erased(parts: Parts, step: PublishShortlists, outbox: Outbox) -> Step:
+    """The step for all events but those of erased frames, whose traces it erases."""
+    return ErasedFramesLeftOut(
+        "retriever",
+        step,
+        parts.stores.tombstones,
+        outbox,
+        traces=[
+            NeedleTraces(parts.stores.needles, outbox),
+            *of_retriever(parts.stores.database),
+            # Last, so that what is recorded next follows from what is left.
+            RecordedState(step),
+        ],
+        forget=step.forget,
+    )
 
 
 class RecordedState:
