@@ -24,7 +24,7 @@ from services.ground_truth.holding import CorrectionGate
 from services.ingest.publishing import publish_dataset
 from services.ingest.source import Source
 from services.ingest.summary import Summary
-from services.runtime.clock import SystemClock
+from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
 from services.runtime.step import Outbox
@@ -74,7 +74,9 @@ async def push_tasks(
     return await asyncio.to_thread(_push, settings, sent, shown, images)
 
 
-async def pull_jobs(stores: AnnotationStores, outbox: Outbox, settings: Settings) -> Pulled:
+async def pull_jobs(
+    stores: AnnotationStores, outbox: Outbox, settings: Settings, clock: Clock
+) -> Pulled:
     """Publish the frames of finished jobs; a repetition publishes nothing new."""
     frames, finished, unfinished = await asyncio.to_thread(_pull, settings)
     stems = {Path(frame["name"]).stem for frame in frames}
@@ -86,20 +88,19 @@ async def pull_jobs(stores: AnnotationStores, outbox: Outbox, settings: Settings
         }
     )
     dataset = restored(read_cvat_jobs(frames, sent), sent, ("crowd", "ignore", "mask"))
-    now = SystemClock().now()
     summary = await publish_dataset(
         dataset.items,
         outbox=outbox,
         blobs=stores.blobs,
         ledger=stores.ledger,
         settings=settings,
-        clock=SystemClock(),
+        clock=clock,
         source=Source.REANNOTATION,
         way="cvat",
-        gate=CorrectionGate(stores.held, stores.categories, SystemClock()),
+        gate=CorrectionGate(stores.held, stores.categories, clock),
         frames=stores.frames,
         tombstones=stores.tombstones,
-        journal=journal_of(stores, ImportKind.CORRECTIONS, "CVAT", "cvat", now),
+        journal=journal_of(stores, ImportKind.CORRECTIONS, "CVAT", "cvat", clock.now()),
     )
     return Pulled(finished, unfinished, summary)
 

@@ -68,7 +68,7 @@ async def _pull(context: Context) -> tuple[Pulled, str]:
     log_to_file(settings, "cvat")
     async with joined(settings) as app:
         stores = await open_annotation_stores(app.stores)
-        pulled = await pull_jobs(stores, app.outbox, settings)
+        pulled = await pull_jobs(stores, app.outbox, settings, SystemClock())
         return pulled, app.review("/questions")
 
 
@@ -79,7 +79,7 @@ async def _pull_again(context: Context, every_s: float) -> None:
         stores = await open_annotation_stores(app.stores)
 
         async def pulled() -> None:
-            done = await pull_jobs(stores, app.outbox, settings)
+            done = await pull_jobs(stores, app.outbox, settings, SystemClock())
             log.info("cvat_pulled", finished=done.finished, unfinished=done.unfinished)
 
         async with repeated("pull_cvat", pulled, SystemClock(), every_s=every_s):

@@ -21,6 +21,7 @@ from services.contracts.matches import categories_of
 from services.formats.masks import from_polygons
 from services.formats.readers.returned import Manifest, Sent
 from services.ground_truth.drafts import entry_of
+from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.settings import Settings
 from tests.deadline import until
@@ -138,7 +139,7 @@ async def test_a_push_that_breaks_off_anywhere_is_completed_by_the_next(
 
 async def pull(cvat: Cvat, world: World) -> tuple[dict[str, FrameAnnotated], dict[str, int], int]:
     outbox = InMemoryOutbox()
-    done = await pull_jobs(world.stores, outbox, settings(cvat, world))
+    done = await pull_jobs(world.stores, outbox, settings(cvat, world), SystemClock())
     truths = {truth.key(): truth for truth in outbox.published if isinstance(truth, FrameAnnotated)}
     return truths, dict(done.summary.rejected), done.unfinished
 
