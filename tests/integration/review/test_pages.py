@@ -589,7 +589,7 @@ async def test_an_unexpected_error_is_a_page_that_betrays_nothing(
     async def broken() -> None:
         raise ValueError("a secret in a traceback")
 
-    monkeypatch.setattr(ana.world.context.stores.needle_lists, "kinds", broken)
+    monkeypatch.setattr(ana.world.context.stores.needle_lists, "groups", broken)
 
     answer = await ana.get("/needles")
 
@@ -606,7 +606,7 @@ async def test_a_store_that_is_away_is_told_beside_what_is_on_the_page(
     async def away() -> None:
         raise StoreUnavailable("mongodb://user:password@host")
 
-    monkeypatch.setattr(ana.world.context.stores.needle_lists, "kinds", away)
+    monkeypatch.setattr(ana.world.context.stores.needle_lists, "groups", away)
 
     whole = await ana.get("/needles")
     part = await ana.get("/needles", **{"HX-Request": "true"})
