@@ -40,11 +40,15 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-expect.set_options(timeout=30_000)  # a loaded machine is slow, which is no failure
+PATIENCE_MS = 240_000
+"""A loaded machine is slow, which is no failure."""
+expect.set_options(timeout=PATIENCE_MS)
 CHROMIUM = "/usr/bin/chromium"
 NEEDLES = 15
 SENT = 'body[data-unsent="0"]'
 """All that was done on the page has reached the server; the page shows it before."""
+IDLE = f"{SENT}:not(.busy)"
+"""Nor does the page wait for an answer or another page, holding the keys that are typed."""
 SCHEMES = ("light", "dark")
 WIDTHS = (1280, 390)
 START_S = 300
@@ -74,7 +78,10 @@ def browser() -> Iterator[Browser]:
             pytest.fail(missing)
         pytest.skip(missing)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox"], timeout=PATIENCE_MS
+        )
+        chromium.on("context", lambda context: context.set_default_timeout(PATIENCE_MS))
         yield chromium
         chromium.close()
 
@@ -139,7 +146,7 @@ def served(seed: Seed) -> Iterator[Site]:
         yield Site(f"http://127.0.0.1:{port}/review", anas, bens, network, seed.settings)
     finally:
         serving[0].should_exit = True
-        thread.join(60)
+        thread.join(START_S)
     assert not thread.is_alive()
 
 

@@ -20,7 +20,7 @@ class Network:
     lost_requests, lost_answers : the numbers of acts, from 0, that get no answer at all: of the
         first, the application hears nothing; the second it carries out
     lost_pages : the same for parts of pages, of which nothing is heard
-    away : whether every act is answered by 503
+    away : whether every act is answered by 503, and is not to come again by itself meanwhile
     arrived : the paths of the acts that the application has answered, repeats included
     """
 
@@ -55,7 +55,9 @@ class Network:
             return
         number = next(self._acts)
         if self.away:
-            await PlainTextResponse("away", HTTPStatus.SERVICE_UNAVAILABLE)(scope, receive, send)
+            later = {"Retry-After": "3600"}
+            away = PlainTextResponse("away", HTTPStatus.SERVICE_UNAVAILABLE, later)
+            await away(scope, receive, send)
         elif number in self.lost_requests:
             await _nothing(receive)
         elif number in self.lost_answers:

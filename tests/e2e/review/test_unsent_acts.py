@@ -1,5 +1,6 @@
 """Whatever an annotator types arrives: on slow networks, over reloads, logins and in two tabs."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -7,14 +8,13 @@ import pymongo
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.e2e.review.conftest import SENT, Site, seed_of, served, shown
+from tests.e2e.review.conftest import IDLE, SENT, Site, seed_of, served, shown
+from tests.e2e.review.network import ACTS
 from tests.e2e.review.test_review_page import check_looks
 from tests.review_world import Seed
 
 LONG = 15
 TYPING_MS = 20
-IDLE = f"{SENT}:not(.busy)"
-PATIENCE_MS = 240_000
 
 Enter = Callable[..., AbstractContextManager[Page]]
 
@@ -86,14 +86,18 @@ def test_fifty_verdicts_typed_through_fifteen_needles_arrive_once_and_in_order(
     site.network.lost_requests = {6}
     site.network.lost_answers = {19, 33}
     site.network.lost_pages = {4}
+    given_up: list[str] = []
+    page.on("requestfailed", lambda request: given_up.append(request.url))
 
     page.keyboard.type("".join(keys)[:-1], delay=TYPING_MS)
 
-    expect(page.locator(".place b")).to_have_text(str(LONG), timeout=PATIENCE_MS)
-    expect(page.locator(IDLE)).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.locator(".place b")).to_have_text(str(LONG))
+    expect(page.locator(IDLE)).to_have_count(1)
     assert len(expected) == 50
     assert acts(site) == expected
-    assert len(site.network.arrived) == len(expected) + 2  # those whose answers were lost
+    repeated = sum(url.endswith(ACTS) for url in given_up)
+    assert repeated >= 3
+    assert len(site.network.arrived) == len(expected) + repeated - 1  # of one, nothing was heard
     expect(page.locator("#unsent")).to_be_hidden()
 
 
@@ -105,7 +109,7 @@ def test_typing_ahead_of_one_needle_decides_what_was_left_each_time(
 
     page.keyboard.type("1xa2az1x", delay=TYPING_MS)
 
-    expect(page.locator(IDLE)).to_have_count(1, timeout=30_000)
+    expect(page.locator(IDLE)).to_have_count(1)
     expect(page.locator("#decided")).to_have_text("1 decided")
     first, second, *_ = needles
     assert acts(site) == [
@@ -157,15 +161,15 @@ def test_what_is_refused_is_shown_until_it_is_dismissed(
 
     page.keyboard.type("1x2aj1x", delay=TYPING_MS)
 
-    expect(page.locator(IDLE)).to_have_count(1, timeout=30_000)
+    expect(page.locator(IDLE)).to_have_count(1)
     refused = page.locator("#unsent .alert")
     expect(refused).to_have_count(2)
     expect(refused.first).to_contain_text("Refused: detector is right, for 1 of stop sign. Ben")
     check_looks(page, "refused")
     assert [act for _, act, _ in acts(site)] == ["reject"]  # of the needle that is free
     refused.first.get_by_role("link", name="Open page").click()
+    expect(page).to_have_url(re.compile(needle))
     shown(page, "#work")
-    assert needle in page.url
     expect(refused).to_have_count(2)
     refused.first.get_by_role("button", name="Dismiss").click()
     expect(refused).to_have_count(1)
@@ -193,7 +197,7 @@ def test_the_end_of_a_session_loses_nothing_and_nobody_else_sends_it(
     page.get_by_role("button", name="Log out").click()
     expect(unsent).to_contain_text("2 unsent")
     log_in(page, site)
-    expect(page.locator(SENT)).to_have_count(1, timeout=30_000)
+    expect(page.locator(SENT)).to_have_count(1)
     expect(unsent.locator(".alert")).to_have_count(2)  # Ben has claimed the needle meanwhile
     assert len(acts(site)) == 1
 
@@ -212,7 +216,8 @@ def test_two_tabs_send_in_the_order_of_typing_and_nothing_twice(
             page.bring_to_front()
             page.keyboard.type(f"{key}x", delay=TYPING_MS)
 
-    expect(first.locator(SENT)).to_have_count(1, timeout=30_000)
+    for page in (first, second):  # a tab hears of the other's acts a moment later
+        expect(page.locator(SENT)).to_have_count(1)
     assert acts(site) == [(needle, "reject", 1) for _ in range(3) for needle in needles[:2]]
     for page in (first, second):
         expect(page.locator(".card.rejected:not(.is-unsent)")).to_have_count(3)
@@ -230,7 +235,7 @@ def test_answers_to_questions_are_typed_ahead_too(context: BrowserContext, site:
 
     page.keyboard.type("1a2a", delay=TYPING_MS)
 
-    expect(page.locator(".empty h2")).to_have_text("No open questions", timeout=30_000)
+    expect(page.locator(".empty h2")).to_have_text("No open questions")
     expect(page.locator("#notice")).to_contain_text("version 2 by Finn for h000-2")
     with database(site) as held:
         assert held["label_answers"].count_documents({}) == 1

@@ -237,9 +237,9 @@
       .then((answer) => (answer.ok ? answer.text() : null), () => null);
     refreshing = null;
     if (work !== old || !old.isConnected || (held && held.kind === "move")) return; // the user is leaving the page
+    if (html !== null) swap(old, html);
+    if (outdated) { refresh(); return; }
     if (html === null) { if (held && held.kind === "act") pursue(refresh); return; }
-    swap(old, html);
-    if (outdated) refresh();
     if (held && held.kind === "act" && acts.fate(held.id) !== "queued" && refreshing === null) release();
   };
 
