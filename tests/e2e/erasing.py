@@ -24,8 +24,9 @@ from services.runtime.kafka.topic_reading import values
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import load_settings
+from services.runtime.stores.tombstones_mongo import MongoTombstones
 from tests.deadline import until
-from tests.e2e.command_line import GAZELOOP, environment
+from tests.e2e.command_line import exit_code_of, killed_after
 
 SURVEYED = ("survey", "kafka", "mongodb", "qdrant")
 """The data set itself, and the parts' own files, in which what is deleted lies until they need the
@@ -103,12 +104,12 @@ class ErasedByForce:
 
     Attributes
     ----------
-    killed : whether the first command was killed
+    killed, finished : exit codes of the command that was killed, and of the one that was not
     left : of each frame, where it is named, and what is stored of it
     topics : topics whose log still names a frame
     """
 
-    killed: bool
+    killed: int
     finished: int
     left: dict[FrameId, Traces]
     awaited: Mapping[str, int]
@@ -129,9 +130,9 @@ async def erased_despite_a_kill(data: Path) -> ErasedByForce:
         frames = await app.stores.frame_ids.of_drive(captured.drive_id)
         before = {one: await traces_of(app, one) for one in frames}
         assert all(traces.stored for traces in before.values())
-        killed = await _killed_once_noted(app, data, captured.drive_id)
-        last = await _erasing(data, captured.drive_id)
-        finished = await last.wait()
+        command = ("erase", "--drive", captured.drive_id)
+        killed = await killed_after(MongoTombstones.add, data, *command)
+        finished = await exit_code_of(data, *command)
         await app.caught_up()
         return ErasedByForce(
             killed,
@@ -140,27 +141,6 @@ async def erased_despite_a_kill(data: Path) -> ErasedByForce:
             await app.stores.tombstones.awaited(),
             await asyncio.to_thread(_topics_naming, app.settings, frames),
         )
-
-
-async def _killed_once_noted(app: App, data: Path, drive: str) -> bool:
-    """Kill an erasure once it is noted; False if it ended before."""
-    process = await _erasing(data, drive)
-    tombstones = app.stores.database["tombstones"]
-    while process.returncode is None and not await tombstones.count_documents({}):  # noqa: ASYNC110  # another process
-        await asyncio.sleep(0.001)
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
-    return process.returncode != 0
-
-
-async def _erasing(data: Path, drive: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(*GAZELOOP, "--data", str(data), "erase", "--drive", drive),
-        env=environment(),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
 
 
 def _topics_naming(settings: Settings, frames: Sequence[FrameId]) -> set[str]:
@@ -184,7 +164,7 @@ async def _frame_with_a_shortlist(app: App) -> FrameId:
 
 async def _post(app: App, body: dict[str, object]) -> dict[str, object]:
     token = await create(app.stores.tokens, "operator:ada", SystemClock().now())
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=300) as client:
         response = await client.post(
             f"{app.addresses['ingest']}/erasures",
             json=body,
@@ -203,7 +183,7 @@ async def _all_shown(app: App) -> None:
 
 async def _confirmed(app: App, shown: float) -> None:
     """Wait for the services that store something, and for the gauges, which have a pace."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while True:
             await app.caught_up()
             if not await app.stores.tombstones.awaited() and _shown() != shown:

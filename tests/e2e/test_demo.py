@@ -26,7 +26,7 @@ from tests.e2e.undoing import Content, changed_despite_kills
 
 DETECTOR = "survey-detector@1.0"
 DRIVES, FRAMES = 16, 8
-DEADLINE_S = 300
+DEADLINE_S = 500
 LINES = {"audit", "dead-letters list"}
 """Commands that print a JSON object a line, because there may be very many."""
 UNDO_OF_NOTHING = ("undo", "--detector", "survey-detector@1.1")
@@ -298,8 +298,7 @@ def test_an_erasure_that_is_killed_beside_services_leaves_no_trace(
     done = asyncio.run(erased_despite_a_kill(data))
     shutil.rmtree(data)
 
-    assert done.killed
-    assert done.finished == 0
+    assert (done.killed, done.finished) == (-signal.SIGKILL, 0)
     assert done.awaited == {}
     assert {
         frame: (traces.stored, traces.files) for frame, traces in done.left.items()
@@ -326,7 +325,7 @@ def test_a_change_of_categories_and_an_undo_that_are_killed_are_finished_by_inge
 
 
 def test_no_process_is_left_behind(demo: Demo) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_S
     left = _processes(demo.data)
     while left and time.monotonic() < deadline:
         left = _processes(demo.data)

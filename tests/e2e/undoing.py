@@ -6,10 +6,12 @@ from pathlib import Path
 
 from services.app.parts import App
 from services.domain.ports.imports import ImportKind
-from tests.e2e.command_line import GAZELOOP, environment
+from services.runtime.stores.category_maps import MongoCategoryMaps
+from services.runtime.stores.imports_mongo import MongoImports
+from tests.e2e.command_line import exit_code_of, killed_after
 from tests.e2e.erasing import stack
 
-_PATIENCE_S = 120
+_PATIENCE_S = 300
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,8 @@ async def _ignored_despite_a_kill(app: App, data: Path) -> Ignored:
     first = next(needle for needle in needles if needle is not None)
     detector, category = first.detector, first.category
     maps = app.stores.category_maps
-    killed = await _command(data, "categories", "ignore", detector, category)
-    while killed.returncode is None and not await maps.all():  # noqa: ASYNC110  # another process
-        await asyncio.sleep(0.001)
-    if killed.returncode is None:
-        killed.kill()
-    exit_code = await killed.wait()
+    command = ("categories", "ignore", detector, category)
+    exit_code = await killed_after(MongoCategoryMaps.change, data, *command)
     async with asyncio.timeout(_PATIENCE_S):
         # Ingest finishes what the killed command began.
         while await maps.unmatched():  # noqa: ASYNC110  # the store has no events
@@ -72,32 +70,18 @@ async def _undone_despite_a_kill(app: App, data: Path) -> Undone:
     """Undo all imports; the command is killed once its first request is noted."""
     before = await _content(app)
     runs = [item.run for item in await app.stores.imports.all()]
-    # The campaign last: to end it changes nothing here, too fast to be killed.
+    # The campaign last: to end it changes nothing here.
     runs.sort(key=lambda run: run.kind is ImportKind.CAMPAIGN)
     first, *others = [run.import_id for run in runs]
-    killed = await _command(data, "undo", first)
-    while killed.returncode is None and not await app.stores.imports.unfinished():  # noqa: ASYNC110  # another process
-        await asyncio.sleep(0.001)
-    if killed.returncode is None:
-        killed.kill()
-    exit_code = await killed.wait()
+    exit_code = await killed_after(MongoImports.request, data, "undo", first)
     for import_id in others:
-        assert await (await _command(data, "undo", import_id)).wait() == 0
+        assert await exit_code_of(data, "undo", import_id) == 0
     async with asyncio.timeout(_PATIENCE_S):
         # Ingest finishes what the killed command began.
         while await app.stores.imports.unfinished():  # noqa: ASYNC110  # the store has no events
             await asyncio.sleep(0.1)
     await app.caught_up()
     return Undone(before, exit_code, await _content(app))
-
-
-async def _command(data: Path, *words: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(*GAZELOOP, "--data", str(data), *words),
-        env=environment(),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
 
 
 async def _content(app: App) -> Content:
