@@ -42,6 +42,7 @@ async def look_at_mongodb(settings: Settings, clock: Clock) -> list[Finding]:
 
 async def _server(database: Database, clock: Clock) -> list[Finding]:
     with translated():
+        before = clock.now()
         hello = await database.command("hello")
         now = clock.now()
         version = (await database.command("buildInfo"))["versionArray"]
@@ -50,19 +51,24 @@ async def _server(database: Database, clock: Clock) -> list[Finding]:
         stats = await database.command("dbStats")
     free = 1 - stats["fsUsedSize"] / stats["fsTotalSize"] if stats.get("fsTotalSize") else 1.0
     remedy = "enlarge its volume: a full MongoDB stops all services"
-    return [*_unfit(hello, version, now), *space(_PART, "it", free, remedy)]
+    skew_s = _skew_s(hello["localTime"].replace(tzinfo=UTC), before, now)
+    return [*_unfit(hello, version, skew_s), *space(_PART, "it", free, remedy)]
 
 
-def _unfit(hello: dict[str, Any], version: list[int], now: datetime) -> Iterator[Finding]:
+def _skew_s(server_time: datetime, before: datetime, after: datetime) -> float:
+    """By how much the server's clock is off, which was read between two times of this machine."""
+    return max((before - server_time).total_seconds(), (server_time - after).total_seconds(), 0.0)
+
+
+def _unfit(hello: dict[str, Any], version: list[int], skew_s: float) -> Iterator[Finding]:
     if tuple(version[:2]) < _OLDEST:
         problem = f"MongoDB {'.'.join(map(str, version[:3]))} is too old"
         yield Finding(Level.ERROR, _PART, problem, "use 5.0 or newer")
     if "setName" not in hello:
         remedy = "use a replica set of three, so that a failed disk loses nothing"
         yield Finding(Level.WARNING, _PART, "it is a single server, not a replica set", remedy)
-    skew = abs((hello["localTime"].replace(tzinfo=UTC) - now).total_seconds())
-    if skew > _MOST_SKEW_S:
-        problem = f"its clock differs from this machine's by {skew:.0f} s"
+    if skew_s > _MOST_SKEW_S:
+        problem = f"its clock differs from this machine's by {skew_s:.0f} s"
         yield Finding(Level.WARNING, _PART, problem, "run NTP on both machines")
 
 
