@@ -25,8 +25,8 @@ A broker starts with 1.5 s of CPU time instead of 2.6 s (OpenJDK 17). A JVM that
 file, because it or a jar is of another version, logs that and reads the jars.
 """
 _OLDEST_JAVA = 17
-_READY_S = 90.0
-_FORMAT_S = 60.0
+_READY_S = 240.0
+_FORMAT_S = 240.0
 _RECORD_OVERHEAD = 64 * 1024
 _MEMORY = ("-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"

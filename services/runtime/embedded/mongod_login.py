@@ -20,7 +20,7 @@ USER = "gazeloop"
 _FILE = "password"
 _UNAUTHENTICATED = frozenset({13, 18})
 """Unauthorized, AuthenticationFailed."""
-_TIMEOUT_MS = 30_000
+_TIMEOUT_MS = 120_000
 
 
 @dataclass(frozen=True)
