@@ -12,9 +12,11 @@ from collections.abc import Iterator
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import fsspec
+import httpx
 import hypothesis
 import pytest
 import structlog
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from xdist.remote import Producer
 
 with warnings.catch_warnings():
@@ -40,9 +42,15 @@ _PROCESSORS = [*structlog.get_config()["processors"][:-1], _PLAIN]
 os.environ["GAZELOOP_DRAIN_DEADLINE_S"] = "300"
 
 
-# By default, an example that takes longer than 0.2 s fails, as it may on any loaded machine.
-hypothesis.settings.register_profile("any machine", deadline=None)
+# By default, an example that takes longer than 0.2 s fails, as it may on any loaded machine, and so
+# do some that take long to draw.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("any machine")
+
+# By default, httpx gives up after 5 s, in which a loaded machine may not answer.
+vars(DEFAULT_TIMEOUT_CONFIG).update(vars(httpx.Timeout(120)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModulesToWorkers:
@@ -91,7 +99,7 @@ def no_kafka_thread_left() -> Iterator[None]:
     """
     before = set(threading.enumerate())
     yield
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while left := [
         item for item in threading.enumerate() if is_of_kafka(item) and item not in before
     ]:

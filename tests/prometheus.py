@@ -70,8 +70,8 @@ def prometheus(folder: Path, *targets: str) -> Iterator[Prometheus]:
             stderr=log,
         )
     try:
-        with httpx.Client(base_url=f"http://{address}", timeout=10) as client:
+        with httpx.Client(base_url=f"http://{address}", timeout=120) as client:
             yield Prometheus(client)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)

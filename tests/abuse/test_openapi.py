@@ -69,7 +69,7 @@ class Api:
             for name, value in request.get("headers", {}).items()
         }
         try:
-            answer = requests.post(f"{self.url}{path}", timeout=60, **request)
+            answer = requests.post(f"{self.url}{path}", timeout=240, **request)
         except _CLOSED as exc:
             note(repr(exc))
             return
@@ -119,12 +119,12 @@ def api(
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        assert ready.wait(120)
+        assert ready.wait(300)
         started[0].schema = schemathesis.openapi.from_url(f"{started[0].url}/openapi.json")
         yield started[0]
     finally:
         loops[0].call_soon_threadsafe(stop.set)
-        thread.join(60)
+        thread.join(300)
     assert not thread.is_alive()
 
 

@@ -41,7 +41,7 @@ class Served:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": media_type}
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # the peak begins anew
         before = self._peak()
-        answer = httpx.post(f"{self.url}{path}", content=body, headers=headers, timeout=120)
+        answer = httpx.post(f"{self.url}{path}", content=body, headers=headers, timeout=500)
         return answer.status_code, self._peak() - before
 
     def _peak(self) -> int:

@@ -102,7 +102,7 @@ def _makes_needles(request: Request, frames: Collection[str]) -> bool:
 
 async def _send_all(url: str, tokens: dict[str, str], chosen: Sequence[Request]) -> None:
     """Send requests, some at a time; every one is accepted."""
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=240) as client:
 
         async def send(number: int, scope: str, path: str, body: dict[str, Any]) -> None:
             headers = {"Authorization": f"Bearer {tokens[scope]}"}

@@ -365,7 +365,7 @@ def test_the_images_health_check_says_what_the_service_says(
             env={"GAZELOOP_METRICS_PORT": str(health.port)},
             check=False,
             capture_output=True,
-            timeout=30,
+            timeout=240,
         ).returncode
 
     assert checked() == 0

@@ -70,7 +70,7 @@ def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         *("--replSet", "gazeloop", "--keyFile", str(key)),
     ]
     mongod = Child("mongod", command, folder)
-    mongod.wait_until(lambda: is_listening(port), deadline_s=60)
+    mongod.wait_until(lambda: is_listening(port), deadline_s=240)
     _set_up(port)
     yield f"mongodb://127.0.0.1:{port}/?replicaSet=gazeloop"
     mongod.stop()

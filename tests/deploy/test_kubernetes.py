@@ -127,7 +127,7 @@ def test_what_is_misspelt_is_found(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=500,
     )
     found = {load["kind"]: load["status"] for load in json.loads(done.stdout)["resources"]}
     assert found == dict.fromkeys(

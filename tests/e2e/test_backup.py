@@ -5,13 +5,17 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from services.app.assembly import running
 from services.app.backup.making import back_up
 from services.app.backup.places import open_backups
 from services.app.backup.restoring import restoring
 from services.app.parts import App
 from services.app.reporting import read_reports
+from services.contracts.events import Event
 from services.contracts.flow import SERVICES
+from services.embedder.service import EmbedFrames
 from services.formats.items import Detector, Item
 from services.formats.readers.coco import read_coco
 from services.ground_truth.holding import CorrectionGate
@@ -66,7 +70,16 @@ async def _reports(app: App) -> list[object]:
     return [report.model_dump() for report in await read_reports(app, 0)]
 
 
-def test_services_go_on_from_the_cut_and_the_report_is_the_same(tmp_path: Path) -> None:
+def test_services_go_on_from_the_cut_and_the_report_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed, go_on = EmbedFrames.run, asyncio.Event()
+
+    async def held(self: EmbedFrames, events: Sequence[Event]) -> None:
+        await go_on.wait()  # else all might be done before the cut
+        await embed(self, events)
+
+    monkeypatch.setattr(EmbedFrames, "run", held)
     items = _survey(tmp_path / "survey")
     here, there = (_settings(tmp_path / name, tmp_path / "blobs") for name in ("here", "there"))
     folder = open_backups(str(tmp_path / "backups"))
@@ -77,6 +90,7 @@ def test_services_go_on_from_the_cut_and_the_report_is_the_same(tmp_path: Path) 
             await _publish(app, items[:half])
             manifest = await back_up(app, folder, SystemClock(), lambda _: None)
             assert manifest.cut.backlog  # the stream was not processed yet
+            go_on.set()
             await _publish(app, items[half:])
             return await _reports(app)
 

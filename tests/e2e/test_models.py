@@ -34,7 +34,7 @@ from tests.unit.embedder.foreign import Features, transformer, write_card, write
 
 DRIVES, FRAMES, LATER = 12, 5, 10
 BY_EVENTS, SIDES = "sides", 4
-_LOOKS, _LOOK_EVERY_S = 600, 0.1
+_LOOKS, _LOOK_EVERY_S = 3000, 0.1
 
 
 class Colours:

@@ -111,7 +111,7 @@ class Proxies:
         """A proxy before this port, which listens on loopback."""
         proxy = Proxy(port, host)
         listening: Future[None] = asyncio.run_coroutine_threadsafe(proxy.listen(), self._loop)
-        listening.result(10)
+        listening.result(120)
         self._every.append(proxy)
         return proxy
 

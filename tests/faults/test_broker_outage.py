@@ -39,6 +39,8 @@ pytestmark = pytest.mark.usefixtures("collected_sockets")
 
 TIMEOUT_S = 3.0
 """Delivery timeout of all clients here; an outage lasts several of them, as 30 s and more do."""
+PATIENCE_S = 300.0
+"""For what is to succeed, however busy the machine is."""
 REFUSED = 60
 """So many refused requests, sixteen at a time, take several delivery timeouts."""
 AT_ONCE = 16
@@ -60,7 +62,7 @@ class Load:
     ending: bool = False
 
     async def run(self, client: int) -> None:
-        async with httpx.AsyncClient(base_url=self.url, timeout=10 * TIMEOUT_S) as http:
+        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S) as http:
             number = 0
             while not self.ending:
                 frame_id = f"v1:{client}-{number}"
@@ -213,18 +215,18 @@ async def test_an_outage_of_several_delivery_timeouts_ends_nobody_and_loses_noth
     await until(lambda: len(load.accepted) > 2 * AT_ONCE and bench.committed() > 0)
     await asyncio.to_thread(away)
     try:
-        await until(lambda: load.statuses[503] >= REFUSED, deadline_s=20 * TIMEOUT_S)
+        await until(lambda: load.statuses[503] >= REFUSED, deadline_s=PATIENCE_S)
         assert bench.exits() == {"ingest": [], "fp_miner": []}
         await until(lambda: "kafka" in bench.health("ingest"))
         assert [bench.health(name, "livez") for name in SERVICES] == [{}, {}]
         await asyncio.to_thread(bench.victims["fp_miner"].kill)  # starts again, without a broker
-        await until(lambda: load.statuses[503] >= 2 * REFUSED, deadline_s=20 * TIMEOUT_S)
+        await until(lambda: load.statuses[503] >= 2 * REFUSED, deadline_s=PATIENCE_S)
     finally:
         await asyncio.to_thread(back)
     before = len(load.accepted)
     await until(lambda: len(load.accepted) > before + 2 * AT_ONCE)
     load.ending = True
-    await until(bench.caught_up, deadline_s=20 * TIMEOUT_S)
+    await until(bench.caught_up, deadline_s=PATIENCE_S)
 
     assert set(load.statuses) == {202, 503}
     assert load.without_retry_after == 0
@@ -251,7 +253,8 @@ async def test_a_mongodb_outage_of_several_stall_limits_restarts_nobody(bench: B
     await until(lambda: [bench.health(name) for name in SERVICES] == [{}, {}])
     before = bench.retries()
     await asyncio.to_thread(bench.mongod.kill)
-    outbox = KafkaOutbox("outage", bench.broker, bench.settings)
+    patient = bench.settings.model_copy(update={"delivery_timeout_s": PATIENCE_S})
+    outbox = KafkaOutbox("outage", bench.broker, patient)
     await outbox.publish([samples.frame_captured(f"unstored-{n}") for n in range(50)])
     await outbox.close()
     began = time.monotonic()
@@ -261,8 +264,9 @@ async def test_a_mongodb_outage_of_several_stall_limits_restarts_nobody(bench: B
         return time.monotonic() > began + 2.5 * STALL_LIMIT_S
 
     await until(two_limits_have_passed)
-    assert "waiting: StoreUnavailable" in bench.health("fp_miner")["fp_miner"]
-    assert "mongodb" in bench.health("ingest")
+    waiting = "waiting: StoreUnavailable"
+    await until(lambda: waiting in bench.health("fp_miner").get("fp_miner", ""))
+    await until(lambda: "mongodb" in bench.health("ingest"))
     assert [bench.health(name, "livez") for name in SERVICES] == [{}, {}]
     await asyncio.to_thread(bench.mongod.restart)
     await until(lambda: [bench.health(name) for name in SERVICES] == [{}, {}])
@@ -274,30 +278,32 @@ async def test_publishers_do_not_queue_behind_each_other_while_the_broker_is_awa
     bench: Bench,
 ) -> None:
     outbox = KafkaOutbox("outage", bench.broker, bench.settings)
-    await outbox.publish([samples.frame_captured("before")])
+    await _published(outbox, "before")
     (pid,) = bench.kafka.pids
     os.kill(pid, signal.SIGSTOP)
     try:
         for wave in range(3):
             events = [samples.frame_captured(f"wave-{wave}-{n}") for n in range(100)]
-            async with asyncio.timeout(3 * TIMEOUT_S):  # eight at a time, it were 39 s
+            async with asyncio.timeout(10 * TIMEOUT_S):  # eight at a time, it were 39 s
                 answers = await asyncio.gather(
                     *(outbox.publish([event]) for event in events), return_exceptions=True
                 )
             assert all(isinstance(answer, Transient) for answer in answers)
     finally:
         os.kill(pid, signal.SIGCONT)
-
-    async def published() -> bool:
-        try:
-            await outbox.publish([samples.frame_captured("after")])
-        except Transient:
-            return False
-        return True
-
-    async with asyncio.timeout(10 * TIMEOUT_S):
-        while not await published():  # noqa: ASYNC110  # the broker tells nobody that it is back
-            await asyncio.sleep(0.05)
+    await _published(outbox, "after")
     await outbox.close()
     names = {event.key() for _, event in events_on(bench.broker, FRAMES.name)}
     assert {"before", "after"} <= names
+
+
+async def _published(outbox: KafkaOutbox, name: str) -> None:
+    """Publish a frame, again until it is there."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await outbox.publish([samples.frame_captured(name)])
+            except Transient:
+                await asyncio.sleep(0.05)
+            else:
+                return

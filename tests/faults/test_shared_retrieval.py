@@ -59,7 +59,7 @@ class Deployment:
 
     async def caught_up(self) -> None:
         """Wait until all is consumed."""
-        await until(lambda: self.lag.caught_up(GROUP), deadline_s=120)
+        await until(lambda: self.lag.caught_up(GROUP), deadline_s=300)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_killed_retrievers_that_share_the_work_list_what_one_does_in_the_s
 
 async def _settled(stores: Stores) -> None:
     """Wait for the epoch without events, and for its shortlists to be published."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while True:
             epochs = (await stores.epochs.latest()).values()
             records = [record async for record in stores.needles.scan()]

@@ -68,14 +68,14 @@ class Victim:
                 self.exits.append(code)
                 self.start()
 
-    def terminate(self, deadline_s: float = 60.0) -> int:
+    def terminate(self, deadline_s: float = 240.0) -> int:
         """Ask it to end, and say how it did; nobody but `start` starts it again."""
         with self._lock:
             self._terminated = True
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(deadline_s)
 
-    def wait(self, deadline_s: float = 60.0) -> int:
+    def wait(self, deadline_s: float = 240.0) -> int:
         """Wait for it to end by itself, and say how it did."""
         return self._process.wait(deadline_s)
 

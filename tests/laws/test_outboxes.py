@@ -70,7 +70,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         return
     name, connect = request.param
     broker = request.getfixturevalue(name)
-    outbox = KafkaOutbox("laws", broker, Settings(delivery_timeout_s=20), connect=connect)
+    outbox = KafkaOutbox("laws", broker, Settings(delivery_timeout_s=240), connect=connect)
 
     def published(like: Event) -> list[Event]:
         found = [event for _, event in events_on(broker, topic_of(like).name)]

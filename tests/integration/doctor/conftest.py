@@ -9,7 +9,7 @@ def settings_for(
     kafka: BrokerAddress | str, mongodb: str, folder: Path, **more: object
 ) -> Settings:
     """A deployment on these parts."""
-    given = {"kafka": str(kafka), "mongodb": mongodb, "data": folder, "delivery_timeout_s": 3}
+    given = {"kafka": str(kafka), "mongodb": mongodb, "data": folder, "delivery_timeout_s": 240}
     return Settings.model_validate(given | more)
 
 

@@ -66,7 +66,7 @@ def set_up(admin: KafkaAdminClient, broker: BrokerAddress) -> None:
 @retry(
     # A young broker has no coordinator yet, or another one.
     retry=retry_if_exception_type((RetriableError, AssertionError)),
-    stop=stop_after_delay(30),
+    stop=stop_after_delay(240),
     wait=wait_fixed(0.1),
     reraise=True,
 )

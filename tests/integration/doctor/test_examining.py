@@ -56,7 +56,7 @@ async def test_topics_that_are_not_as_the_settings_say_are_told(
 async def test_parts_that_are_away_are_errors_and_the_others_are_looked_at(
     mongodb_url: str, tmp_path: Path
 ) -> None:
-    settings = settings_for("127.0.0.1:1", mongodb_url, tmp_path)
+    settings = settings_for("127.0.0.1:1", mongodb_url, tmp_path, delivery_timeout_s=1)
     found = await examine(settings, SystemClock(), model=False)
     assert findings_of(found, "kafka").startswith("error: ")
     assert "can be written" in findings_of(found, "mongodb")

@@ -55,7 +55,11 @@ async def test_what_is_named_and_wrong_is_an_error_and_the_others_are_looked_at(
     monkeypatch.setattr("urllib3.util.Retry.get_backoff_time", lambda _: 0.0)
     away = "http://127.0.0.1:1"
     settings = settings_for(
-        "memory://1", mongodb_url, tmp_path, webhooks="team=https://team.example/hook"
+        "memory://1",
+        mongodb_url,
+        tmp_path,
+        webhooks="team=https://team.example/hook",
+        delivery_timeout_s=1,
     ).model_copy(
         update={"label_studio_url": away, "label_studio_token": SecretStr("t"), "cvat_url": away}
     )

@@ -1,6 +1,6 @@
 """Two evaluators, each with whole categories, and one question to a Prometheus on both."""
 
-import urllib.error
+import http.client
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -57,14 +57,16 @@ class Replicas:
 
     def average(self, subset: Subset) -> list[float]:
         """The mAP that Prometheus answers; nothing before it has scraped any."""
+        if not self._asked.is_ready():
+            return []
         chosen = f'detector="{self._detector}",subset="{subset.value}"'
         return self._asked.values(f"avg by (detector, subset) (gazeloop_category_ap{{{chosen}}})")
 
     def _scrape(self, port: int, subset: Subset) -> dict[str, float]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=120) as answer:
                 text = answer.read().decode()
-        except (urllib.error.URLError, ConnectionError):  # not started yet
+        except (OSError, http.client.HTTPException):  # not started yet
             return {}
         wanted = {"detector": self._detector, "subset": subset.value}
         return {
@@ -127,5 +129,5 @@ async def test_the_average_of_both_replicas_gauges_is_the_map(
     def answered(subset: Subset) -> bool:
         return replicas.average(subset) == [pytest.approx(expected, abs=1e-9)]
 
-    await until(settled, deadline_s=120)
+    await until(settled, deadline_s=240)
     await until(lambda: answered(Subset.REST))

@@ -53,7 +53,7 @@ async def client_of(port: int, database: Database, scope: str) -> httpx.AsyncCli
     token, record = issue(scope, SystemClock().now())
     await MongoTokenStore(database).add(record)
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=240)
 
 
 def app_on(database: Database, outbox: Outbox, folder: Path) -> FastAPI:

@@ -95,7 +95,7 @@ def through_datumaro(form: Format, folder: Path) -> dict[str, list[dict[str, Any
     tool, script = TOOLS[form], Path(__file__).with_name("through_datumaro.py")
     folders = (str(folder / "out"), str(folder / "back"))
     command = [interpreter(), str(script), tool.reads, folders[0], tool.writes, folders[1]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stderr
     seen: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
     return seen

@@ -17,7 +17,7 @@ def test_its_sdk_accepts_our_tasks_and_its_converter_reads_their_boxes(tmp_path:
     sent = export(Format.LABEL_STUDIO, frames, tmp_path / "out")
     script = Path(__file__).with_name("through_label_studio.py")
     command = [interpreter(), str(script), str(tmp_path / "out"), str(tmp_path / "back")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []

@@ -20,7 +20,7 @@ TOOL = Path(__file__).parents[3] / ".tools" / "label-studio"
 EMAIL = "ana@example.org"
 # Hexadecimal digits: an argument that begins with a hyphen would be read as an option.
 PASSWORD = secrets.token_hex(12)
-START_S = 240.0
+START_S = 400.0
 """It takes 15 s on an idle machine."""
 
 
@@ -95,7 +95,7 @@ def label_studio(folder: Path) -> Iterator[Server]:
         yield _entered(f"http://127.0.0.1:{port}", process, folder / "server.log")
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(240)
 
 
 def _entered(url: str, process: subprocess.Popen[bytes], log: Path) -> Server:
@@ -104,7 +104,7 @@ def _entered(url: str, process: subprocess.Popen[bytes], log: Path) -> Server:
         assert process.poll() is None, log.read_text()[-2000:]
         assert time.monotonic() < end, log.read_text()[-2000:]
         time.sleep(0.25)
-    person = httpx.Client(base_url=url, timeout=60, headers={"Referer": url})
+    person = httpx.Client(base_url=url, timeout=240, headers={"Referer": url})
     person.get("/user/login/")
     form = {
         "email": EMAIL,

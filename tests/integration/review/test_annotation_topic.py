@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs/annotation-topic.md").read_text()
 SCHEMA = json.loads((ROOT / "services/contracts/schemas/ShortlistPublished.json").read_text())
 (CODE,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-DEADLINE_S = 60
+DEADLINE_S = 240
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ from tests.integration.review.conftest import BASE
 from tests.review_world import START, Seed, World, review_world
 from tests.samples import frame_annotated, frame_matched
 
-DEADLINE_S = 60
+DEADLINE_S = 240
 
 
 @pytest.fixture

@@ -37,7 +37,6 @@ SETTINGS = Settings(
     batch_size=20,
     batch_wait_s=0.05,
     retry_wait_max_s=0.2,
-    drain_deadline_s=20,
     session_timeout_s=4,  # the in-memory broker waits as long for members at every rebalance
     event_version=2,  # what is published is what `encode` says
 )

@@ -31,7 +31,7 @@ from tests.reading import events_on
 pytestmark = pytest.mark.usefixtures("collected_sockets")
 
 ROOT = Path(__file__).parents[3]
-SETTINGS = Settings(delivery_timeout_s=30, topic_partitions=2)
+SETTINGS = Settings(delivery_timeout_s=240, topic_partitions=2)
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def test_a_program_that_is_not_there_is_a_missing_part(tmp_path: Path) -> None:
 def test_a_program_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
     child = Child("teller", ["sh", "-c", "echo the disk is full >&2; exit 3"], tmp_path)
     with pytest.raises(MissingPart, match="the disk is full"):
-        child.wait_until(lambda: False, deadline_s=10)
+        child.wait_until(lambda: False, deadline_s=240)
     child.stop()
 
 
@@ -184,7 +184,7 @@ def test_a_program_that_does_not_listen_to_reason_is_killed(tmp_path: Path) -> N
 def test_a_program_that_has_ended_by_itself_can_be_killed(tmp_path: Path) -> None:
     child = Child("short", ["true"], tmp_path)
     with pytest.raises(MissingPart, match="ended at once"):
-        child.wait_until(lambda: False, deadline_s=60)
+        child.wait_until(lambda: False, deadline_s=240)
     child.kill()
     assert not child.running
 

@@ -79,7 +79,7 @@ def test_in_memory_topics_are_there_once_asked_about(memory_broker: BrokerAddres
     assert create_topics(memory_broker, SETTINGS).differences == ()
 
 
-def test_the_records_of_topics_are_known_by_offset_and_by_how_long_they_are_kept(
+async def test_the_records_of_topics_are_known_by_offset_and_by_how_long_they_are_kept(
     bare: BrokerAddress,
 ) -> None:
     settings = SETTINGS.model_copy(update={"topic_retention_days_of": "gaze.needles=2"})
@@ -89,4 +89,5 @@ def test_the_records_of_topics_are_known_by_offset_and_by_how_long_they_are_kept
         for _ in range(3):
             producer.send("gaze.needles", b"a needle", partition=1).get()
 
-    assert kept_records(bare, SETTINGS) == [KeptRecords("gaze.needles", {1: 3}, 172_800_000)]
+    kept = [KeptRecords("gaze.needles", {1: 3}, 172_800_000)]
+    await until(lambda: kept_records(bare, SETTINGS) == kept)

@@ -54,4 +54,4 @@ class Authority:
         openssl = shutil.which("openssl")
         if openssl is None:
             pytest.fail("openssl is not on the PATH")
-        subprocess.run([openssl, *arguments], check=True, capture_output=True, timeout=30)
+        subprocess.run([openssl, *arguments], check=True, capture_output=True, timeout=240)

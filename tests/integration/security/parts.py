@@ -39,7 +39,7 @@ from tests.integration.security.certificates import Authority, Certificate
 
 PASSWORD = "correct-horse-battery"
 _CLUSTER = "Z2F6ZWxvb3AtdGVzdHMxMg"
-_READY_S = 90.0
+_READY_S = 240.0
 _LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
 _USERS = (*WRITES, OPERATOR)
 _PATTERNS = {
@@ -104,7 +104,7 @@ def secured_kafka(folder: Path, sound: Certificate, old: Certificate) -> Iterato
         )
     ]
     formatting = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(configuration)]
-    subprocess.run([*java, *formatting, *users], check=True, capture_output=True, timeout=60)
+    subprocess.run([*java, *formatting, *users], check=True, capture_output=True, timeout=240)
     broker = Child("kafka", [*java, "kafka.Kafka", str(configuration)], folder)
     try:
         for port in ports.values():

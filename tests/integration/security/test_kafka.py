@@ -60,7 +60,7 @@ def settings_of(
         kafka_ca=authority,
         kafka_user=user_of(service),
         kafka_password=password,
-        delivery_timeout_s=10,
+        delivery_timeout_s=60,
     )
 
 

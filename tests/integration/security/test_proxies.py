@@ -183,7 +183,7 @@ async def exchange(port: int, request: str, address: str = "127.0.0.1") -> str:
     """All that the server answers until it closes the connection."""
     reader, writer = await asyncio.open_connection(address, port)
     writer.write(request.encode())
-    answer = await asyncio.wait_for(reader.read(), 30)
+    answer = await asyncio.wait_for(reader.read(), 240)
     writer.close()
     await writer.wait_closed()
     return answer.decode()

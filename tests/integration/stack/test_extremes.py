@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("collected_sockets")
 
 _EXAMPLES = 30
 """Of each of eight events."""
-_DEADLINE_S = 60
+_DEADLINE_S = 240
 _SETTINGS = Settings(
     topic_partitions=2,
     http_port=0,

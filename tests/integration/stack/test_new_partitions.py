@@ -26,7 +26,7 @@ from tests.deadline import until
 pytestmark = pytest.mark.usefixtures("collected_sockets")
 
 _BEFORE, _AFTER = 4, 9
-_DEADLINE_S = 30
+_DEADLINE_S = 240
 _CATEGORIES = [f"category {number}" for number in range(40)]
 _SETTINGS = Settings(
     topic_partitions=_BEFORE,

@@ -57,11 +57,11 @@ def collecting() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             assert self.path == "/v1/traces"
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            # Before the answer, after which the sender may end and its spans be looked at.
+            collector.take(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
-            collector.take(body)
 
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""

@@ -83,7 +83,7 @@ async def survey(app: App) -> None:
         tokens[scope], record = issue(scope, SystemClock().now())
         await app.stores.tokens.add(record)
     url = app.addresses["ingest"].removesuffix("/v1")
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=240) as client:
         vehicle = Vehicle(client, tokens)
         for number in range(4):
             await vehicle.send(f"v1:hay-{number}", drive_in(Split.HAYSTACK), number)

@@ -21,7 +21,7 @@ from tests.unit.ingest.datasets import jpeg
 from tests.unit.ingest.web import Web
 
 AT = datetime(2026, 5, 4, 10, tzinfo=UTC)
-FLUSH_S = 60.0
+FLUSH_S = 240.0
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ async def test_matches_are_taken_in_and_shown_while_it_is_reckoned_how_sure_they
 
     def slow(matches: MatchSnapshot) -> Confidence:
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(240)
         return confidence(matches)
 
     monkeypatch.setattr(service, "confidence", slow)

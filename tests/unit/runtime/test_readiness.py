@@ -73,5 +73,5 @@ async def test_it_ends_although_a_driver_takes_the_end_for_a_broken_connection()
         except asyncio.CancelledError as exc:
             raise BrokerUnavailable("the connection broke") from exc
 
-    async with asyncio.timeout(30), Readiness({"kafka": ask}, FakeClock()).checked_repeatedly():
+    async with asyncio.timeout(240), Readiness({"kafka": ask}, FakeClock()).checked_repeatedly():
         await asked.wait()
