@@ -154,7 +154,6 @@ def is_withdrawn(deployment: Deployment, shortlist: ShortlistPublished) -> bool:
     return not found[-1].candidates
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("collected_sockets")
 async def test_a_shortlist_is_on_the_page_and_a_verdict_comes_back_to_the_retriever(
     deployment: Deployment,

@@ -108,7 +108,7 @@ def _run(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProce
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 
