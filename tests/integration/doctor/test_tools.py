@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 from pydantic import SecretStr
 
+from services.app.doctor import tools
 from services.app.doctor.examining import examine
 from services.app.doctor.tools import look_at_cvat, look_at_webhooks
 from services.contracts.errors import InvalidSettings
@@ -29,7 +30,10 @@ class Answering(BaseHTTPRequestHandler):
         pass
 
 
-async def test_receivers_that_answer_and_those_that_do_not_are_told(tmp_path: Path) -> None:
+async def test_receivers_that_answer_and_those_that_do_not_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "_ANSWERED_WITHIN_S", 240.0)  # the one that is gone refuses at once
     for name in ("here", "gone"):
         (tmp_path / name).write_text(SECRET)
     with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
