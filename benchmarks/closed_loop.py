@@ -31,7 +31,7 @@ from benchmarks.loop_detector import (
     targets,
     train_head,
 )
-from benchmarks.loop_features import FeatureMaps, feature_maps
+from benchmarks.loop_features import PIXELS, FeatureMaps, feature_maps
 from benchmarks.loop_frames import LoopSet
 from benchmarks.loop_report import RANDOM, report
 from benchmarks.loop_rounds import STRATEGIES, TWICE, Loop, Outcome, OutcomeFile, Sizes, Train
@@ -59,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sizes = Sizes(options.test, options.reference, options.initial, options.budget, options.rounds)
     how = Training(steps=options.steps)
     setup = f"{data.name} {len(data.frames)} frames, {sizes.described()}, {how.described()}"
+    if options.pixels != PIXELS:
+        setup += f", {options.pixels} pixels"
     outcomes = OutcomeFile(options.cache / "outcomes.jsonl")
-    maps = feature_maps(data, options.cache)
+    maps = feature_maps(data, options.cache, options.pixels)
     if options.train_trunk:
         finished, setup = outcomes.read(setup), f"{setup}, trunk trained"
         loop = Loop(data, maps, trunk_trainer(data, maps, how), sizes, setup)
@@ -91,6 +93,12 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--test", type=int, default=300, help="frames that AP is measured on")
     parser.add_argument("--steps", type=int, default=Training.steps, help="batches per training")
     parser.add_argument(
+        "--pixels",
+        type=int,
+        default=PIXELS,
+        help="side of the square that images are resized to; more for small objects",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="few seeds and strategies, unless they are named too"
     )
     parser.add_argument("--threads", type=int, default=1)
@@ -107,7 +115,7 @@ def _options() -> argparse.ArgumentParser:
 
 
 def _head_trainer(data: LoopSet, maps: FeatureMaps, how: Training) -> Train:
-    truth, image_size = targets(data, maps.side), image_sizes(data)
+    truth, image_size = targets(data, maps.grid), image_sizes(data)
 
     @lru_cache(
         maxsize=4

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import batched_nms
 
-from benchmarks.loop_features import OFFSET, SIDE, STRIDE, FeatureMaps
+from benchmarks.loop_features import OFFSET, STRIDE, FeatureMaps, Grid
 from benchmarks.loop_frames import LoopSet
 from services.contracts.events import Detection
 from services.contracts.identity import Category
@@ -100,16 +100,16 @@ def _image_size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def targets(data: LoopSet, side: int) -> Targets:
+def targets(data: LoopSet, grid: Grid) -> Targets:
     """The targets of all frames."""
-    shape = (len(data.frames), side * side)
+    shape = (len(data.frames), grid.side**2)
     heat = np.zeros((*shape, len(data.categories)), np.float32)
     edges = np.zeros((*shape, 4), np.float32)
     weight = np.zeros(shape, np.float32)
-    centres = OFFSET + STRIDE * np.arange(side, dtype=np.float32)
+    centres = OFFSET + STRIDE * np.arange(grid.side, dtype=np.float32)
     x, y = (axis.ravel() for axis in np.meshgrid(centres, centres))
     for place in range(len(data.frames)):
-        for category, box in _boxes(data, place):
+        for category, box in _boxes(data, place, grid.pixels):
             left, top, width, height = box
             dx, dy = (x - left - width / 2), (y - top - height / 2)
             spread = max(_SPREAD * width, 4.0), max(_SPREAD * height, 4.0)
@@ -123,11 +123,11 @@ def targets(data: LoopSet, side: int) -> Targets:
     return Targets(*(torch.from_numpy(part) for part in (heat, edges, weight)))
 
 
-def _boxes(data: LoopSet, place: int) -> list[tuple[int, FloatArray]]:
-    """Categories and boxes (x, y, width, height) of a frame, in the trunk's pixels."""
+def _boxes(data: LoopSet, place: int, pixels: int) -> list[tuple[int, FloatArray]]:
+    """Categories and boxes (x, y, width, height) of a frame, in pixels of the resized image."""
     frame = data.frames[place]
     width, height = _image_size(data.path(place))
-    scale = np.array([SIDE / width, SIDE / height] * 2)
+    scale = np.array([pixels / width, pixels / height] * 2)
     return [
         (data.categories.index(part.value.category), np.array(part.value.bbox) * scale)
         for part in frame.annotations or ()
@@ -250,29 +250,31 @@ def detect(head: Head, maps: FeatureMaps, frame: int, size: tuple[int, int]) -> 
     size : width and height of its image
     """
     logits, edges = head(torch.from_numpy(np.asarray(maps.cells[frame], np.float32)))
-    return decoded(logits.sigmoid(), edges, maps.side, size)
+    return decoded(logits.sigmoid(), edges, maps.grid, size)
 
 
-def decoded(heat: Tensor, edges: Tensor, side: int, size: tuple[int, int]) -> Found:
+def decoded(heat: Tensor, edges: Tensor, grid: Grid, size: tuple[int, int]) -> Found:
     """The boxes at the peaks of the heat, without those that overlap a better one.
 
     Parameters
     ----------
     heat, edges : (cells, C) and (cells, 4)
+    size : width and height of the image
     """
-    grid = heat.T.reshape(1, -1, side, side)
-    peak = (functional.max_pool2d(grid, 3, 1, 1) == grid)[0].flatten(1).T
+    maps = heat.T.reshape(1, -1, grid.side, grid.side)
+    peak = (functional.max_pool2d(maps, 3, 1, 1) == maps)[0].flatten(1).T
     scores, order = (heat * peak).flatten().topk(_MOST_FOUND)
     order = order[scores > _LEAST_SCORE]
     scores = scores[scores > _LEAST_SCORE]
     cell, category = order // heat.shape[1], order % heat.shape[1]
-    x = OFFSET + STRIDE * (cell % side)
-    y = OFFSET + STRIDE * (cell // side)
+    x = OFFSET + STRIDE * (cell % grid.side)
+    y = OFFSET + STRIDE * (cell // grid.side)
     reach = edges[cell].clamp(max=4.0).exp() * STRIDE
     corners = torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], 1)
-    corners = corners.clamp(0, SIDE)
+    corners = corners.clamp(0, grid.pixels)
     kept = batched_nms(corners, scores, category, _OVERLAP)
     kept = kept[((corners[kept, 2:] - corners[kept, :2]) > 1).all(dim=1)]
-    boxes = corners[kept].double().numpy() * np.array([size[0] / SIDE, size[1] / SIDE] * 2)
+    scale = np.array([size[0] / grid.pixels, size[1] / grid.pixels] * 2)
+    boxes = corners[kept].double().numpy() * scale
     boxes[:, 2:] -= boxes[:, :2]
     return Found(boxes, category[kept].numpy(), scores[kept].double().numpy(), cell[kept].numpy())

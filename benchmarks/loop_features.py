@@ -19,8 +19,8 @@ from torch.nn import functional
 from benchmarks.loop_frames import LoopSet
 from services.embedder.models.weights import read_weights
 
-SIDE: Final = 320
-"""Pixels of the square that every image is resized to."""
+PIXELS: Final = 320
+"""By default, the side of the square that every image is resized to."""
 STRIDE: Final = 8
 OFFSET: Final = 9.0
 """Where the first cell of stride 8 is centred, in pixels: the trunk's convolutions do not pad."""
@@ -53,7 +53,7 @@ class Trunk(nn.Module):
         self.layers = features
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1024, side, side) float32 of (B, 3, SIDE, SIDE) float32."""
+        """(B, 1024, cells, cells) float32 of (B, 3, pixels, pixels) float32."""
         fine = self.layers[: _FINE + 1](images)
         coarse = self.layers[_FINE + 1 : _COARSE + 1](fine)
         size = fine.shape[-2:]
@@ -61,11 +61,25 @@ class Trunk(nn.Module):
         return torch.cat([fine, spread], dim=1)
 
 
-def pixels(path: Path) -> Tensor:
-    """(3, SIDE, SIDE) float32, normalised."""
-    image = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+def resized(path: Path, pixels: int) -> Tensor:
+    """(3, pixels, pixels) float32, normalised."""
+    image = Image.open(path).convert("RGB").resize((pixels, pixels), Image.Resampling.BILINEAR)
     values = (np.asarray(image, np.float32) / 255 - _MEAN) / _DEVIATION
     return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The trunk's cells on an image.
+
+    Attributes
+    ----------
+    pixels : side of the square that the image is resized to
+    side : cells per row and column
+    """
+
+    pixels: int
+    side: int
 
 
 @dataclass(frozen=True)
@@ -76,61 +90,65 @@ class FeatureMaps:
     ----------
     cells : (F, side * side, D) float16, on disk
     vectors : (F, D) float32, unit length, of whole frames
-    side : cells per row and column
     """
 
     cells: np.ndarray
     vectors: np.ndarray
-    side: int
+    grid: Grid
 
 
-def feature_maps(data: LoopSet, folder: Path, dimensions: int = DIMENSIONS) -> FeatureMaps:
+def feature_maps(
+    data: LoopSet, folder: Path, pixels: int = PIXELS, dimensions: int = DIMENSIONS
+) -> FeatureMaps:
     """Compute the features of a data set, or open those that were computed before.
 
     Parameters
     ----------
     folder : of the cache
+    pixels : side of the square that every image is resized to
     dimensions : principal components that are kept of either stride
     """
     names = "".join(frame.frame_id for frame in data.frames)
-    key = hashlib.sha256(f"{names} {SIDE} {dimensions}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{names} {pixels} {dimensions}".encode()).hexdigest()[:16]
     path = folder / f"{data.name}-{key}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".draft.npy")
-        _write_maps(data, draft, dimensions)
+        _write_maps(data, draft, pixels, dimensions)
         draft.replace(path)
     cells = np.load(path, mmap_mode="r")
     pooled = np.stack([np.asarray(cell, np.float32).mean(axis=0) for cell in cells])
     pooled -= pooled.mean(axis=0)
     vectors = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-    return FeatureMaps(cells, vectors, round(cells.shape[1] ** 0.5))
+    return FeatureMaps(cells, vectors, Grid(pixels, round(cells.shape[1] ** 0.5)))
 
 
 @torch.inference_mode()
-def _write_maps(data: LoopSet, path: Path, dimensions: int) -> None:
+def _write_maps(data: LoopSet, path: Path, pixels: int, dimensions: int) -> None:
     trunk = Trunk().eval()
-    projection = components(data, trunk, dimensions)
-    first = projection(_flat(trunk, data.path(0)))
+    projection = components(data, trunk, pixels, dimensions)
+    first = projection(_flat(trunk, data.path(0), pixels))
     cells = np.lib.format.open_memmap(
         path, mode="w+", dtype=np.float16, shape=(len(data.frames), *first.shape)
     )
     for frame in range(len(data.frames)):
-        cells[frame] = projection(_flat(trunk, data.path(frame))).numpy()
+        cells[frame] = projection(_flat(trunk, data.path(frame), pixels)).numpy()
     cells.flush()
 
 
 @torch.no_grad()
-def components(data: LoopSet, trunk: Trunk, dimensions: int = DIMENSIONS) -> "Components":
+def components(
+    data: LoopSet, trunk: Trunk, pixels: int, dimensions: int = DIMENSIONS
+) -> "Components":
     """Principal components of the trunk's features on at most 100 frames of a data set."""
     sample = np.random.default_rng(0).permutation(len(data.frames))[:100]
-    cells = [_flat(trunk, data.path(frame))[::7] for frame in sample.tolist()]
+    cells = [_flat(trunk, data.path(frame), pixels)[::7] for frame in sample.tolist()]
     return Components.of(torch.cat(cells), dimensions)
 
 
-def _flat(trunk: Trunk, path: Path) -> Tensor:
+def _flat(trunk: Trunk, path: Path, pixels: int) -> Tensor:
     """(side * side, 1024), cells row by row."""
-    maps: Tensor = trunk(pixels(path)[None])
+    maps: Tensor = trunk(resized(path, pixels)[None])
     return maps[0].flatten(1).T
 
 

@@ -30,11 +30,10 @@ from benchmarks.loop_detector import (
     targets,
     train_head,
 )
-from benchmarks.loop_features import Components, FeatureMaps, Trunk, components, pixels
+from benchmarks.loop_features import Components, FeatureMaps, Trunk, components, resized
 from benchmarks.loop_frames import LoopSet
 from benchmarks.loop_rounds import Train
 from benchmarks.loop_strategies import Detect
-from services.domain.detection.coco import IntArray
 
 _TUNING: Final = 0.25
 """Of the head's batches, how many more train all of the detector."""
@@ -63,10 +62,14 @@ class TrainedTrunk(nn.Module):
         return self._projection(maps.float().flatten(2).transpose(1, 2))
 
 
-def train_all(
-    data: LoopSet, truth: Targets, frames: IntArray, how: Training, start: TrainedTrunk
-) -> TrainedTrunk:
-    """Train trunk and head on some frames, from ImageNet's weights and a trained head."""
+def train_all(images: Tensor, truth: Targets, how: Training, start: TrainedTrunk) -> TrainedTrunk:
+    """Train trunk and head, from ImageNet's weights and a trained head.
+
+    Parameters
+    ----------
+    images : (F, 3, pixels, pixels)
+    truth : of the same frames
+    """
     groups: list[dict[str, Any]] = [
         {"params": start.head.parameters(), "lr": _HEAD_SLOWER * how.rate},
         {"params": start.trunk.parameters(), "lr": _TRUNK_SLOWER * how.rate},
@@ -75,12 +78,10 @@ def train_all(
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
     rates = [group["lr"] for group in groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, tuning.steps)
-    images = torch.stack([pixels(data.path(frame)).to(_NUMBERS) for frame in frames.tolist()])
-    own = truth.of(frames)
     start.train()
-    for batch in batches(len(frames), tuning, np.random.default_rng(how.seed)):
+    for batch in batches(len(images), tuning, np.random.default_rng(how.seed)):
         cells = start.cells(images[batch]).flatten(0, 1)
-        parts = own.of(batch)
+        parts = truth.of(batch)
         flat = Targets(*(part.flatten(0, 1) for part in (parts.heat, parts.edges, parts.weight)))
         loss = head_loss(start.head, cells, flat, torch.ones(len(cells)))
         optimiser.zero_grad()
@@ -92,19 +93,23 @@ def train_all(
 
 def trunk_trainer(data: LoopSet, maps: FeatureMaps, how: Training) -> Train:
     """Trains all of the detector, as `Loop.train`."""
-    truth, sizes = targets(data, maps.side), image_sizes(data)
-    projection = components(data, Trunk().eval())
+    truth, sizes = targets(data, maps.grid), image_sizes(data)
+    projection = components(data, Trunk().eval(), maps.grid.pixels)
+
+    def image(frame: int) -> Tensor:
+        return resized(data.path(frame), maps.grid.pixels)
 
     @lru_cache(maxsize=4)  # all strategies of a seed start from the same detector
     def trained(frames: tuple[int, ...], seed: int) -> Detect:
         chosen, seeded = np.array(frames), how.seeded(seed)
         start = TrainedTrunk(Trunk(), projection, train_head(maps, truth, chosen, seeded))
-        model = train_all(data, truth, chosen, seeded, start)
+        images = torch.stack([image(frame).to(_NUMBERS) for frame in frames])
+        model = train_all(images, truth.of(chosen), seeded, start)
 
         @torch.inference_mode()
         def found(frame: int) -> Found:
-            logits, edges = model.head(model.cells(pixels(data.path(frame))[None]))
-            return decoded(logits[0].sigmoid(), edges[0], maps.side, sizes[frame])
+            logits, edges = model.head(model.cells(image(frame)[None]))
+            return decoded(logits[0].sigmoid(), edges[0], maps.grid, sizes[frame])
 
         return found
 

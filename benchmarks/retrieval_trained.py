@@ -52,7 +52,7 @@ def traffic_light_photos() -> list[Picture]:
     maps = feature_maps(data, ROOT / "build" / "closed_loop")
     order = np.random.default_rng(0).permutation(len(data.frames))
     trained, tuned, rest = np.split(order, np.cumsum([_TRAINED_ON, _TUNED_ON]))
-    head = train_head(maps, targets(data, maps.side), np.sort(trained), _TRAINING)
+    head = train_head(maps, targets(data, maps.grid), np.sort(trained), _TRAINING)
 
     def found(frame: int) -> Found:
         return detect(head, maps, frame, sizes[frame])

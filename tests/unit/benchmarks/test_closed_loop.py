@@ -24,6 +24,7 @@ from services.contracts.identity import Category
 from services.domain.splits import SplitRule
 
 _FRAMES, _SIDE, _BOX = 14, 96, 40
+SMALL = ("--pixels", "160")
 BLUE = Category("blue")
 
 
@@ -72,12 +73,13 @@ def test_a_run_prints_its_tables_and_does_nothing_twice(
 ) -> None:
     sizes = ["--test", "4", "--reference", "2", "--initial", "4", "--budget", "1", "--rounds", "2"]
     files = ["--coco", str(pictures / "gt.json"), "--images", str(pictures), "--name", "squares"]
-    command = [*files, *sizes, "--seeds", "2", "--steps", "8", "--cache", str(cache)]
+    command = [*files, *sizes, "--seeds", "2", "--steps", "8", *SMALL, "--cache", str(cache)]
     chosen = ["--quick", "--strategies", "random", "random-x2", "entropy"]
     closed_loop.main([*command, *chosen])
     first = capsys.readouterr()
     closed_loop.main([*command, *chosen])
     second = capsys.readouterr()
+    assert ", 160 pixels\n" in first.out
     assert "| random | 2 | 2 | 2 |" in first.out
     assert "| random-x2 | 2 | 4 | 4 |" in first.out
     assert "Power: random with twice the frames less random is" in first.out
@@ -98,14 +100,14 @@ def test_the_trunk_is_trained_on_what_finished_runs_have_chosen(
     monkeypatch.setattr(closed_loop, "trunk_trainer", lambda *_: lambda *_: lambda _: blind)
     sizes = ["--test", "4", "--reference", "2", "--initial", "4", "--budget", "1", "--rounds", "1"]
     files = ["--coco", str(pictures / "gt.json"), "--images", str(pictures), "--name", "squares"]
-    command = [*files, *sizes, "--seeds", "1", "--steps", "1", "--cache", str(cache)]
+    command = [*files, *sizes, "--seeds", "1", "--steps", "1", *SMALL, "--cache", str(cache)]
     closed_loop.main([*command, "--strategies", "random"])
     closed_loop.main([*command, "--train-trunk"])
     lines = (cache / "outcomes.jsonl").read_text().splitlines()[-4:]
     parsed = [json.loads(line) for line in lines]
     frozen, trained = parsed[:2], parsed[2:]
     assert [line["chosen"] for line in trained] == [line["chosen"] for line in frozen]
-    assert ", trunk trained\n" in capsys.readouterr().out
+    assert ", 160 pixels, trunk trained\n" in capsys.readouterr().out
 
 
 def test_a_strategy_is_compared_on_the_seeds_that_random_frames_have_too(data: LoopSet) -> None:
