@@ -121,6 +121,22 @@ def test_typing_ahead_of_one_needle_decides_what_was_left_each_time(
     ]
 
 
+def test_a_comment_typed_ahead_is_a_comment_and_no_commands(
+    context: BrowserContext, site: Site
+) -> None:
+    page, needles = open_first(context, site)
+    site.network.delays_s = (0.5,)
+
+    page.keyboard.type("n1mdark alles", delay=TYPING_MS)
+    page.keyboard.press("Backspace")
+    page.keyboard.type("y\na", delay=TYPING_MS)
+
+    expect(page.locator(IDLE)).to_have_count(1)
+    assert acts(site) == [(needles[1], "accept", 1)]
+    page.reload()
+    expect(page.locator(".card.accepted")).to_contain_text("fails too by Ana: dark alley")
+
+
 def test_what_is_unsent_is_shown_kept_over_a_reload_and_sent(
     context: BrowserContext, site: Site
 ) -> None:

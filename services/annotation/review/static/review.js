@@ -22,6 +22,11 @@
   // next. They are stored, so that they survive a full page load. `to` is the path they are for.
   let held = null; // {kind: "move" | "act", from, to, rel, id, keys, at}
   let tries = 0;
+  // After these keys text is typed, up to Enter or Escape.
+  const WRITES = ["m", "/"];
+  const ENDS = ["Enter", "Escape"];
+  const isWriting = (keys) => keys.reduce((writes, key) => (writes ? !ENDS.includes(key) : WRITES.includes(key)), false);
+  const isText = (key) => key.length === 1 || key === "Backspace" || ENDS.includes(key);
   const keep = () => {
     document.body.classList.toggle("busy", held !== null);
     if (held) sessionStorage.setItem("held", JSON.stringify(held));
@@ -37,7 +42,7 @@
     held = null;
     keep();
     if (undoes) undoHere();
-    for (const key of keys) press(key);
+    keys.forEach((key, place) => (isWriting(keys.slice(0, place)) ? write(key) : press(key)));
   };
   const leaveOut = (reason) => {
     const keys = held ? held.keys.join(" ") : "";
@@ -425,10 +430,23 @@
   const press = (key) => {
     const digit = /^[0-9]$/.test(key) && one("#work");
     const act = digit ? () => mark(key) : keys[key];
-    if (!act) return false;
+    const means = held && isWriting(held.keys) ? isText(key) : Boolean(act);
+    if (means && held) { held.keys.push(key); keep(); }
+    else if (means) act();
+    return means;
+  };
+  // Types a held key into the field that an earlier one opened. If there is none, the text is lost,
+  // rather than taken for commands.
+  const write = (key) => {
+    const field = document.activeElement;
     if (held) { held.keys.push(key); keep(); }
-    else act();
-    return true;
+    else if (!typing(field)) return;
+    else if (key === "Escape" || (key === "Enter" && field.matches("#note"))) field.blur();
+    else if (key === "Enter") field.form.requestSubmit();
+    else {
+      const erased = key === "Backspace" && field.selectionStart === field.selectionEnd ? 1 : 0;
+      field.setRangeText(key === "Backspace" ? "" : key, Math.max(0, field.selectionStart - erased), field.selectionEnd, "end");
+    }
   };
   const typing = (target) => target.matches('input:not([type="checkbox"], [type="radio"], [type="range"]), select, textarea');
 
