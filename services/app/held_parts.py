@@ -7,7 +7,7 @@ from services.app.repeating import repeated
 from services.app.undoing.journals import daily_journal
 from services.domain.ports.imports import ImportKind
 from services.ground_truth.holding import CorrectionGate, HeldRelease
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from services.ingest.accepting import CorrectionHolder
 from services.runtime.clock import Clock
 from services.runtime.step import Outbox
@@ -22,10 +22,10 @@ def correction_holder(stores: Stores, clock: Clock) -> CorrectionHolder:
     return CorrectionHolder(gate, stores.ledger, stores.shortlists)
 
 
-def answers_publisher(stores: Stores, outbox: Outbox, clock: Clock) -> GroundTruthPublisher:
+def answers_publisher(stores: Stores, outbox: Outbox, clock: Clock) -> RevisionPublisher:
     """Publishes held corrections in the names of the people who made them."""
     journal = daily_journal(stores, ImportKind.CORRECTIONS, "answered questions", clock)
-    return GroundTruthPublisher(stores.ledger, outbox, "answer", journal)
+    return RevisionPublisher(stores.ledger, outbox, "answer", journal)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from services.app.repeating import Ticker, in_background
 from services.app.undoing.journals import daily_journal
 from services.domain.ports.imports import ImportKind
 from services.ground_truth.holding import CorrectionGate
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
@@ -48,7 +48,7 @@ async def label_studio(
         maker = TaskMaker(tool, stores, settings, clock, links)
         gate = CorrectionGate(stores.held, stores.categories, clock)
         journal = daily_journal(stores, ImportKind.CORRECTIONS, "Label Studio", clock, WAY)
-        publisher = GroundTruthPublisher(stores.ledger, outbox, WAY, journal)
+        publisher = RevisionPublisher(stores.ledger, outbox, WAY, journal)
         yield LabelStudioParts(
             stores,
             tool,

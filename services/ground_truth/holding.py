@@ -14,7 +14,7 @@ from services.domain.ports.held_corrections import (
     Question,
 )
 from services.ground_truth.answers import answered, counting, held_id_of, labels_of, open_labels
-from services.ground_truth.publishing import GroundTruthPublisher, Submission
+from services.ground_truth.publishing import RevisionPublisher, Submission
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
 
@@ -120,7 +120,7 @@ class HeldRelease:
     """Publishes or drops held corrections once all their questions are answered."""
 
     held: HeldCorrections
-    publisher: GroundTruthPublisher
+    publisher: RevisionPublisher
 
     async def release(self) -> int:
         """Settle all answered corrections; returns how many. After an interruption, call it again.

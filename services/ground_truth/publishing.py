@@ -74,13 +74,13 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class GroundTruthPublisher:
-    """Assigns revisions, publishes, and confirms, always in this order.
+class RevisionPublisher:
+    """Publishes drafts as revisions: assigns them, publishes, and confirms, always in this order.
 
     The revision is durable before its event is sent, so a replay after a crash sends the same
     event. An entry is confirmed only after the broker has acknowledged the event, so no content
-    counts as published that the broker never got. Frames, predictions and dead letters, which
-    arrive together with ground truth, take the same three steps.
+    counts as published that the broker never got. Frames, which have one revision, and dead
+    letters, which have none, take the same three steps.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ from services.ground_truth.drafts import (
 from services.ground_truth.holding import CorrectionGate, IncomingCorrection
 from services.ground_truth.publishing import (
     Accepted,
-    GroundTruthPublisher,
+    RevisionPublisher,
     Submission,
     erased_frame,
     frame_conflict,
@@ -120,7 +120,7 @@ class Acceptance:
         *,
         tombstones: TombstoneStore | None = None,
     ) -> None:
-        self._publisher = GroundTruthPublisher(ledger, outbox, WAY)
+        self._publisher = RevisionPublisher(ledger, outbox, WAY)
         self._blobs = blobs
         self._ledger = ledger
         self._limits = limits

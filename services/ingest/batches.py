@@ -16,7 +16,7 @@ from services.ground_truth.drafts import Draft, frame_subject, tags_of
 from services.ground_truth.holding import CorrectionGate, IncomingCorrection
 from services.ground_truth.publishing import (
     ERASED,
-    GroundTruthPublisher,
+    RevisionPublisher,
     Submission,
     frame_conflict,
 )
@@ -95,7 +95,7 @@ class BatchPublisher:
     tombstones : the erased frames, which `without_erased` leaves out; None leaves out none
     """
 
-    publisher: GroundTruthPublisher
+    publisher: RevisionPublisher
     blobs: BlobStore
     limits: ImageLimits
     clock: Clock

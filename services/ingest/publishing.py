@@ -30,7 +30,7 @@ from services.formats.frames import OpenedFrame, as_complete, open_frame, refuse
 from services.formats.geometry import Size
 from services.formats.items import FrameItem, Item, Rejection
 from services.ground_truth.holding import CorrectionGate
-from services.ground_truth.publishing import GroundTruthPublisher, Journal
+from services.ground_truth.publishing import Journal, RevisionPublisher
 from services.ingest.batches import Batch, BatchPublisher, Outcome, sifted
 from services.ingest.source import Source
 from services.ingest.summary import Summary
@@ -88,7 +88,7 @@ async def publish_dataset(
     summary = Summary()
     limits, retrying = ImageLimits.of(settings), _retrying(settings)
     publisher = BatchPublisher(
-        GroundTruthPublisher(ledger, outbox, way, journal), blobs, limits, clock, tombstones
+        RevisionPublisher(ledger, outbox, way, journal), blobs, limits, clock, tombstones
     )
     opened = _all_opened(
         _bounded(await _with_stored(items, source, frames, retrying), settings, way), limits, source

@@ -26,7 +26,7 @@ from services.formats.readers.records import hide_nothing
 from services.formats.rejections import dead_letter
 from services.ground_truth.answers import answered, labels_of
 from services.ground_truth.holding import CorrectionGate, question_of
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from services.runtime.clock import Clock
 from services.runtime.images import ImageLimits
 from services.runtime.observability import metrics
@@ -84,7 +84,7 @@ class Puller:
     stores: AnnotationStores
     settings: Settings
     clock: Clock
-    publisher: GroundTruthPublisher
+    publisher: RevisionPublisher
     gate: CorrectionGate
 
     async def pull(self) -> Pulled:

@@ -16,7 +16,7 @@ from services.contracts.identity import LetterId
 from services.domain.dead_letters import Letter
 from services.domain.ports.imports import ImportKind
 from services.ground_truth.import_journal import DailyJournal
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
@@ -86,7 +86,7 @@ def review_context(
     journal = DailyJournal(
         ImportKind.CORRECTIONS, "review page", stores.imports, stores.frames, clock
     )
-    publisher = GroundTruthPublisher(stores.ledger, outbox, "review", journal)
+    publisher = RevisionPublisher(stores.ledger, outbox, "review", journal)
     return ReviewContext(
         stores=stores,
         settings=settings,

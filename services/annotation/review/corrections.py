@@ -8,7 +8,7 @@ from services.contracts.events import REANNOTATION_SOURCE, Annotation, FrameAnno
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
 from services.ground_truth.drafts import next_entry
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Corrector:
     """Publishes corrections; `resume` finishes those that a crash interrupted."""
 
     corrections: CorrectionStore
-    publisher: GroundTruthPublisher
+    publisher: RevisionPublisher
 
     async def ground_truth(self, record: FrameRecord) -> FrameAnnotated | None:
         """The frame's latest ground truth, including corrections fp_miner has not stored yet."""

@@ -7,7 +7,7 @@ from services.app.consumers.building import BuiltService, Parts
 from services.app.undoing.journals import daily_journal
 from services.contracts.flow import BRIDGE
 from services.domain.ports.imports import ImportKind
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from services.ingest.bridge.configuration import BridgeConfiguration, bridge_of
 from services.ingest.bridge.messages import MessageDecoder
 from services.ingest.bridge.pairing import Pairing, PairingById, PairingByTime
@@ -36,7 +36,7 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
         step = PublishDetections(
             asked,
             pairing,
-            publisher=GroundTruthPublisher(parts.stores.ledger, client.outbox, BRIDGE, journal),
+            publisher=RevisionPublisher(parts.stores.ledger, client.outbox, BRIDGE, journal),
             frames=parts.stores.frames,
             settings=settings,
             clock=parts.clock,

@@ -4,7 +4,7 @@ from services.app.parts import App
 from services.app.undoing.undoer import Undoer
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.imports import Undo
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from services.runtime.step import Outbox
 from services.runtime.stores.opening import Stores
 
@@ -13,7 +13,7 @@ WAY = "undo"
 
 def undoer_of(stores: Stores, outbox: Outbox) -> Undoer:
     """The undoer on these stores; it publishes as ingest."""
-    publisher = GroundTruthPublisher(stores.ledger, outbox, WAY)
+    publisher = RevisionPublisher(stores.ledger, outbox, WAY)
     return Undoer(stores.imports, stores.frames, publisher)
 
 

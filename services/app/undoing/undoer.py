@@ -16,7 +16,7 @@ from services.domain.ports.imports import ImportItem, ImportKind, ImportStore, P
 from services.domain.ports.paging import pages
 from services.domain.withdrawal import withdrawn
 from services.ground_truth.drafts import Revised
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class Undoer:
 
     imports: ImportStore
     frames: FrameStore
-    publisher: GroundTruthPublisher
+    publisher: RevisionPublisher
 
     async def preview(self, undo: Undo) -> Mapping[Effect, int]:
         """How many parts an undo would take back, by effect.

@@ -16,7 +16,7 @@ from services.formats.items import Detector, Located, Rejection
 from services.formats.readers.detections.in_memory import OutputMessage
 from services.formats.readers.records import ImageKey, rejection
 from services.formats.rejections import dead_letter
-from services.ground_truth.publishing import GroundTruthPublisher, Submission
+from services.ground_truth.publishing import RevisionPublisher, Submission
 from services.ingest.bridge.configuration import BridgeConfiguration
 from services.ingest.bridge.messages import DetectorMessage
 from services.ingest.bridge.pairing import Pairing, UnknownFrame
@@ -68,7 +68,7 @@ class PublishDetections:
         asked: BridgeConfiguration,
         pairing: Pairing,
         *,
-        publisher: GroundTruthPublisher,
+        publisher: RevisionPublisher,
         frames: FrameStore,
         settings: Settings,
         clock: Clock,

@@ -20,7 +20,7 @@ from services.domain.ports.held_corrections import (
 )
 from services.formats.adjustments import Adjustment
 from services.ground_truth.holding import HeldRelease
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from tests.integration.label_studio.conftest import Studio
 from tests.integration.label_studio.server import EMAIL
 from tests.review_world import HEIGHT, OTHER, REGION, STOP, WIDTH
@@ -191,7 +191,7 @@ def choice(studio: Studio, held: HeldCorrection, chosen: int) -> VersionChoice:
 async def test_a_correction_of_what_has_changed_meanwhile_is_held_and_not_published(
     studio: Studio, task: int
 ) -> None:
-    publisher = GroundTruthPublisher(studio.stores.ledger, studio.outbox, "test")
+    publisher = RevisionPublisher(studio.stores.ledger, studio.outbox, "test")
     by_hand = FrameAnnotated(frame_id=FRAME, annotated_by="Ben", annotations=())
     assert await publisher.publish_next(by_hand, 1, "the review page")
     studio.server.submit(task, [box()])
@@ -219,7 +219,7 @@ async def test_two_who_disagree_are_both_kept_until_somebody_says_who_is_right(
     (held,) = await studio.stores.held.waiting()
     assert held.question is Question.ANNOTATORS_DISAGREE
     await studio.stores.held.choose(choice(studio, held, 1))
-    publisher = GroundTruthPublisher(studio.stores.ledger, studio.outbox, "test")
+    publisher = RevisionPublisher(studio.stores.ledger, studio.outbox, "test")
     assert await HeldRelease(studio.stores.held, publisher).release() == 1
     assert studio.corrections[0].annotations[0].category == "yield"
 
@@ -236,7 +236,7 @@ async def test_an_unknown_label_is_held_until_somebody_says_what_it_means(
         "trafic sign", 1, Meaning.SAME, Category("yield"), "Cem", "t", studio.clock.now()
     )
     assert await studio.stores.held.answer(answer)
-    publisher = GroundTruthPublisher(studio.stores.ledger, studio.outbox, "test")
+    publisher = RevisionPublisher(studio.stores.ledger, studio.outbox, "test")
     assert await HeldRelease(studio.stores.held, publisher).release() == 1
     (correction,) = studio.corrections
     assert [annotation.category for annotation in correction.annotations] == ["yield", "stop sign"]

@@ -8,7 +8,7 @@ from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category
 from services.domain.ports.held_corrections import HeldCorrection, Meaning, Question
 from services.ground_truth.holding import HeldRelease
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from tests.integration.review.conftest import Browser
 from tests.review_world import HOSTILE, OTHER, REGION, STOP, UNKNOWN, World, ask, held, version_by
 
@@ -18,7 +18,7 @@ SAME: dict[str, object] = {"label": UNKNOWN, "seen": "0", "meaning": "same", "ca
 
 async def released(world: World) -> list[FrameAnnotated]:
     """What ingest has published once it has looked again."""
-    publisher = GroundTruthPublisher(world.stores.ledger, world.outbox, "answer")
+    publisher = RevisionPublisher(world.stores.ledger, world.outbox, "answer")
     await world.stores.ledger.assign([])
     await HeldRelease(world.stores.held, publisher).release()
     return [truth for truth in world.outbox.published if isinstance(truth, FrameAnnotated)]

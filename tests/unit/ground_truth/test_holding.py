@@ -24,7 +24,7 @@ from services.ground_truth.holding import (
     IncomingCorrection,
     question_of,
 )
-from services.ground_truth.publishing import GroundTruthPublisher, Submission
+from services.ground_truth.publishing import RevisionPublisher, Submission
 from tests.fakes.categories import InMemoryCategories
 from tests.fakes.clock import FakeClock
 from tests.fakes.held_corrections import InMemoryHeldCorrections
@@ -59,8 +59,8 @@ class Corrections:
         return CorrectionGate(self.held, known, self.clock)
 
     @property
-    def publisher(self) -> GroundTruthPublisher:
-        return GroundTruthPublisher(self.ledger, self.outbox, "answer")
+    def publisher(self) -> RevisionPublisher:
+        return RevisionPublisher(self.ledger, self.outbox, "answer")
 
     async def judge(
         self, *corrections: IncomingCorrection

@@ -12,7 +12,7 @@ from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import InvalidRecord, InvalidSettings
 from services.contracts.events import FrameCaptured, Image, PredictionsMade
 from services.contracts.identity import FrameId, VehicleId
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from services.ingest.bridge.configuration import bridge_of
 from services.ingest.bridge.envelopes import opened
 from services.ingest.bridge.messages import MessageDecoder
@@ -85,7 +85,7 @@ class Bench:
         step = PublishDetections(
             asked,
             pairing,
-            publisher=GroundTruthPublisher(self.ledger, self.outbox, "bridge"),
+            publisher=RevisionPublisher(self.ledger, self.outbox, "bridge"),
             frames=self.store,
             settings=self.settings,
             clock=self.clock,

@@ -12,7 +12,7 @@ from services.contracts.identity import FrameId, ImportId
 from services.domain.ports.imports import ImportKind, Part, Undo
 from services.evaluator.samples.report import DrawnSample
 from services.ground_truth.import_journal import DailyJournal
-from services.ground_truth.publishing import GroundTruthPublisher
+from services.ground_truth.publishing import RevisionPublisher
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.unit.erasure.test_eraser import Fuse, KilledError
@@ -125,7 +125,7 @@ async def test_a_persons_corrections_of_a_day_are_one_run() -> None:
     journal = DailyJournal(
         ImportKind.CORRECTIONS, "review page", world.imports, world.frames, clock
     )
-    publisher = GroundTruthPublisher(world.ledger, world.outbox, "review", journal)
+    publisher = RevisionPublisher(world.ledger, world.outbox, "review", journal)
     await world.take(FIRST, samples.frame_annotated(RIGHT_TRUTH))
 
     async def correct(by: str, after: int, *boxes: str) -> None:

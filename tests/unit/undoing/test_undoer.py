@@ -14,7 +14,7 @@ from services.domain.metrics.counting import NotCounted, why_not_counted
 from services.domain.ports.imports import ImportKind, ImportRun, Undo
 from services.ground_truth.drafts import Draft
 from services.ground_truth.import_journal import ImportJournal
-from services.ground_truth.publishing import GroundTruthPublisher, Submission
+from services.ground_truth.publishing import RevisionPublisher, Submission
 from tests import samples
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.imports import InMemoryImports
@@ -40,7 +40,7 @@ class World:
         """Import drafts, and have fp_miner store them."""
         run = ImportRun(import_id, ImportKind.DATA_SET, "street", "ada", AT)
         journal = ImportJournal(run, self.imports, self.frames)
-        publisher = GroundTruthPublisher(self.ledger, self.outbox, "import", journal)
+        publisher = RevisionPublisher(self.ledger, self.outbox, "import", journal)
         tags = (tag if not isinstance(draft, FrameCaptured) else "" for draft in drafts)
         await publisher.publish([Submission(*one) for one in zip(drafts, tags, strict=True)])
         await self.deliver()
@@ -57,7 +57,7 @@ class World:
     def undoer(self, fuse: Fuse | None = None) -> Undoer:
         parts: list[Any] = [self.imports, self.ledger, self.outbox]
         imports, ledger, outbox = (Fused(part, fuse) for part in parts) if fuse else parts
-        return Undoer(imports, self.frames, GroundTruthPublisher(ledger, outbox, "undo"))
+        return Undoer(imports, self.frames, RevisionPublisher(ledger, outbox, "undo"))
 
     async def undo(self, undo: Undo = UNDO) -> None:
         await self.imports.request(undo)
@@ -145,7 +145,7 @@ async def test_what_others_have_changed_since_is_kept(world: World) -> None:
 
 
 async def test_a_correction_that_is_still_on_its_way_is_kept(world: World) -> None:
-    publisher = GroundTruthPublisher(world.ledger, world.outbox, "review")
+    publisher = RevisionPublisher(world.ledger, world.outbox, "review")
     await publisher.publish_next(samples.frame_annotated(frame_id="f2"), after=1)
     await world.undo()
     assert not (await world.parts("f2"))[0].withdrawn

@@ -14,7 +14,7 @@ from services.contracts.identity import VehicleId
 from services.contracts.topics import GROUND_TRUTH
 from services.domain.ports.ledger import RevisionLedger
 from services.ground_truth.drafts import entry_of, owner_entry
-from services.ground_truth.publishing import Accepted, GroundTruthPublisher, Submission
+from services.ground_truth.publishing import Accepted, RevisionPublisher, Submission
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.mongo import connect
 from tests.fakes.ledger import InMemoryLedger
@@ -37,14 +37,14 @@ LETTER = DeadLettered(
     original_value=b"{}",
     failed_at=CAPTURED_AT,
 )
-Call = Callable[[GroundTruthPublisher], Awaitable[object]]
+Call = Callable[[RevisionPublisher], Awaitable[object]]
 
 
-async def latest(publisher: GroundTruthPublisher) -> list[Accepted]:
+async def latest(publisher: RevisionPublisher) -> list[Accepted]:
     return await publisher.publish([Submission(TRUTH), Submission(predictions_made())])
 
 
-async def following(publisher: GroundTruthPublisher) -> Accepted | None:
+async def following(publisher: RevisionPublisher) -> Accepted | None:
     return await publisher.publish_next(TRUTH, after=1)
 
 
@@ -69,11 +69,11 @@ def outbox() -> InMemoryOutbox:
 
 
 @pytest.fixture
-def publisher(ledger: RevisionLedger, outbox: InMemoryOutbox) -> GroundTruthPublisher:
-    return GroundTruthPublisher(ledger, outbox, "laws")
+def publisher(ledger: RevisionLedger, outbox: InMemoryOutbox) -> RevisionPublisher:
+    return RevisionPublisher(ledger, outbox, "laws")
 
 
-async def crash(call: Call, publisher: GroundTruthPublisher, step: str, *, after: bool) -> None:
+async def crash(call: Call, publisher: RevisionPublisher, step: str, *, after: bool) -> None:
     """Run the call until it crashes just before or just after one of its three steps."""
     part = publisher.outbox if step == "publish" else publisher.ledger
     whole = getattr(part, step)
@@ -96,7 +96,7 @@ def ids(events: list[Event]) -> set[str]:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", ["assign", "publish", "confirm"])
 async def test_a_crash_at_any_step_loses_nothing_and_gives_one_revision(
-    publisher: GroundTruthPublisher, outbox: InMemoryOutbox, step: str, *, after: bool
+    publisher: RevisionPublisher, outbox: InMemoryOutbox, step: str, *, after: bool
 ) -> None:
     await crash(latest, publisher, step, after=after)
     replayed = await latest(publisher)
@@ -110,7 +110,7 @@ async def test_a_crash_at_any_step_loses_nothing_and_gives_one_revision(
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", ["assign_next", "publish", "confirm"])
 async def test_a_change_that_crashed_at_any_step_is_one_revision_too(
-    publisher: GroundTruthPublisher, outbox: InMemoryOutbox, step: str, *, after: bool
+    publisher: RevisionPublisher, outbox: InMemoryOutbox, step: str, *, after: bool
 ) -> None:
     await publisher.publish([Submission(EMPTY)])
     await crash(following, publisher, step, after=after)
@@ -122,7 +122,7 @@ async def test_a_change_that_crashed_at_any_step_is_one_revision_too(
 
 
 async def test_a_revision_is_durable_before_its_event_is_sent(
-    publisher: GroundTruthPublisher, outbox: InMemoryOutbox
+    publisher: RevisionPublisher, outbox: InMemoryOutbox
 ) -> None:
     await crash(latest, publisher, "publish", after=True)
     await publisher.publish([Submission(EMPTY)])
@@ -134,7 +134,7 @@ async def test_a_revision_is_durable_before_its_event_is_sent(
 
 
 async def test_nothing_is_confirmed_that_the_broker_has_not_acknowledged(
-    publisher: GroundTruthPublisher, outbox: InMemoryOutbox
+    publisher: RevisionPublisher, outbox: InMemoryOutbox
 ) -> None:
     outbox.failures = [BrokerUnavailable("away"), BrokerUnavailable("away")]
 
@@ -149,7 +149,7 @@ async def test_nothing_is_confirmed_that_the_broker_has_not_acknowledged(
 
 
 async def test_of_two_changes_to_one_revision_only_the_first_is_sent(
-    publisher: GroundTruthPublisher, outbox: InMemoryOutbox
+    publisher: RevisionPublisher, outbox: InMemoryOutbox
 ) -> None:
     await publisher.publish([Submission(TRUTH)])
 
@@ -160,7 +160,7 @@ async def test_of_two_changes_to_one_revision_only_the_first_is_sent(
 
 
 async def test_an_undo_repeats_a_content_and_is_a_new_revision(
-    publisher: GroundTruthPublisher, outbox: InMemoryOutbox
+    publisher: RevisionPublisher, outbox: InMemoryOutbox
 ) -> None:
     await publisher.publish([Submission(TRUTH)])
     await publisher.publish_next(EMPTY, after=1)
@@ -172,7 +172,7 @@ async def test_an_undo_repeats_a_content_and_is_a_new_revision(
 
 
 async def test_a_tag_makes_a_new_revision_of_an_equal_content(
-    publisher: GroundTruthPublisher,
+    publisher: RevisionPublisher,
 ) -> None:
     submissions = [Submission(TRUTH), Submission(TRUTH, "http 1"), Submission(TRUTH)]
 
@@ -180,7 +180,7 @@ async def test_a_tag_makes_a_new_revision_of_an_equal_content(
 
 
 async def test_an_acknowledged_dead_letter_is_not_sent_again(
-    publisher: GroundTruthPublisher, outbox: InMemoryOutbox
+    publisher: RevisionPublisher, outbox: InMemoryOutbox
 ) -> None:
     await publisher.publish([], [LETTER])
     await publisher.publish([Submission(TRUTH)], [LETTER])
@@ -189,7 +189,7 @@ async def test_an_acknowledged_dead_letter_is_not_sent_again(
 
 
 async def test_an_id_that_another_image_or_vehicle_has_is_a_conflict(
-    publisher: GroundTruthPublisher, outbox: InMemoryOutbox
+    publisher: RevisionPublisher, outbox: InMemoryOutbox
 ) -> None:
     first = frame_captured()
     later = first.model_copy(update={"captured_at": CAPTURED_AT.replace(hour=11)})
@@ -203,7 +203,7 @@ async def test_an_id_that_another_image_or_vehicle_has_is_a_conflict(
 
 
 async def test_an_id_that_another_vehicle_has_claimed_is_a_conflict(
-    publisher: GroundTruthPublisher,
+    publisher: RevisionPublisher,
 ) -> None:
     """An id may be claimed before any frame is published under it."""
     frame = frame_captured()
@@ -213,7 +213,7 @@ async def test_an_id_that_another_vehicle_has_claimed_is_a_conflict(
 
 
 async def test_acknowledged_events_are_counted_by_topic_and_way(
-    publisher: GroundTruthPublisher, outbox: InMemoryOutbox
+    publisher: RevisionPublisher, outbox: InMemoryOutbox
 ) -> None:
     before = counted()
     outbox.failures = [BrokerUnavailable("away")]
