@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import structlog
 
@@ -72,6 +72,11 @@ class Accepted:
     event_id: EventId
     revision: int
 
+    @classmethod
+    def of(cls, event: Draft) -> Self:
+        """The event under the revision that it was published as."""
+        return cls(event.frame_id, event.event_id, revision_of(event))
+
 
 @dataclass(frozen=True)
 class RevisionPublisher:
@@ -135,13 +140,8 @@ class RevisionPublisher:
             _revised(submission.draft, revision)
             for submission, revision in zip(submissions, revisions, strict=True)
         ]
-        if self.journal is not None:
-            await self.journal.note(events)
         await self._send(events, dead, entries)
-        return [
-            Accepted(event.frame_id, event.event_id, revision)
-            for event, revision in zip(events, revisions, strict=True)
-        ]
+        return [Accepted.of(event) for event in events]
 
     async def publish_next(
         self, draft: FrameAnnotated, after: int, tag: str = ""
@@ -181,10 +181,8 @@ class RevisionPublisher:
             for is_taken, (draft, after) in zip(assigned, changes, strict=True)
             if is_taken
         ]
-        if self.journal is not None:
-            await self.journal.note(events)
         await self._send(events, [], taken)
-        accepted = iter(Accepted(e.frame_id, e.event_id, revision_of(e)) for e in events)
+        accepted = map(Accepted.of, events)
         return [next(accepted) if is_taken else None for is_taken in assigned]
 
     async def _unsent(self, dead: Sequence[DeadLettered]) -> list[DeadLettered]:
@@ -194,6 +192,9 @@ class RevisionPublisher:
     async def _send(
         self, events: Sequence[Draft], dead: Sequence[DeadLettered], entries: Sequence[Entry]
     ) -> None:
+        """Note, publish and confirm what has its revision."""
+        if self.journal is not None:
+            await self.journal.note(events)
         await self.outbox.publish([*events, *dead])
         await self.ledger.confirm(entries)
         for event in events:
