@@ -1,12 +1,21 @@
-"""Which erased frames an event names, and the event without them."""
+"""Which erased frames an event names, the event without them, and the refusal of such frames."""
 
 from collections.abc import Set as AbstractSet
+from typing import Final
 
+from services.contracts.errors import InvalidRecord
 from services.contracts.events import Event, ShortlistPublished
 from services.contracts.identity import FrameId, frame_hash
 from services.contracts.subjects import subjects_of
 
 _LENGTH = 16
+ERASED: Final = "erased_frame"
+"""The reason for refusing what is about an erased frame."""
+
+
+def erased_frame(frame_id: FrameId) -> InvalidRecord:
+    """The error for a frame that somebody asked to erase."""
+    return InvalidRecord(f"frame {frame_id} was erased on request", reason=ERASED)
 
 
 def erased_name(frame_id: FrameId) -> FrameId:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
 import structlog
 
@@ -200,15 +200,6 @@ class RevisionPublisher:
         for event in events:
             metrics.FRAMES_INGESTED.labels(topic_of(event).name, self.way).inc()
             log.debug("record_accepted", event_id=event.event_id, frame_id=event.frame_id)
-
-
-ERASED: Final = "erased_frame"
-"""The reason for refusing what is about an erased frame."""
-
-
-def erased_frame(frame_id: FrameId) -> InvalidRecord:
-    """The error for a frame that somebody asked to erase."""
-    return InvalidRecord(f"frame {frame_id} was erased on request", reason=ERASED)
 
 
 def frame_conflict(frame: FrameCaptured) -> InvalidRecord:

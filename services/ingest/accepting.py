@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, FrameCaptured
 from services.contracts.identity import FrameId
+from services.domain.erasure import erased_frame
 from services.domain.namespaces import Vehicle, foreign_drive, foreign_frame
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import TombstoneStore
@@ -29,7 +30,6 @@ from services.ground_truth.publishing import (
     Accepted,
     RevisionPublisher,
     Submission,
-    erased_frame,
     frame_conflict,
 )
 from services.ingest.api.bodies import FrameMetadata

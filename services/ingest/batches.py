@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from services.contracts.events import FrameAnnotated, FrameCaptured
+from services.domain.erasure import ERASED
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import TombstoneStore
 from services.domain.ports.held_corrections import HeldCorrection
@@ -15,7 +16,6 @@ from services.ground_truth.answers import entry_of_versions
 from services.ground_truth.drafts import Draft, frame_subject, tags_of
 from services.ground_truth.holding import CorrectionGate, IncomingCorrection
 from services.ground_truth.publishing import (
-    ERASED,
     RevisionPublisher,
     Submission,
     frame_conflict,

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import FrameAnnotated
 from services.domain.chunks import chunks
+from services.domain.erasure import erased_frame
 from services.domain.namespaces import Vehicle, foreign_frame
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import TombstoneStore
@@ -23,7 +24,6 @@ from services.domain.ports.held_corrections import HeldCorrection
 from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.tokens import TokenStore
 from services.formats.corrections import misplaced, stored_sizes
-from services.ground_truth.publishing import erased_frame
 from services.ingest.accepting import Acceptance, CorrectionHolder
 from services.ingest.api.bodies import GroundTruth, Predictions, read_body
 from services.ingest.api.calling import Credentials

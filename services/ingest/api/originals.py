@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query, Response
 
 from services.contracts.errors import MissingImage
 from services.contracts.identity import FrameId, frame_hash
+from services.domain.erasure import erased_frame
 from services.domain.ports.audit import AuditAct, AuditLog, AuditRecord
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import TombstoneStore
 from services.domain.ports.frames import FrameStore
-from services.ground_truth.publishing import erased_frame
 from services.ingest.api.calling import Credentials, FindCaller
 from services.runtime.clock import Clock
 from services.runtime.http.answers import Refused
