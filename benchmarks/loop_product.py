@@ -35,7 +35,7 @@ from services.domain.splits import SplitRule
 from services.formats.items import Detector, FrameItem
 from services.formats.writers.coco import INSTANCES
 from services.formats.writers.format_names import Format
-from services.ground_truth.holding import CorrectionGate
+from services.ingest.parts import IngestParts
 from services.ingest.publishing import publish_dataset
 from services.ingest.source import Source
 from services.runtime.clock import SystemClock
@@ -92,18 +92,8 @@ class ProductStrategy:
         return np.array([frame_of[image["frame_id"]] for image in written["images"]])
 
     async def _publish(self, items: Iterable[FrameItem], source: Source = Source.IMPORT) -> None:
-        stores = self.app.stores
-        summary = await publish_dataset(
-            items,
-            outbox=self.app.outbox,
-            blobs=stores.blobs,
-            ledger=stores.ledger,
-            settings=self.app.settings,
-            clock=SystemClock(),
-            source=source,
-            gate=CorrectionGate(stores.held, stores.categories, SystemClock()),
-            frames=stores.frames,
-        )
+        parts = IngestParts.of(self.app.stores, self.app.outbox, self.app.settings, SystemClock())
+        summary = await publish_dataset(items, parts, source=source)
         if summary.rejections or summary.held:
             raise RuntimeError(f"{summary.rejections[:1]} {summary.held} was not published")
 

@@ -20,7 +20,7 @@ from services.domain.redaction import ShownImage
 from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest, Sent
 from services.formats.writers.frames import ExportFrame
-from services.ground_truth.holding import CorrectionGate
+from services.ingest.parts import IngestParts
 from services.ingest.publishing import publish_dataset
 from services.ingest.source import Source
 from services.ingest.summary import Summary
@@ -90,16 +90,9 @@ async def pull_jobs(
     dataset = restored(read_cvat_jobs(frames, sent), sent, ("crowd", "ignore", "mask"))
     summary = await publish_dataset(
         dataset.items,
-        outbox=outbox,
-        blobs=stores.blobs,
-        ledger=stores.ledger,
-        settings=settings,
-        clock=clock,
+        IngestParts.of(stores, outbox, settings, clock),
         source=Source.REANNOTATION,
         way="cvat",
-        gate=CorrectionGate(stores.held, stores.categories, clock),
-        frames=stores.frames,
-        tombstones=stores.tombstones,
         journal=journal_of(stores, ImportKind.CORRECTIONS, "CVAT", "cvat", clock.now()),
     )
     return Pulled(finished, unfinished, summary)

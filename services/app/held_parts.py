@@ -1,4 +1,4 @@
-"""Wire held corrections: hold them when they arrive, release them once answered."""
+"""Wire the release of held corrections once they are answered."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,20 +6,13 @@ from contextlib import asynccontextmanager
 from services.app.repeating import repeated
 from services.app.undoing.journals import daily_journal
 from services.domain.ports.imports import ImportKind
-from services.ground_truth.holding import CorrectionGate, HeldRelease
+from services.ground_truth.holding import HeldRelease
 from services.ground_truth.publishing import RevisionPublisher
-from services.ingest.accepting import CorrectionHolder
 from services.runtime.clock import Clock
 from services.runtime.step import Outbox
 from services.runtime.stores.opening import Stores
 
 _RELEASE_S = 1.0
-
-
-def correction_holder(stores: Stores, clock: Clock) -> CorrectionHolder:
-    """The holder for corrections that arrive by HTTP."""
-    gate = CorrectionGate(stores.held, stores.categories, clock)
-    return CorrectionHolder(gate, stores.ledger, stores.shortlists)
 
 
 def answers_publisher(stores: Stores, outbox: Outbox, clock: Clock) -> RevisionPublisher:

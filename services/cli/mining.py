@@ -22,7 +22,7 @@ from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.imports import ImportKind
 from services.evaluator.reports.report import Report
 from services.formats.items import Dataset, FrameItem, Item
-from services.ground_truth.holding import CorrectionGate
+from services.ingest.parts import IngestParts
 from services.ingest.publishing import publish_dataset
 from services.ingest.source import Source
 from services.ingest.summary import Summary
@@ -109,30 +109,22 @@ async def publish(
     GazeloopError
         A part is away for too long, or a file cannot be read.
     """
+    clock = SystemClock()
     if dataset.categories is not None:
         view.at("storing what the detector's categories stand for")
-        await apply_change(app, dataset.categories, account(), SystemClock().now())
+        await apply_change(app, dataset.categories, account(), clock.now())
     await finish_pending(app)
     view.at(f"publishing {dataset.name}")
     view.counted(frames=dataset.frames)
     audit = ImportAudit(dataset.items)
     summary = await publish_dataset(
         audit,
-        outbox=app.outbox,
-        blobs=app.stores.blobs,
-        ledger=app.stores.ledger,
-        settings=app.settings,
-        clock=SystemClock(),
+        IngestParts.of(app.stores, app.outbox, app.settings, clock),
         source=source,
         accept_partial=accept_partial,
-        tombstones=app.stores.tombstones,
-        gate=CorrectionGate(app.stores.held, app.stores.categories, SystemClock()),
-        frames=app.stores.frames,
+        journal=journal_of(app.stores, _KINDS[source], dataset.name, account(), clock.now()),
         on_progress=lambda so_far: view.counted(published=so_far.done),
         throttle=watch.throttle,
-        journal=journal_of(
-            app.stores, _KINDS[source], dataset.name, account(), SystemClock().now()
-        ),
     )
     return summary, audit
 

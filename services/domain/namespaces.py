@@ -1,6 +1,6 @@
 """Namespaces of ids: a vehicle names frames and drives within its own.
 
-Ids that a vehicle used before there were namespaces stay its own: `Acceptance.claimed` of ingest.
+Ids that a vehicle used before there were namespaces stay its own: `VehicleClaims` of ingest.
 """
 
 from dataclasses import dataclass

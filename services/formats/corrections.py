@@ -22,15 +22,15 @@ SizesOf = Callable[[Collection[FrameId]], Mapping[FrameId, Size]]
 """Looks up the image sizes (width, height) of stored frames."""
 
 
-async def corrections_of(items: Iterable[Item], frames: FrameStore | None) -> list[Item]:
+async def corrections_of(items: Iterable[Item], frames: FrameStore) -> list[Item]:
     """Rejections first, then one item per frame with all its versions.
 
     A frame with several versions is `Disputed` if they differ; equal versions count once.
 
     Parameters
     ----------
-    frames : the source of image sizes. Without a store, or for a frame that it does not hold, the
-        size that the item declares is used
+    frames : the source of image sizes; for a frame that it does not hold, the size that the item
+        declares is used
 
     Raises
     ------
@@ -54,7 +54,7 @@ async def corrections_of(items: Iterable[Item], frames: FrameStore | None) -> li
 
 
 async def stored_sizes(
-    frame_ids: Collection[FrameId], frames: FrameStore | None
+    frame_ids: Collection[FrameId], frames: FrameStore
 ) -> Mapping[FrameId, Size]:
     """Image sizes (width, height) of the frames that are stored.
 
@@ -63,10 +63,8 @@ async def stored_sizes(
     StoreUnavailable
         The store does not answer.
     """
-    unique_ids = list(dict.fromkeys(frame_ids)) if frames else []
     sizes: dict[FrameId, Size] = {}
-    for chunk in chunks(unique_ids, _CHUNK):
-        assert frames is not None
+    for chunk in chunks(list(dict.fromkeys(frame_ids)), _CHUNK):
         found = await frames.load(chunk)
         for frame_id, record in found.items():
             if record.captured is not None:
@@ -90,7 +88,7 @@ def on_stored_pictures(items: Iterable[Item], sizes: SizesOf) -> Iterator[Item]:
 
 
 async def misplaced(
-    truths: Sequence[FrameAnnotated], frames: FrameStore | None
+    truths: Sequence[FrameAnnotated], frames: FrameStore
 ) -> list[InvalidRecord | None]:
     """For each ground truth, why it cannot belong to its stored image; None where it can.
 

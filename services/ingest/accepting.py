@@ -1,97 +1,33 @@
 """Process authorised HTTP requests: check, store, number, publish."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TypeGuard
 
 from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, FrameCaptured
-from services.contracts.identity import FrameId
 from services.domain.erasure import erased_frame
-from services.domain.namespaces import Vehicle, foreign_drive, foreign_frame
-from services.domain.ports.blobs import BlobStore
-from services.domain.ports.erasure import TombstoneStore
+from services.domain.namespaces import Vehicle
 from services.domain.ports.held_corrections import HeldCorrection
-from services.domain.ports.ledger import RevisionLedger
-from services.domain.ports.shortlists import ShortlistStore
-from services.formats.capture_metadata import CaptureMetadata, capture_metadata
+from services.formats.capture_metadata import capture_metadata
 from services.formats.frames import image_of, stored_at
 from services.formats.visible_names import check_names
-from services.ground_truth.drafts import (
-    Draft,
-    entry_of,
-    frame_subject,
-    owner_entry,
-    tagged,
-    tags_of,
-)
-from services.ground_truth.holding import CorrectionGate, IncomingCorrection
+from services.ground_truth.drafts import Draft, entry_of, tags_of
 from services.ground_truth.publishing import (
     Accepted,
     RevisionPublisher,
     Submission,
     frame_conflict,
 )
+from services.ingest import ways
 from services.ingest.api.bodies import FrameMetadata
-from services.runtime.images import ImageFacts, ImageLimits, inspect
+from services.ingest.correction_holder import CorrectionHolder
+from services.ingest.parts import IngestParts
+from services.ingest.vehicle_claims import VehicleClaims
+from services.runtime.images import ImageLimits, inspect
 from services.runtime.observability import metrics
-from services.runtime.step import Outbox
 
-WAY = "http"
 DECODERS = 4
 """Images decoded concurrently; each may take 4 bytes per allowed pixel."""
-
-
-@dataclass(frozen=True)
-class CorrectionHolder:
-    """Holds corrections that raise a question.
-
-    Ground truth is a correction if its frame has some already or is on a shortlist, whatever its
-    source. The first ground truth of any other frame may introduce new categories.
-    """
-
-    gate: CorrectionGate
-    ledger: RevisionLedger
-    shortlists: ShortlistStore
-
-    async def sift(
-        self, drafts: Sequence[Draft], tags: Sequence[str]
-    ) -> list[Draft | HeldCorrection]:
-        """For each draft, the draft to publish, or the correction that is held.
-
-        Raises
-        ------
-        StoreUnavailable
-            A store does not answer.
-        """
-        incoming = {
-            at: IncomingCorrection((draft,), WAY, tags[at])
-            for at, draft in enumerate(drafts)
-            if isinstance(draft, FrameAnnotated)
-        }
-        corrections = await self._corrections(incoming)
-        judged = await self.gate.judged([incoming[at] for at in corrections])
-        sifted: list[Draft | HeldCorrection] = list(drafts)
-        for at, truth in zip(corrections, judged, strict=True):
-            sifted[at] = truth
-        return sifted
-
-    async def _corrections(self, incoming: Mapping[int, IncomingCorrection]) -> list[int]:
-        """The positions of new corrections among these drafts."""
-        frames = {at: correction.versions[0].frame_id for at, correction in incoming.items()}
-        entries = {
-            at: tagged(entry_of(correction.versions[0]), correction.tag)
-            for at, correction in incoming.items()
-        }
-        published = await self.ledger.published(entries.values())
-        annotated = await self.ledger.known([entry.subject for entry in entries.values()])
-        listed = await self.shortlists.memberships(frames.values())
-        shortlisted = {frame_id for (frame_id, _), item in listed.items() if item.shortlisted}
-        return [
-            at
-            for at, entry in entries.items()
-            if entry not in published and (entry.subject in annotated or frames[at] in shortlisted)
-        ]
 
 
 def _is_of_annotators(draft: Draft) -> TypeGuard[FrameAnnotated]:
@@ -106,26 +42,14 @@ class Acceptance:
 
     Parameters
     ----------
-    holder : holds corrections that raise a question; None publishes all
-    tombstones : the erased frames, of which nothing is taken; None takes everything
+    holder : holds corrections that raise a question
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        blobs: BlobStore,
-        ledger: RevisionLedger,
-        limits: ImageLimits,
-        holder: CorrectionHolder | None = None,
-        *,
-        tombstones: TombstoneStore | None = None,
-    ) -> None:
-        self._publisher = RevisionPublisher(ledger, outbox, WAY)
-        self._blobs = blobs
-        self._ledger = ledger
-        self._limits = limits
+    def __init__(self, parts: IngestParts, holder: CorrectionHolder) -> None:
+        self._parts = parts
         self._holder = holder
-        self._tombstones = tombstones
+        self._publisher = RevisionPublisher(parts.ledger, parts.outbox, ways.HTTP)
+        self._claims = VehicleClaims(parts.ledger)
         self._decoders = asyncio.Semaphore(DECODERS)
 
     async def frame(self, content: bytes, metadata: FrameMetadata, vehicle: Vehicle) -> Accepted:
@@ -141,61 +65,22 @@ class Acceptance:
             A store or the broker is away.
         """
         async with self._decoders:
-            facts, found = await asyncio.to_thread(self._read, content)
-        draft = FrameCaptured(
-            frame_id=metadata.frame_id,
-            vehicle_id=vehicle.vehicle_id,
-            drive_id=metadata.drive_id,
-            captured_at=metadata.captured_at,
-            position=metadata.position or found.position,
-            image=image_of(content, facts),
-            tags=metadata.tags,
-            vector=metadata.vector,
-            camera=found.camera,
-        )
+            draft = await asyncio.to_thread(
+                _drafted, content, metadata, vehicle, self._parts.image_limits
+            )
         check_names(draft)
-        if await self.erased([metadata.frame_id]):
-            raise erased_frame(metadata.frame_id)
-        if not all(await self.claimed([metadata.frame_id], vehicle)):
-            raise foreign_frame(metadata.frame_id, vehicle)
-        await self._check_drive(metadata, vehicle)
+        if await self._parts.tombstones.erased([draft.frame_id]):
+            raise erased_frame(draft.frame_id)
+        await self._claims.require(draft, vehicle)
         # Reserved before its image is stored: a refused frame leaves nothing in the store.
         if await self._publisher.conflicting([draft]):
             raise frame_conflict(draft)
-        uri = await asyncio.to_thread(self._blobs.put, content)
+        uri = await asyncio.to_thread(self._parts.blobs.put, content)
         (accepted,) = await self._publisher.publish([Submission(stored_at(draft, uri))])
         metrics.VEHICLE_LAST_FRAME.labels(
             metrics.VEHICLES(vehicle.vehicle_id)
         ).set_to_current_time()
         return accepted
-
-    async def erased(self, frame_ids: Collection[FrameId]) -> set[FrameId]:
-        """Those of the frames that were erased on request."""
-        return await self._tombstones.erased(frame_ids) if self._tombstones else set()
-
-    def _read(self, content: bytes) -> tuple[ImageFacts, CaptureMetadata]:
-        facts = inspect(content, self._limits)
-        return facts, capture_metadata(facts)
-
-    async def claimed(self, frame_ids: Sequence[FrameId], vehicle: Vehicle) -> list[bool]:
-        """Whether each frame belongs to the vehicle.
-
-        A frame inside the vehicle's namespace does, unless another vehicle used its id before
-        namespaces existed. A frame outside does only if the vehicle itself used its id then.
-        """
-        inside = [frame_id for frame_id in frame_ids if vehicle.owns(frame_id)]
-        claims = [owner_entry(frame_id, vehicle.vehicle_id) for frame_id in frame_ids]
-        await self._ledger.assign([owner_entry(item, vehicle.vehicle_id) for item in inside])
-        owners = await self._ledger.first([claim.subject for claim in claims])
-        return [owners.get(claim.subject) == claim.digest for claim in claims]
-
-    async def _check_drive(self, metadata: FrameMetadata, vehicle: Vehicle) -> None:
-        if metadata.drive_id is None or vehicle.owns(metadata.drive_id):
-            return
-        # A frame captured before namespaces existed may be sent again unchanged.
-        captured = frame_subject(metadata.frame_id)
-        if captured not in await self._ledger.first([captured]):
-            raise foreign_drive(metadata.drive_id, vehicle)
 
     async def publish(self, drafts: Sequence[Draft]) -> list[Accepted | HeldCorrection]:
         """Number and publish drafts without questions; hold the rest.
@@ -208,9 +93,7 @@ class Acceptance:
             A store or the broker is unreachable.
         """
         tags = await self._tags(drafts)
-        sifted: Sequence[Draft | HeldCorrection] = drafts
-        if self._holder:
-            sifted = await self._holder.sift(drafts, tags)
+        sifted = await self._holder.sift(drafts, tags)
         passing = [
             Submission(draft, tag)
             for draft, tag in zip(sifted, tags, strict=True)
@@ -224,8 +107,28 @@ class Acceptance:
 
     async def _tags(self, drafts: Sequence[Draft]) -> list[str]:
         corrections = [at for at, draft in enumerate(drafts) if _is_of_annotators(draft)]
-        tags = [""] * len(drafts)
         entries = [entry_of(drafts[at]) for at in corrections]
-        for at, tag in zip(corrections, await tags_of(WAY, entries, self._ledger), strict=True):
+        found = await tags_of(ways.HTTP, entries, self._parts.ledger)
+        tags = [""] * len(drafts)
+        for at, tag in zip(corrections, found, strict=True):
             tags[at] = tag
         return tags
+
+
+def _drafted(
+    content: bytes, metadata: FrameMetadata, vehicle: Vehicle, limits: ImageLimits
+) -> FrameCaptured:
+    """Decode the image, and draft its event."""
+    facts = inspect(content, limits)
+    found = capture_metadata(facts)
+    return FrameCaptured(
+        frame_id=metadata.frame_id,
+        vehicle_id=vehicle.vehicle_id,
+        drive_id=metadata.drive_id,
+        captured_at=metadata.captured_at,
+        position=metadata.position or found.position,
+        image=image_of(content, facts),
+        tags=metadata.tags,
+        vector=metadata.vector,
+        camera=found.camera,
+    )

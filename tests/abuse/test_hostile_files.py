@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,10 @@ from services.formats.readers.coco import read_coco
 from services.formats.readers.via import read_via
 from services.formats.readers.voc import read_voc
 from services.ingest.publishing import publish_dataset
-from services.runtime.settings import Settings
 from tests.fakes.blobs import InMemoryBlobs
-from tests.fakes.clock import FakeClock
-from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.outbox import InMemoryOutbox
 from tests.unit.ingest.datasets import coco, write_images, write_json
+from tests.unit.ingest.parts import parts_in_memory
 
 SECRET = b"top secret"
 
@@ -81,14 +80,8 @@ async def test_no_file_outside_the_folder_is_ever_published(
 ) -> None:
     outbox, blobs = InMemoryOutbox(), InMemoryBlobs()
 
-    summary = await publish_dataset(
-        opened(folder, name).items,
-        outbox=outbox,
-        blobs=blobs,
-        ledger=InMemoryLedger(),
-        settings=Settings(),
-        clock=FakeClock(),
-    )
+    parts = replace(parts_in_memory(), outbox=outbox, blobs=blobs)
+    summary = await publish_dataset(opened(folder, name).items, parts)
 
     assert summary.rejected.total() == 1
     assert blobs.contents == {}
@@ -156,14 +149,8 @@ async def test_any_value_in_any_field_is_read_or_rejected(
     )
     outbox = InMemoryOutbox()
 
-    summary = await publish_dataset(
-        dataset.items,
-        outbox=outbox,
-        blobs=InMemoryBlobs(),
-        ledger=InMemoryLedger(),
-        settings=Settings(),
-        clock=FakeClock(),
-    )
+    parts = replace(parts_in_memory(), outbox=outbox)
+    summary = await publish_dataset(dataset.items, parts)
 
     letters = [event for event in outbox.published if isinstance(event, DeadLettered)]
     assert len(letters) == summary.rejected.total()

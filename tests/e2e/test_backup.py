@@ -18,7 +18,7 @@ from services.contracts.flow import SERVICES
 from services.embedder.service import EmbedFrames
 from services.formats.items import Detector, Item
 from services.formats.readers.coco import read_coco
-from services.ground_truth.holding import CorrectionGate
+from services.ingest.parts import IngestParts
 from services.ingest.publishing import publish_dataset
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
@@ -53,16 +53,8 @@ def _survey(folder: Path) -> list[Item]:
 
 
 async def _publish(app: App, items: Sequence[Item]) -> None:
-    await publish_dataset(
-        items,
-        outbox=app.outbox,
-        blobs=app.stores.blobs,
-        ledger=app.stores.ledger,
-        settings=app.settings,
-        clock=SystemClock(),
-        gate=CorrectionGate(app.stores.held, app.stores.categories, SystemClock()),
-        frames=app.stores.frames,
-    )
+    parts = IngestParts.of(app.stores, app.outbox, app.settings, SystemClock())
+    await publish_dataset(items, parts)
 
 
 async def _reports(app: App) -> list[object]:

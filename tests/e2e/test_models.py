@@ -24,6 +24,7 @@ from services.contracts.identity import FrameId, ModelId
 from services.embedder.filling import Filled
 from services.formats.items import Detector, FrameItem, Item, Located
 from services.formats.readers.coco import read_coco
+from services.ingest.parts import IngestParts
 from services.ingest.publishing import publish_dataset
 from services.retriever.comparison import Comparison, ModelComparer
 from services.runtime.clock import SystemClock
@@ -98,15 +99,9 @@ class Stack:
         self._names = open_collection_names(app.settings)
 
     async def publish(self, items: Sequence[Item]) -> None:
-        stores = self._app.stores
-        await publish_dataset(
-            items,
-            outbox=self._app.outbox,
-            blobs=stores.blobs,
-            ledger=stores.ledger,
-            settings=self._app.settings,
-            clock=SystemClock(),
-        )
+        app = self._app
+        parts = IngestParts.of(app.stores, app.outbox, app.settings, SystemClock())
+        await publish_dataset(items, parts)
 
     async def correct_half_of_what_is_shortlisted(self) -> None:
         """Annotators say of every second shortlisted frame what the survey says."""

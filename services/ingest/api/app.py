@@ -17,14 +17,10 @@ from services.contracts.events import FrameAnnotated
 from services.domain.chunks import chunks
 from services.domain.erasure import erased_frame
 from services.domain.namespaces import Vehicle, foreign_frame
-from services.domain.ports.blobs import BlobStore
-from services.domain.ports.erasure import TombstoneStore
-from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrection
-from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.tokens import TokenStore
 from services.formats.corrections import misplaced, stored_sizes
-from services.ingest.accepting import Acceptance, CorrectionHolder
+from services.ingest.accepting import Acceptance
 from services.ingest.api.bodies import GroundTruth, Predictions, read_body
 from services.ingest.api.calling import Credentials
 from services.ingest.api.detector_output import PARAMETERS, DetectorOutput
@@ -50,13 +46,12 @@ from services.ingest.api.requests import (
     read_record,
     require_json,
 )
-from services.runtime.clock import Clock
+from services.ingest.correction_holder import CorrectionHolder
+from services.ingest.parts import IngestParts
+from services.ingest.vehicle_claims import VehicleClaims
 from services.runtime.http.answers import LineResults, Refused, add_answers
 from services.runtime.http.server import traced
 from services.runtime.http.tokens import Authenticator, Caller
-from services.runtime.images import ImageLimits
-from services.runtime.settings import Settings
-from services.runtime.step import Outbox
 
 
 class AcceptedRecord(BaseModel):
@@ -83,17 +78,11 @@ class HeldRecord(BaseModel):
 
 
 def build_http_app(
+    parts: IngestParts,
     *,
-    outbox: Outbox,
-    blobs: BlobStore,
-    ledger: RevisionLedger,
     tokens: TokenStore,
-    settings: Settings,
-    clock: Clock,
+    holder: CorrectionHolder,
     tracing: TracerProvider | None = None,
-    holder: CorrectionHolder | None = None,
-    frames: FrameStore | None = None,
-    tombstones: TombstoneStore | None = None,
     erase: EraseFrames | None = None,
     originals: Originals | None = None,
     more: Sequence[APIRouter] = (),
@@ -102,10 +91,8 @@ def build_http_app(
 
     Parameters
     ----------
+    holder : holds corrections that raise a question
     tracing : provider for request traces; None turns traces off
-    holder : holds corrections that raise a question; None publishes all
-    frames : the source of image sizes to check ground truth with; None skips the check
-    tombstones : the erased frames, of which nothing is taken; None takes everything
     erase : erases frames for operators; None refuses them
     originals : original images for who may see them; None shows them to nobody
     more : additional routes
@@ -124,11 +111,9 @@ def build_http_app(
         telemetry=traced(tracing or NoOpTracerProvider()),
     )
     add_answers(app)
-    add_limits(app, settings.max_body_bytes)
-    limits = ImageLimits.of(settings)
-    acceptance = Acceptance(outbox, blobs, ledger, limits, holder, tombstones=tombstones)
-    callers, rate = Authenticator(tokens, clock), RateLimit(settings.rate_limit)
-    api = _Api(acceptance, callers, rate, frames, settings, erase=erase)
+    add_limits(app, parts.settings.max_body_bytes)
+    callers, rate = Authenticator(tokens, parts.clock), RateLimit(parts.settings.rate_limit)
+    api = _Api(parts, Acceptance(parts, holder), callers, rate, erase=erase)
     shown = [originals_route(originals, api.caller)] if originals else []
     for router in (api.router(), *shown, *more):
         app.include_router(router)
@@ -145,20 +130,19 @@ async def _healthz() -> dict[str, str]:
 class _Api:
     def __init__(
         self,
+        parts: IngestParts,
         acceptance: Acceptance,
         callers: Authenticator,
         rate: RateLimit,
-        frames: FrameStore | None,
-        settings: Settings,
         *,
         erase: EraseFrames | None,
     ) -> None:
+        self._parts = parts
         self._acceptance = acceptance
+        self._claims = VehicleClaims(parts.ledger)
         self._callers = callers
         self._rate = rate
-        self._frames = frames
-        self._limits = ImageLimits.of(settings)
-        self._most = settings.max_detections_per_frame
+        self._most = parts.settings.max_detections_per_frame
         self._erase = erase
 
     def router(self) -> APIRouter:
@@ -264,11 +248,11 @@ class _Api:
     async def _output(self, request: Request, output: DetectorOutput, caller: Caller) -> Response:
         require_json(request)
         body = bytes(await read_bounded(request))
-        images = await asyncio.to_thread(output.read, body, self._limits, self._most)
+        images = await asyncio.to_thread(output.read, body, self._parts.image_limits, self._most)
         self._rate.spend(caller.token_id, (len(images.messages) - 1) // LINES_PER_REQUEST)
         frames = await asyncio.to_thread(output.frames, images)
         ids = [frame for frame in frames.values() if not isinstance(frame, InvalidRecord)]
-        sizes = await stored_sizes(ids, self._frames)
+        sizes = await stored_sizes(ids, self._parts.frames)
         lines = await asyncio.to_thread(output.lines, images, frames, sizes)
 
         async def parts() -> AsyncIterator[list[Line]]:
@@ -295,7 +279,7 @@ class _Api:
     async def _not_erased(self, lines: Sequence[Line]) -> list[Line]:
         """The lines, with those refused that are about an erased frame."""
         named = {line.content.frame_id for line in lines if isinstance(line.content, Record)}
-        erased = await self._acceptance.erased(named)
+        erased = await self._parts.tombstones.erased(named)
         return [
             Line(line.number, erased_frame(line.content.frame_id))
             if isinstance(line.content, Record) and line.content.frame_id in erased
@@ -307,7 +291,7 @@ class _Api:
         """The lines, with ground truth refused that cannot belong to its image."""
         contents = enumerate(line.content for line in lines)
         truths = {at: content for at, content in contents if isinstance(content, FrameAnnotated)}
-        faults = await misplaced(list(truths.values()), self._frames)
+        faults = await misplaced(list(truths.values()), self._parts.frames)
         placed = list(lines)
         for at, fault in zip(truths, faults, strict=True):
             if fault is not None:
@@ -317,7 +301,7 @@ class _Api:
     async def _owned(self, lines: Sequence[Line], vehicle: Vehicle) -> list[Line]:
         """The lines, with those about another vehicle's frames refused."""
         frames = list({line.content.frame_id for line in lines if isinstance(line.content, Record)})
-        owned = dict(zip(frames, await self._acceptance.claimed(frames, vehicle), strict=True))
+        owned = dict(zip(frames, await self._claims.claimed(frames, vehicle), strict=True))
         return [
             line
             if isinstance(line.content, InvalidRecord) or owned[line.content.frame_id]

@@ -15,6 +15,7 @@ from services.formats.readers.detections.format_names import FormatName
 from services.formats.readers.detections.in_memory import OutputMessage
 from services.formats.readers.detections.registry import FORMATS
 from services.formats.readers.records import ImageKey
+from services.ingest import ways
 from services.ingest.api.lines import MAX_LINES
 from services.ingest.api.requests import Changes, Line
 from services.ingest.cost import check_cost
@@ -23,7 +24,6 @@ from services.runtime.http.answers import Refused
 from services.runtime.images import ImageLimits
 from services.runtime.observability import metrics
 
-_WAY: Final = "http"
 _BODY: Final = "the body"
 READABLE: Final = tuple(name for name, known in FORMATS.items() if known.is_json)
 """The formats that a body can have; in a body, unlike on a topic, all messages come together."""
@@ -106,7 +106,7 @@ class DetectorOutput:
         check_cost(content, most)
         image = {"file_name": _BODY}
         message = OutputMessage(content, _BODY, image)
-        images = DetectedImages(message, self.format, limits=limits, most=most, way=_WAY)
+        images = DetectedImages(message, self.format, limits=limits, most=most, way=ways.HTTP)
         if len(images.messages) > MAX_LINES:
             detail = f"{len(images.messages)} images; a request may have {MAX_LINES}: send several"
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_lines", detail)
@@ -141,7 +141,7 @@ class DetectorOutput:
 
 def _line(number: int, output: FrameOutput) -> Line:
     for part in output.refused:
-        metrics.RECORDS_REJECTED.labels(part.reason, _WAY).inc()
+        metrics.RECORDS_REJECTED.labels(part.reason, ways.HTTP).inc()
     if output.draft is not None:
         return Line(number, output.draft, Changes(detections_refused=len(output.refused)))
     first = output.refused[0]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from services.contracts.errors import InvalidRecord
 from services.domain.ports.held_corrections import HeldCorrection
 from services.ground_truth.publishing import Accepted
+from services.ingest import ways
 from services.ingest.api.requests import Line, RecordType, read_line
 from services.runtime.http.answers import LISTED_REFUSALS, LineResult, Refused
 from services.runtime.kafka.limits import MAX_EVENT_BYTES
@@ -111,7 +112,7 @@ class LineAnswer:
         self._list(_taken(line, fact))
 
     def _refuse(self, number: int, error: InvalidRecord) -> None:
-        metrics.RECORDS_REJECTED.labels(error.reason, "http").inc()
+        metrics.RECORDS_REJECTED.labels(error.reason, ways.HTTP).inc()
         self._refused[error.reason] += 1
         if self._refused.total() <= LISTED_REFUSALS:
             detail = str(error)[:1000]

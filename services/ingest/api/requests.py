@@ -12,6 +12,7 @@ from services.contracts.events import FrameAnnotated, PredictionsMade
 from services.formats.detection_limit import count_left_out, strongest
 from services.formats.visible_names import check_names
 from services.ground_truth.drafts import is_too_large
+from services.ingest import ways
 from services.ingest.api.bodies import FrameMetadata, GroundTruth, Predictions, read_body
 from services.ingest.cost import check_cost
 from services.runtime.http.answers import Refused
@@ -106,7 +107,7 @@ def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, Ch
     if isinstance(draft, PredictionsMade) and len(draft.detections) > most:
         left_out = len(draft.detections) - most
         draft = draft.model_copy(update={"detections": strongest(draft.detections, most)})
-        count_left_out(left_out, "http")
+        count_left_out(left_out, ways.HTTP)
     if is_too_large(draft):
         raise InvalidRecord("more than one record may hold", reason="event_too_large")
     return draft, Changes(left_out, body.scores_clipped)

@@ -13,7 +13,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.app.held_parts import correction_holder
 from services.app.parts import App
 from services.cli.work.questions import answer_label
 from services.contracts.errors import InvalidSettings
@@ -22,7 +21,10 @@ from services.formats.frames import OpenedFrame
 from services.formats.items import FrameItem
 from services.ground_truth.holding import CorrectionGate
 from services.ingest.api.app import build_http_app
-from services.ingest.batches import Batch, sifted
+from services.ingest.batch_checks import BatchChecks
+from services.ingest.batches import Batch
+from services.ingest.correction_holder import CorrectionHolder
+from services.ingest.parts import IngestParts
 from services.runtime.clock import SystemClock
 from services.runtime.http.server import serving_http
 from services.runtime.http.tokens import issue
@@ -31,10 +33,15 @@ from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.blobs_fsspec import open_blobs
+from services.runtime.stores.categories import MongoCategories
+from services.runtime.stores.frames_mongo import MongoFrameStore
+from services.runtime.stores.held_corrections import MongoHeldCorrections
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.mongo import Database, connect
 from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.tokens_mongo import MongoTokenStore
+from services.runtime.stores.tombstones_mongo import MongoTombstones
 from tests.fakes.outbox import InMemoryOutbox
 from tests.samples import frame_matched
 from tests.unit.ingest.datasets import jpeg
@@ -57,14 +64,20 @@ async def client_of(port: int, database: Database, scope: str) -> httpx.AsyncCli
 
 
 def app_on(database: Database, outbox: Outbox, folder: Path) -> FastAPI:
-    return build_http_app(
+    clock, ledger = SystemClock(), MongoRevisionLedger(database, "broker")
+    held, categories = MongoHeldCorrections(database), MongoCategories(database)
+    parts = IngestParts(
         outbox=outbox,
         blobs=open_blobs(folder.as_uri()),
-        ledger=MongoRevisionLedger(database, "broker"),
-        tokens=MongoTokenStore(database),
+        ledger=ledger,
+        frames=MongoFrameStore(database),
+        tombstones=MongoTombstones(database),
+        gate=CorrectionGate(held, categories, clock),
         settings=Settings(max_body_bytes=1_000_000),
-        clock=SystemClock(),
+        clock=clock,
     )
+    holder = CorrectionHolder(parts.gate, ledger, MongoShortlistStore(database))
+    return build_http_app(parts, tokens=MongoTokenStore(database), holder=holder)
 
 
 TRUTH = {"frame_id": "v1:1", "annotations": [BOX]}
@@ -85,15 +98,9 @@ async def stores(mongodb_url: str, tmp_path: Path) -> AsyncIterator[Stores]:
 
 @asynccontextmanager
 async def annotator(stores: Stores, outbox: Outbox) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_http_app(
-        outbox=outbox,
-        blobs=stores.blobs,
-        ledger=stores.ledger,
-        tokens=stores.tokens,
-        settings=Settings(),
-        clock=SystemClock(),
-        holder=correction_holder(stores, SystemClock()),
-    )
+    parts = IngestParts.of(stores, outbox, Settings(), SystemClock())
+    holder = CorrectionHolder(parts.gate, stores.ledger, stores.shortlists)
+    app = build_http_app(parts, tokens=stores.tokens, holder=holder)
     token, record = issue("annotation", SystemClock().now())
     await stores.tokens.add(record)
     headers = {"Authorization": f"Bearer {token}"}
@@ -191,10 +198,10 @@ async def test_a_frame_of_a_file_that_says_nothing_of_its_ground_truth_asks_noth
     item = FrameItem(FrameId("v1:1"), VehicleId("v1"), "coco.json:[0]", None)
     silent = OpenedFrame(item, None, (), ())
 
-    gate = CorrectionGate(stores.held, stores.categories, SystemClock())
-    passing, held = await sifted(gate, Batch([silent], []))
+    parts = IngestParts.of(stores, InMemoryOutbox(), Settings(), SystemClock())
+    passing = await BatchChecks(parts, "import").without_held(Batch([silent], []))
 
-    assert (passing.frames, held) == ([silent], [])
+    assert (passing.frames, passing.held) == ([silent], [])
 
 
 def commands_on(stores: Stores, outbox: Outbox) -> App:

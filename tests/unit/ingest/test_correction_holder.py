@@ -1,5 +1,7 @@
 """Which ground truth over HTTP is a correction, and so may be held."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated
@@ -8,10 +10,8 @@ from services.domain.ports.held_corrections import HeldCorrection, Question
 from services.ground_truth.drafts import Draft
 from services.ground_truth.holding import CorrectionGate
 from services.ground_truth.publishing import Accepted
-from services.ingest.accepting import Acceptance, CorrectionHolder
-from services.runtime.images import ImageLimits
-from services.runtime.settings import Settings
-from tests.fakes.blobs import InMemoryBlobs
+from services.ingest.accepting import Acceptance
+from services.ingest.correction_holder import CorrectionHolder
 from tests.fakes.categories import InMemoryCategories
 from tests.fakes.clock import FakeClock
 from tests.fakes.held_corrections import InMemoryHeldCorrections
@@ -25,6 +25,7 @@ from tests.samples import (
     predictions_made,
     shortlist_published,
 )
+from tests.unit.ingest.parts import parts_in_memory
 
 
 class Ingest:
@@ -36,9 +37,9 @@ class Ingest:
         self.held = InMemoryHeldCorrections()
         known = InMemoryCategories([Category("stop")])
         gate = CorrectionGate(self.held, known, FakeClock())
+        parts = replace(parts_in_memory(), outbox=self.outbox, ledger=self.ledger, gate=gate)
         holder = CorrectionHolder(gate, self.ledger, self.shortlists)
-        limits = ImageLimits.of(Settings())
-        self._acceptance = Acceptance(self.outbox, InMemoryBlobs(), self.ledger, limits, holder)
+        self._acceptance = Acceptance(parts, holder)
 
     async def publish(self, *drafts: Draft) -> list[Accepted | HeldCorrection]:
         return await self._acceptance.publish(drafts)

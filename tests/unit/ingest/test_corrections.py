@@ -1,6 +1,7 @@
 """Corrections of rotated boxes, of frames that came twice, and of pictures of another size."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,12 @@ from services.formats.readers.yolo import read_yolo
 from services.ground_truth.drafts import entry_of
 from services.ingest.publishing import publish_dataset
 from services.ingest.source import Source
-from services.runtime.settings import Settings
 from tests import samples
-from tests.fakes.blobs import InMemoryBlobs
-from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.outbox import InMemoryOutbox
 from tests.unit.ingest.datasets import write_json
+from tests.unit.ingest.parts import parts_in_memory
 
 A = FrameId("drive:a")
 SIZE = (320, 240)
@@ -127,7 +126,7 @@ def through_datumaro(folder: Path, content: object) -> Dataset:
 
 
 async def one(dataset: Dataset, frames: InMemoryFrameStore | None = None) -> Item:
-    (item,) = await corrections_of(dataset.items, frames)
+    (item,) = await corrections_of(dataset.items, frames or InMemoryFrameStore())
     return item
 
 
@@ -403,15 +402,7 @@ async def published(dataset: Dataset) -> tuple[list[FrameAnnotated], dict[str, i
     seen = [samples.frame_captured(A)]
     await ledger.assign([entry_of(captured) for captured in seen])
     await ledger.confirm([entry_of(captured) for captured in seen])
-    summary = await publish_dataset(
-        dataset.items,
-        source=Source.REANNOTATION,
-        outbox=outbox,
-        blobs=InMemoryBlobs(),
-        ledger=ledger,
-        settings=Settings(),
-        clock=FakeClock(),
-        frames=await stored(SIZE),
-    )
+    parts = replace(parts_in_memory(), outbox=outbox, ledger=ledger, frames=await stored(SIZE))
+    summary = await publish_dataset(dataset.items, parts, source=Source.REANNOTATION)
     truths = [truth for truth in outbox.published if isinstance(truth, FrameAnnotated)]
     return truths, dict(summary.rejected)

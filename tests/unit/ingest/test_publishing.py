@@ -3,7 +3,7 @@ import base64
 import json
 import struct
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Category, DetectorId, FrameId, ImportId, VehicleId
 from services.domain.ports.blob_uris import place_of
+from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, Part
 from services.formats.adjustments import Adjustment
 from services.formats.items import Detector, FrameItem, Item, Located, RecordKind, Rejection
@@ -41,7 +42,10 @@ from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.imports import InMemoryImports
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.outbox import InMemoryOutbox
+from tests.fakes.tombstones import InMemoryTombstones
+from tests.samples import CAPTURED_AT
 from tests.unit.ingest.datasets import jpeg
+from tests.unit.ingest.parts import parts_in_memory
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -79,7 +83,8 @@ class Ingest:
         self.settings = Settings(
             batch_size=4, retry_wait_max_s=0.001, stall_limit_s=0.05, max_image_pixels=10_000
         )
-        self.frames: InMemoryFrameStore | None = None
+        self.frames = InMemoryFrameStore()
+        self.tombstones = InMemoryTombstones()
         self.seen: list[int] = []
 
     def frame(self, name: str = "f1", content: bytes | None = None) -> FrameItem:
@@ -103,14 +108,19 @@ class Ingest:
         accept_partial: bool = False,
         journal: Journal | None = None,
     ) -> Summary:
-        return await publish_dataset(
-            items,
+        parts = replace(
+            parts_in_memory(),
             outbox=self.outbox,
             blobs=self.blobs,
             ledger=self.ledger,
+            frames=self.frames,
+            tombstones=self.tombstones,
             settings=self.settings,
             clock=self.clock,
-            frames=self.frames,
+        )
+        return await publish_dataset(
+            items,
+            parts,
             source=source,
             throttle=throttle,
             accept_partial=accept_partial,
@@ -338,7 +348,6 @@ async def test_what_comes_without_its_picture_is_brought_onto_the_stored_one(
     ingest: Ingest,
 ) -> None:
     await ingest.run(ingest.frame(), ingest.frame("f2"))
-    ingest.frames = InMemoryFrameStore()
     captured = [item for item in ingest.outbox.published if isinstance(item, FrameCaptured)]
     await ingest.frames.record(captured)
     newer = Detector("ods", "2")
@@ -387,6 +396,30 @@ async def test_a_text_that_is_not_unicode_does_not_stop_its_dead_letter(ingest: 
     assert letter.detail == r"no \ud800"
 
 
+async def test_nothing_of_an_erased_frame_is_published_or_kept(ingest: Ingest) -> None:
+    request = ErasureRequest("ada", "request 17", CAPTURED_AT)
+    await ingest.tombstones.add([FrameId("gone")], request)
+
+    summary = await ingest.run(ingest.frame("gone"), ingest.frame("f1"))
+
+    assert {event.key() for event in ingest.outbox.published} == {"f1"}
+    assert list(ingest.blobs.contents) == [place_of(jpeg(2))]
+    assert (summary.erased, summary.done, summary.frames) == (1, 2, Count(published=1))
+    assert summary.rejected == {}
+
+
+async def test_a_correction_with_an_unknown_label_is_held(ingest: Ingest) -> None:
+    await ingest.run(ingest.frame())
+    kiosk = TRUTH.model_copy(update={"category": Category("kiosk")})
+
+    summary = await ingest.run(
+        replace(ingest.frame(), annotations=true(kiosk)), source=Source.REANNOTATION
+    )
+
+    assert (summary.held, summary.done) == ({"unknown_category": 1}, 1)
+    assert len(ingest.published(FrameAnnotated)) == 1
+
+
 async def test_a_short_absence_is_waited_out(ingest: Ingest) -> None:
     ingest.settings = ingest.settings.model_copy(update={"stall_limit_s": 60.0})
     ingest.outbox.failures = [
@@ -407,20 +440,19 @@ async def test_what_was_not_acknowledged_is_sent_by_the_next_run(ingest: Ingest)
         batch_size=2, retry_wait_max_s=0.001, stall_limit_s=0.001, max_image_pixels=10_000
     )
 
-    def failing() -> Iterator[Item]:
-        for at, frame in enumerate(frames):
-            if at == 3:
-                ingest.outbox.failures = [BrokerUnavailable("away")] * 1000
-            yield frame
+    async def fail_at_the_second_batch() -> None:
+        if ingest.outbox.published:
+            ingest.outbox.failures = [BrokerUnavailable("away")] * 1000
 
     with pytest.raises(BrokerUnavailable):
-        await ingest.run(*failing())
+        await ingest.run(*frames, throttle=fail_at_the_second_batch)
     sent = len(ingest.published(FrameCaptured))
     ingest.outbox.failures = []
 
     summary = await ingest.run(*frames)
 
-    assert summary.frames == Count(published=6 - sent, known=sent)
+    assert sent == 2
+    assert summary.frames == Count(published=4, known=2)
     assert {event.key() for event in ingest.published(FrameAnnotated)} == {
         frame.frame_id for frame in frames
     }
@@ -437,7 +469,7 @@ async def test_progress_counts_every_frame(ingest: Ingest) -> None:
 async def test_large_images_end_a_batch_early(
     ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.ingest.publishing.MAX_BATCH_BYTES", 1)
+    monkeypatch.setattr("services.ingest.batches.MAX_BATCH_BYTES", 1)
 
     await ingest.run(*(ingest.frame(f"f{'x' * number}") for number in range(3)))
 

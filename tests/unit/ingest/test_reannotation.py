@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +22,10 @@ from services.ground_truth.drafts import entry_of
 from services.ingest.publishing import publish_dataset
 from services.ingest.source import Source
 from services.ingest.summary import Summary
-from services.runtime.settings import Settings
 from tests import samples
-from tests.fakes.blobs import InMemoryBlobs
-from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import InMemoryLedger
 from tests.fakes.outbox import InMemoryOutbox
+from tests.unit.ingest.parts import parts_in_memory
 from tests.unit.ingest.test_exporters import STOP, frame, write
 from tests.unit.ingest.test_round_trip import READERS
 
@@ -56,15 +55,8 @@ class Stack:
         seen = [entry_of(samples.frame_captured(name)) for name in self._known]
         await self._ledger.assign(seen)
         await self._ledger.confirm(seen)
-        summary = await publish_dataset(
-            dataset.items,
-            source=Source.REANNOTATION,
-            outbox=outbox,
-            blobs=InMemoryBlobs(),
-            ledger=self._ledger,
-            settings=Settings(),
-            clock=FakeClock(),
-        )
+        parts = replace(parts_in_memory(), outbox=outbox, ledger=self._ledger)
+        summary = await publish_dataset(dataset.items, parts, source=Source.REANNOTATION)
         published = outbox.published
         assert not any(isinstance(event, FrameCaptured) for event in published)
         truths = {truth.key(): truth for truth in published if isinstance(truth, FrameAnnotated)}

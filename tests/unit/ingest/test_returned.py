@@ -25,6 +25,7 @@ from services.formats.writers.formats import manifest
 from services.formats.writers.frames import Export, ExportFrame
 from services.formats.writers.label_studio import to_label_studio
 from services.formats.writers.yolo import to_yolo
+from tests.fakes.frames import InMemoryFrameStore
 from tests.unit.ingest.test_exporters import (
     FRAMES,
     PLAIN,
@@ -69,7 +70,7 @@ WAYS = {
 
 def one(dataset: Dataset) -> Item:
     """The one frame of a data set, with all that was said of it."""
-    (item,) = asyncio.run(corrections_of(dataset.items, None))
+    (item,) = asyncio.run(corrections_of(dataset.items, InMemoryFrameStore()))
     return item
 
 
@@ -198,7 +199,7 @@ def test_annotators_of_two_jobs_in_cvat_who_disagree_are_both_kept() -> None:
         ],
         sent,
     )
-    disputed, agreed = asyncio.run(corrections_of(dataset.items, None))
+    disputed, agreed = asyncio.run(corrections_of(dataset.items, InMemoryFrameStore()))
 
     assert isinstance(disputed, Disputed)
     assert [version.annotated_by for version in disputed.versions] == ["ana", "ben"]

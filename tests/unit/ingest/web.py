@@ -1,6 +1,7 @@
 """The HTTP interface on fakes, and clients of it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -14,7 +15,6 @@ from services.ingest.api.bodies import FrameMetadata
 from services.ingest.api.erasures import Erase, ErasureAnswer
 from services.ingest.api.originals import Originals
 from services.runtime.http.tokens import issue
-from services.runtime.images import ImageLimits
 from services.runtime.settings import Settings
 from tests.fakes.audit import InMemoryAuditLog
 from tests.fakes.blobs import InMemoryBlobs
@@ -25,6 +25,7 @@ from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.tokens import InMemoryTokenStore
 from tests.fakes.tombstones import InMemoryTombstones
 from tests.unit.ingest.datasets import Json, jpeg
+from tests.unit.ingest.parts import holder_of, parts_in_memory
 
 FRAME = "v1:1"
 METADATA: Json = {"frame_id": FRAME, "captured_at": "2026-05-04T10:00:00Z"}
@@ -54,15 +55,20 @@ class Web:
         self.tombstones = InMemoryTombstones()
         self.audit = InMemoryAuditLog()
         self.erased: list[tuple[Erase, str]] = []
-        self.app = build_http_app(
+        self.parts = replace(
+            parts_in_memory(),
             outbox=self.outbox,
             blobs=self.blobs,
             ledger=self.ledger,
-            tokens=self.tokens,
-            settings=Settings(**settings),
-            clock=self.clock,
             frames=self.frames,
             tombstones=self.tombstones,
+            settings=Settings(**settings),
+            clock=self.clock,
+        )
+        self.app = build_http_app(
+            self.parts,
+            tokens=self.tokens,
+            holder=holder_of(self.parts),
             erase=self._erase,
             originals=Originals(self.frames, self.blobs, self.tombstones, self.audit, self.clock),
         )
@@ -106,8 +112,7 @@ class Web:
 
     async def publish_before_namespaces(self, metadata: Json, vehicle_id: str) -> None:
         """A frame as an older version took it: whoever named an id first owned it."""
-        limits = ImageLimits.of(Settings())
-        acceptance = Acceptance(self.outbox, self.blobs, self.ledger, limits)
+        acceptance = Acceptance(self.parts, holder_of(self.parts))
         frame = FrameMetadata.model_validate(metadata)
         await acceptance.frame(jpeg(), frame, _EveryId(VehicleId(vehicle_id), vehicle_id))
 

@@ -1,0 +1,95 @@
+"""Checks a batch before it is published, and leaves out what must not be."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from services.contracts.events import FrameAnnotated
+from services.domain.erasure import ERASED
+from services.domain.ports.held_corrections import HeldCorrection
+from services.formats.frames import refused
+from services.ground_truth.answers import entry_of_versions
+from services.ground_truth.drafts import frame_subject, tags_of
+from services.ground_truth.holding import IncomingCorrection
+from services.ingest.batches import Batch
+from services.ingest.parts import IngestParts
+from services.ingest.source import Source
+from services.runtime.observability import metrics
+
+Check = Callable[[Batch], Awaitable[Batch]]
+"""Returns what is left of a batch. A check that failed may be repeated."""
+
+
+@dataclass(frozen=True)
+class BatchChecks:
+    """The checks of batches that come one way.
+
+    Each raises StoreUnavailable if a store does not answer.
+    """
+
+    parts: IngestParts
+    way: str
+
+    def of(self, source: Source) -> Sequence[Check]:
+        """The checks of a data set of this origin, in their order."""
+        checks = [self.without_erased, self.without_unknown]
+        if source is Source.REANNOTATION:
+            checks += [self.tagged, self.without_held]
+        return checks
+
+    async def without_erased(self, batch: Batch) -> Batch:
+        """The batch without erased frames.
+
+        They are no rejections, because a dead letter would keep what was erased.
+        """
+        named = {frame.item.frame_id for frame in batch.frames}
+        erased = await self.parts.tombstones.erased(named)
+        kept = [frame for frame in batch.frames if frame.item.frame_id not in erased]
+        left_out = len(batch.frames) - len(kept)
+        metrics.RECORDS_REJECTED.labels(ERASED, self.way).inc(left_out)
+        return replace(batch, frames=kept, erased=left_out)
+
+    async def without_unknown(self, batch: Batch) -> Batch:
+        """The batch, with records refused that name unpublished frames and bring no image."""
+        bare = [frame for frame in batch.frames if frame.content is None]
+        subjects = [frame_subject(frame.item.frame_id) for frame in bare]
+        known = await self.parts.ledger.known(subjects) if subjects else set()
+        kept, rejections = [], list(batch.rejections)
+        for frame in batch.frames:
+            frame_id = frame.item.frame_id
+            if frame.content is not None or frame_subject(frame_id) in known:
+                kept.append(frame)
+            else:
+                detail = f"no picture of {frame_id} was ever published"
+                rejections.append(refused(frame.item, "unknown_frame", detail))
+        return replace(batch, frames=kept, rejections=rejections)
+
+    async def tagged(self, batch: Batch) -> Batch:
+        """The corrections, with a tag on those that return to earlier content."""
+        corrected = [frame for frame in batch.frames if frame.versions]
+        entries = [entry_of_versions(frame.versions) for frame in corrected]
+        tags = iter(await tags_of(self.way, entries, self.parts.ledger))
+        frames = [
+            replace(frame, tag=next(tags)) if frame.versions else frame for frame in batch.frames
+        ]
+        return replace(batch, frames=frames)
+
+    async def without_held(self, batch: Batch) -> Batch:
+        """The batch without corrections that raise a question, which are held.
+
+        The others are as they are published, after their corrections.
+        """
+        corrected = [frame for frame in batch.frames if frame.versions]
+        judged = await self.parts.gate.judged(
+            [
+                IncomingCorrection(frame.versions, frame.item.location, frame.tag)
+                for frame in corrected
+            ]
+        )
+        passing = [
+            replace(frame, drafts=(outcome,))
+            for frame, outcome in zip(corrected, judged, strict=True)
+            if isinstance(outcome, FrameAnnotated)
+        ]
+        others = [frame for frame in batch.frames if not frame.versions]
+        held = [outcome for outcome in judged if isinstance(outcome, HeldCorrection)]
+        return replace(batch, frames=[*passing, *others], held=held)
