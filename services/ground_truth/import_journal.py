@@ -9,7 +9,7 @@ from services.contracts.identity import FrameId, import_id
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, ImportStore, Part
 from services.domain.revision_conflicts import revision_of
-from services.ground_truth.drafts import Draft, Revised
+from services.ground_truth.drafts import Draft
 from services.runtime.clock import Clock
 
 
@@ -100,19 +100,10 @@ def _annotator(event: Draft) -> str:
 def _item(event: Draft, stored: Mapping[FrameId, FrameRecord]) -> ImportItem:
     if isinstance(event, FrameCaptured):
         return ImportItem(Part.FRAME, event.frame_id, 1)
-    previous = current_of(event, stored.get(event.frame_id))
+    detector = event.detector_id if isinstance(event, PredictionsMade) else None
+    part = Part.GROUND_TRUTH if detector is None else Part.PREDICTIONS
+    record = stored.get(event.frame_id)
+    previous = record.part(detector) if record is not None else None
     if previous is not None and previous.revision >= event.revision:
         previous = None
-    if isinstance(event, PredictionsMade):
-        part, detector = Part.PREDICTIONS, event.detector_id
-        return ImportItem(part, event.frame_id, event.revision, detector, previous)
-    return ImportItem(Part.GROUND_TRUTH, event.frame_id, event.revision, None, previous)
-
-
-def current_of(event: Revised, record: FrameRecord | None) -> Revised | None:
-    """What is stored of the same part of the frame."""
-    if record is None:
-        return None
-    if isinstance(event, PredictionsMade):
-        return record.predictions.get(event.detector_id)
-    return record.ground_truth
+    return ImportItem(part, event.frame_id, event.revision, detector, previous)

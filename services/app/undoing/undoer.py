@@ -162,7 +162,7 @@ class Undoer:
 def _change(item: ImportItem, record: FrameRecord | None) -> Change:
     if item.part is Part.FRAME:
         return Change(item.frame_id, Effect.FRAME_KEPT)
-    current = _current(item, record)
+    current = record.part(item.detector) if record is not None else None
     if current is not None and current.revision > item.revision:
         return Change(item.frame_id, Effect.CHANGED_SINCE)
     if item.part is Part.GROUND_TRUTH:
@@ -196,14 +196,6 @@ def _of_drawn(item: ImportItem, record: FrameRecord | None, *, keeps: bool) -> I
     # An undo that was interrupted has published this already.
     if change.draft != current.model_copy(update={"revision": 1}):
         yield change
-
-
-def _current(item: ImportItem, record: FrameRecord | None) -> Revised | None:
-    if record is None:
-        return None
-    if item.part is Part.GROUND_TRUTH:
-        return record.ground_truth
-    return record.predictions.get(item.detector) if item.detector else None
 
 
 def _nothing(item: ImportItem) -> PredictionsMade:

@@ -73,6 +73,10 @@ class FrameRecord:
     category_maps: Mapping[DetectorId, CategoryMap] = field(default_factory=dict)
     image_deleted: bool = False
 
+    def part(self, detector: DetectorId | None) -> PredictionsMade | FrameAnnotated | None:
+        """What is stored of the detector's predictions; without a detector, of the ground truth."""
+        return self.ground_truth if detector is None else self.predictions.get(detector)
+
     def category_map(self, detector: DetectorId) -> CategoryMap:
         """The category map of the detector."""
         return self.category_maps.get(detector, SAME_NAMES)
