@@ -13,6 +13,7 @@ from services.cli import evaluate_view
 from services.cli.console import console
 from services.cli.context import shared
 from services.cli.evaluate_command import ResultsFile
+from services.cli.results_reading import read_results
 from services.contracts.events import IouType
 from services.domain.detection.category_map import SAME_NAMES, CategoryMap
 from services.domain.detection.operating_scores import OperatingScores
@@ -21,9 +22,6 @@ from services.evaluator.files.report import FileReport
 from services.formats.category_map_files import read_category_map
 from services.formats.items import Dataset, Detector, FrameItem, Rejection
 from services.formats.readers.coco import read_coco
-from services.formats.readers.detections.format_names import FormatName
-from services.formats.readers.detections.output import Output
-from services.formats.readers.detections.registry import read_output
 
 
 def evaluate(
@@ -65,17 +63,12 @@ def _dataset(ground_truth: Path, results: ResultsFile, iou_type: IouType) -> Dat
         predictions=results.predictions,
         detector=Detector("evaluated", "1", iou_type),
         output_of=partial(
-            _output_of, format_name=results.predictions_format, class_names=results.class_names
+            read_results,
+            format_name=results.predictions_format,
+            class_names=results.class_names,
+            out=console(stderr=True),  # the evaluation may be piped
         ),
     )
-
-
-def _output_of(path: Path, format_name: FormatName, class_names: Path | None) -> Output:
-    """Read the results, and print their format if it was guessed."""
-    output = read_output(path, format_name, class_names)
-    if format_name is FormatName.AUTO:
-        console(stderr=True).print(f"results read as {output.format}", highlight=False)
-    return output
 
 
 def _report(evaluation: FileEvaluation, dataset: Dataset, iou_type: IouType) -> FileReport:

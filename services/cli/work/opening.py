@@ -7,14 +7,13 @@ from pathlib import Path
 
 from services.cli.console import console
 from services.cli.datasets import DetectionOptions, TakenOptions
+from services.cli.results_reading import read_results
 from services.contracts.identity import detector_id
 from services.domain.ports.category_maps import MapScope
 from services.formats.category_map_files import read_category_map
 from services.formats.items import Dataset
 from services.formats.readers.coco import read_coco
-from services.formats.readers.detections.format_names import FormatName
-from services.formats.readers.detections.output import Output
-from services.formats.readers.detections.registry import read_output
+from services.formats.readers.detections.registry import OutputReader
 from services.formats.readers.image_folder import Taken, read_images
 from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest
@@ -43,7 +42,7 @@ def images_opener(
         predictions=detections.predictions,
         detector=detections.made_by(),
         dataset=detections.name,
-        output_of=partial(output_of, detections),
+        output_of=results_reader(detections),
     )
     return _completed(read, detections)
 
@@ -128,6 +127,16 @@ def _mapped(opener: Opener, detections: DetectionOptions) -> Opener:
     return mapped
 
 
+def results_reader(detections: DetectionOptions) -> OutputReader:
+    """The function that reads the results in the format that the options name."""
+    return partial(
+        read_results,
+        format_name=detections.predictions_format,
+        class_names=detections.class_names,
+        out=console(),
+    )
+
+
 def _reader(
     detections: DetectionOptions,
     read: Callable[..., Dataset],
@@ -142,13 +151,5 @@ def _reader(
         predictions=detections.predictions,
         detector=detections.made_by(),
         dataset=detections.name,
-        output_of=partial(output_of, detections),
+        output_of=results_reader(detections),
     )
-
-
-def output_of(detections: DetectionOptions, path: Path) -> Output:
-    """Read the results, and print their format if it was guessed."""
-    output = read_output(path, detections.predictions_format, detections.class_names)
-    if detections.predictions_format is FormatName.AUTO:
-        console().print(f"results read as {output.format}", highlight=False)
-    return output

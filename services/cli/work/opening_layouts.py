@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from services.cli.console import console
 from services.cli.datasets import DetectionOptions, LayoutOptions, TakenOptions
-from services.cli.work.opening import Opener, coco_opener, output_of, via_opener, voc_opener
+from services.cli.work.opening import Opener, coco_opener, results_reader, via_opener, voc_opener
 from services.contracts.errors import InvalidRecord
 from services.formats.archive import as_folder
 from services.formats.fields import Record
@@ -86,7 +86,7 @@ def _dataset(
         predictions=detections.predictions,
         detector=detections.made_by(),
         dataset=detections.name,
-        output_of=partial(output_of, detections),
+        output_of=results_reader(detections),
     )
 
 
