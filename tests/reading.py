@@ -4,8 +4,10 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from services.contracts.codec import decode
+from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import Invalid
 from services.contracts.events import Event
+from services.contracts.topics import DEAD_LETTERS
 from services.runtime.kafka.broker import BrokerAddress
 
 
@@ -18,6 +20,12 @@ def events_on(broker: BrokerAddress, topic: str) -> list[tuple[int, Event]]:
         except Invalid:
             continue
     return found
+
+
+def dead_letters_on(broker: BrokerAddress) -> list[DeadLettered]:
+    """Every distinct failure on the topic of dead letters."""
+    events = [event for _, event in events_on(broker, DEAD_LETTERS.name)]
+    return list({e.event_id: e for e in events if isinstance(e, DeadLettered)}.values())
 
 
 def values_on(broker: BrokerAddress, topic: str) -> list[bytes]:

@@ -17,7 +17,6 @@ from services.app.subscriptions import SUBSCRIPTIONS
 from services.contracts.topics import FRAMES, GROUND_TRUTH, MATCHES, NEEDLES, PREDICTIONS
 from services.runtime.embedded.kafka import EmbeddedKafka
 from services.runtime.embedded.mongod import Mongod
-from services.runtime.kafka.dead_letters import read_dead_letters
 from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.stores.opening import Stores
@@ -32,6 +31,7 @@ from tests.faults.outcome import (
 )
 from tests.faults.survey import Fact, Publisher, facts
 from tests.mongodb_users import OPERATOR, make_users, password_of, user_of
+from tests.reading import dead_letters_on
 
 SEED = 20261121
 KILLS_PER_PROCESS = 50 if os.environ.get("GAZELOOP_TEST_FAULTS") else 5
@@ -177,7 +177,7 @@ def _faults_in_metrics(deployment: Deployment) -> dict[str, str]:
 def _dead_letters(deployment: Deployment) -> Counter[tuple[str, str | None, bytes]]:
     return Counter(
         (letter.service, letter.original_topic, letter.original_value)
-        for letter in read_dead_letters(deployment.broker, deployment.settings)
+        for letter in dead_letters_on(deployment.broker)
     )
 
 

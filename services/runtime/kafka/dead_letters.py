@@ -70,21 +70,6 @@ def count_unsettled(broker: BrokerAddress, settings: Settings) -> int:
     return sum(dead_letter.state in UNSETTLED for dead_letter in read_letters(broker, settings))
 
 
-def read_dead_letters(broker: BrokerAddress, settings: Settings) -> Iterator[DeadLettered]:
-    """Every distinct failure that the broker still has; blocks while it reads.
-
-    Raises
-    ------
-    BrokerUnavailable
-        The broker does not answer.
-    """
-    seen = set()
-    for event in _events(broker, settings):
-        if isinstance(event, DeadLettered) and event.event_id not in seen:
-            seen.add(event.event_id)
-            yield event
-
-
 async def replay(
     dead_letters: Sequence[Letter], outbox: RecordOutbox, now: datetime
 ) -> ReplayReport:

@@ -21,7 +21,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.kafka.assignment import Assignment
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import AssignmentListener, ConsumingService
-from services.runtime.kafka.dead_letters import read_dead_letters, read_letters, replay
+from services.runtime.kafka.dead_letters import read_letters, replay
 from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.lag import LagReader
 from services.runtime.kafka.librdkafka_producer import connect_librdkafka
@@ -31,6 +31,7 @@ from services.runtime.settings import Settings
 from services.runtime.step import Step
 from tests import samples
 from tests.deadline import until
+from tests.reading import dead_letters_on
 
 _numbers = count()
 SETTINGS = Settings(
@@ -118,7 +119,7 @@ class Bench:
         )
 
     def letters(self) -> list[bytes]:
-        found = read_dead_letters(self.broker, SETTINGS)
+        found = dead_letters_on(self.broker)
         return [letter.original_value for letter in found if letter.service == self.name]
 
 

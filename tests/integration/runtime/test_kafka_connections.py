@@ -11,7 +11,7 @@ from services.contracts.errors import BrokerUnavailable
 from services.runtime.kafka import admin_connection
 from services.runtime.kafka.admin_connection import AdminConnection, connect_admin
 from services.runtime.kafka.broker import BrokerAddress
-from services.runtime.kafka.dead_letters import read_dead_letters
+from services.runtime.kafka.dead_letters import read_letters
 from services.runtime.kafka.kafka_python_producer import connect_kafka_python
 from services.runtime.kafka.topic_admin import create_topics
 from services.runtime.settings import Settings
@@ -29,7 +29,7 @@ def nobody() -> BrokerAddress:
 
 @pytest.mark.parametrize(
     "connect",
-    [connect_admin, connect_kafka_python, create_topics, lambda *args: [*read_dead_letters(*args)]],
+    [connect_admin, connect_kafka_python, create_topics, read_letters],
     ids=["admin", "producer", "topics", "dead letters"],
 )
 @pytest.mark.usefixtures("collected_sockets")

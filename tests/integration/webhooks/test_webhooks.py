@@ -28,7 +28,7 @@ from services.domain.dead_letters import fold_letters
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
-from services.runtime.kafka.dead_letters import read_dead_letters, replay
+from services.runtime.kafka.dead_letters import replay
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.observability import metrics
 from services.runtime.observability.trace_export import Traces
@@ -36,6 +36,7 @@ from services.runtime.settings import Settings
 from tests.deadline import until
 from tests.fakes.tombstones import InMemoryTombstones
 from tests.ports import free_ports
+from tests.reading import dead_letters_on
 from tests.samples import needle_found, shortlist_published
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -155,11 +156,7 @@ class Bench:
 
     def letters(self, name: str) -> list[DeadLettered]:
         service = f"webhooks.{name}-{self.run}"
-        return [
-            letter
-            for letter in read_dead_letters(self.kafka, Settings())
-            if letter.service == service
-        ]
+        return [letter for letter in dead_letters_on(self.kafka) if letter.service == service]
 
     def count(self, name: str, outcome: str) -> float:
         labels = (f"{name}-{self.run}", outcome)
