@@ -28,6 +28,11 @@ class InMemoryTombstones:
     async def erased(self, frame_ids: Collection[FrameId]) -> set[FrameId]:
         return {frame_id for frame_id in frame_ids if frame_hash(frame_id) in self.held}
 
+    async def requesters(self) -> Mapping[FrameHash, tuple[str, str]]:
+        return {
+            one: (held.request.requested_by, held.request.reason) for one, held in self.held.items()
+        }
+
     async def unswept(self, limit: int) -> Sequence[Tombstone]:
         return [
             Tombstone(held.frame_id, held.request.reason, held.request.requested_by)

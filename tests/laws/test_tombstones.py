@@ -1,5 +1,6 @@
 """What every store of tombstones does, in memory and in MongoDB."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -26,6 +27,16 @@ async def test_a_frame_is_erased_from_the_request_on(tombstones: TombstoneStore)
     await tombstones.add([ONE, TWO], REQUEST)
     assert await tombstones.erased([ONE, TWO, OTHER]) == {ONE, TWO}
     assert await tombstones.erased([]) == set()
+
+
+async def test_every_erased_frame_has_who_asked_first_and_why(tombstones: TombstoneStore) -> None:
+    assert await tombstones.requesters() == {}
+    await tombstones.add([ONE], REQUEST)
+    await tombstones.add([ONE, TWO], replace(REQUEST, requested_by="eve"))
+    assert await tombstones.requesters() == {
+        frame_hash(ONE): ("ada", "request 17"),
+        frame_hash(TWO): ("eve", "request 17"),
+    }
 
 
 async def test_what_is_not_swept_is_named_until_it_is(tombstones: TombstoneStore) -> None:

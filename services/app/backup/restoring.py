@@ -207,10 +207,7 @@ class Restoring:
                     path = folder.file(other, other.collections[collection])
                     await add_missing(stores.database, collection, path)
         requests = await asyncio.to_thread(self._erased_since, manifest) if goes_on else {}
-        with translated():
-            async for document in stores.database[TOMBSTONES].find():
-                facts = (document["requested_by"], document["reason"])
-                requests[document["_id"]] = facts
+        requests |= await stores.tombstones.requesters()
         frames = await stores.frame_ids.hashed(requests.keys()) if requests else []
         eraser = eraser_alone(stores, self.app.outbox, self.vectors, self.app.settings, clock)
         for (by, reason), ids in _by_request(frames, requests).items():

@@ -57,6 +57,10 @@ class TombstoneStore(Protocol):
         """Those of the frames that are erased."""
         ...
 
+    async def requesters(self) -> Mapping[FrameHash, tuple[str, str]]:
+        """For every erased frame, who asked for it first, and why."""
+        ...
+
     async def unswept(self, limit: int) -> Sequence[Tombstone]:
         """Frames whose traces were not all erased, in the order of their hashes."""
         ...

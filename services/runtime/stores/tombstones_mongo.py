@@ -53,6 +53,12 @@ class MongoTombstones:
             ).to_list()
         return {by_hash[document["_id"]] for document in found}
 
+    async def requesters(self) -> Mapping[FrameHash, tuple[str, str]]:
+        fields = {"requested_by": 1, "reason": 1}
+        with translated():
+            found = await self._tombstones.find({}, fields).to_list()
+        return {item["_id"]: (item["requested_by"], item["reason"]) for item in found}
+
     async def unswept(self, limit: int) -> Sequence[Tombstone]:
         with translated():
             found = await self._tombstones.find({"swept": False}).sort("_id", 1).to_list(limit)
