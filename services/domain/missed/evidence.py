@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import DriveId
-from services.domain.detection.coco import AREA_RANGES, FloatArray, IntArray
+from services.domain.detection.coco import FloatArray, IntArray
 
 LEAST_SCORE: Final = 0.05
 """Detections with lower scores are ignored."""
@@ -21,8 +21,6 @@ SMALL_SHARE: Final = 0.02
 """Largest share of the frame's area that a small detection has."""
 NEAR_S: Final = 3.0
 """How far, in seconds, the frames before and after are from a frame."""
-SIZES: Final = len(AREA_RANGES) - 1
-"""COCO's small, medium and large."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def sums_of(frames: DetectedFrames, operating_score: float) -> FrameSums:
     counts = frames.scores >= LEAST_SCORE
     share = frames.boxes[:, 2] * frames.boxes[:, 3] / frames.areas[frames.frame]
     uncertainty, small, shown = (
-        _summed(frames, np.where(condition, weight, 0.0), frames.category, frames.categories)
+        _summed(frames, np.where(condition, weight, 0.0))
         for condition, weight in (
             (counts, frames.scores * (1 - frames.scores)),
             (counts & (share < SMALL_SHARE), frames.scores),
@@ -114,37 +112,13 @@ def evidence(sums: FrameSums) -> FloatArray:
     return np.concatenate([np.log1p(own), np.log1p(of_all), _changes(sums)], axis=-1)
 
 
-def evidence_by_size(frames: DetectedFrames, operating_score: float) -> FloatArray:
-    """The features of each frame, category and size of object.
-
-    Columns: log(1 + x) for the summed uncertainty and for the number shown among detections of
-    this size; then those of `evidence`.
-
-    Returns
-    -------
-    (F, C * 3, 8) float64; of each category small, medium and large
-    """
-    area = frames.boxes[:, 2] * frames.boxes[:, 3]
-    size = np.minimum(np.searchsorted(AREA_RANGES[1:, 1], area), SIZES - 1)
-    place, places = frames.category * SIZES + size, frames.categories * SIZES
-    shown = (frames.scores >= operating_score).astype(np.float64)
-    counts = frames.scores >= LEAST_SCORE
-    indices = [
-        _summed(frames, np.where(counts, weight, 0.0), place, places)
-        for weight in (frames.scores * (1 - frames.scores), shown)
-    ]
-    of_category = np.repeat(evidence(sums_of(frames, operating_score)), SIZES, axis=1)
-    return np.concatenate([np.log1p(np.stack(indices, axis=-1)), of_category], axis=-1)
-
-
-def _summed(
-    frames: DetectedFrames, weights: FloatArray, place: IntArray, places: int
-) -> FloatArray:
-    """(F, places), the weights of each frame's detections, by place."""
-    count = len(frames.areas)
-    sums: FloatArray = np.zeros(count * places)
-    sums += np.bincount(frames.frame * places + place, weights, minlength=count * places)
-    return sums.reshape(count, places)
+def _summed(frames: DetectedFrames, weights: FloatArray) -> FloatArray:
+    """(F, C), the weights of each frame's detections, by category."""
+    count, categories = len(frames.areas), frames.categories
+    sums: FloatArray = np.zeros(count * categories)
+    places = frames.frame * categories + frames.category
+    sums += np.bincount(places, weights, minlength=count * categories)
+    return sums.reshape(count, categories)
 
 
 def _changes(sums: FrameSums) -> FloatArray:

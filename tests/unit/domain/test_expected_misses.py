@@ -5,7 +5,7 @@ import pytest
 
 from services.contracts.identity import DriveId
 from services.domain.detection.coco import FloatArray
-from services.domain.missed.evidence import DetectedFrames, evidence, evidence_by_size, sums_of
+from services.domain.missed.evidence import DetectedFrames, evidence, sums_of
 from services.domain.missed.expected import MissModel
 
 SIGN, LIGHT = 0, 1
@@ -42,7 +42,6 @@ def test_unsure_and_small_detections_are_evidence_in_their_category_and_in_all()
 def test_detections_of_almost_no_score_are_no_evidence() -> None:
     faint = frames((0, SIGN, 0.04, SMALL))
     assert not evidence(sums_of(faint, OPERATING)).any()
-    assert not evidence_by_size(faint, OPERATING).any()
 
 
 def test_a_frame_without_detections_has_no_evidence() -> None:
@@ -62,15 +61,6 @@ def test_neighbours_are_at_most_three_seconds_away_in_any_order() -> None:
     shown = [(0, SIGN, 0.9, LARGE), (2, SIGN, 0.9, LARGE)]
     drive = frames(*shown, count=3, drives=["a"] * 3, seconds=[9.0, 5.0, 2.0])
     assert evidence(sums_of(drive, OPERATING))[1, SIGN, 4:] == pytest.approx([0, np.log1p(1)])
-
-
-def test_evidence_by_size_separates_small_from_large() -> None:
-    of_size = evidence_by_size(frames((0, SIGN, 0.2, SMALL), (0, SIGN, 0.8, LARGE)), OPERATING)
-    assert of_size.shape == (1, 6, 8)
-    small, _, large = of_size[0, :3, :2]
-    assert small == pytest.approx([np.log1p(0.16), 0])
-    assert large == pytest.approx([np.log1p(0.16), np.log1p(1)])
-    assert of_size[0, :3, 2:] == pytest.approx(of_size[0, [0], 2:].repeat(3, axis=0))
 
 
 def drawn(seed: int, count: int = 4000) -> tuple[FloatArray, FloatArray]:
