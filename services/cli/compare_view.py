@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.app.first_names import first_names
 from services.cli.rounding import rounded
 from services.domain.metrics.changes import Change
 from services.evaluator.versions.report import (
@@ -44,8 +45,8 @@ def print_gate(out: Console, report: ComparisonReport, reasons: Sequence[str]) -
     _line(out, f"{report.sentence}; mAP {_ap(report.map)}.")
     for family in report.families:
         if family.change is not Change.SAME:
-            frames = family.improved_frames + family.worsened_frames
-            where = f"{_named(family)}: {family.old:,} → {family.new:,} failures; {_first(frames)}"
+            frames = first_names(family.improved_frames + family.worsened_frames, _FRAMES)
+            where = f"{_named(family)}: {family.old:,} → {family.new:,} failures; {frames}"
             _line(out, f"  {family.change.value:<7} {where}")
     for reason in reasons:
         _line(out, f"FAIL: {reason}", style="bold red")
@@ -78,7 +79,7 @@ def _print_families(out: Console, report: ComparisonReport) -> None:
             f"{family.worsened:,}",
             f"{family.ap_gain:+.3f}",
             rounded(family.ap_gain_per_hour),
-            _first(family.improved_frames + family.worsened_frames),
+            first_names(family.improved_frames + family.worsened_frames, _FRAMES),
         )
     out.print(table)
     if len(moved) > _FAMILIES:
@@ -120,11 +121,6 @@ def _named(family: FamilyReport) -> str:
     really = f", really {family.true_category}" if family.true_category else ""
     name = f" ({family.family[:8]})" if family.family else ""
     return f"{family.category}, {family.error_type.value}{really}{name}"
-
-
-def _first(frames: Sequence[str]) -> str:
-    more = ", …" if len(frames) > _FRAMES else ""
-    return ", ".join(frames[:_FRAMES]) + more
 
 
 def _ap(ap: ApReport) -> str:

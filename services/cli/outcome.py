@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from services.app.first_names import first_names
 from services.cli.mining import Mined
 from services.cli.montage_options import MontagePlan
 from services.cli.refusals import end_if_refused
@@ -83,10 +84,9 @@ def left_out(summary: Summary) -> list[str]:
         if count
     ]
     if parts:
-        named = ", ".join(list(summary.partial_frames)[:_NAMED])
-        more = ", …" if len(summary.partial_frames) > _NAMED else ""
+        named = first_names(list(summary.partial_frames), _NAMED)
         lines.append(
-            f"{'; '.join(parts)}. They count neither as reference nor in mAP: {named}{more}."
+            f"{'; '.join(parts)}. They count neither as reference nor in mAP: {named}."
             " Import the corrected file, or this one again with --accept-partial."
         )
     if summary.erased:

@@ -6,6 +6,7 @@ from typing import Any
 
 from services.annotation.stores.opening import INDEXED_STORES as ANNOTATION
 from services.app.doctor.finding import Finding, Level, space
+from services.app.first_names import first_names
 from services.app.remedies import remedy_of
 from services.contracts.errors import StoresFromLater, StoresNotMigrated
 from services.contracts.events import SCHEMA_VERSION
@@ -145,5 +146,5 @@ async def _unknown_categories(database: Database) -> list[Finding]:
 
 
 def _listed(categories: Sequence[str]) -> str:
-    named = ", ".join(categories[:_NAMED]) + (", …" if len(categories) > _NAMED else "")
+    named = first_names(categories, _NAMED)
     return f"{len(categories)} categories that no annotation has: {named}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from services.app.doctor.finding import Finding, Level
+from services.app.first_names import first_names
 from services.contracts.events import PredictionsMade
 from services.domain.ports.category_maps import MapScope
 from services.runtime.settings import Settings
@@ -43,7 +44,7 @@ def redaction_findings(made: Sequence[PredictionsMade], settings: Settings) -> I
     predicted = {found.category for one in made for found in one.detections}
     missing, others = sorted(wanted - predicted), sorted(predicted - wanted)
     if missing and others:
-        named = ", ".join(others[:_NAMED]) + ", …" * (len(others) > _NAMED)
+        named = first_names(others, _NAMED)
         what = f"{detector} never predicts {', '.join(missing)}, but {named}, which is shown"
         remedy = "does GAZELOOP_REDACT spell the names as the detector does?"
         yield Finding(Level.WARNING, _PART, what, remedy)

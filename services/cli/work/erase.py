@@ -11,6 +11,7 @@ from rich.table import Table
 from services.app.erasure.choosing import Chosen, FrameChoice
 from services.app.erasure.eraser import Outcome
 from services.app.erasure.opening import Erasure, opened_erasure
+from services.app.first_names import first_names
 from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import Context, run, shared
@@ -108,7 +109,7 @@ def _print(done: _Erased, *, dry_run: bool) -> None:
 def _print_unknown(unknown: Sequence[FrameId]) -> None:
     if not unknown:
         return
-    named = ", ".join(unknown[:_NAMED]) + ", …" * (len(unknown) > _NAMED)
+    named = first_names(unknown, _NAMED)
     console().print(
         f"[yellow]Nothing is stored of {len(unknown):,} of them:[/] {escape(named)}. Are the ids"
         " right? Events of these frames that still come are dropped.",

@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 from rich.markup import escape
 
+from services.app.first_names import first_names
 from services.app.parts import joined
 from services.cli.console import console
 from services.cli.context import Context, run, shared
@@ -236,7 +237,7 @@ async def _follow(
 
 
 def _missing_text(left: list[FrameId]) -> str:
-    named = ", ".join(left[:_NAMED]) + (", …" if len(left) > _NAMED else "")
+    named = first_names(left, _NAMED)
     return (
         f"{len(left):,} frames of the manifest are not in the corrections, or were refused;"
         f" they stay unchanged: {named}"
