@@ -44,7 +44,7 @@ class Outside:
     places: Sequence[OutsideCopies]
     audit: AuditLog
     clock: Clock
-    _noted: set[OutsideCopy] = field(default_factory=set)
+    _noted: set[tuple[str, OutsideCopy]] = field(default_factory=set)
 
     async def of(self, frame_ids: Collection[FrameId]) -> list[OutsideCopy]:
         """The copies of these frames.
@@ -74,9 +74,9 @@ class Outside:
 
     async def _record(self, person: str, copies: Sequence[OutsideCopy]) -> None:
         for copy in dict.fromkeys(copies):
-            if copy in self._noted:
+            if (person, copy) in self._noted:
                 continue
-            self._noted.add(copy)
+            self._noted.add((person, copy))
             details = {"what": ", ".join(copy.ids), "remedy": copy.remedy}
             record = AuditRecord(self.clock.now(), AuditAct.COPY_LEFT, person, copy.where, details)
             await self.audit.append(record)

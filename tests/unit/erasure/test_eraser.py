@@ -10,10 +10,12 @@ import pytest
 
 from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.needles import NeedleTraces
+from services.app.erasure.outside import BackupCopies
 from services.app.erasure.vectors import RecordedVectors, VectorTraces
 from services.contracts.events import FrameErased, ShortlistPublished
 from services.contracts.identity import FrameId, PointId, frame_hash
 from services.domain.erasure import erased_name, frames_of
+from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.erasure import (
     RETENTION,
     CountedTraces,
@@ -258,3 +260,18 @@ async def test_copies_are_noted_for_the_person_who_had_their_frame_erased() -> N
 
     noted = {(record.by, record.details["what"]) for record in world.audit.records}
     assert noted == {("ada", "1"), ("ben", "0")}
+
+
+async def test_a_copy_of_several_peoples_frames_is_noted_once_for_each() -> None:
+    world = World()
+    await world.audit.append(AuditRecord(FakeClock().now(), AuditAct.BACKED_UP, "ops", "/backups"))
+    await world.tombstones.add([GONE], REQUEST)
+    await world.tombstones.add([KEPT], replace(REQUEST, requested_by="ben"))
+    found = await world.tombstones.unswept(2)
+    outside = Outside([BackupCopies(world.audit)], world.audit, FakeClock())
+
+    await outside.note(found)
+    await outside.note(found)
+
+    noted = [item.by for item in world.audit.records if item.act is AuditAct.COPY_LEFT]
+    assert sorted(noted) == ["ada", "ben"]
