@@ -166,7 +166,14 @@ def refused(item: FrameItem, reason: str, detail: str) -> Rejection:
         "detections": _values(item.detections),
         "annotations": _values(item.annotations),
     }
-    return Rejection(reason, detail, item.location, fields.raw(whole), whole_frame=True)
+    return Rejection(
+        reason,
+        detail,
+        item.location,
+        fields.raw(whole),
+        whole_frame=True,
+        frame_id=item.frame_id,
+    )
 
 
 def _values(parts: Sequence[Located[Boxed]] | None) -> list[dict[str, object]] | None:
@@ -203,7 +210,8 @@ def _opened(
             detail = f"{type(draft).__name__} is more than a record may hold"
             rejections.append(refused(item, "event_too_large", detail))
     fitting = tuple(draft for draft in drafts if not is_too_large(draft))
-    return OpenedFrame(item, content, fitting, tuple(rejections))
+    of_frame = tuple(replace(rejection, frame_id=item.frame_id) for rejection in rejections)
+    return OpenedFrame(item, content, fitting, of_frame)
 
 
 def _captured(item: FrameItem, content: bytes, facts: ImageFacts) -> FrameCaptured:

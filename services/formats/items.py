@@ -125,6 +125,7 @@ class Rejection:
     raw : the record's original bytes, or its JSON
     whole_frame : whether the whole frame is refused, with all its records
     kind : the type of the refused record; None for an optional part of a record
+    frame_id : the frame that it is about, where it was known
     """
 
     reason: str
@@ -133,6 +134,7 @@ class Rejection:
     raw: bytes
     whole_frame: bool = False
     kind: RecordKind | None = None
+    frame_id: FrameId | None = None
 
 
 Item = FrameItem | Disputed | Rejection

@@ -37,16 +37,20 @@ class BatchChecks:
         return checks
 
     async def without_erased(self, batch: Batch) -> Batch:
-        """The batch without erased frames.
+        """The batch without erased frames, nor what was refused of them.
 
         They are no rejections, because a dead letter would keep what was erased.
         """
-        named = {frame.item.frame_id for frame in batch.frames}
-        erased = await self.parts.tombstones.erased(named)
-        kept = [frame for frame in batch.frames if frame.item.frame_id not in erased]
-        left_out = len(batch.frames) - len(kept)
-        metrics.RECORDS_REJECTED.labels(ERASED, self.way).inc(left_out)
-        return replace(batch, frames=kept, erased=left_out)
+        frames = {frame.item.frame_id for frame in batch.frames}
+        refused_parts = {item.frame_id for item in batch.rejections if item.frame_id is not None}
+        erased = await self.parts.tombstones.erased(frames | refused_parts)
+        metrics.RECORDS_REJECTED.labels(ERASED, self.way).inc(len(erased))
+        return replace(
+            batch,
+            frames=[frame for frame in batch.frames if frame.item.frame_id not in erased],
+            rejections=[item for item in batch.rejections if item.frame_id not in erased],
+            erased=len(erased),
+        )
 
     async def without_unknown(self, batch: Batch) -> Batch:
         """The batch, with records refused that name unpublished frames and bring no image."""

@@ -408,6 +408,19 @@ async def test_nothing_of_an_erased_frame_is_published_or_kept(ingest: Ingest) -
     assert summary.rejected == {}
 
 
+async def test_what_an_import_would_refuse_of_an_erased_frame_is_not_kept(ingest: Ingest) -> None:
+    request = ErasureRequest("ada", "request 17", CAPTURED_AT)
+    await ingest.tombstones.add([FrameId("torn"), FrameId("partial")], request)
+    outside = TRUTH.model_copy(update={"bbox": (900.0, 2.0, 3.0, 4.0)})
+    partial = replace(ingest.frame("partial"), annotations=true(TRUTH, outside))
+
+    summary = await ingest.run(ingest.frame("torn", b"no image"), partial, ingest.frame("f1"))
+
+    assert {event.key() for event in ingest.outbox.published} == {"f1"}
+    assert (summary.erased, summary.done, summary.frames) == (2, 3, Count(published=1))
+    assert summary.rejected == {}
+
+
 async def test_a_correction_with_an_unknown_label_is_held(ingest: Ingest) -> None:
     await ingest.run(ingest.frame())
     kiosk = TRUTH.model_copy(update={"category": Category("kiosk")})
