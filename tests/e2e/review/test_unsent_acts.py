@@ -137,6 +137,22 @@ def test_a_comment_typed_ahead_is_a_comment_and_no_commands(
     expect(page.locator(".card.accepted")).to_contain_text("fails too by Ana: dark alley")
 
 
+def test_a_comment_is_kept_while_the_answer_to_the_last_verdict_comes(
+    context: BrowserContext, site: Site
+) -> None:
+    page, _ = open_first(context, site)
+    site.network.delays_s = (0.5,)
+
+    page.keyboard.type("1xmdark")
+    expect(page.locator(SENT)).to_have_count(1)
+    expect(page.locator(".is-unsent")).to_have_count(0)
+    page.keyboard.type(" alley\n2a")
+
+    expect(page.locator(SENT)).to_have_count(1)
+    page.reload()
+    expect(page.locator(".card.accepted")).to_contain_text("fails too by Ana: dark alley")
+
+
 def test_what_is_unsent_is_shown_kept_over_a_reload_and_sent(
     context: BrowserContext, site: Site
 ) -> None:

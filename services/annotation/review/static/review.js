@@ -221,7 +221,10 @@
   let outdated = false; // a refresh was wanted while one was under way: its answer may be older
   const swap = (old, html) => {
     const marked = new Set(marks().filter((mark) => mark.checked).map((mark) => regionOf(mark.value)));
+    const typed = one("#note"); // a comment that the user is writing
     window.htmx.swap(old, html, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 0 });
+    const note = one("#note");
+    if (typed && note) { note.value = typed.value; note.setSelectionRange(typed.selectionStart, typed.selectionEnd); }
     for (const mark of marks()) mark.checked = marked.has(regionOf(mark.value));
     for (const mark of marks().filter((box) => box.checked)) pinOf(mark, true);
     arrived();
