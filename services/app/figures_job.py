@@ -13,9 +13,15 @@ from services.app.reporting import stored_versions
 from services.app.versions_noted import note_comparisons
 from services.app.when_changed import WhenChanged, epochs_closed
 from services.contracts.identity import DetectorId
-from services.evaluator.live.gauges import clear_reports, show_slices
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.gauges import (
+    clear_figures,
+    show_error_costs,
+    show_reports,
+    show_slices,
+    show_version_changes,
+)
 from services.evaluator.reports.report import Counts, Report
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
@@ -65,11 +71,16 @@ class _Figures:
 
     async def note(self) -> None:
         """Store figures when they change, so that the page can draw them over time."""
-        await note_figures(self._stores, await self._current(), self._clock)
+        reports = await self._current()
+        show_reports(reports)
+        await note_figures(self._stores, reports, self._clock)
 
     async def compare_versions(self) -> None:
         """Compare consecutive versions of detectors."""
-        await note_comparisons(self._stores.comparisons, self._versions, sorted(self._detectors))
+        detectors = sorted(self._detectors)
+        show_version_changes(
+            await note_comparisons(self._stores.comparisons, self._versions, detectors)
+        )
 
     async def compare_slices(self) -> None:
         """Compare the frames of each tag with all others."""
@@ -111,13 +122,17 @@ async def figures_refreshed(
         redacting=settings.redact_detector,
         most_frames=settings.figures_frames,
     )
-    show = WhenChanged(costs.show, stores.matches, figures.closed, clock)
+
+    async def show_costs() -> None:
+        show_error_costs(await costs.now())
+
+    costs_shown = WhenChanged(show_costs, stores.matches, figures.closed, clock)
     async with AsyncExitStack() as closing:
         # First, so that it comes after the end of the work, which may still set gauges.
-        closing.callback(clear_reports)
+        closing.callback(clear_figures)
         for name, take_in, show_ in (
             ("note_figures", figures.take_in, figures.note),
-            ("error_costs", costs.take_in, show),
+            ("error_costs", costs.take_in, costs_shown),
         ):
             await closing.enter_async_context(
                 kept_current(name, take_in, show_, clock, turn, every_s=_EVERY_S)

@@ -6,8 +6,8 @@ from services.annotation.stores.opening import AnnotationStores
 from services.contracts.identity import DetectorId
 from services.domain.metrics.subsets import Subset
 from services.domain.ports.needles import ReviewProgress
-from services.evaluator.live.gauges import MOST_SLICES, show_calibration, show_lift, show_sampled
 from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.gauges import MOST_SLICES
 from services.evaluator.reports.report import Report
 from services.evaluator.samples.report import FIGURES, SampledReport
 from services.evaluator.slices import SliceReport
@@ -18,7 +18,7 @@ from services.runtime.stores.opening import Stores
 
 
 async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) -> None:
-    """Update the gauges of shortlists' value, and store the reports' figures if they changed.
+    """Store the reports' figures if they changed.
 
     Raises
     ------
@@ -27,9 +27,6 @@ async def note_figures(stores: Stores, reports: Sequence[Report], clock: Clock) 
     """
     groups = await AnnotationStores.of(stores).needle_lists.groups()
     for report in reports:
-        show_lift(report.detector, report.shortlist)
-        show_sampled(report.detector, report.sampled)
-        show_calibration(report.detector, report.calibration_by_category)
         own = [group for group in groups if group.detector == report.detector]
         await stores.figures.add(
             Figures(

@@ -8,8 +8,8 @@ from typing import Final
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import DetectorId
-from services.evaluator.live.gauges import show_version_changes
 from services.evaluator.versions.reading import StoredVersions
+from services.evaluator.versions.report import ComparisonReport
 from services.runtime.stores.comparisons import ComparisonStore, Versions
 
 MOST_PAIRS: Final = 3
@@ -35,8 +35,8 @@ def _natural(version: str) -> list[tuple[int, str]]:
 
 async def note_comparisons(
     store: ComparisonStore, versions: StoredVersions, detectors: Sequence[DetectorId]
-) -> None:
-    """Compare consecutive versions; store what changed, and update its gauges.
+) -> list[ComparisonReport]:
+    """Compare consecutive versions, and store what changed in place of what is stored.
 
     Raises
     ------
@@ -53,4 +53,4 @@ async def note_comparisons(
     await store.show(
         {pair: report.without_frames().model_dump_json().encode() for pair, report in found.items()}
     )
-    show_version_changes(list(found.values()))
+    return list(found.values())

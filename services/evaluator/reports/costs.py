@@ -11,7 +11,6 @@ from services.domain.metrics.error_costs import ErrorCostPool, ErrorCosts
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.redaction import is_named
-from services.evaluator.live.gauges import show_error_costs
 from services.evaluator.reports.frame_sample import FrameSample
 from services.runtime.clock import Clock
 from services.runtime.revised_frames import RevisedFrames
@@ -71,11 +70,6 @@ class StoredErrorCosts:
             detector_id: await asyncio.to_thread(pool.costs)
             for detector_id, pool in sorted(self._pools.items())
         }
-
-    async def show(self) -> None:
-        """Update the gauges."""
-        for detector, costs in (await self.now()).items():
-            show_error_costs(detector, costs)
 
     async def _hold(self, frame_ids: Collection[FrameId] | None) -> bool:
         """Read these frames, or all for None; False once there are too many."""

@@ -3,6 +3,7 @@
 from services.contracts.events import ErrorType
 from services.domain.metrics.error_costs import Cost, error_costs
 from services.evaluator.reports.costs import StoredErrorCosts
+from services.evaluator.reports.gauges import show_error_costs
 from services.runtime.observability import metrics
 from tests import samples
 from tests.fakes.clock import FakeClock
@@ -85,7 +86,7 @@ async def test_costs_are_shown_by_kind() -> None:
     made = samples.predictions_made(ELSEWHERE, samples.detection())
     await frames.record([samples.frame_annotated(samples.annotation()), made])
 
-    await StoredErrorCosts(frames, InMemoryMatchStore(), FakeClock()).show()
+    show_error_costs(await StoredErrorCosts(frames, InMemoryMatchStore(), FakeClock()).now())
 
     shown = {
         sample.labels["error_type"]: sample.value

@@ -22,14 +22,9 @@ from services.contracts.identity import Category, DetectorId, FrameId, ModelId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import METRICS
 from services.domain.detection.operating_scores import OperatingScores
-from services.evaluator.live.gauges import (
-    clear_reports,
-    show_calibration,
-    show_lift,
-    show_slices,
-)
 from services.evaluator.reports.detector_reports import Reports
-from services.evaluator.reports.report import CalibrationReport, Counts, Report, ShortlistReport
+from services.evaluator.reports.gauges import show_reports, show_slices
+from services.evaluator.reports.report import Counts, Report
 from services.evaluator.slices import SliceReport
 from services.runtime.observability import metrics
 from tests.fakes.clock import FakeClock
@@ -186,24 +181,6 @@ async def test_the_worst_slices_are_shown_and_replace_those_shown_before() -> No
     assert read(metrics.SLICE_MAP, **shown, bound="value") is None
 
 
-async def test_a_process_that_lost_the_job_shows_no_figure_of_a_report_any_more() -> None:
-    detector, category = {"detector": "d@2"}, {"category": "sign"}
-
-    def shown() -> list[float | None]:
-        return [
-            read(metrics.SHORTLIST_LIFT, **detector, draw="random", bound="value"),
-            read(metrics.SHORTLIST_VERDICTS, **detector, verdict="confirmed"),
-            read(metrics.SHORTLIST_CALIBRATION_ERROR, **detector, **category),
-        ]
-
-    show_lift(DetectorId("d@2"), ShortlistReport(lift=2.5, confirmed=3))
-    show_calibration(DetectorId("d@2"), {SIGN: CalibrationReport(error=0.2)})
-    assert shown() == [2.5, 3, 0.2]
-
-    clear_reports()
-    assert shown() == [None, None, None]
-
-
 async def test_the_map_is_pycocotools_own() -> None:
     frames = random_frames(3, 20)
     (report,) = await reports([match for frame in frames for match in matched(frame)])
@@ -241,6 +218,11 @@ async def test_shortlists_are_weighed_against_a_random_draw() -> None:
     assert outcome.intervals["random_yield"][0] < 0.5 < outcome.intervals["random_yield"][1]
     assert report.counts == COUNTS.model_copy(update={"needles": 1, "shortlists": 1})
     assert report.needles_by_error_type[ErrorType.BACKGROUND] == 1
+    show_reports([report])
+    shown = {"detector": report.detector, "draw": "random", "bound": "value"}
+    assert read(metrics.SHORTLIST_LIFT, **shown) == 2.0
+    verdicts = {"detector": report.detector, "verdict": "confirmed"}
+    assert read(metrics.SHORTLIST_VERDICTS, **verdicts) == 2
 
 
 async def test_a_shortlisted_region_without_ground_truth_does_not_count() -> None:
@@ -278,6 +260,10 @@ async def test_evidence_is_held_against_what_came_true_where_it_was_learnt() -> 
         "count": 4,
     }
     assert report.calibration_by_category == {SIGN: calibration}
+    show_reports([report])
+    shown = {"detector": report.detector, "category": SIGN}
+    assert read(metrics.SHORTLIST_CALIBRATION_ERROR, **shown) == 0.75
+    assert read(metrics.SHORTLIST_CALIBRATION_COUNT, **shown) == 4
 
 
 async def test_a_retracted_needle_leaves_the_report() -> None:

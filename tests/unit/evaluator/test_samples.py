@@ -14,8 +14,8 @@ from services.contracts.identity import DetectorId, FrameId
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.splits import SplitRule
 from services.domain.statistics.sampling import permanent_number
-from services.evaluator.live.gauges import show_sampled
 from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.gauges import show_reports
 from services.evaluator.reports.report import Counts
 from services.evaluator.samples.campaigns import SampleCampaigns
 from services.evaluator.samples.report import DrawnSample
@@ -193,10 +193,10 @@ async def test_a_report_estimates_the_haystack_from_the_drawn_frames_of_shortlis
     assert precision.interval[0] < len(haystack) / shown < precision.interval[1]
     assert report.shortlist.regions == 0
     assert report.with_sampled(found).sampled == found
-    show_sampled(report.detector, found)
+    show_reports([report.with_sampled(found)])
     shown_as = {"detector": report.detector, "figure": "precision", "bound": "low"}
     assert read(metrics.HAYSTACK_ESTIMATE, **shown_as) == precision.interval[0]
-    show_sampled(report.detector, None)
+    show_reports([report.with_sampled(None)])
     assert read(metrics.HAYSTACK_ESTIMATE, **shown_as) is None
 
 

@@ -6,6 +6,7 @@ import orjson
 
 from services.app.versions_noted import consecutive_versions, note_comparisons
 from services.contracts.identity import DetectorId
+from services.evaluator.reports.gauges import show_version_changes
 from services.runtime.observability import metrics
 from services.runtime.stores.comparisons import Versions
 from tests.unit.evaluator.test_confidence import read
@@ -41,7 +42,7 @@ async def test_each_version_is_compared_with_the_one_before_and_shown_without_fr
     for k in range(7):
         await world.put(f"f{k}", (GHOST,), ())
     later = DetectorId("ods@3")  # it has processed nothing
-    await note_comparisons(store, world.versions(), [later, NEW, OLD])
+    show_version_changes(await note_comparisons(store, world.versions(), [later, NEW, OLD]))
 
     ((pair, content),) = store.content.items()
     assert pair == (OLD, NEW)
@@ -50,6 +51,6 @@ async def test_each_version_is_compared_with_the_one_before_and_shown_without_fr
     assert read(metrics.VERSION_FAMILIES, **fixed) == 1
     assert read(metrics.VERSION_MAP_DIFFERENCE, detector=NEW, other=OLD, bound="value") is None
 
-    await note_comparisons(store, world.versions(), [later])
+    show_version_changes(await note_comparisons(store, world.versions(), [later]))
     assert store.content == {}
     assert read(metrics.VERSION_FAMILIES, **fixed) is None

@@ -1,0 +1,14 @@
+"""Set gauges of figures that may be undefined."""
+
+from prometheus_client import Gauge
+
+
+def set_or_remove(gauge: Gauge, value: float | None, *labels: str) -> None:
+    """Set the gauge at these labels; remove them if the value is undefined, as 0 would be wrong."""
+    if value is not None:
+        gauge.labels(*labels).set(value)
+        return
+    try:
+        gauge.remove(*labels)
+    except KeyError:  # it was not shown before either
+        return
