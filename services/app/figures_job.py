@@ -35,10 +35,10 @@ _COMPARE_EVERY_S: Final = 60.0
 _NOTHING_COUNTED: Final = Counts(frames=0, predictions=0, ground_truth=0)
 
 
-class _Figures:
+class SharedFigures:
     """Computes and stores what one process shows for all replicas.
 
-    Jobs call it in turn: reports are read and extended by one at a time.
+    Its jobs take turns, as each reads what has changed, and that changes figures read before.
     """
 
     def __init__(self, stores: Stores, settings: Settings, clock: Clock) -> None:
@@ -84,23 +84,22 @@ class _Figures:
 
     async def compare_slices(self) -> None:
         """Compare the frames of each tag with all others."""
-        found = {name: await self._reports.slices(name) for name in self._detectors}
+        figures = await self._reports.take_in()
+        found = {name: await figures.slices(name) for name in self._detectors}
         show_slices(found)
-        await note_slice_curves(self._stores.curves, self._reports, found)
+        await note_slice_curves(self._stores.curves, figures, found)
 
     async def repair_gains(self) -> None:
         """Store what repairing reviewed frames gains."""
-        await note_repair_gains(self._stores, self._reports, sorted(self._detectors))
+        figures = await self._reports.take_in()
+        await note_repair_gains(self._stores, figures, sorted(self._detectors))
 
     async def _computed(self) -> list[Report]:
-        found = [
-            report.with_sampled(await self._reports.sampled(report.detector))
-            for report in await self._reports.now(_NOTHING_COUNTED)
-        ]
-        names = [report.detector for report in found]
+        reports, figures = await self._reports.now(_NOTHING_COUNTED)
+        names = [report.detector for report in reports]
         self._detectors.update(names)
-        await note_curves(self._stores.curves, self._reports, names)
-        return found
+        await note_curves(self._stores.curves, figures, names)
+        return reports
 
 
 @asynccontextmanager
@@ -115,7 +114,7 @@ async def figures_refreshed(
     ----------
     turn : as in `recomputed`
     """
-    figures = _Figures(stores, settings, clock)
+    figures = SharedFigures(stores, settings, clock)
     costs = StoredErrorCosts(
         *(stores.frames, stores.matches, clock),
         count_copies=settings.count_copies,

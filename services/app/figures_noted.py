@@ -6,8 +6,8 @@ from services.annotation.stores.opening import AnnotationStores
 from services.contracts.identity import DetectorId
 from services.domain.metrics.subsets import Subset
 from services.domain.ports.needles import ReviewProgress
-from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.gauges import MOST_SLICES
+from services.evaluator.reports.match_figures import MatchFigures
 from services.evaluator.reports.report import Report
 from services.evaluator.samples.report import FIGURES, SampledReport
 from services.evaluator.slices import SliceReport
@@ -64,7 +64,7 @@ def _sampled_intervals(report: SampledReport | None) -> dict[str, tuple[float, f
 
 
 async def note_slice_curves(
-    store: CurveStore, reports: Reports, slices: Mapping[DetectorId, Sequence[SliceReport]]
+    store: CurveStore, figures: MatchFigures, slices: Mapping[DetectorId, Sequence[SliceReport]]
 ) -> None:
     """Store the curves of each detector's slices with one tag, those that are ranked worst first.
 
@@ -75,12 +75,14 @@ async def note_slice_curves(
     """
     for detector, ranked in slices.items():
         single = [part for part in ranked if part.and_key is None]
-        curves = await reports.slice_curves(detector, single[:MOST_SLICES])
+        curves = await figures.slice_curves(detector, single[:MOST_SLICES])
         contents = {name: part.model_dump_json().encode() for name, part in curves.items()}
         await store.show_slices(detector, contents)
 
 
-async def note_curves(store: CurveStore, reports: Reports, detectors: Sequence[DetectorId]) -> None:
+async def note_curves(
+    store: CurveStore, figures: MatchFigures, detectors: Sequence[DetectorId]
+) -> None:
     """Store the curves of these detectors on every subset.
 
     Raises
@@ -90,5 +92,5 @@ async def note_curves(store: CurveStore, reports: Reports, detectors: Sequence[D
     """
     for detector in detectors:
         for subset in Subset:
-            curves = await reports.curves(detector, subset)
+            curves = await figures.curves(detector, subset)
             await store.put(detector, subset, curves.model_dump_json().encode())

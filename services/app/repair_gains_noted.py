@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from services.annotation.reviewed_frames import ReviewedNeedle, reviewed_needles
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.identity import Category, DetectorId, FamilyId, FrameId, NeedleId
-from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.match_figures import MatchFigures
 from services.runtime.stores.opening import Stores
 from services.runtime.stores.repair_gains import ALL_FAMILIES
 
 
 async def note_repair_gains(
-    stores: Stores, reports: Reports, detectors: Sequence[DetectorId]
+    stores: Stores, figures: MatchFigures, detectors: Sequence[DetectorId]
 ) -> None:
     """Compute the gains of these detectors again, and replace what is stored.
 
@@ -28,7 +28,7 @@ async def note_repair_gains(
     for detector in detectors:
         families = await stores.family_marks.families(detector)
         repaired = repaired_frames(by_detector[detector], families)
-        gains[detector] = await reports.repair_gains(detector, repaired)
+        gains[detector] = await figures.repair_gains(detector, repaired)
     await stores.repair_gains.show(gains)
 
 

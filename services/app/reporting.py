@@ -5,6 +5,7 @@ from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.subsets import Subset
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
+from services.evaluator.reports.match_figures import MatchFigures
 from services.evaluator.reports.places import error_places
 from services.evaluator.reports.report import Counts, Report
 from services.evaluator.samples.campaigns import SampleCampaigns
@@ -33,8 +34,9 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
         copies=tally.copies,
         dead_letters=dead_letters,
     )
-    reports = Reports(stores.matches, stores.needles, settings.operating_scores, clock)
-    found = [await _extended(report, reports) for report in await reports.now(counts)]
+    source = Reports(stores.matches, stores.needles, settings.operating_scores, clock)
+    reports, figures = await source.now(counts)
+    found = [await _extended(report, figures) for report in reports]
     # Read after the reports, because a frame is stored before its matches. An unreadable frame
     # has no costs.
     stored = StoredErrorCosts(
@@ -52,16 +54,12 @@ async def read_reports(app: App, dead_letters: int) -> list[Report]:
     return found
 
 
-async def _extended(report: Report, reports: Reports) -> Report:
+async def _extended(report: Report, figures: MatchFigures) -> Report:
     """A report with all that is computed from the same matches."""
     detector = report.detector
-    return (
-        report.with_curves(
-            await reports.curves(detector, Subset.ALL), await reports.slices(detector)
-        )
-        .with_recovered(await reports.ap_recovered(detector))
-        .with_sampled(await reports.sampled(detector))
-    )
+    return report.with_curves(
+        await figures.curves(detector, Subset.ALL), await figures.slices(detector)
+    ).with_recovered(await figures.ap_recovered(detector))
 
 
 def stored_versions(stores: Stores, operating: OperatingScores) -> StoredVersions:

@@ -225,7 +225,7 @@ async def report_differences(
     printed = []
     for matches in (stores.matches, undisturbed):
         reports = Reports(matches, stores.needles, settings.operating_scores, FakeClock())
-        found = await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
+        found, _ = await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
         assert found
         printed.append([line for report in found for line in _rounded(report.json_text())])
     stored, expected = printed

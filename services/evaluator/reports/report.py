@@ -226,8 +226,8 @@ class Report(_Part):
     calibration_by_category: dict[Category, CalibrationReport]
     """Of the categories with judged regions."""
     sampled: SampledReport | None = None
-    """Estimates from the frames of shortlists that were drawn; None unless requested, or with too
-    few of them annotated."""
+    """Estimates from the frames of shortlists that were drawn; None with too few of them annotated,
+    or if the report is about a sample of the frames."""
     estimated: EstimateReport | None = None
     """Precision on frames without ground truth; None unless requested, or not estimated yet."""
     curves: DetectorCurves | None = None
@@ -242,10 +242,6 @@ class Report(_Part):
     def with_recovered(self, recovered: RecoveredReport | None) -> Self:
         """A copy of the report with AP recovered."""
         return self.model_copy(update={"ap_recovered": recovered})
-
-    def with_sampled(self, sampled: SampledReport | None) -> Self:
-        """A copy of the report with estimates from drawn frames."""
-        return self.model_copy(update={"sampled": sampled})
 
     def with_places(self, places: PlacesReport | None) -> Self:
         """A copy of the report with the places of errors."""

@@ -131,7 +131,7 @@ async def test_figures_are_noted_when_they_change_and_only_then(world: World) ->
     await stores.matches.record([frame_matched("r000")])
     counts = Counts(frames=1, predictions=1, ground_truth=1)
     source = Reports(stores.matches, stores.needles, OperatingScores(0.5), world.clock)
-    reports = await source.now(counts)
+    reports, figures = await source.now(counts)
     before = len(await stores.figures.since(START))
 
     await note_figures(stores, reports, world.clock)
@@ -142,9 +142,9 @@ async def test_figures_are_noted_when_they_change_and_only_then(world: World) ->
     assert len(rows) - before == 1
     assert rows[-1].queue == {"open": 3, "started": 0, "done": 0}
 
-    await note_curves(stores.curves, source, [report.detector for report in reports])
+    await note_curves(stores.curves, figures, [report.detector for report in reports])
     for subset in Subset:
         noted = await stores.curves.find(reports[0].detector, subset)
         assert noted is not None
-        expected = await source.curves(reports[0].detector, subset)
+        expected = await figures.curves(reports[0].detector, subset)
         assert DetectorCurves.model_validate_json(noted) == expected

@@ -6,11 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.app.repair_gains_noted import note_repair_gains
+from services.app.figures_job import SharedFigures
 from services.contracts.identity import DetectorId, FrameId
-from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.family_marks import Mark
-from services.evaluator.reports.detector_reports import Reports
 from services.runtime.stores.figures import Figures
 from tests.integration.review.conftest import Browser
 from tests.review_world import STOP, needle_id_of
@@ -52,6 +50,8 @@ async def test_what_reviewed_frames_recover_is_on_the_pages_of_the_work_and_of_i
     ana: Browser,
 ) -> None:
     stores, clock = ana.world.stores, ana.world.clock
+    job = SharedFigures(stores, ana.world.context.settings, clock)
+    await job.note()  # before the matches, which gains are computed from all the same
     await stores.family_marks.show({needle_id_of(0): Mark("family-1", exemplar=True)}, clock.now())
     frames = [oracle.random_frame(np.random.default_rng(k), k) for k in range(12)]
     matches = [
@@ -61,14 +61,12 @@ async def test_what_reviewed_frames_recover_is_on_the_pages_of_the_work_and_of_i
         if match.category == oracle.CATEGORIES[1]
     ]
     await stores.matches.record(published(matches))
-    reports = Reports(stores.matches, stores.needles, OperatingScores(0.5), clock)
-    await reports.take_in()
-    await note_repair_gains(stores, reports, [DETECTOR])
+    await job.repair_gains()
     assert await stores.repair_gains.all() == {DETECTOR: {}}
     for place in range(4):
         await decide(ana, 0, "accept", place)
 
-    await note_repair_gains(stores, reports, [DETECTOR])
+    await job.repair_gains()
 
     gain = (await stores.repair_gains.all())[DETECTOR]["family-1"]
     known = {match.frame_id for match in matches} & {f"h000-{k}" for k in range(4)}

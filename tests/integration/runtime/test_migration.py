@@ -75,7 +75,7 @@ async def report(database: Database) -> Report:
     )
     operating = Settings().operating_scores
     reports = Reports(matches, MongoNeedleStore(database), operating, FakeClock())
-    (found,) = await reports.now(counts)
+    (found,) = (await reports.now(counts)).reports
     costs = await StoredErrorCosts(frames, matches, FakeClock()).now()
     return found.with_costs(costs[found.detector])
 

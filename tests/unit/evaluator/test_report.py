@@ -99,7 +99,8 @@ async def reports(
     await needle_store.record([shortlist.needle for shortlist in shortlists])
     for shortlist in shortlists:
         await needle_store.write_shortlists([shortlist])
-    return await Reports(match_store, needle_store, OperatingScores(0.5), FakeClock()).now(COUNTS)
+    source = Reports(match_store, needle_store, OperatingScores(0.5), FakeClock())
+    return (await source.now(COUNTS)).reports
 
 
 async def test_the_json_has_every_key_that_a_reader_counts_on() -> None:
@@ -136,9 +137,9 @@ async def test_the_frames_of_each_tag_are_compared_with_all_others() -> None:
         tags = {"weather": "rain" if wet else "dry"}
         await store.record([event.model_copy(update={"tags": tags}) for event in published(match)])
     reports = Reports(store, InMemoryNeedleStore(), OperatingScores(0.5), FakeClock())
-    await reports.now(COUNTS)
+    figures = await reports.take_in()
 
-    rain, dry = await reports.slices(DetectorId("d@1"))
+    rain, dry = await figures.slices(DetectorId("d@1"))
 
     assert (rain.key, rain.value, rain.frames, rain.worse) == ("weather", "rain", 35, True)
     assert (rain.map, dry.map, dry.worse) == (0.0, 1.0, False)
@@ -275,9 +276,8 @@ async def test_a_retracted_needle_leaves_the_report() -> None:
     match_store, needle_store = InMemoryMatchStore(), InMemoryNeedleStore()
     await match_store.record(published([match]))
     await needle_store.record([needle, retracted])
-    (report,) = await Reports(match_store, needle_store, OperatingScores(0.5), FakeClock()).now(
-        COUNTS
-    )
+    source = Reports(match_store, needle_store, OperatingScores(0.5), FakeClock())
+    (report,) = (await source.now(COUNTS)).reports
     assert (report.counts.needles, report.counts.shortlists) == (0, 0)
 
 

@@ -29,6 +29,7 @@ from tests.unit.domain.oracle import Frame, matched
 from tests.unit.evaluator.test_confidence import read
 
 DETECTOR = DetectorId("ods@1")
+COUNTS = Counts(frames=0, predictions=0, ground_truth=0)
 RIGHT = samples.detection()
 WRONG = samples.detection(bbox=(300.0, 300.0, 20.0, 20.0))
 RULE = SplitRule(0.1, by_frame=True)
@@ -177,9 +178,9 @@ async def test_a_report_estimates_the_haystack_from_the_drawn_frames_of_shortlis
     await needles.record([shortlist.needle])
     await needles.write_shortlists([shortlist])
     reports = Reports(world.matches, needles, OperatingScores(0.5), FakeClock())
-    (report,) = await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
+    (report,) = (await reports.now(COUNTS)).reports
 
-    found = await reports.sampled(report.detector)
+    found = report.sampled
 
     shown = sum(len(world.made(name).detections) for name in haystack)
     assert found is not None
@@ -192,11 +193,10 @@ async def test_a_report_estimates_the_haystack_from_the_drawn_frames_of_shortlis
     assert precision.interval is not None
     assert precision.interval[0] < len(haystack) / shown < precision.interval[1]
     assert report.shortlist.regions == 0
-    assert report.with_sampled(found).sampled == found
-    show_reports([report.with_sampled(found)])
+    show_reports([report])
     shown_as = {"detector": report.detector, "figure": "precision", "bound": "low"}
     assert read(metrics.HAYSTACK_ESTIMATE, **shown_as) == precision.interval[0]
-    show_reports([report.with_sampled(None)])
+    show_reports([report.model_copy(update={"sampled": None})])
     assert read(metrics.HAYSTACK_ESTIMATE, **shown_as) is None
 
 
@@ -206,11 +206,10 @@ async def test_a_report_without_enough_annotated_draws_estimates_nothing() -> No
     await needles.record([shortlist.needle])
     await needles.write_shortlists([shortlist])
     reports = Reports(world.matches, needles, OperatingScores(0.5), FakeClock())
-    await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
-    assert await reports.sampled(DETECTOR) is None
+    (before,) = (await reports.now(COUNTS)).reports
     await world.annotate(names(20), frozenset())
-    await reports.now(Counts(frames=0, predictions=0, ground_truth=0))
-    assert await reports.sampled(DETECTOR) is None
+    (after,) = (await reports.now(COUNTS)).reports
+    assert (before.sampled, after.sampled) == (None, None)
 
 
 def test_a_sample_is_read_as_it_was_printed() -> None:
