@@ -1,8 +1,9 @@
 """The job that computes figures over time and the cost of errors, from all records."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from services.annotation.stores.opening import AnnotationStores
@@ -29,10 +30,11 @@ from services.runtime.stores.opening import Stores
 
 JOB: Final = "figures"
 _EVERY_S: Final = 15.0
-"""Interval of recomputing figures from all records; longer if that takes long."""
+"""Interval of reading changed records and of computing reports and error costs from them."""
 _COMPARE_EVERY_S: Final = 60.0
-"""The same of comparing slices and versions, and of what reviewed frames gain."""
+"""Interval of comparing versions and slices, and of computing what reviewed frames gain."""
 _NOTHING_COUNTED: Final = Counts(frames=0, predictions=0, ground_truth=0)
+_Work = Callable[[], Awaitable[object]]
 
 
 class SharedFigures:
@@ -46,6 +48,12 @@ class SharedFigures:
         self._clock = clock
         self._reports = Reports(
             *(stores.matches, stores.needles, settings.operating_scores, clock),
+            most_frames=settings.figures_frames,
+        )
+        self._costs = StoredErrorCosts(
+            *(stores.frames, stores.matches, clock),
+            count_copies=settings.count_copies,
+            redacting=settings.redact_detector,
             most_frames=settings.figures_frames,
         )
         self._versions = stored_versions(stores, settings.operating_scores)
@@ -70,10 +78,18 @@ class SharedFigures:
         await self._reports.take_in()
 
     async def note(self) -> None:
-        """Store figures when they change, so that the page can draw them over time."""
+        """Show reports, and store their figures if they change, so that the page can draw them."""
         reports = await self._current()
         show_reports(reports)
         await note_figures(self._stores, reports, self._clock)
+
+    async def take_in_costs(self) -> None:
+        """Read changed frames for the cost of errors."""
+        await self._costs.take_in()
+
+    async def show_costs(self) -> None:
+        """Show the AP that errors cost."""
+        show_error_costs(await self._costs.now())
 
     async def compare_versions(self) -> None:
         """Compare consecutive versions of detectors."""
@@ -106,43 +122,33 @@ class SharedFigures:
 async def figures_refreshed(
     stores: Stores, settings: Settings, clock: Clock, turn: asyncio.Lock
 ) -> AsyncIterator[None]:
-    """Keep figures over time and the cost of errors up to date while the context is open.
+    """Keep what one process shows for all replicas up to date while the context is open.
 
-    They need the matches of all categories, so one process does this for all replicas.
+    All of it needs the matches of all categories. An interval becomes longer where the work would
+    take more than its share of time, which `kept_current` and `recomputed` set.
 
     Parameters
     ----------
     turn : as in `recomputed`
     """
     figures = SharedFigures(stores, settings, clock)
-    costs = StoredErrorCosts(
-        *(stores.frames, stores.matches, clock),
-        count_copies=settings.count_copies,
-        redacting=settings.redact_detector,
-        most_frames=settings.figures_frames,
+    kept = partial(kept_current, clock=clock, turn=turn, every_s=_EVERY_S)
+    compared = partial(recomputed, clock=clock, turn=turn, every_s=_COMPARE_EVERY_S)
+
+    def on_change(work: _Work, state: Callable[[], Awaitable[Hashable]]) -> _Work:
+        """`work`, left out while neither a match nor the state has changed."""
+        return WhenChanged(work, stores.matches, state, clock)
+
+    jobs = (
+        kept("note_figures", figures.take_in, figures.note),  # notes the queue on every round
+        kept("error_costs", figures.take_in_costs, on_change(figures.show_costs, figures.closed)),
+        compared("compare_versions", on_change(figures.compare_versions, figures.known)),
+        compared("compare_slices", on_change(figures.compare_slices, figures.known)),
+        compared("repair_gains", on_change(figures.repair_gains, figures.reviewed)),
     )
-
-    async def show_costs() -> None:
-        show_error_costs(await costs.now())
-
-    costs_shown = WhenChanged(show_costs, stores.matches, figures.closed, clock)
     async with AsyncExitStack() as closing:
         # First, so that it comes after the end of the work, which may still set gauges.
         closing.callback(clear_figures)
-        for name, take_in, show_ in (
-            ("note_figures", figures.take_in, figures.note),
-            ("error_costs", costs.take_in, costs_shown),
-        ):
-            await closing.enter_async_context(
-                kept_current(name, take_in, show_, clock, turn, every_s=_EVERY_S)
-            )
-        for name, work, changed in (
-            ("compare_versions", figures.compare_versions, figures.known),
-            ("compare_slices", figures.compare_slices, figures.known),
-            ("repair_gains", figures.repair_gains, figures.reviewed),
-        ):
-            when_changed = WhenChanged(work, stores.matches, changed, clock)
-            await closing.enter_async_context(
-                recomputed(name, when_changed, clock, turn, every_s=_COMPARE_EVERY_S)
-            )
+        for job in jobs:
+            await closing.enter_async_context(job)
         yield
