@@ -118,6 +118,8 @@ class Puller:
 
     async def _read(self, listed: Json, pulled: Pulled) -> None:
         frame_id = FrameId(str(listed["data"].get("frame_id")))
+        if await self.stores.tombstones.erased([frame_id]):
+            return  # erased while Label Studio could not be asked to delete the task
         records = await self.stores.annotation_tasks.of_frames([frame_id])
         record = records.get(frame_id, TaskRecord(frame_id))
         if record.task_id not in (None, listed["id"]):

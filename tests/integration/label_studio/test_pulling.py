@@ -11,6 +11,7 @@ from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import ToolUnavailable
 from services.contracts.events import Annotation, FrameAnnotated
 from services.contracts.identity import Category, FrameId
+from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.held_corrections import (
     HeldCorrection,
     LabelAnswer,
@@ -252,6 +253,17 @@ async def test_what_is_submitted_and_deleted_again_is_counted_and_its_revision_s
 
     assert await studio.parts.puller.pull() == Pulled(unanswered=1)
     assert len(studio.corrections) == 1
+
+
+async def test_nothing_is_read_of_an_erased_frame_whose_task_was_left(
+    studio: Studio, task: int
+) -> None:
+    studio.server.submit(task, [box()])
+    request = ErasureRequest("ada", "request 17", studio.clock.now())
+    await studio.stores.tombstones.add([FRAME], request)
+
+    assert await studio.parts.puller.pull() == Pulled()
+    assert studio.corrections == []
 
 
 async def test_a_broker_that_is_away_loses_nothing(studio: Studio, task: int) -> None:
