@@ -243,7 +243,7 @@
     outdated = false;
     const html = await fetch(address(), { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(PATIENCE_MS) })
       .then((answer) => (answer.ok ? answer.text() : null), () => null);
-    refreshing = null;
+    if (refreshing === old) refreshing = null; // else it is the next needle that is refreshed
     if (work !== old || !old.isConnected || (held && held.kind === "move")) return; // the user is leaving the page
     if (html !== null) swap(old, html);
     if (outdated) { refresh(); return; }
