@@ -10,7 +10,7 @@ from services.evaluator.samples.report import FIGURES, Estimate, SampledReport
 from services.evaluator.slices import SliceReport
 from services.evaluator.versions.report import ComparisonReport
 from services.runtime.observability import metrics
-from services.runtime.observability.gauge_values import set_or_remove
+from services.runtime.observability.gauge_values import set_interval, set_or_remove
 
 MOST_SLICES: Final = 30
 """Slices of a detector that have gauges, and curves: those ranked worst."""
@@ -59,9 +59,7 @@ def _show_lift(detector: DetectorId, report: ShortlistReport) -> None:
     name = metrics.DETECTORS(detector)
     values = report.model_dump(by_alias=True)
     for key, (gauge, labels) in _LIFT.items():
-        low, high = report.intervals.get(key, (None, None))
-        for bound, value in (("value", values[key]), ("low", low), ("high", high)):
-            set_or_remove(gauge, value, name, *labels, bound)
+        set_interval(gauge, values[key], report.intervals.get(key), name, *labels)
     for verdict in ("confirmed", "rejected"):
         set_or_remove(metrics.SHORTLIST_VERDICTS, values[verdict], name, verdict)
 
@@ -71,11 +69,8 @@ def _show_sampled(detector: DetectorId, report: SampledReport | None) -> None:
     name = metrics.DETECTORS(detector)
     for figure in FIGURES:
         estimate: Estimate | None = getattr(report, figure, None)
-        value = None if estimate is None else estimate.estimate
-        low, high = (None if estimate is None else estimate.interval) or (None, None)
-        values = {"value": value, "low": low, "high": high}
-        for bound, shown in values.items():
-            set_or_remove(metrics.HAYSTACK_ESTIMATE, shown, name, figure, bound)
+        value, interval = (estimate.estimate, estimate.interval) if estimate else (None, None)
+        set_interval(metrics.HAYSTACK_ESTIMATE, value, interval, name, figure)
 
 
 def _show_calibration(detector: DetectorId, reports: Mapping[Category, CalibrationReport]) -> None:
@@ -104,9 +99,9 @@ def show_version_changes(comparisons: Iterable[ComparisonReport]) -> None:
         names = (metrics.DETECTORS(found.new), metrics.DETECTORS(found.old))
         for change, count in found.summary.items():
             metrics.VERSION_FAMILIES.labels(*names, change.value).set(count)
-        low, high = found.map.interval or (None, None)
-        for bound, value in (("value", found.map.difference), ("low", low), ("high", high)):
-            set_or_remove(metrics.VERSION_MAP_DIFFERENCE, value, *names, bound)
+        set_interval(
+            metrics.VERSION_MAP_DIFFERENCE, found.map.difference, found.map.interval, *names
+        )
 
 
 def show_slices(slices: Mapping[DetectorId, Sequence[SliceReport]]) -> None:
@@ -123,6 +118,4 @@ def show_slices(slices: Mapping[DetectorId, Sequence[SliceReport]]) -> None:
 def _show_slice_shares(part: SliceReport, names: Sequence[str]) -> None:
     """Show a slice's shares, each with its interval."""
     for key, gauge in _SLICE_SHARES.items():
-        low, high = getattr(part, f"{key}_interval") or (None, None)
-        for bound, value in (("value", getattr(part, key)), ("low", low), ("high", high)):
-            set_or_remove(gauge, value, *names, bound)
+        set_interval(gauge, getattr(part, key), getattr(part, f"{key}_interval"), *names)

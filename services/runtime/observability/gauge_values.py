@@ -12,3 +12,12 @@ def set_or_remove(gauge: Gauge, value: float | None, *labels: str) -> None:
         gauge.remove(*labels)
     except KeyError:  # it was not shown before either
         return
+
+
+def set_interval(
+    gauge: Gauge, value: float | None, interval: tuple[float, float] | None, *labels: str
+) -> None:
+    """Set or remove a value and the ends of its 95% interval; their last label is the bound."""
+    low, high = interval or (None, None)
+    for bound, shown in (("value", value), ("low", low), ("high", high)):
+        set_or_remove(gauge, shown, *labels, bound)
