@@ -167,15 +167,15 @@ class ConsumingService:
         If the batch takes longer than the drain deadline, the process exits instead.
         """
         self._draining = True
-        for task in (self._watching, self._reminding):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        await _cancelled(self._watching)
         app, self._app = self._app, None
         if app is not None and app.started:
             await self._drain(app)
             await app.stop()
+        # After the drain, neither of them informs the listener: cancelled while it does, it would
+        # end the process.
+        await _cancelled(self._reminding)
+        await _cancelled(self._settling)
         await asyncio.to_thread(self._lag.close)
         log.info("service_stopped", service=self.name)
 
@@ -230,7 +230,7 @@ class ConsumingService:
                 return
 
     async def _one_batch(self, events: Sequence[EventT[bytes]]) -> bool:
-        """Process and acknowledge; False if `end` was called first, so that nothing was."""
+        """Process and acknowledge a batch; False if the service stops first, so that none is."""
         async with self._busy:
             if self._draining or not await self._settle():
                 return False
@@ -252,7 +252,7 @@ class ConsumingService:
     async def _settle(self) -> bool:
         """Inform the listener if the owned partitions or the topics' partition counts changed.
 
-        False if `end` was called before the listener had the assignment.
+        False if the service stops before the listener has the assignment.
         """
         if self._app is None:
             return False
@@ -277,7 +277,7 @@ class ConsumingService:
         return True
 
     async def _inform_listener(self, assignment: Assignment) -> bool:
-        """Call the listener with the runner's retries; False if `end` was called first."""
+        """Call the listener with the runner's retries; False if the service stops first."""
         listener = self._listener
         return listener is None or await self._runner.prepare(lambda: listener.assigned(assignment))
 
@@ -366,3 +366,11 @@ class ConsumingService:
         for item, at in owned.items():
             metrics.PARTITION_LAG.labels(self.name, item.topic, str(item.number)).set(at.lag)
         self._shown = frozenset(owned)
+
+
+async def _cancelled(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task, if there is one, and wait for its end."""
+    if task is not None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -294,8 +294,7 @@ class Runner:
     def _note_retry(self, state: RetryCallState) -> None:
         self.progress.report()  # not a stall: a restart would not bring the broker or store back
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _PARTS_AWAY):
-            self.waiting = f"{type(error).__name__}: {error}"
+        self.waiting = f"{type(error).__name__}: {error}" if isinstance(error, _PARTS_AWAY) else ""
         metrics.RETRIES.labels(self._service, type(error).__name__).inc()
         log.warning(
             "batch_retried",

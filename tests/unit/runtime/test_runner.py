@@ -10,6 +10,7 @@ from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, Let
 from services.contracts.errors import (
     BrokerUnavailable,
     ConflictingRevision,
+    FrameNotStored,
     Invalid,
     InvalidRecord,
     StoreUnavailable,
@@ -96,6 +97,19 @@ async def test_a_batch_reaches_the_step_in_its_order() -> None:
     await bench.runner.process([record(frame) for frame in FRAMES])
     assert bench.step.done == [FRAMES]
     assert bench.outbox.published == []
+
+
+async def test_a_batch_waits_for_a_store_only_until_the_store_answers() -> None:
+    waiting = []
+    errors = [StoreUnavailable("no mongod"), FrameNotStored("frame f1"), None]
+
+    def trouble(_: Sequence[Event]) -> BaseException | None:
+        waiting.append(bench.runner.waiting)
+        return errors.pop(0)
+
+    bench = Bench(trouble)
+    await bench.runner.process([record(FRAMES[0])])
+    assert waiting == ["", "StoreUnavailable: no mongod", ""]
 
 
 async def test_a_batch_of_nothing_but_bad_bytes_does_not_reach_the_step() -> None:
