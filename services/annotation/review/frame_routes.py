@@ -17,7 +17,6 @@ router = APIRouter()
 
 _LONGEST_ID = 200
 _FOUND = 50
-_SIDES = 2
 
 
 @router.get("/frames")

@@ -110,7 +110,7 @@ async def checked_form(
 
 
 def whole_number(field: object) -> int | None:
-    """The number in a form's field; None unless it is written as the page writes numbers."""
+    """The number in a form's field or an address; None unless it is written as the page does."""
     text = str(field)
     plain = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
     return int(text) if plain else None

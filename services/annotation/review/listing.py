@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
 from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
+from services.annotation.review.guard import whole_number
 from services.contracts.events import ErrorType
 from services.domain.ports.needles import ReviewProgress
 
@@ -53,10 +54,9 @@ class View:
             error_type=_member(ErrorType, params.get("error_type")),
             stage=None if stage == _ANY else _member(Stage, stage) or Stage.LISTED,
         )
-        page = params.get("page", "1")
-        number = min(int(page), _MOST_PAGES) if page.isascii() and page.isdigit() else 1
+        page = min(whole_number(params.get("page", "")) or 1, _MOST_PAGES)
         sort = _member(Sort, params.get("sort")) or Sort.SCORE
-        return cls(wanted, sort, max(1, number), _ignored(params))
+        return cls(wanted, sort, page, _ignored(params))
 
     def query(self, **changes: object) -> str:
         """The URL's query with its `?`; empty for the default view."""

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from io import BytesIO
 from pathlib import Path
@@ -100,9 +100,10 @@ class PictureCache:
         files = await self._known()
         images = {_image_of(name) for name in files}
         gone = images - await shown(images) if images else set()
-        for name in [name for name in files if _image_of(name) in gone]:
-            files.pop(name, None)
-            await asyncio.to_thread((self._folder / name).unlink, missing_ok=True)
+        names = [name for name in files if _image_of(name) in gone]
+        for name in names:
+            files.pop(name)
+        await asyncio.to_thread(self._delete, names)
 
     async def _known(self) -> "_Files":
         """The files in the folder, listed once; afterwards kept up to date in memory."""
@@ -124,9 +125,11 @@ class PictureCache:
         if len(content) > self._max_bytes:
             return
         files = await self._known()
-        files[name] = len(content)
         try:
-            await asyncio.to_thread(self._write, name, content, files.taken_evicted())
+            await asyncio.to_thread(self._write, name, content)
+            # Listed only now: what is deleted while it is being written would stay for good.
+            files[name] = len(content)
+            await asyncio.to_thread(self._delete, files.taken_evicted())
         except OSError as exc:
             # A picture that cannot be stored is rendered again when it is needed.
             log.warning("picture_not_kept", folder=str(self._folder), error=str(exc))
@@ -144,14 +147,20 @@ class PictureCache:
         picture.save(out, "JPEG", quality=_QUALITY)
         return out.getvalue()
 
-    def _write(self, name: str, content: bytes, evicted: list[str]) -> None:
+    def _write(self, name: str, content: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for text in evicted:
-            (self._folder / text).unlink(missing_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=".making-", dir=self._folder)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(self._folder / name)
+        descriptor, path = tempfile.mkstemp(prefix=".making-", dir=self._folder)
+        temporary = Path(path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            temporary.replace(self._folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _delete(self, names: Sequence[str]) -> None:
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
 
     def _found(self) -> "_Files":
         files = _Files(self._max_bytes)

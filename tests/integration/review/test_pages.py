@@ -483,6 +483,11 @@ def test_a_view_survives_its_address() -> None:
     assert View.of({"stage": "any"}).query() == "?stage=any"
 
 
+@pytest.mark.parametrize("page", ["", "0", "-1", "two", "9" * 5000])
+def test_an_address_without_a_page_number_names_the_first_page(page: str) -> None:
+    assert View.of({"page": page}).page == 1
+
+
 async def test_curves_come_as_they_were_noted(ana: Browser) -> None:
     await ana.world.stores.curves.put("ods@1", Subset.REST, b'{"scores": []}')
 

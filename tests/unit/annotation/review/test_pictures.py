@@ -1,8 +1,11 @@
 import asyncio
+import tempfile
+import threading
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image as Pictures
@@ -151,3 +154,44 @@ async def test_the_pictures_of_an_erased_image_are_deleted_and_others_stay(
     left = {path.name for path in (tmp_path / ".").iterdir()}
     assert left == {Wanted(kept, None, width, 25).name for width in (50, 60)}
     assert await cache.get(Wanted(gone, None, 50, 25))  # made again, if somebody may see it
+
+
+async def test_a_picture_that_is_written_during_an_erasure_is_deleted_by_the_next_look(
+    blobs: InMemoryBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = PictureCache(tmp_path, 10**6, images(blobs))
+    writing, looked = threading.Event(), threading.Event()
+    mkstemp = tempfile.mkstemp
+
+    def after_the_look(**options: Any) -> tuple[int, str]:
+        writing.set()
+        looked.wait(timeout=30)
+        return mkstemp(**options)
+
+    async def shown(_: AbstractSet[str]) -> AbstractSet[str]:
+        return set()
+
+    monkeypatch.setattr(tempfile, "mkstemp", after_the_look)
+    making = asyncio.create_task(cache.get(Wanted(stored(blobs), None, 50, 25)))
+    await asyncio.to_thread(writing.wait, 30)
+    await cache.drop_unshown(shown)
+    looked.set()
+    await making
+
+    await cache.drop_unshown(shown)
+
+    assert {path.name for path in (tmp_path / ".").iterdir()} == set()
+
+
+async def test_a_picture_that_cannot_be_written_leaves_no_file(
+    blobs: InMemoryBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError("no space left on the device")
+
+    cache = PictureCache(tmp_path, 10**6, images(blobs))
+    monkeypatch.setattr(Path, "replace", refused)
+
+    assert await cache.get(Wanted(stored(blobs), None, 50, 25))
+
+    assert {path.name for path in (tmp_path / ".").iterdir()} == set()
