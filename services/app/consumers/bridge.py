@@ -12,6 +12,7 @@ from services.ingest.bridge.configuration import BridgeConfiguration, bridge_of
 from services.ingest.bridge.messages import MessageDecoder
 from services.ingest.bridge.pairing import Pairing, PairingById, PairingByTime
 from services.ingest.bridge.service import PublishDetections
+from services.ingest.templates import Template
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.stores.captures_mongo import MongoCaptures
 
@@ -28,13 +29,13 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
         MongoDB does not answer.
     """
     settings = parts.settings
-    asked = bridge_of(settings)
-    pairing = await _pairing(asked, parts)
-    name, kind = asked.topic.name, ImportKind.BRIDGE
-    journal = daily_journal(parts.stores, kind, name, parts.clock, BRIDGE)
+    configuration = bridge_of(settings)
+    pairing = await _pairing(configuration, parts)
+    topic = configuration.topic
+    journal = daily_journal(parts.stores, ImportKind.BRIDGE, topic.name, parts.clock, BRIDGE)
     async with parts.connected(BRIDGE) as client:
         step = PublishDetections(
-            asked,
+            configuration,
             pairing,
             publisher=RevisionPublisher(parts.stores.ledger, client.outbox, BRIDGE, journal),
             frames=parts.stores.frames,
@@ -43,13 +44,13 @@ async def build(parts: Parts) -> AsyncIterator[BuiltService]:
         )
         decoder = MessageDecoder(settings.max_detections_per_frame)
         broker = BrokerAddress.of_bridge(settings)
-        yield BuiltService([client.consumer([asked.topic], step, decoder=decoder, broker=broker)])
+        yield BuiltService([client.consumer([topic], step, decoder=decoder, broker=broker)])
 
 
-async def _pairing(asked: BridgeConfiguration, parts: Parts) -> Pairing:
-    if asked.vehicle is None or asked.time is None:
-        assert asked.frame_id is not None
-        return PairingById(asked.frame_id)
+async def _pairing(configuration: BridgeConfiguration, parts: Parts) -> Pairing:
+    by = configuration.paired_by
+    if isinstance(by, Template):
+        return PairingById(by)
     captures = MongoCaptures(parts.stores.database)
     await captures.prepare()
-    return PairingByTime(asked.vehicle, asked.time, parts.settings.bridge_tolerance_s, captures)
+    return PairingByTime(by.vehicle, by.time, parts.settings.bridge_tolerance_s, captures)

@@ -20,22 +20,28 @@ READABLE: Final = tuple(
 
 
 @dataclass(frozen=True)
+class VehicleAndTime:
+    """Templates of a frame's vehicle and of its capture time."""
+
+    vehicle: Template
+    time: Template
+
+
+@dataclass(frozen=True)
 class BridgeConfiguration:
     """The configuration of the bridge: the messages it reads, and how they become predictions.
 
     Attributes
     ----------
-    frame_id : the frame's id, where frames are paired by id
-    vehicle, time : the frame's vehicle and capture time, where they are paired by time
+    names : of the detector's classes, where its format has only their numbers
+    paired_by : what finds a message's frame: its id, or its vehicle and capture time
     """
 
     topic: Topic
     format: FormatName
     detector: Detector
     names: ClassNames | None
-    frame_id: Template | None
-    vehicle: Template | None
-    time: Template | None
+    paired_by: Template | VehicleAndTime
 
 
 def bridge_of(settings: Settings) -> BridgeConfiguration:
@@ -52,15 +58,12 @@ def bridge_of(settings: Settings) -> BridgeConfiguration:
             " the detector writes to"
         )
     format_name = _format(settings.bridge_format)
-    frame_id, vehicle, time = _pairing(settings)
     return BridgeConfiguration(
         topic=Topic(settings.bridge_topic, ()),
         format=format_name,
         detector=_detector(settings.bridge_detector),
         names=_names(settings, format_name),
-        frame_id=frame_id,
-        vehicle=vehicle,
-        time=time,
+        paired_by=_paired_by(settings),
     )
 
 
@@ -104,9 +107,9 @@ def _names(settings: Settings, format_name: FormatName) -> ClassNames | None:
         raise InvalidSettings(f"GAZELOOP_BRIDGE_CLASS_NAMES: {exc}") from exc
 
 
-def _pairing(settings: Settings) -> tuple[Template | None, Template | None, Template | None]:
-    texts = settings.bridge_frame_id, settings.bridge_vehicle, settings.bridge_time
-    frame_id, vehicle, time = texts
+def _paired_by(settings: Settings) -> Template | VehicleAndTime:
+    frame_id = settings.bridge_frame_id
+    vehicle, time = settings.bridge_vehicle, settings.bridge_time
     if frame_id and (vehicle or time):
         raise InvalidSettings(
             "GAZELOOP_BRIDGE_FRAME_ID pairs by id, GAZELOOP_BRIDGE_VEHICLE and GAZELOOP_BRIDGE_TIME"
@@ -118,8 +121,8 @@ def _pairing(settings: Settings) -> tuple[Template | None, Template | None, Temp
             f"GAZELOOP_BRIDGE_{missing} is missing: frames are paired by vehicle and time"
         )
     if vehicle and time:
-        return None, _template("VEHICLE", vehicle), _template("TIME", time)
-    return _template("FRAME_ID", frame_id or f"{{{IMAGE}}}"), None, None
+        return VehicleAndTime(_template("VEHICLE", vehicle), _template("TIME", time))
+    return _template("FRAME_ID", frame_id or f"{{{IMAGE}}}")
 
 
 def _template(name: str, text: str) -> Template:

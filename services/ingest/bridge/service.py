@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from services.contracts.errors import FrameNotStored, InvalidRecord
 from services.contracts.events import Event, PredictionsMade
@@ -29,11 +30,17 @@ from services.runtime.settings import Settings
 
 @dataclass(frozen=True)
 class _Paired:
-    """A message's images with their frames, and those that have none."""
+    """A message's images with their frames, and those that have none.
+
+    Attributes
+    ----------
+    skipped : the reasons of images without a frame that `bridge_unmatched` lets be skipped
+    """
 
     images: DetectedImages
     frames: Mapping[ImageKey, FrameId]
     unpaired: Sequence[Rejection]
+    skipped: Sequence[str]
 
     def outputs(self, detector: Detector, sizes: Mapping[FrameId, Size]) -> list[FrameOutput]:
         """What the detector found on each frame."""
@@ -65,7 +72,7 @@ class PublishDetections:
 
     def __init__(
         self,
-        asked: BridgeConfiguration,
+        configuration: BridgeConfiguration,
         pairing: Pairing,
         *,
         publisher: RevisionPublisher,
@@ -73,12 +80,12 @@ class PublishDetections:
         settings: Settings,
         clock: Clock,
     ) -> None:
-        self._asked = asked
+        self._configuration = configuration
         self._pairing = pairing
         self._publisher = publisher
         self._frames = frames
         self._limits = ImageLimits.of(settings)
-        self._most = settings.max_detections_per_frame
+        self._max_detections = settings.max_detections_per_frame
         self._wait_s = settings.bridge_wait_s
         self._skips_unmatched = settings.bridge_unmatched == "skip"
         self._clock = clock
@@ -99,6 +106,10 @@ class PublishDetections:
         ]
         refused += [rejection for output in outputs for rejection in output.refused]
         await self._publish(drafts, refused)
+        # Counted last, because all of this is repeated while a message waits for its frame.
+        reasons = [rejection.reason for rejection in refused]
+        for reason in chain(reasons, *(part.skipped for part in paired)):
+            metrics.RECORDS_REJECTED.labels(reason, BRIDGE).inc()
 
     async def _paired(self, message: DetectorMessage) -> _Paired:
         """The message's images with their frames.
@@ -114,20 +125,21 @@ class PublishDetections:
         frames: dict[ImageKey, FrameId] = {}
         taken: set[FrameId] = set()
         unpaired: list[Rejection] = []
+        skipped: list[str] = []
         for image in images.messages:
             try:
                 frame_id = await self._frame_of(image, images, message)
                 frames[image] = claim_frame(frame_id, taken)
             except InvalidRecord as exc:
                 if self._is_skipped(exc):
-                    metrics.RECORDS_REJECTED.labels(exc.reason, BRIDGE).inc()
+                    skipped.append(exc.reason)
                     continue
                 if len(images.messages) == 1:
                     raise
                 content = {"image": image, "message": images.messages[image]}
                 place = Located[object](content, f"{message.location}:{image}")
                 unpaired.append(rejection(exc, place))
-        return _Paired(images, frames, unpaired)
+        return _Paired(images, frames, unpaired, skipped)
 
     async def _frame_of(
         self, image: ImageKey, images: DetectedImages, message: DetectorMessage
@@ -146,15 +158,23 @@ class PublishDetections:
 
     def _read(self, message: DetectorMessage) -> DetectedImages:
         image = {"file_name": message.attributes.get("key", message.location)}
-        output = OutputMessage(message.content, message.location, image, self._asked.names)
+        output = OutputMessage(message.content, message.location, image, self._configuration.names)
         return DetectedImages(
-            output, self._asked.format, limits=self._limits, most=self._most, way=BRIDGE
+            output,
+            self._configuration.format,
+            limits=self._limits,
+            most=self._max_detections,
+            way=BRIDGE,
         )
 
     def _outputs(
         self, paired: Sequence[_Paired], sizes: Mapping[FrameId, Size]
     ) -> list[FrameOutput]:
-        return [output for part in paired for output in part.outputs(self._asked.detector, sizes)]
+        return [
+            output
+            for part in paired
+            for output in part.outputs(self._configuration.detector, sizes)
+        ]
 
     def _is_early(self, message: DetectorMessage) -> bool:
         """Whether the message's frame may still be on its way."""
@@ -170,5 +190,3 @@ class PublishDetections:
         now = self._clock.now()
         letters = [dead_letter(item, now, BRIDGE) for item in refused]
         await self._publisher.publish([Submission(draft) for draft in drafts], letters)
-        for item in refused:
-            metrics.RECORDS_REJECTED.labels(item.reason, BRIDGE).inc()

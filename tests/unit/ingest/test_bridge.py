@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import InvalidRecord, InvalidSettings
@@ -67,23 +68,21 @@ class Bench:
             "bridge_detector": "signs@4.2",
         }
         self.settings = Settings(**(given | settings))  # type: ignore[arg-type]  # few are given
-        self.asked = bridge_of(self.settings)
+        self.configuration = bridge_of(self.settings)
         self.captures = frames
         self.store = InMemoryFrameStore()
 
     async def consume(self, *records: Record) -> bool:
         await self.store.record(self.captures)
-        asked = self.asked
-        if asked.frame_id is not None:
-            pairing: PairingById | PairingByTime = PairingById(asked.frame_id)
+        by = self.configuration.paired_by
+        if isinstance(by, Template):
+            pairing: PairingById | PairingByTime = PairingById(by)
         else:
-            assert asked.vehicle is not None
-            assert asked.time is not None
             tolerance_s = self.settings.bridge_tolerance_s
             captures = InMemoryCaptures(*self.captures)
-            pairing = PairingByTime(asked.vehicle, asked.time, tolerance_s, captures)
+            pairing = PairingByTime(by.vehicle, by.time, tolerance_s, captures)
         step = PublishDetections(
-            asked,
+            self.configuration,
             pairing,
             publisher=RevisionPublisher(self.ledger, self.outbox, "bridge"),
             frames=self.store,
@@ -258,6 +257,23 @@ async def test_messages_of_frames_that_were_not_captured_can_be_skipped() -> Non
     await bench.consume(record(later), record(DEEPSTREAM, offset=1))
     assert [made.frame_id for made in bench.made] == ["a"]
     assert not bench.letters
+
+
+async def test_a_skipped_message_is_counted_once_though_another_of_its_batch_waits() -> None:
+    labels = {"reason": "unknown_frame", "way": "bridge"}
+
+    def count() -> float:
+        return REGISTRY.get_sample_value("gazeloop_rejected_records_total", labels) or 0.0
+
+    bench = Bench(
+        bridge_vehicle="{sensorId}",
+        bridge_time="{@timestamp}",
+        bridge_unmatched="skip",
+        bridge_wait_s=60,
+    )
+    before, now = count(), bench.clock.now().timestamp()
+    await bench.consume(record(DEEPSTREAM), record(DEEPSTREAM, offset=1, taken_at=now))
+    assert count() - before == 2
 
 
 async def test_an_old_message_does_not_wait() -> None:
