@@ -53,6 +53,8 @@ class AssignedFrames:
             del self._of_needle[needle]
         if drive is not None:
             self._drives[needle, drive] -= 1
+            if not self._drives[needle, drive]:
+                del self._drives[needle, drive]
         return listed
 
     def _count(self, listed: ListedFrame) -> None:

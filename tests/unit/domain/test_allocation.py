@@ -14,6 +14,7 @@ from services.contracts.identity import (
 )
 from services.domain.shortlists import mode_queue
 from services.domain.shortlists.allocation import BudgetAllocator
+from services.domain.shortlists.assigned_frames import AssignedFrames
 from services.domain.shortlists.budgets import Budgets
 from services.domain.shortlists.near_duplicates import are_near_duplicates
 from services.domain.shortlists.scored_candidates import (
@@ -115,6 +116,17 @@ def limits(
 
 def test_a_needle_gets_the_frames_of_most_worth_best_first() -> None:
     assert allocated([group("n", a=0.2, b=0.9, c=0.5)]) == {"n": ["b", "c", "a"]}
+
+
+def test_nothing_is_kept_of_a_shortlist_whose_frames_are_taken_off() -> None:
+    assigned = AssignedFrames({})
+    for name in "ab":
+        assigned.assign(listed("n", context(name, "drive")))
+    for name in "ab":
+        assigned.release(FrameId(name))
+    assert not assigned.listed
+    assert not assigned._of_needle
+    assert not assigned._drives
 
 
 def test_frames_of_equal_worth_come_by_name() -> None:
