@@ -18,7 +18,7 @@ from services.contracts.identity import FrameId
 from services.domain.ports.imports import ImportKind
 from services.domain.redaction import ShownImage
 from services.formats.readers.restored import restored
-from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.writers.frames import ExportFrame
 from services.ingest.parts import IngestParts
 from services.ingest.publishing import publish_dataset
@@ -83,7 +83,9 @@ async def pull_jobs(
     known = await known_frames(stores, stems)
     sent = Manifest(
         {
-            frame.stem: Sent(frame.frame_id, (frame.width, frame.height), frame.annotations or ())
+            frame.stem: NamedFrame(
+                frame.frame_id, (frame.width, frame.height), frame.annotations or ()
+            )
             for frame in known
         }
     )

@@ -14,7 +14,14 @@ from services.formats.readers.cvat_shapes import (
     drawn_rectangle,
     require_decided,
 )
-from services.formats.readers.returned import Drawn, Frame, Manifest, Version, returned, version_of
+from services.formats.readers.returned import (
+    DrawnBox,
+    Frame,
+    Manifest,
+    Version,
+    returned,
+    version_of,
+)
 
 if TYPE_CHECKING:  # the SDK is an extra
     from services.annotation.cvat.server import JobFrame, Shape
@@ -40,7 +47,7 @@ def _versions(sent: Manifest, source: "Located[JobFrame]") -> Sequence[Version]:
     return [version_of(frame, job_frame["shapes"], partial(_drawn, size))]
 
 
-def _drawn(size: Size, shape: "Shape") -> Drawn:
+def _drawn(size: Size, shape: "Shape") -> DrawnBox:
     kind, points = shape["type"], shape["points"]
     if kind == "polygon":
         return drawn_polygon(shape["label"], points, shape["attributes"])

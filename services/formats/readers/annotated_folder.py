@@ -27,7 +27,7 @@ from services.formats.readers.folders import image_size
 from services.formats.readers.image_folder import Taken, listed, read_images
 from services.formats.readers.image_names import ImageNames
 from services.formats.readers.records import rejection
-from services.formats.readers.returned import NamedFrames, Sent, stems_of
+from services.formats.readers.returned import NamedFrame, NamedFrames, stems_of
 
 AnnotationReader = Callable[[Path, NamedFrames], Dataset]
 """Reads a file or folder of annotations of these frames."""
@@ -50,7 +50,7 @@ class FolderFrames:
     def __len__(self) -> int:
         return len(self._names)
 
-    def find(self, name: str) -> Sent | None:
+    def find(self, name: str) -> NamedFrame | None:
         """The frame with this path, name or stem; None if there is none, or several are.
 
         The longest part of a path that only one image has decides: `train/0001` and `val/0001` are
@@ -65,7 +65,7 @@ class FolderFrames:
                 return self._sent(str(next(iter(found))))
         return None
 
-    def of(self, name: str) -> Sent:
+    def of(self, name: str) -> NamedFrame:
         """The frame with this image file name.
 
         Raises
@@ -79,11 +79,11 @@ class FolderFrames:
             raise InvalidRecord(detail, reason="unknown_image")
         return sent
 
-    def _sent(self, file: str) -> Sent:
+    def _sent(self, file: str) -> NamedFrame:
         size = image_size(self._folder / file)
         if size is None:
             raise InvalidRecord(f"the image {file!r:.200} is unreadable", reason="unknown_image")
-        return Sent(fields.frame_id(self._dataset, file), size)
+        return NamedFrame(fields.frame_id(self._dataset, file), size)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from services.formats.readers.cvat_shapes import (
     require_decided,
 )
 from services.formats.readers.returned import (
-    Drawn,
+    DrawnBox,
     Frame,
     NamedFrames,
     Version,
@@ -67,7 +67,7 @@ def shape_of(element: Element) -> Record:
     return {**element.attrib, "shape": element.tag, "attributes": attributes}
 
 
-def drawn_shape(size: Size | None, shape: Record) -> Drawn | None:
+def drawn_shape(size: Size | None, shape: Record) -> DrawnBox | None:
     """The box and the mask of one shape; None for a tag, which is about the whole image.
 
     Parameters
@@ -77,7 +77,7 @@ def drawn_shape(size: Size | None, shape: Record) -> Drawn | None:
     Raises
     ------
     InvalidRecord
-        The shape has no box, or a number of it is none.
+        The shape has no box, or one of its numbers cannot be read.
     """
     label, attributes = shape.get("label"), shape["attributes"]
     match shape["shape"]:

@@ -7,7 +7,7 @@ from services.contracts.identity import Box
 from services.contracts.run_lengths import INVALID_MASK
 from services.formats.cvat_masks import CvatMask
 from services.formats.geometry import Size
-from services.formats.readers.returned import Drawn
+from services.formats.readers.returned import DrawnBox
 
 Attributes = Mapping[str, str]
 """A shape's attributes: those that an export defined, and the team's own."""
@@ -29,12 +29,14 @@ def require_decided(attributes: Iterable[Attributes]) -> None:
         raise InvalidRecord("a proposal is not decided yet", reason="unfinished_task")
 
 
-def drawn_rectangle(label: object, corners: Box, degrees: float, attributes: Attributes) -> Drawn:
+def drawn_rectangle(
+    label: object, corners: Box, degrees: float, attributes: Attributes
+) -> DrawnBox:
     """A rectangle, which is rotated about its centre."""
-    return _flagged(Drawn(label, corners, degrees), attributes)
+    return _flagged(DrawnBox(label, corners, degrees), attributes)
 
 
-def drawn_polygon(label: object, points: Sequence[float], attributes: Attributes) -> Drawn:
+def drawn_polygon(label: object, points: Sequence[float], attributes: Attributes) -> DrawnBox:
     """A polygon `[x1, y1, x2, y2, …]`: the box around it, and the mask that it encloses.
 
     Raises
@@ -45,10 +47,12 @@ def drawn_polygon(label: object, points: Sequence[float], attributes: Attributes
     if len(points) % 2:
         raise InvalidRecord("a point is not two numbers", reason="invalid_box")
     corners = zip(points[::2], points[1::2], strict=True)
-    return _flagged(Drawn.polygon(label, corners), attributes)
+    return _flagged(DrawnBox.polygon(label, corners), attributes)
 
 
-def drawn_mask(label: object, mask: CvatMask, size: Size | None, attributes: Attributes) -> Drawn:
+def drawn_mask(
+    label: object, mask: CvatMask, size: Size | None, attributes: Attributes
+) -> DrawnBox:
     """A mask, and the box around it.
 
     Raises
@@ -62,10 +66,10 @@ def drawn_mask(label: object, mask: CvatMask, size: Size | None, attributes: Att
         raise InvalidRecord(detail, reason=INVALID_MASK)
     shape = mask.on(size)
     x, y, width, height = shape.bbox
-    drawn = Drawn(label, (x, y, x + width, y + height), mask=shape.mask)
+    drawn = DrawnBox(label, (x, y, x + width, y + height), mask=shape.mask)
     return _flagged(drawn, attributes)
 
 
-def _flagged(drawn: Drawn, attributes: Attributes) -> Drawn:
+def _flagged(drawn: DrawnBox, attributes: Attributes) -> DrawnBox:
     crowd, ignore = (attributes.get(name) == "true" for name in ("crowd", "ignore"))
     return drawn._replace(crowd=crowd, ignore=ignore)

@@ -13,7 +13,7 @@ from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
 from services.formats.readers.records import located
 from services.formats.readers.returned import (
-    Drawn,
+    DrawnBox,
     Frame,
     NamedFrames,
     Version,
@@ -88,7 +88,7 @@ def _size(item: Record) -> Size | None:
     return None
 
 
-def _drawn(names: Sequence[object], size: Size | None, parts: Sequence[object]) -> Drawn | None:
+def _drawn(names: Sequence[object], size: Size | None, parts: Sequence[object]) -> DrawnBox | None:
     records = [fields.record(part, "an annotation") for part in parts]
     first = records[0]
     kind = first.get("type")
@@ -106,31 +106,31 @@ def _drawn(names: Sequence[object], size: Size | None, parts: Sequence[object]) 
     )
 
 
-def _box(label: object, parts: Sequence[Record], _: Size | None) -> Drawn:
+def _box(label: object, parts: Sequence[Record], _: Size | None) -> DrawnBox:
     x, y, width, height = fields.box(parts[0].get("bbox"))
     attributes = fields.record(parts[0].get("attributes", {}), "attributes")
-    return Drawn(label, (x, y, x + width, y + height), fields.rotation(attributes))
+    return DrawnBox(label, (x, y, x + width, y + height), fields.rotation(attributes))
 
 
-def _polygons(label: object, parts: Sequence[Record], _: Size | None) -> Drawn:
+def _polygons(label: object, parts: Sequence[Record], _: Size | None) -> DrawnBox:
     """The box around all polygons of an object."""
     outlines = [part.get("points") for part in parts]
     x, y, width, height = masks.around_polygons(outlines)
     corners = (x, y, x + width, y + height)
-    return Drawn(label, corners, outlined=True, polygons=outlines)
+    return DrawnBox(label, corners, outlined=True, polygons=outlines)
 
 
-def _mask(label: object, parts: Sequence[Record], size: Size | None) -> Drawn:
+def _mask(label: object, parts: Sequence[Record], size: Size | None) -> DrawnBox:
     shape = masks.from_coco(parts[0].get("rle"), None)
     if shape is None:
         raise InvalidRecord("a mask without run lengths", reason=INVALID_MASK)
     if size is not None:
         require_same_size(shape.mask, size)
     x, y, width, height = shape.bbox
-    return Drawn(label, (x, y, x + width, y + height), mask=shape.mask)
+    return DrawnBox(label, (x, y, x + width, y + height), mask=shape.mask)
 
 
-_SHAPES: Mapping[str, Callable[[object, Sequence[Record], Size | None], Drawn]] = {
+_SHAPES: Mapping[str, Callable[[object, Sequence[Record], Size | None], DrawnBox]] = {
     "bbox": _box,
     "polygon": _polygons,
     "mask": _mask,

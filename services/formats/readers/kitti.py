@@ -13,7 +13,7 @@ from services.contracts.errors import InvalidRecord
 from services.formats.items import Dataset, Located
 from services.formats.readers.folders import head_of, text_of, visible_files
 from services.formats.readers.returned import (
-    Drawn,
+    DrawnBox,
     Frame,
     NamedFrames,
     Version,
@@ -70,11 +70,11 @@ def _labels(lines: Iterable[str], categories: Sequence[str]) -> list[tuple[str, 
     ]
 
 
-def _drawn(label: tuple[str, str]) -> Drawn:
+def _drawn(label: tuple[str, str]) -> DrawnBox:
     line, category = label
     parts = line.split()
     try:
         left, top, right, bottom = (float(part) for part in parts[_BOX])
     except ValueError:
         raise InvalidRecord(f"{line!r:.80} is not a label", reason="invalid_box") from None
-    return Drawn(category, (left, top, right, bottom), crowd=parts[0] == _DONT_CARE)
+    return DrawnBox(category, (left, top, right, bottom), crowd=parts[0] == _DONT_CARE)

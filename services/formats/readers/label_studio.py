@@ -15,7 +15,7 @@ from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
 from services.formats.readers.returned import (
-    Drawn,
+    DrawnBox,
     Frame,
     NamedFrames,
     Version,
@@ -182,7 +182,7 @@ def _size(result: Record) -> Size | None:
     return None if width is None or height is None else (width, height)
 
 
-def _drawn(item: object) -> Drawn | None:
+def _drawn(item: object) -> DrawnBox | None:
     result = fields.record(item, "a result")
     kind = result.get("type")
     if isinstance(kind, str) and kind in _WITHOUT_SHAPE:
@@ -202,10 +202,10 @@ def _drawn(item: object) -> Drawn | None:
     meta = result.get("meta")
     flags = meta if isinstance(meta, dict) else {}
     if kind == _POLYGON:
-        drawn = Drawn.polygon(labels[0], _points(value, size))
+        drawn = DrawnBox.polygon(labels[0], _points(value, size))
     else:
         degrees = fields.rotation(value)
-        drawn = Drawn(labels[0], _corners(value, size, degrees), degrees)
+        drawn = DrawnBox(labels[0], _corners(value, size, degrees), degrees)
     return drawn._replace(crowd=flags.get("crowd") is True, ignore=flags.get("ignore") is True)
 
 

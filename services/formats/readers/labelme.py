@@ -11,7 +11,7 @@ from services.formats.json_files import read_json
 from services.formats.readers.folders import visible_files
 from services.formats.readers.records import declared_size
 from services.formats.readers.returned import (
-    Drawn,
+    DrawnBox,
     Frame,
     NamedFrames,
     Version,
@@ -50,17 +50,17 @@ def read_labelme(folder: Path, sent: NamedFrames) -> Dataset:
     return Dataset(folder.name, len(files), returned(sources, parse))
 
 
-def _drawn(item: object) -> Drawn:
+def _drawn(item: object) -> DrawnBox:
     shape = fields.record(item, "a shape")
     kind = shape.get("shape_type", "polygon")
     points = _points(shape.get("points"))
     if kind == "rectangle" and len(points) == _CORNERS:
         (left, top), (right, bottom) = points
-        return Drawn(shape.get("label"), (left, top, right, bottom))
+        return DrawnBox(shape.get("label"), (left, top, right, bottom))
     if kind == "polygon":
-        return Drawn.polygon(shape.get("label"), points)
+        return DrawnBox.polygon(shape.get("label"), points)
     if kind == "circle" and len(points) == _CORNERS:
-        return Drawn(shape.get("label"), _around_circle(points), outlined=True)
+        return DrawnBox(shape.get("label"), _around_circle(points), outlined=True)
     raise InvalidRecord(f"a {kind!r:.40} has no box", reason="unsupported_shape")
 
 

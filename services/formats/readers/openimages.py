@@ -16,7 +16,7 @@ from services.formats.items import Dataset, Located
 from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.folders import columns_of
 from services.formats.readers.returned import (
-    Drawn,
+    DrawnBox,
     Frame,
     NamedFrames,
     Version,
@@ -65,7 +65,7 @@ def read_openimages(file: Path, sent: NamedFrames) -> Dataset:
     return Dataset(file.stem, len(sources), returned(sources, parse))
 
 
-def _drawn(names: ClassNames | None, size: Size, row: Mapping[str, str]) -> Drawn:
+def _drawn(names: ClassNames | None, size: Size, row: Mapping[str, str]) -> DrawnBox:
     try:
         left, top, right, bottom = (float(row.get(side) or "") for side in _SIDES)
     except ValueError:
@@ -74,4 +74,4 @@ def _drawn(names: ClassNames | None, size: Size, row: Mapping[str, str]) -> Draw
     label = names.record_of(code)["category_name"] if names else code
     width, height = size
     corners = (left * width, top * height, right * width, bottom * height)
-    return Drawn(label, corners, crowd=row.get("IsGroupOf") == "1")
+    return DrawnBox(label, corners, crowd=row.get("IsGroupOf") == "1")

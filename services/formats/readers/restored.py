@@ -7,7 +7,7 @@ from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
 from services.formats.corrections import on_picture
 from services.formats.items import Dataset, FrameItem, Item, Located
-from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.returned import Manifest, NamedFrame
 
 _SAME_PX = 0.02
 """Corners closer than this are equal: CVAT rounds to .01 pixels, and nobody draws as finely."""
@@ -15,74 +15,77 @@ _SAME_PX = 0.02
 _KEPT = ("area", "crowd", "ignore", "mask")
 
 
-def restored(dataset: Dataset, manifest: Manifest, says: Collection[str]) -> Dataset:
+def restored(dataset: Dataset, manifest: Manifest, carried: Collection[str]) -> Dataset:
     """Replace boxes and masks that came back unchanged by the annotations that were sent.
 
     Parameters
     ----------
-    says : the fields that the format carries (`area`, `crowd`, `ignore`, `mask`); they keep the
+    carried : the fields that the format carries (`area`, `crowd`, `ignore`, `mask`); they keep the
         returned value, all others the sent one. Without `bbox` among them, an object with a mask
         has no box of its own, and is unchanged if its mask is; one with a box keeps the sent mask
     """
     sent = {frame.frame_id: frame for frame in manifest.frames.values()}
     left = set(sent)
-    return replace(dataset, items=_items(dataset.items, sent, says, left), left=left)
+    return replace(dataset, items=_items(dataset.items, sent, carried, left), left=left)
 
 
 def _items(
-    items: Iterable[Item], sent: dict[FrameId, Sent], says: Collection[str], left: set[FrameId]
+    items: Iterable[Item],
+    sent: dict[FrameId, NamedFrame],
+    carried: Collection[str],
+    left: set[FrameId],
 ) -> Iterator[Item]:
     for item in items:
         match item:
             case FrameItem():
                 if item.complete:
                     left.discard(item.frame_id)
-                yield _restored(item, sent, says)
+                yield _restored(item, sent, carried)
             case _:
                 yield item
 
 
-def _restored(item: FrameItem, sent: dict[FrameId, Sent], says: Collection[str]) -> Item:
+def _restored(item: FrameItem, sent: dict[FrameId, NamedFrame], carried: Collection[str]) -> Item:
     before = sent.get(item.frame_id)
     if before is None or item.annotations is None:
         return item
     fit = on_picture(item, before.size)
     if not isinstance(fit, FrameItem) or fit.annotations is None:
         return fit
-    return replace(fit, annotations=_annotations(fit.annotations, before.annotations, says))
+    return replace(fit, annotations=_annotations(fit.annotations, before.annotations, carried))
 
 
 def _annotations(
-    found: Sequence[Located[Annotation]], sent: Sequence[Annotation], says: Collection[str]
+    found: Sequence[Located[Annotation]], sent: Sequence[Annotation], carried: Collection[str]
 ) -> tuple[Located[Annotation], ...]:
     left = list(sent)
     restored_annotations = []
     for part in found:
-        at = next((at for at, one in enumerate(left) if _same(part.value, one, says)), None)
+        at = next((at for at, one in enumerate(left) if _same(part.value, one, carried)), None)
         if at is None:
             restored_annotations.append(part)
             continue
         before = left.pop(at)
-        fields = {name: getattr(part.value, name) for name in _returned_fields(part.value, says)}
+        fields = {name: getattr(part.value, name) for name in _returned_fields(part.value, carried)}
         restored_annotations.append(Located(before.model_copy(update=fields), part.location))
     return tuple(restored_annotations)
 
 
-def _returned_fields(one: Annotation, says: Collection[str]) -> list[str]:
+def _returned_fields(one: Annotation, carried: Collection[str]) -> list[str]:
     """The fields that a returned annotation has a say in."""
-    names = [name for name in _KEPT if name in says]
-    if one.mask is None and "mask" in says and "bbox" not in says:
+    names = [name for name in _KEPT if name in carried]
+    if one.mask is None and "mask" in carried and "bbox" not in carried:
         # An object goes out as a mask or as a box. That of a box was not sent: it is empty, or of
         # another size, or earlier versions exported it, which sent none.
         names.remove("mask")
     return names
 
 
-def _same(one: Annotation, other: Annotation, says: Collection[str]) -> bool:
+def _same(one: Annotation, other: Annotation, carried: Collection[str]) -> bool:
     # Some tools strip the blanks around a name.
     if one.category.strip() != other.category.strip():
         return False
-    if one.mask is not None and "bbox" not in says:
+    if one.mask is not None and "bbox" not in carried:
         return one.mask == other.mask
     corners = zip(_corners(one), _corners(other), strict=True)
     return all(abs(a - b) <= _SAME_PX for a, b in corners)

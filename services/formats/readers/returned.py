@@ -31,8 +31,14 @@ RETURNED_BY = VehicleId("annotation-team")
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A frame as it was exported."""
+class NamedFrame:
+    """A frame that a tool's file may be about.
+
+    Attributes
+    ----------
+    size : width and height, in pixels
+    annotations : its ground truth in the export; none in a folder that Gazeloop did not export
+    """
 
     frame_id: FrameId
     size: tuple[int, int]
@@ -53,11 +59,11 @@ class NamedFrames(Protocol):
         """How many there are."""
         ...
 
-    def find(self, name: str) -> Sent | None:
+    def find(self, name: str) -> NamedFrame | None:
         """The frame with this image file name, whatever its ending; None if there is none."""
         ...
 
-    def of(self, name: str) -> Sent:
+    def of(self, name: str) -> NamedFrame:
         """The frame with this image file name.
 
         Raises
@@ -76,7 +82,7 @@ class Manifest:
     Studio's prefix and Roboflow's suffix.
     """
 
-    frames: dict[str, Sent]
+    frames: dict[str, NamedFrame]
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -101,15 +107,15 @@ class Manifest:
                 fields.checked(Annotation, **fields.record(entry, name))
                 for entry in frame.get("annotations", ())
             )
-            frames[Path(name).stem] = Sent(FrameId(frame_id), (width, height), annotations)
+            frames[Path(name).stem] = NamedFrame(FrameId(frame_id), (width, height), annotations)
         return cls(frames)
 
-    def find(self, name: str) -> Sent | None:
+    def find(self, name: str) -> NamedFrame | None:
         """The frame with this image file name; None if it was not sent."""
         stems = stems_of(name)
         return next((self.frames[text] for text in stems if text in self.frames), None)
 
-    def of(self, name: str) -> Sent:
+    def of(self, name: str) -> NamedFrame:
         """The frame with this image file name.
 
         Raises
@@ -123,7 +129,7 @@ class Manifest:
         return sent
 
 
-class Drawn(NamedTuple):
+class DrawnBox(NamedTuple):
     """A box as the tool wrote it.
 
     Attributes
@@ -184,7 +190,9 @@ class Frame(NamedTuple):
     tags: Mapping[str, str] | None = None
 
 
-def version_of(frame: Frame, records: Iterable[R], drawn: Callable[[R], Drawn | None]) -> Version:
+def version_of(
+    frame: Frame, records: Iterable[R], drawn: Callable[[R], DrawnBox | None]
+) -> Version:
     """A frame's annotations; not complete if a refused one can hide an object.
 
     Parameters
@@ -250,7 +258,7 @@ def _around(corners: Sequence[tuple[float, float]]) -> Box:
     return (min(across), min(down), max(across), max(down))
 
 
-def _mask(box: Drawn, size: Size | None, source: Located[R], notes: Notes) -> Rle | None:
+def _mask(box: DrawnBox, size: Size | None, source: Located[R], notes: Notes) -> Rle | None:
     """The object's pixels; without those of polygons that cannot be drawn, the box is kept."""
     if not box.polygons or size is None:
         return box.mask
@@ -258,7 +266,7 @@ def _mask(box: Drawn, size: Size | None, source: Located[R], notes: Notes) -> Rl
     return shape and shape.mask
 
 
-def _annotation(box: Drawn, mask: Rle | None, adjustments: Counter[Adjustment]) -> Annotation:
+def _annotation(box: DrawnBox, mask: Rle | None, adjustments: Counter[Adjustment]) -> Annotation:
     """An annotation with the upright box around a drawn one.
 
     Raises

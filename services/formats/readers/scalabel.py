@@ -14,7 +14,7 @@ from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
 from services.formats.readers.records import declared_size, located
 from services.formats.readers.returned import (
-    Drawn,
+    DrawnBox,
     Frame,
     NamedFrames,
     Version,
@@ -75,7 +75,7 @@ def _tags(record: Record) -> dict[str, str] | None:
     return tags({"tags": attributes}) if isinstance(attributes, dict) else None
 
 
-def _drawn(item: object) -> Drawn | None:
+def _drawn(item: object) -> DrawnBox | None:
     label = fields.record(item, "a label")
     box = label.get("box2d")
     if box is None:
@@ -84,4 +84,4 @@ def _drawn(item: object) -> Drawn | None:
     left, top, right, bottom = (float("nan") if side is None else side for side in sides)
     attributes = label.get("attributes")
     crowd = isinstance(attributes, dict) and attributes.get("crowd") is True
-    return Drawn(label.get("category"), (left, top, right, bottom), crowd=crowd)
+    return DrawnBox(label.get("category"), (left, top, right, bottom), crowd=crowd)

@@ -14,7 +14,7 @@ from services.formats.items import Located
 from services.formats.masks import Shape
 from services.formats.readers.records import Notes, without
 
-Drawn = tuple[Box, Rle | None]
+DrawnBox = tuple[Box, Rle | None]
 
 _SAME_PX = 1.5
 """Rounding tolerance between a box and the bounding box of the outline drawn from it."""
@@ -22,7 +22,7 @@ _FULL = 0.95
 """Share of its box that a rectangle fills at least, rasterised to whole pixels."""
 
 
-def annotated_shape(source: Located[Record], size: Size | None, notes: Notes) -> Drawn:
+def annotated_shape(source: Located[Record], size: Size | None, notes: Notes) -> DrawnBox:
     """An annotation's box and mask. Swapped corners of the box are put in order.
 
     Raises
@@ -34,7 +34,7 @@ def annotated_shape(source: Located[Record], size: Size | None, notes: Notes) ->
     return _shape(source, size, notes, sort)
 
 
-def detected_shape(source: Located[Record], size: Size | None, notes: Notes) -> Drawn:
+def detected_shape(source: Located[Record], size: Size | None, notes: Notes) -> DrawnBox:
     """A detection's box and mask.
 
     Raises
@@ -47,7 +47,7 @@ def detected_shape(source: Located[Record], size: Size | None, notes: Notes) -> 
 
 def _shape(
     source: Located[Record], size: Size | None, notes: Notes, box_of: Callable[[object], Box]
-) -> Drawn:
+) -> DrawnBox:
     """The box (if absent, the mask's bounding box) and the mask.
 
     If only the mask is refused, the record keeps its box, which is what metrics use.
@@ -76,7 +76,7 @@ def _rotation(record: Record) -> float:
     return fields.rotation(attributes) if isinstance(attributes, dict) else 0.0
 
 
-def _around(record: Record, segmentation: object, size: Size | None, notes: Notes) -> Drawn:
+def _around(record: Record, segmentation: object, size: Size | None, notes: Notes) -> DrawnBox:
     """The bounding box of the mask, or of polygons that cannot be rasterised."""
     shape = masks.from_coco(segmentation, size)
     if shape is None:
@@ -91,7 +91,7 @@ def _around(record: Record, segmentation: object, size: Size | None, notes: Note
 
 def _upright(
     bbox: Box, turn: float, shape: Shape | None, segmentation: object, notes: Notes
-) -> Drawn:
+) -> DrawnBox:
     """The upright box around a rotated one.
 
     A mask that is not the unrotated rectangle is taken to be already rotated.
@@ -112,7 +112,7 @@ def _is_full(shape: Shape | None) -> bool:
     return shape is None or shape.area >= _FULL * shape.bbox[2] * shape.bbox[3]
 
 
-def _in_one_size(bbox: Box, shape: Shape | None, size: Size | None, notes: Notes) -> Drawn:
+def _in_one_size(bbox: Box, shape: Shape | None, size: Size | None, notes: Notes) -> DrawnBox:
     """Bring a box and a mask of different sizes to an image of the declared size.
 
     Some detectors write masks in their working size, with boxes in that size or in the image's.

@@ -25,14 +25,15 @@ from services.formats.readers.records import rejection
 _MAX_BYTES = 256 * 1024 * 1024
 _BEYOND_S = 2.0
 """How far beyond its ends a track still determines a position."""
-_AHEAD_M = 5.0
-"""A heading is of at least this way: a receiver's noise turns that of a shorter one."""
+_HEADING_M = 5.0
+"""Length of the way whose direction is the heading, and half of it at a track's ends: a receiver's
+noise would turn that of a shorter one."""
 _BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
 """Byte order marks and blanks, also those of UTF-16."""
 
 Array = NDArray[np.float64]
 _Point = tuple[datetime, float, float]
-_Written = tuple[str, str, str]
+_PointText = tuple[str, str, str]
 """Time, latitude and longitude as a file has them."""
 
 
@@ -84,8 +85,8 @@ class Track:
 
     def _heading(self, metres: float) -> float | None:
         """The direction of the way around here; None for a vehicle that has not moved."""
-        around = np.clip([metres - _AHEAD_M / 2, metres + _AHEAD_M / 2], 0, self.metres[-1])
-        if around[1] - around[0] < _AHEAD_M / 2:
+        around = np.clip([metres - _HEADING_M / 2, metres + _HEADING_M / 2], 0, self.metres[-1])
+        if around[1] - around[0] < _HEADING_M / 2:
             return None
         (lat, to_lat), (lon, to_lon) = (
             np.interp(around, self.metres, degrees) for degrees in (self.lats, self.lons)
@@ -124,7 +125,7 @@ def _invalid(path: Path, detail: str) -> InvalidRecord:
     return InvalidRecord(f"{path}: {detail}", reason="invalid_track")
 
 
-def _possible(found: Iterable[Located[_Written]], rejected: list[Rejection]) -> Iterator[_Point]:
+def _possible(found: Iterable[Located[_PointText]], rejected: list[Rejection]) -> Iterator[_Point]:
     """The points that can be true; the others are added to `rejected`."""
     for source in found:
         try:
@@ -134,7 +135,7 @@ def _possible(found: Iterable[Located[_Written]], rejected: list[Rejection]) -> 
             rejected.append(rejection(error, Located(source.value, source.location)))
 
 
-def _point(written: _Written) -> _Point:
+def _point(text: _PointText) -> _Point:
     """A point as it was written.
 
     Raises
@@ -142,7 +143,7 @@ def _point(written: _Written) -> _Point:
     ValueError, TypeError
         It is no time and place on Earth; 0, 0 is what a receiver without a fix writes.
     """
-    time, lat, lon = written
+    time, lat, lon = text
     moment = datetime.fromisoformat(time)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     degrees = float(lat), float(lon)
@@ -153,7 +154,7 @@ def _point(written: _Written) -> _Point:
     return moment, *degrees
 
 
-def _gpx(path: Path, content: bytes) -> Iterator[Located[_Written]]:
+def _gpx(path: Path, content: bytes) -> Iterator[Located[_PointText]]:
     """The points of tracks that have a time."""
     try:
         root = fromstring(content, forbid_dtd=True)
@@ -162,11 +163,11 @@ def _gpx(path: Path, content: bytes) -> Iterator[Located[_Written]]:
     for number, point in enumerate(root.iterfind(".//{*}trkpt"), start=1):
         time = (point.findtext("{*}time") or "").strip()
         if time:
-            written = (time, point.get("lat", ""), point.get("lon", ""))
-            yield Located(written, f"{path}: point {number}")
+            text = (time, point.get("lat", ""), point.get("lon", ""))
+            yield Located(text, f"{path}: point {number}")
 
 
-def _nmea(path: Path, content: bytes) -> Iterator[Located[_Written]]:
+def _nmea(path: Path, content: bytes) -> Iterator[Located[_PointText]]:
     """The positions of RMC sentences, which alone name the day; broken sentences are passed over.
 
     A receiver's file often begins and ends within a sentence, and each has a checksum.
@@ -178,10 +179,10 @@ def _nmea(path: Path, content: bytes) -> Iterator[Located[_Written]]:
         except nmea.ParseError:
             continue
         if sentence.sentence_type == "RMC" and sentence.status == "A" and sentence.datestamp:
-            yield Located(_written(sentence), f"{path}:{number}")
+            yield Located(_text_of(sentence), f"{path}:{number}")
 
 
-def _written(sentence: Any) -> _Written:
+def _text_of(sentence: Any) -> _PointText:
     """A sentence's time and position; as it writes them where they cannot be read."""
     try:
         moment = datetime.combine(sentence.datestamp, sentence.timestamp)

@@ -17,7 +17,7 @@ from services.formats.fields import Record
 from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
 from services.formats.readers.returned import (
-    Drawn,
+    DrawnBox,
     Frame,
     NamedFrames,
     Version,
@@ -92,7 +92,7 @@ def _category(attributes: Record) -> tuple[str, Mapping[str, object]]:
     return key, options if isinstance(options, dict) else {}
 
 
-def _drawn(attribute: str, options: Mapping[str, object], value: object) -> Drawn:
+def _drawn(attribute: str, options: Mapping[str, object], value: object) -> DrawnBox:
     region = fields.record(value, "a region")
     choice = fields.record(region.get("av"), "av").get(attribute)
     label = options.get(str(choice), choice)
@@ -101,10 +101,10 @@ def _drawn(attribute: str, options: Mapping[str, object], value: object) -> Draw
     shape, *rest = (float("nan") if item is None else item for item in numbers or [None])
     kind = int(shape) if shape in _SHAPES else 0
     if kind == _POLYGON and len(rest) % 2 == 0:
-        return Drawn.polygon(label, zip(rest[::2], rest[1::2], strict=True))
+        return DrawnBox.polygon(label, zip(rest[::2], rest[1::2], strict=True))
     if len(rest) != _COORDINATES.get(kind):
         raise InvalidRecord(f"shape {shape:g} has no box", reason="unsupported_shape")
-    return Drawn(label, _corners(kind, rest), outlined=kind != _RECTANGLE)
+    return DrawnBox(label, _corners(kind, rest), outlined=kind != _RECTANGLE)
 
 
 def _corners(kind: int, numbers: Sequence[float]) -> Box:

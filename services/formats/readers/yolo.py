@@ -10,7 +10,7 @@ from services.formats.items import Dataset, Located
 from services.formats.readers.detections.class_names import ClassNames, yaml_names
 from services.formats.readers.folders import text_of, visible_files
 from services.formats.readers.returned import (
-    Drawn,
+    DrawnBox,
     Frame,
     NamedFrames,
     Version,
@@ -98,7 +98,7 @@ def image_of(label: Path) -> str:
     return "/".join("images" if part == "labels" else part for part in label.parts)
 
 
-def _drawn(names: ClassNames, size: Size, line: str) -> Drawn:
+def _drawn(names: ClassNames, size: Size, line: str) -> DrawnBox:
     label, *values = line.split()
     try:
         numbers = [float(part) for part in values]
@@ -108,9 +108,9 @@ def _drawn(names: ClassNames, size: Size, line: str) -> Drawn:
     wide, high = size
     if 1 + len(numbers) >= _LEAST_OF_A_SEGMENT and len(numbers) % 2 == 0:
         corners = zip(numbers[::2], numbers[1::2], strict=True)
-        return Drawn.polygon(name, ((x * wide, y * high) for x, y in corners))
+        return DrawnBox.polygon(name, ((x * wide, y * high) for x, y in corners))
     if 1 + len(numbers) != _FIELDS:
         raise InvalidRecord(f"{line!r:.80} is not a box", reason="unsupported_shape")
     x, y, width, height = numbers
     left, top = (x - width / 2) * wide, (y - height / 2) * high
-    return Drawn(name, (left, top, left + width * wide, top + height * high))
+    return DrawnBox(name, (left, top, left + width * wide, top + height * high))

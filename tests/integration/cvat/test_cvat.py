@@ -19,7 +19,7 @@ from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured
 from services.contracts.identity import FrameId
 from services.contracts.matches import categories_of
 from services.formats.masks import from_polygons
-from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.returned import Manifest, NamedFrame
 from services.ground_truth.drafts import entry_of
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
@@ -33,7 +33,7 @@ from tests.samples import frame_matched, published
 from tests.unit.ingest.test_exporters import PLAIN, STOP, contents_of, frame, near, truths
 
 EVERY = NeedleFilter()
-SENT = Sent(FrameId("a"), (640, 360))
+SENT = NamedFrame(FrameId("a"), (640, 360))
 
 
 @pytest.fixture

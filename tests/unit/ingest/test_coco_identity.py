@@ -13,7 +13,7 @@ from services.contracts.identity import FrameId
 from services.formats.adjustments import Adjustment
 from services.formats.items import Detector, FrameItem, Item, Rejection
 from services.formats.readers.coco import read_coco
-from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.returned import Manifest, NamedFrame
 from tests.unit.ingest.datasets import Json, coco, detection, write_images, write_json
 
 DETECTOR = Detector("ods", "1")
@@ -100,7 +100,7 @@ def test_detections_of_the_second_id_are_missing_from_the_first(folder: Path) ->
 
 
 def test_versions_of_one_frame_of_an_export_are_all_given(folder: Path) -> None:
-    sent = Manifest({name: Sent(FrameId(f"sent {name}"), (64, 48)) for name in ("b", "c d")})
+    sent = Manifest({name: NamedFrame(FrameId(f"sent {name}"), (64, 48)) for name in ("b", "c d")})
     write_images(folder / "images", "train/b.jpg")
 
     items = read(folder, twice("train/b.jpg", {"bbox": [3, 3, 5, 5]}), sent=sent)

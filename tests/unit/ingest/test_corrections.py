@@ -19,7 +19,7 @@ from services.formats.readers.cvat import read_cvat
 from services.formats.readers.datumaro import read_datumaro
 from services.formats.readers.label_studio import read_label_studio
 from services.formats.readers.restored import restored
-from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.readers.voc import read_voc
 from services.formats.readers.yolo import read_yolo
 from services.ground_truth.drafts import entry_of
@@ -34,7 +34,7 @@ from tests.unit.ingest.parts import parts_in_memory
 
 A = FrameId("drive:a")
 SIZE = (320, 240)
-SENT = Manifest({"a": Sent(A, SIZE)})
+SENT = Manifest({"a": NamedFrame(A, SIZE)})
 SIGN: Box = (130.0, 27.0, 44.0, 25.0)
 LIGHT: Box = (56.0, 112.0, 50.0, 35.0)
 

@@ -26,7 +26,7 @@ from services.formats.readers.cvat import read_cvat
 from services.formats.readers.cvat_video import read_cvat_video
 from services.formats.readers.datumaro import read_datumaro
 from services.formats.readers.restored import restored
-from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.writers.cvat import to_cvat
 from services.formats.writers.datumaro import to_datumaro
 from services.formats.writers.format_names import Format
@@ -35,7 +35,9 @@ from tests.unit.ingest.datasets import write_json
 from tests.unit.ingest.test_exporters import STOP, frame, truths
 
 SIZE = (6, 4)
-SENT = Manifest({"a": Sent(FrameId("a"), SIZE), "frame_000000": Sent(FrameId("a"), SIZE)})
+SENT = Manifest(
+    {"a": NamedFrame(FrameId("a"), SIZE), "frame_000000": NamedFrame(FrameId("a"), SIZE)}
+)
 RING = np.array(
     [[1, 1, 1, 0, 0, 0], [1, 0, 1, 0, 0, 0], [1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]], np.uint8
 )
@@ -306,7 +308,7 @@ def test_a_mask_that_no_import_would_draw_does_not_go_out(form: Format) -> None:
 
 def test_an_edited_mask_is_no_longer_what_was_sent(tmp_path: Path) -> None:
     before = annotation(rle(RING), area=8.0)
-    sent = Manifest({"a": Sent(FrameId("a"), SIZE, (before,))})
+    sent = Manifest({"a": NamedFrame(FrameId("a"), SIZE, (before,))})
     filled = RING.copy()
     filled[1, 1] = 1
     file = tmp_path / "annotations.xml"
@@ -329,7 +331,7 @@ def test_a_box_that_comes_back_keeps_the_mask_that_was_not_sent(
 ) -> None:
     """Earlier versions exported boxes alone, and CVAT's tasks may be older than this one."""
     before = annotation(unsent, area=8.0)
-    sent = Manifest({"a": Sent(FrameId("a"), SIZE, (before,))})
+    sent = Manifest({"a": NamedFrame(FrameId("a"), SIZE, (before,))})
     cvat(tmp_path, '<box label="stop sign" xtl="0.5" ytl="0.5" xbr="3.5" ybr="3.5"></box>')
 
     found = restored(read_cvat(tmp_path / "annotations.xml", sent), sent, ("crowd", "mask"))

@@ -13,7 +13,7 @@ from services.formats.items import Dataset, FrameItem, Rejection
 from services.formats.readers.coco import read_coco
 from services.formats.readers.cvat import read_cvat
 from services.formats.readers.label_studio import read_label_studio
-from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.readers.via import read_via
 from services.formats.readers.yolo import read_yolo
 from tests.unit.ingest.datasets import coco, write_json
@@ -21,8 +21,8 @@ from tests.unit.ingest.datasets import coco, write_json
 A = FrameId("drive:3")
 SENT = Manifest(
     {
-        "drive_3-e9f9c1c2": Sent(A, (320, 240)),
-        "cb0618f6-other": Sent(FrameId("drive:4"), (320, 240)),
+        "drive_3-e9f9c1c2": NamedFrame(A, (320, 240)),
+        "cb0618f6-other": NamedFrame(FrameId("drive:4"), (320, 240)),
     }
 )
 

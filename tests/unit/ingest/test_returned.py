@@ -17,7 +17,7 @@ from services.formats.items import Dataset, Disputed, FrameItem, Item, Rejection
 from services.formats.readers.cvat import read_cvat
 from services.formats.readers.label_studio import read_label_studio
 from services.formats.readers.restored import restored
-from services.formats.readers.returned import Manifest, Sent
+from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.readers.yolo import read_yolo
 from services.formats.writers.cvat import to_cvat
 from services.formats.writers.format_names import Format
@@ -182,7 +182,9 @@ def test_a_frame_that_is_disputed_has_come_back_and_what_was_not_moved_is_exact(
 
 
 def test_annotators_of_two_jobs_in_cvat_who_disagree_are_both_kept() -> None:
-    sent = Manifest({"a": Sent(FrameId("a"), (640, 360)), "b": Sent(FrameId("b"), (640, 360))})
+    sent = Manifest(
+        {"a": NamedFrame(FrameId("a"), (640, 360)), "b": NamedFrame(FrameId("b"), (640, 360))}
+    )
 
     def job_frame(job: int, name: str, annotator: str, right: float) -> JobFrame:
         box = [10.0, 20.0, right, 40.0]
