@@ -104,7 +104,7 @@ def print_rejections(out: Console, summary: Summary) -> None:
     if not summary.rejected:
         return
     count = summary.rejected.total()
-    rest = "; the rest was accepted" if summary.frames_taken else ""
+    rest = "; the rest was accepted" if summary.accepted_frames else ""
     out.print(f"\n[yellow]{count:,} records could not be used{rest}:[/]")
     table = Table(box=None)
     table.add_column("reason", header_style="dim")

@@ -93,7 +93,7 @@ def end_if_refused(out: Console, summary: Summary, source: Source, *, idle: bool
     lines = refusals(summary, source)
     for line in lines:
         out.print(f"\n[bold red]Refused:[/] {escape(line)}", highlight=False, soft_wrap=True)
-    if lines or not (summary.frames_taken or idle):
+    if lines or not (summary.accepted_frames or idle):
         raise typer.Exit(1)
 
 

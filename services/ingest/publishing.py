@@ -110,7 +110,7 @@ def _account(summary: Summary, batch: Batch, outcome: Outcome, way: str) -> None
         summary.add_adjustments(frame.item)
     for draft in (*outcome.published, *outcome.known):
         summary.note(draft)
-        summary.add_taken(draft)
+        summary.add_boxes(draft)
     for draft in outcome.published:
         summary.count_of(draft).published += 1
     for draft in outcome.known:

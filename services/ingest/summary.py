@@ -39,9 +39,9 @@ class Summary:
     ground_truth: Count = field(default_factory=Count)
     """One for each frame."""
     rejected: Counter[str] = field(default_factory=Counter)
-    """By reason."""
-    refused: Counter[tuple[RecordKind, str]] = field(default_factory=Counter)
-    """Refused frames and boxes, by record kind and reason."""
+    """Refused records of any kind, by reason."""
+    rejected_of_kind: Counter[tuple[RecordKind, str]] = field(default_factory=Counter)
+    """Those of them that are frames or boxes, by record kind and reason."""
     boxes: Counter[RecordKind] = field(default_factory=Counter)
     """Accepted detections and annotations, including known ones."""
     held: Counter[str] = field(default_factory=Counter)
@@ -75,7 +75,7 @@ class Summary:
             case _:
                 return self.ground_truth
 
-    def add_taken(self, event: Event) -> None:
+    def add_boxes(self, event: Event) -> None:
         """Count the boxes of an acknowledged event of this run or an earlier one."""
         match event:
             case PredictionsMade():
@@ -84,20 +84,20 @@ class Summary:
                 self.boxes[RecordKind.ANNOTATION] += len(event.annotations)
 
     @property
-    def frames_taken(self) -> int:
+    def accepted_frames(self) -> int:
         """The number of accepted events of frames, including held corrections."""
         counts = (self.frames, self.predictions, self.ground_truth)
         return sum(count.total for count in counts) + self.held.total()
 
-    def taken(self, kind: RecordKind) -> int:
+    def accepted(self, kind: RecordKind) -> int:
         """The number of accepted records of a kind, including known ones."""
-        return self.frames_taken if kind is RecordKind.FRAME else self.boxes[kind]
+        return self.accepted_frames if kind is RecordKind.FRAME else self.boxes[kind]
 
     def wholly_refused(self) -> dict[RecordKind, Counter[str]]:
         """Kinds of which records were refused and none accepted, with the reasons' counts."""
         refused: dict[RecordKind, Counter[str]] = {}
-        for (kind, reason), count in self.refused.items():
-            if not self.taken(kind):
+        for (kind, reason), count in self.rejected_of_kind.items():
+            if not self.accepted(kind):
                 refused.setdefault(kind, Counter())[reason] += count
         return refused
 
@@ -133,6 +133,6 @@ class Summary:
         self.rejected[rejection.reason] += 1
         kind = RecordKind.FRAME if rejection.whole_frame else rejection.kind
         if kind is not None:
-            self.refused[kind, rejection.reason] += 1
+            self.rejected_of_kind[kind, rejection.reason] += 1
         if len(self.rejections) < LISTED_REJECTIONS:
             self.rejections.append(rejection)

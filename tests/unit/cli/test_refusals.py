@@ -60,7 +60,7 @@ def test_boxes_that_were_all_refused_are_an_error_although_frames_were_taken(
 def test_one_box_that_was_taken_is_enough() -> None:
     summary = _refused(RecordKind.ANNOTATION, "unknown_category")
     found = Annotation(category=Category("stop sign"), bbox=(1.0, 2.0, 3.0, 4.0))
-    summary.add_taken(frame_annotated(found))
+    summary.add_boxes(frame_annotated(found))
     assert _ended(summary) == 0
 
 
