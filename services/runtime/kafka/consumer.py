@@ -26,7 +26,7 @@ from services.runtime.kafka.lag import LagReader, Partition, Position
 from services.runtime.kafka.member_metadata import partition_count, request_metadata
 from services.runtime.kafka.records import Decoder
 from services.runtime.kafka.runner import Runner
-from services.runtime.kafka.stream import StreamApp, batches, record_of
+from services.runtime.kafka.stream import BatchLimits, StreamApp, batches, record_of
 from services.runtime.kafka.watchdog import Watchdog
 from services.runtime.observability import metrics
 from services.runtime.observability.traces import OFF, ServiceTraces
@@ -224,8 +224,8 @@ class ConsumingService:
 
     async def _consume(self, stream: StreamT[bytes]) -> None:
         settings = self._settings
-        size, within_s = settings.batch_size, settings.batch_wait_s
-        async for events in batches(stream, size, settings.batch_bytes, within_s):
+        limits = BatchLimits(settings.batch_size, settings.batch_bytes, settings.batch_wait_s)
+        async for events in batches(stream, limits):
             if not await self._one_batch(events):
                 return
 

@@ -97,7 +97,7 @@ class LagReader:
             The broker refuses the user.
         """
         try:
-            return self._patiently(subscriptions)
+            return self._positions(subscriptions)
         except KafkaError as exc:
             self.disconnect()
             raise translate(exc, self._broker) from exc
@@ -134,7 +134,7 @@ class LagReader:
             As `positions` does.
         """
         return {
-            group: {position: at.expired for position, at in positions.items() if at.expired}
+            group: {partition: at.expired for partition, at in positions.items() if at.expired}
             for group, positions in self.positions(subscriptions).items()
         }
 
@@ -146,9 +146,6 @@ class LagReader:
         before_sleep=_reconnect,
         reraise=True,
     )
-    def _patiently(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
-        return self._positions(subscriptions)
-
     def _positions(self, subscriptions: Subscriptions) -> dict[str, dict[Partition, Position]]:
         admin = self._connection.client()
         partitions = self._partitions(

@@ -141,6 +141,7 @@ class Runner:
         with self._traces.batch(records) as spans:
             if not await self._or_exit(self._process(records, spans)):
                 return False
+        self._in_hand = ()
         took = self._clock.monotonic() - started
         self._measure(records, took)
         log.debug("batch_done", service=self._service, events=len(records), seconds=round(took, 3))

@@ -9,6 +9,7 @@ Faust still fetches, assigns partitions, clears the queue when they move, and co
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import faust
@@ -62,6 +63,24 @@ class Buffer(ThrowableQueue[EventT[bytes]]):
         event: EventT[bytes] = super()._get()
         self._bytes -= _size_of(event)
         return event
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """When a batch is complete.
+
+    Attributes
+    ----------
+    events : most events of a batch
+    max_bytes : bytes from which a batch is full; its last event may go beyond
+    within_s : how long an event waits for others at most, in seconds. An event that came while the
+        batch before was processed has waited that long already, so that batches begin at this
+        interval and not at this interval plus the time that one takes
+    """
+
+    events: int
+    max_bytes: int
+    within_s: float
 
 
 class StreamApp(faust.App):
@@ -151,17 +170,9 @@ class _StreamConsumer(Consumer):
 
 
 async def batches(
-    stream: StreamT[bytes], size: int, max_bytes: int, within_s: float
+    stream: StreamT[bytes], limits: BatchLimits
 ) -> AsyncIterator[list[EventT[bytes]]]:
-    """Batches of events, none of them acknowledged, until the app stops.
-
-    Parameters
-    ----------
-    size : most events of a batch
-    max_bytes : bytes from which a batch is full; its last event may go beyond
-    within_s : how long an event waits for others at most, in seconds. The time counts in which the
-        batch before was processed; otherwise, that would make an epoch longer
-    """
+    """Batches of events, none of them acknowledged, until the app stops."""
     app = stream.app
     assert isinstance(app, StreamApp)
     buffer: Buffer = stream.channel.queue  # type: ignore[attr-defined]  # a stream has a channel
@@ -169,7 +180,7 @@ async def batches(
     taken_at = 0.0
     while True:
         try:
-            taken = await _take(buffer, size, max_bytes, within_s, taken_at)
+            taken = await _take(buffer, limits, taken_at)
         except StopAsyncIteration:  # Faust throws it into the queue of an app that stops
             return
         taken_at = asyncio.get_running_loop().time()
@@ -177,17 +188,15 @@ async def batches(
             yield current
 
 
-async def _take(
-    buffer: Buffer, size: int, max_bytes: int, within_s: float, taken_at: float
-) -> list[EventT[bytes]]:
+async def _take(buffer: Buffer, limits: BatchLimits, taken_at: float) -> list[EventT[bytes]]:
     """A batch; the one before was taken at `taken_at` by the loop's clock."""
     has_waited = not buffer.empty()
     events = [await buffer.get()]
     since = taken_at if has_waited else asyncio.get_running_loop().time()
-    room = max_bytes - _size_of(events[0])
+    room = limits.max_bytes - _size_of(events[0])
     with suppress(TimeoutError):
-        async with asyncio.timeout_at(since + within_s):
-            while len(events) < size and room > 0:
+        async with asyncio.timeout_at(since + limits.within_s):
+            while len(events) < limits.events and room > 0:
                 events.append(await buffer.get())
                 room -= _size_of(events[-1])
     return events

@@ -21,7 +21,7 @@ class Watchdog:
         Parameters
         ----------
         now_s : time on a monotonic clock
-        positions : of the partitions that this replica owns
+        positions : those that this replica must account for, see `Assignment.accountable`
         steps : progress reported so far from within batches, see `Progress`
         """
         committed = {partition: at.committed for partition, at in positions.items()}

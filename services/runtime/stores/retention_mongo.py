@@ -13,6 +13,10 @@ from services.runtime.stores.frame_documents import IMAGE_DELETED, captured_of
 from services.runtime.stores.mongo import Database, Document, insert_new, translated
 
 _COLD: Final = "cold_frames"
+# Null where there is no ground truth, and where it is withdrawn.
+_UNANNOTATED: Final[Document] = {"truth_complete": None}
+_WITH_IMAGE: Final[Document] = {"truth_complete": {"$type": "bool"}, IMAGE_DELETED: None}
+"""The filters of the indexes that `MongoFrameStore` makes for them."""
 
 
 class MongoRetention:
@@ -165,12 +169,6 @@ class MongoRetention:
             found = await self._figures.find(where, {"_id": 1}).sort("at", 1).to_list(limit)
             ids = {"_id": {"$in": [document["_id"] for document in found]}}
             return (await self._figures.delete_many(ids)).deleted_count
-
-
-# Null where there is no ground truth, and where it is withdrawn.
-_UNANNOTATED: Final[Document] = {"truth_complete": None}
-_WITH_IMAGE: Final[Document] = {"truth_complete": {"$type": "bool"}, IMAGE_DELETED: None}
-"""The filters of the indexes that `MongoFrameStore` makes for them."""
 
 
 def _stored(before: datetime) -> Document:

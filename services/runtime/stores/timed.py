@@ -147,7 +147,7 @@ class TimedVectors:
     async def nearest_batch(
         self, collection: str, vectors: Vectors, where: Where, limit: int
     ) -> list[list[Hit]]:
-        with measured("vectors", "nearest_to_each"):
+        with measured("vectors", "nearest_batch"):
             return await self._vectors.nearest_batch(collection, vectors, where, limit)
 
     async def count(self, collection: str, where: Where) -> int:

@@ -12,7 +12,7 @@ from services.runtime.exits import exit_now
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
-from services.runtime.kafka.stream import StreamApp, batches
+from services.runtime.kafka.stream import BatchLimits, StreamApp, batches
 from services.runtime.settings import Settings
 from tests import samples
 from tests.deadline import until
@@ -41,7 +41,7 @@ async def _running(
     )
 
     async def consume(stream: StreamT[bytes]) -> None:
-        async for events in batches(stream, size=10, max_bytes=1_000_000, within_s=0.01):
+        async for events in batches(stream, BatchLimits(10, 1_000_000, within_s=0.01)):
             delivered.update(event.message.value for event in events)
 
     source = app.topic(FRAMES.name, key_serializer="raw", value_serializer="raw")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
@@ -110,6 +111,19 @@ async def test_a_batch_waits_for_a_store_only_until_the_store_answers() -> None:
     bench = Bench(trouble)
     await bench.runner.process([record(FRAMES[0])])
     assert waiting == ["", "StoreUnavailable: no mongod", ""]
+
+
+async def test_no_event_of_a_finished_batch_is_logged_with_what_fails_after_it() -> None:
+    bench, errors = Bench(fine), [StoreUnavailable("no mongod")]
+    await bench.runner.process([record(FRAMES[0])])
+
+    async def prepared() -> None:
+        if errors:
+            raise errors.pop()
+
+    with capture_logs() as logs:
+        assert await bench.runner.prepare(prepared)
+    assert [entry["in_hand"] for entry in logs] == [[]]
 
 
 async def test_a_batch_of_nothing_but_bad_bytes_does_not_reach_the_step() -> None:
