@@ -20,7 +20,13 @@ from services.contracts.events import (
 from services.contracts.identity import FrameId
 from services.contracts.matches import FrameMatched
 from services.domain.chunks import chunks
-from services.domain.ports.frames import FrameFact, FrameRecord, FrameStore, Pair, Wanted
+from services.domain.ports.frames import (
+    AffectedPredictions,
+    FrameFact,
+    FrameRecord,
+    FrameStore,
+    Pair,
+)
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.shortlists import Membership, ShortlistStore
 from services.domain.redaction import is_named
@@ -91,7 +97,8 @@ class MineNeedles:
             moved = await self._shortlists.moved(shortlists)
         records = await self._frames.record(facts, moved)
         # After the facts are written: a process that moves one of these frames meanwhile sees them.
-        return records, await self._shortlists.memberships(Wanted.by(facts, moved).frame_ids)
+        affected = AffectedPredictions.by(facts, moved)
+        return records, await self._shortlists.memberships(affected.frame_ids)
 
     def _complete(
         self, records: Mapping[FrameId, FrameRecord], memberships: Mapping[Pair, Membership]

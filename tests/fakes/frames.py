@@ -10,11 +10,11 @@ from services.contracts.identity import DetectorId, FrameId
 from services.domain.detection.category_map import CategoryMap
 from services.domain.ports.category_maps import MapScope, scopes_of
 from services.domain.ports.frames import (
+    AffectedPredictions,
     FrameFact,
     FrameRecord,
     FrameTally,
     Pair,
-    Wanted,
 )
 from services.domain.revision_conflicts import content_of, refuse_conflict, revision_of
 from tests.fakes.category_maps import InMemoryCategoryMaps
@@ -38,9 +38,9 @@ class InMemoryFrameStore:
                 original = self._originals.setdefault(fact.image.sha256, fact.frame_id)
                 record = self._frames[fact.frame_id]
                 self._frames[fact.frame_id] = replace(record, original=original)
-        wanted = Wanted.by(facts, pairs)
-        records = await self.load(wanted.frame_ids)
-        return {name: wanted.of(record) for name, record in records.items()}
+        affected = AffectedPredictions.by(facts, pairs)
+        records = await self.load(affected.frame_ids)
+        return {name: affected.of(record) for name, record in records.items()}
 
     async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
         return {

@@ -18,18 +18,18 @@ FrameFact = FrameCaptured | PredictionsMade | FrameAnnotated
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The predictions that some events may concern: of every detector on a frame, or of one."""
+class AffectedPredictions:
+    """The predictions that some events may affect: of every detector on a frame, or of one."""
 
     frames: frozenset[FrameId]
     pairs: frozenset[Pair]
 
     @classmethod
     def by(cls, facts: Iterable[FrameFact], pairs: Iterable[Pair] = ()) -> Self:
-        """Those that facts about frames concern, and these pairs.
+        """Those that facts about frames affect, and these pairs.
 
-        Predictions are of one detector; an image and a ground truth concern all. It does not
-        matter what is stored already: a repeated event concerns the same.
+        Predictions are of one detector; an image and a ground truth affect all. It does not matter
+        what is stored already: a repeated event affects the same.
         """
         facts = list(facts)
         predicted = {(f.frame_id, f.detector_id) for f in facts if isinstance(f, PredictionsMade)}
@@ -38,7 +38,7 @@ class Wanted:
 
     @property
     def frame_ids(self) -> set[FrameId]:
-        """All frames that are concerned."""
+        """All frames that are affected."""
         return {*self.frames, *(frame_id for frame_id, _ in self.pairs)}
 
     def of(self, record: "FrameRecord") -> "FrameRecord":
@@ -129,7 +129,7 @@ class FrameStore(Protocol):
 
         Returns
         -------
-        The frames of the facts and pairs, each with the predictions that `Wanted` names.
+        The frames of the facts and pairs, each with its affected predictions.
 
         Raises
         ------

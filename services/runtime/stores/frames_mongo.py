@@ -19,11 +19,11 @@ from services.domain.chunks import chunks
 from services.domain.detection.category_map import CategoryMap
 from services.domain.ports.category_maps import MapScope
 from services.domain.ports.frames import (
+    AffectedPredictions,
     FrameFact,
     FrameRecord,
     FrameTally,
     Pair,
-    Wanted,
 )
 from services.runtime.stores.category_maps import MongoCategoryMaps
 from services.runtime.stores.frame_documents import (
@@ -122,8 +122,8 @@ class MongoFrameStore:
         )
         # Written first and read then: of two processes that complete a frame at the same time, one
         # at least sees both parts.
-        wanted = Wanted.by(facts, pairs)
-        frames, predictions = await self._read(wanted.frame_ids, _of(wanted))
+        affected = AffectedPredictions.by(facts, pairs)
+        frames, predictions = await self._read(affected.frame_ids, _of(affected))
         refuse_conflicts(writes, frames, predictions)
         await write(self._frames, late_summaries(facts, frames))
         # After the check for conflicts: a refused frame must not claim its image.
@@ -244,10 +244,10 @@ def _named(frame_ids: Collection[FrameId] | None) -> list[Document]:
     return [{"_id": {"$in": ids}} for ids in chunks(list(frame_ids), _AT_ONCE)]
 
 
-def _of(wanted: Wanted) -> Document:
-    """The condition that finds the predictions that are wanted."""
-    pairs = {"_id": {"$in": [pair_id(*pair) for pair in wanted.pairs]}}
-    frames = {"frame_id": {"$in": list(wanted.frames)}}
-    if not wanted.frames or not wanted.pairs:
-        return frames if wanted.frames else pairs
+def _of(affected: AffectedPredictions) -> Document:
+    """The condition that finds the predictions that are affected."""
+    pairs = {"_id": {"$in": [pair_id(*pair) for pair in affected.pairs]}}
+    frames = {"frame_id": {"$in": list(affected.frames)}}
+    if not affected.frames or not affected.pairs:
+        return frames if affected.frames else pairs
     return {"$or": [frames, pairs]}
