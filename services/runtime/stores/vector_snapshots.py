@@ -40,7 +40,8 @@ class QdrantSnapshots:
         Raises
         ------
         InvalidSettings
-            The server is a cluster of several nodes, or refuses the key.
+            The server is a cluster of several nodes, refuses the key, or is not a Qdrant server;
+            the last two hold for every method.
         StoreUnavailable
             The server does not answer; this holds for every method.
         """
@@ -76,13 +77,15 @@ class QdrantSnapshots:
             The server refuses the snapshot.
         """
         place = f"/collections/{quote(collection, safe='')}/snapshots/upload"
-        with path.open("rb") as file:
-            await self._json(
-                "POST",
+        with path.open("rb") as file, _answering():
+            answer = await self._http.post(
                 place,
                 params={"wait": "true", "priority": "snapshot"},
                 files={"snapshot": (path.name, file)},
             )
+        if answer.status_code == HTTPStatus.BAD_REQUEST:
+            raise DamagedBackup(_described(answer))
+        _check(answer)
 
     async def _json(self, method: str, place: str, **options: Any) -> dict[str, Any]:
         with _answering():
@@ -126,10 +129,14 @@ def _answering() -> Iterator[None]:
 
 
 def _check(answer: httpx.Response) -> None:
-    detail = f"Qdrant answers {answer.status_code} to {answer.request.url.path}"
+    detail = _described(answer)
     if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise InvalidSettings(f"{detail}: is GAZELOOP_QDRANT_API_KEY right, and may it write?")
     if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise StoreUnavailable(detail)
     if answer.status_code >= HTTPStatus.BAD_REQUEST:
-        raise DamagedBackup(detail)
+        raise InvalidSettings(f"{detail}: is GAZELOOP_QDRANT the address of a Qdrant server?")
+
+
+def _described(answer: httpx.Response) -> str:
+    return f"Qdrant answers {answer.status_code} to {answer.request.url.path}"

@@ -83,6 +83,8 @@ async def test_what_cannot_be_made_or_taken_back_is_said(tmp_path: Path) -> None
         await snapshots(qdrant).version()
     with pytest.raises(InvalidSettings, match="API_KEY"):
         await snapshots(lambda _: httpx.Response(403)).version()
+    with pytest.raises(InvalidSettings, match="a Qdrant server"):
+        await snapshots(lambda _: httpx.Response(404)).version()
     with pytest.raises(StoreUnavailable, match="502"):
         await snapshots(lambda _: httpx.Response(502)).version()
 
