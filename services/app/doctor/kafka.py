@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 from services.app.doctor.finding import Finding, Level, space
 from services.app.subscriptions import SUBSCRIPTIONS
 from services.app.topic_access import grants_of, service_of_user, user_of
-from services.contracts.errors import GazeloopError
+from services.contracts.errors import InvalidSettings
 from services.contracts.topics import TOPICS
 from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress, translate
@@ -41,14 +41,14 @@ def look_at_kafka(settings: Settings) -> list[Finding]:
     with closing(connect_admin(broker, settings)) as admin:
         try:
             described = admin.describe_topics([topic.name for topic in TOPICS])
-            found = list(_all(admin, described, broker, settings))
+            found = list(_findings(admin, described, broker, settings))
         except KafkaError as exc:
             raise translate(exc, broker) from exc
     seen = {item["name"] for item in described if not item["error_code"]}
     return [*found, *_expired(broker, settings, seen)]
 
 
-def _all(
+def _findings(
     admin: KafkaAdminClient,
     described: Sequence[Mapping[str, Any]],
     broker: BrokerAddress,
@@ -71,7 +71,7 @@ def _all(
     yield from _space(admin)
 
 
-def _wanted(settings: Settings) -> Mapping[str, Sequence[str]] | None:
+def _needed_operations(settings: Settings) -> Mapping[str, Sequence[str]] | None:
     """The operations per topic that this user's service needs; None for other users."""
     service = service_of_user(settings)
     if service is None or user_of(service) != settings.kafka_user:
@@ -83,11 +83,11 @@ def _wanted(settings: Settings) -> Mapping[str, Sequence[str]] | None:
 
 def _absent(described: Sequence[Mapping[str, Any]], settings: Settings) -> Iterator[Finding]:
     """Topics that are missing or invisible to this user, except those that it does not use."""
-    wanted = _wanted(settings)
+    needed = _needed_operations(settings)
     missing = [
         item["name"]
         for item in described
-        if item["error_code"] and (wanted is None or item["name"] in wanted)
+        if item["error_code"] and (needed is None or item["name"] in needed)
     ]
     if missing:
         problem = f"missing, or this user may not see them: {', '.join(sorted(missing))}"
@@ -96,10 +96,10 @@ def _absent(described: Sequence[Mapping[str, Any]], settings: Settings) -> Itera
 
 def _forbidden(described: Sequence[Mapping[str, Any]], settings: Settings) -> Iterator[Finding]:
     """Operations that this user's service needs and may not perform."""
-    wanted = _wanted(settings) or {}
+    needed = _needed_operations(settings) or {}
     for item in described:
         may = item["authorized_operations"] or ()
-        lacking = [name for name in wanted.get(item["name"], ()) if name.upper() not in may]
+        lacking = [name for name in needed.get(item["name"], ()) if name.upper() not in may]
         if lacking:
             problem = f"{settings.kafka_user} may not {' or '.join(lacking)} on {item['name']}"
             yield Finding(Level.ERROR, _PART, problem, _GRANT)
@@ -188,7 +188,7 @@ def _expired(broker: BrokerAddress, settings: Settings, seen: Collection[str]) -
         for group, topics in SUBSCRIPTIONS.items():
             try:
                 lost = reader.expired({group: [name for name in topics if name in seen]})[group]
-            except GazeloopError:
+            except InvalidSettings:
                 continue  # this user may not see another service's group
             for partition, count in sorted(lost.items()):
                 problem = (

@@ -1,0 +1,39 @@
+"""Events that expired before a service read them, of a broker that this user sees only in part."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from services.app.doctor.kafka import _expired
+from services.contracts.errors import BrokerUnavailable, GazeloopError, InvalidSettings
+from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.lag import LagReader, Partition
+from services.runtime.settings import Settings
+
+
+def _found(monkeypatch: pytest.MonkeyPatch, embedder: GazeloopError) -> list[str]:
+    """What is reported if the broker answers about the embedder's group with this error."""
+
+    def expired(
+        _: LagReader, subscriptions: Mapping[str, Sequence[str]]
+    ) -> dict[str, dict[Partition, int]]:
+        (group,) = subscriptions
+        if group == "gazeloop.embedder":
+            raise embedder
+        return {group: {Partition("gaze.frames", 0): 3} if group == "gazeloop.fp_miner" else {}}
+
+    monkeypatch.setattr(LagReader, "expired", expired)
+    broker = BrokerAddress.parse("127.0.0.1:1")
+    return [finding.what for finding in _expired(broker, Settings(), {"gaze.frames"})]
+
+
+def test_a_group_that_this_user_may_not_see_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = _found(monkeypatch, InvalidSettings("not granted"))
+    assert problem.startswith("3 events of gaze.frames were deleted before gazeloop.fp_miner")
+
+
+def test_a_broker_that_stops_answering_is_not_taken_for_a_missing_permission(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(BrokerUnavailable):
+        _found(monkeypatch, BrokerUnavailable("no answer"))
