@@ -79,12 +79,12 @@ def drive_map(
     needles = [positions[row.needle.frame_id] for row in placed]
     drawing = _Drawing.of([*needles, *(place for path in paths.values() for place in path)])
     return DriveMap(
-        {drive: _line(drawing.points(path)) for drive, path in paths.items() if path},
-        _dots(drawing.points(others)) if others else "",
-        _pins(placed, drawing.points(needles)),
-        scale_bar(drawing.unit, WIDTH / 4),
-        len(rows) - len(placed),
-        base_map.paths(drawing.bounds, drawing.places) if base_map else {},
+        paths={drive: _line(drawing.points(path)) for drive, path in paths.items() if path},
+        dots=_dots(drawing.points(others)) if others else "",
+        pins=_pins(placed, drawing.points(needles)),
+        scale=scale_bar(drawing.unit, WIDTH / 4),
+        missing=len(rows) - len(placed),
+        ground=base_map.paths(drawing.bounds, drawing.places) if base_map else {},
     )
 
 
@@ -153,10 +153,10 @@ def _pins(rows: Sequence[NeedleRow], places: Sequence[Point]) -> list[PlacedNeed
     """Pins of needles, those of near needles together; from north to south."""
     pins: list[tuple[Point, list[NeedleRow]]] = []
     for place, row in sorted(zip(places, rows, strict=True), key=lambda item: item[0][::-1]):
-        near = (own for pin, own in pins if math.dist(pin, place) < _NEAR)
-        own = next(near, None)
-        if own is None:
-            own = []
-            pins.append((place, own))
-        own.append(row)
-    return [PlacedNeedles(n, *place, own) for n, (place, own) in enumerate(pins, 1)]
+        near = (needles for pin, needles in pins if math.dist(pin, place) < _NEAR)
+        needles = next(near, None)
+        if needles is None:
+            pins.append((place, [row]))
+        else:
+            needles.append(row)
+    return [PlacedNeedles(n, *place, needles) for n, (place, needles) in enumerate(pins, 1)]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from services.annotation.review.context import Context, ReviewContext
 from services.annotation.review.guard import LoggedIn
 from services.annotation.review.overlay import ASPECT
-from services.annotation.review.pictures import Wanted
+from services.annotation.review.pictures import PictureRequest
 from services.annotation.review.windows import window_of
 from services.contracts.errors import InvalidImage, MissingImage
 from services.contracts.identity import Box, FrameId
@@ -69,13 +69,13 @@ async def _record(context: ReviewContext, frame_id: FrameId) -> FrameRecord | No
     return await context.stores.captured_frames.of(frame_id)
 
 
-def _wanted(shown: ShownImage, size: str, region: Box | None) -> Wanted:
+def _wanted(shown: ShownImage, size: str, region: Box | None) -> PictureRequest:
     """The picture in one of the sizes."""
     image = shown.image
     window = window_of(region, (image.width, image.height), ASPECT) if region else None
     width = _width(size, image.width, window)
     height = max(1, round(width / (ASPECT if window else image.width / image.height)))
-    return Wanted(shown, window, width, height, region if size in _OUTLINED else None)
+    return PictureRequest(shown, window, width, height, region if size in _OUTLINED else None)
 
 
 def _width(size: str, image_width: int, window: Box | None) -> int:

@@ -29,7 +29,7 @@ _FORM = "1"
 """The format's version, part of every name: after a change, old files are evicted."""
 
 
-class Wanted(NamedTuple):
+class PictureRequest(NamedTuple):
     """A part of an image at a size in pixels; the whole image if no window is given.
 
     Attributes
@@ -67,7 +67,7 @@ class PictureCache:
         self._rendering: dict[str, asyncio.Future[bytes]] = {}
         self._rendering_slots = asyncio.Semaphore(_CONCURRENT)
 
-    async def get(self, wanted: Wanted) -> bytes:
+    async def get(self, wanted: PictureRequest) -> bytes:
         """The JPEG; concurrent requests for the same picture share one rendering.
 
         Raises
@@ -112,7 +112,7 @@ class PictureCache:
                 self._files = await asyncio.to_thread(self._found)
             return self._files
 
-    async def _render(self, wanted: Wanted) -> bytes:
+    async def _render(self, wanted: PictureRequest) -> bytes:
         try:
             async with self._rendering_slots:
                 content = await asyncio.to_thread(self._draw, wanted)
@@ -134,7 +134,7 @@ class PictureCache:
             # A picture that cannot be stored is rendered again when it is needed.
             log.warning("picture_not_kept", folder=str(self._folder), error=str(exc))
 
-    def _draw(self, wanted: Wanted) -> bytes:
+    def _draw(self, wanted: PictureRequest) -> bytes:
         picture = self._images.pixels(wanted.shown)
         if wanted.window is not None:
             x, y, width, height = wanted.window

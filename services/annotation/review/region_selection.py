@@ -45,7 +45,7 @@ COLOURS: Final = (
 
 
 def outline_of(text: str) -> Outline | None:
-    """The polygon that an address names, as `x,y x,y …`; None if it is none."""
+    """The polygon of an address, written as `x,y x,y …`; None if the text is not one."""
     try:
         corners = tuple((float(x), float(y)) for x, y in (c.split(",") for c in text.split()))
     except ValueError:
@@ -55,7 +55,7 @@ def outline_of(text: str) -> Outline | None:
 
 
 def selected(drawn: RegionMap | None, text: str) -> list[MappedRegion] | None:
-    """The regions inside the polygon of an address, highest score first; None if it is none."""
+    """The regions inside the polygon of an address, highest score first; None without a polygon."""
     outline = outline_of(text)
     return circled(drawn.regions if drawn else (), outline) if outline is not None else None
 

@@ -55,12 +55,9 @@ async def build(server: FastAPI | None, app: App, clock: Clock) -> AsyncIterator
         closing.push_async_callback(outbox.close)
         stores = await open_annotation_stores(app.stores)
         vectors = await asyncio.to_thread(app.open_vectors) if app.open_vectors else None
-        await closing.enter_async_context(
-            reviewing(
-                *(server, stores, outbox, settings, clock),
-                similar=SimilarThings(vectors, _embedder(app)) if vectors else None,
-            )
-        )
+        similar = SimilarThings(vectors, _embedder(app)) if vectors else None
+        page = reviewing(server, stores, outbox, settings, clock, similar=similar)
+        await closing.enter_async_context(page)
         yield server
 
 

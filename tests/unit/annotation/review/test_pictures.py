@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image as Pictures
 
-from services.annotation.review.pictures import PictureCache, Wanted
+from services.annotation.review.pictures import PictureCache, PictureRequest
 from services.contracts.errors import MissingImage
 from services.contracts.events import Image
 from services.domain.ports.blobs import BlobStore
@@ -59,7 +59,7 @@ class CountingBlobs(InMemoryBlobs):
 async def test_a_picture_is_made_once_and_found_again_after_a_restart(
     blobs: InMemoryBlobs, tmp_path: Path
 ) -> None:
-    wanted = Wanted(stored(blobs), (10.0, 10.0, 40.0, 30.0), 80, 60)
+    wanted = PictureRequest(stored(blobs), (10.0, 10.0, 40.0, 30.0), 80, 60)
     made = await PictureCache(tmp_path, 10**6, images(blobs)).get(wanted)
     blobs.contents.clear()
 
@@ -74,7 +74,7 @@ async def test_those_who_ask_at_once_wait_for_one_making(
 ) -> None:
     blobs = CountingBlobs()
     cache = PictureCache(tmp_path, 10**6, images(blobs))
-    wanted = Wanted(stored(blobs), None, 100, 50)
+    wanted = PictureRequest(stored(blobs), None, 100, 50)
 
     pictures = await asyncio.gather(*(cache.get(wanted) for _ in range(5)))
 
@@ -84,7 +84,7 @@ async def test_those_who_ask_at_once_wait_for_one_making(
 
 async def test_the_least_used_pictures_make_room(blobs: InMemoryBlobs, tmp_path: Path) -> None:
     image = stored(blobs)
-    wanted = [Wanted(image, None, 100 + number, 50) for number in range(12)]
+    wanted = [PictureRequest(image, None, 100 + number, 50) for number in range(12)]
     size = len(await PictureCache(tmp_path / "probe", 10**6, images(blobs)).get(wanted[0]))
     cache = PictureCache(tmp_path / "kept", 4 * size, images(blobs))
     for item in wanted:
@@ -100,7 +100,7 @@ async def test_the_least_used_pictures_make_room(blobs: InMemoryBlobs, tmp_path:
 async def test_a_picture_larger_than_the_cache_is_shown_and_not_stored(
     blobs: InMemoryBlobs, tmp_path: Path
 ) -> None:
-    wanted = Wanted(stored(blobs), None, 100, 50)
+    wanted = PictureRequest(stored(blobs), None, 100, 50)
     size = len(await PictureCache(tmp_path, 10**6, images(blobs)).get(wanted))
 
     assert await PictureCache(tmp_path, size - 1, images(blobs)).get(wanted)
@@ -116,11 +116,11 @@ async def test_a_picture_whose_image_is_gone_can_be_asked_for_again(
     blobs.contents.clear()
     cache = PictureCache(tmp_path, 10**6, images(blobs))
     with pytest.raises(MissingImage):
-        await cache.get(Wanted(image, None, 50, 25))
+        await cache.get(PictureRequest(image, None, 50, 25))
 
     blobs.contents.update(content)
 
-    assert await cache.get(Wanted(image, None, 50, 25))
+    assert await cache.get(PictureRequest(image, None, 50, 25))
 
 
 async def test_a_folder_that_cannot_be_written_only_costs_time(
@@ -129,8 +129,8 @@ async def test_a_folder_that_cannot_be_written_only_costs_time(
     (tmp_path / "file").write_text("")
     cache = PictureCache(tmp_path / "file" / "folder", 10**6, images(blobs))
 
-    assert await cache.get(Wanted(stored(blobs), None, 50, 25))
-    assert await cache.get(Wanted(stored(blobs), None, 50, 25))
+    assert await cache.get(PictureRequest(stored(blobs), None, 50, 25))
+    assert await cache.get(PictureRequest(stored(blobs), None, 50, 25))
 
 
 async def test_the_pictures_of_an_erased_image_are_deleted_and_others_stay(
@@ -141,7 +141,7 @@ async def test_the_pictures_of_an_erased_image_are_deleted_and_others_stay(
     cache = PictureCache(tmp_path, 10**6, images(blobs))
     for image in (gone, kept):
         for width in (50, 60):
-            await cache.get(Wanted(image, None, width, 25))
+            await cache.get(PictureRequest(image, None, width, 25))
     older = tmp_path / ("f" * 64)  # of a version whose files named no image
     await asyncio.to_thread(older.write_bytes, b"a picture")
     cache = PictureCache(tmp_path, 10**6, images(blobs))
@@ -152,8 +152,8 @@ async def test_the_pictures_of_an_erased_image_are_deleted_and_others_stay(
     await cache.drop_unshown(shown)
 
     left = {path.name for path in (tmp_path / ".").iterdir()}
-    assert left == {Wanted(kept, None, width, 25).name for width in (50, 60)}
-    assert await cache.get(Wanted(gone, None, 50, 25))  # made again, if somebody may see it
+    assert left == {PictureRequest(kept, None, width, 25).name for width in (50, 60)}
+    assert await cache.get(PictureRequest(gone, None, 50, 25))  # made again, if somebody may see it
 
 
 async def test_a_picture_that_is_written_during_an_erasure_is_deleted_by_the_next_look(
@@ -172,7 +172,7 @@ async def test_a_picture_that_is_written_during_an_erasure_is_deleted_by_the_nex
         return set()
 
     monkeypatch.setattr(tempfile, "mkstemp", after_the_look)
-    making = asyncio.create_task(cache.get(Wanted(stored(blobs), None, 50, 25)))
+    making = asyncio.create_task(cache.get(PictureRequest(stored(blobs), None, 50, 25)))
     await asyncio.to_thread(writing.wait, 30)
     await cache.drop_unshown(shown)
     looked.set()
@@ -192,6 +192,6 @@ async def test_a_picture_that_cannot_be_written_leaves_no_file(
     cache = PictureCache(tmp_path, 10**6, images(blobs))
     monkeypatch.setattr(Path, "replace", refused)
 
-    assert await cache.get(Wanted(stored(blobs), None, 50, 25))
+    assert await cache.get(PictureRequest(stored(blobs), None, 50, 25))
 
     assert {path.name for path in (tmp_path / ".").iterdir()} == set()
