@@ -32,8 +32,8 @@ class LetterState(StrEnum):
 
 UNSETTLED: Final = frozenset({LetterState.OPEN, LetterState.REPLAYED, LetterState.FAILED_AGAIN})
 """The states that count as pending."""
-_MOST_REPLAYS: Final = 1000
 TO_REPLAY: Final = frozenset({LetterState.OPEN, LetterState.FAILED_AGAIN})
+_MOST_REPLAYS: Final = 1000
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import typer
@@ -17,9 +18,32 @@ from services.cli.dead_letters_command import State
 from services.cli.logs import log_to_file
 from services.domain.dead_letters import TO_REPLAY, UNSETTLED, Letter, LetterState
 from services.runtime.clock import SystemClock
-from services.runtime.kafka import dead_letters as records
+from services.runtime.kafka import dead_letters
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LetterFilter:
+    """Selects dead letters by the service that failed, by its reason, and by state; None is any."""
+
+    reason: str | None = None
+    service: str | None = None
+    state: State = State.UNSETTLED
+
+    def of(self, letters: Iterable[Letter]) -> list[Letter]:
+        """The dead letters among these, in their order."""
+        groups = {
+            State.UNSETTLED: UNSETTLED,
+            State.UNANSWERED: TO_REPLAY,
+            State.ALL: frozenset(LetterState),
+        }
+        states = groups.get(self.state) or {LetterState(self.state.value)}
+        return [
+            letter
+            for letter in letters
+            if letter.state in states and letter.failed(self.service, self.reason)
+        ]
 
 
 def list_letters(
@@ -34,12 +58,12 @@ def list_letters(
     """Run `gazeloop dead-letters list`."""
     context = shared(ctx)
     letters = run(lambda: _read(context), interrupted="The list is incomplete.")
-    selected = matching(letters, reason, service, state)
+    selected = LetterFilter(reason, service, state).of(letters)
     if as_json:
         for letter in selected:
             print(_json(letter))  # noqa: T201  # to be piped
         return
-    _print(selected, limit, settled=len(letters) - len(matching(letters, None, None)))
+    _print(selected, limit, settled=len(letters) - len(LetterFilter().of(letters)))
 
 
 def replay(ctx: typer.Context, *, reason: str | None, service: str | None, state: State) -> None:
@@ -48,11 +72,11 @@ def replay(ctx: typer.Context, *, reason: str | None, service: str | None, state
 
     async def send(selected: list[Letter], app: App) -> tuple[int, int]:
         async with replaying_outbox(app.outbox, app.settings) as outbox:
-            report = await records.replay(selected, outbox, SystemClock().now())
+            report = await dead_letters.replay(selected, outbox, SystemClock().now())
         return report.replayed, len(report.not_replayable)
 
     sent, kept = run(
-        lambda: _with_letters(context, reason, service, state, send),
+        lambda: _with_letters(context, LetterFilter(reason, service, state), send),
         interrupted="Run it again to send the rest.",
     )
     out = console()
@@ -81,10 +105,10 @@ def discard(
     context = shared(ctx)
 
     async def give_up(selected: list[Letter], app: App) -> int:
-        return await records.discard(selected, app.outbox, SystemClock().now())
+        return await dead_letters.discard(selected, app.outbox, SystemClock().now())
 
     count = run(
-        lambda: _with_letters(context, reason, service, state, give_up),
+        lambda: _with_letters(context, LetterFilter(reason, service, state), give_up),
         interrupted="Run it again to discard the rest.",
     )
     console().print(f"{count:,} discarded", highlight=False)
@@ -99,35 +123,14 @@ async def _read(context: Context) -> list[Letter]:
 
 async def _with_letters(
     context: Context,
-    reason: str | None,
-    service: str | None,
-    state: State,
+    wanted: LetterFilter,
     work: Callable[[list[Letter], App], Awaitable[T]],
 ) -> T:
     """Apply `work` to the selected dead letters."""
     settings = context.stored()
     log_to_file(settings, "dead-letters")
     async with joined(settings) as app:
-        selected = matching(await dead_letters_of(app), reason, service, state)
-        return await work(selected, app)
-
-
-def matching(
-    letters: Iterable[Letter],
-    reason: str | None,
-    service: str | None,
-    state: State = State.UNSETTLED,
-) -> list[Letter]:
-    """The dead letters in this state on which the service failed for the reason; None is any."""
-    groups = {
-        State.UNSETTLED: UNSETTLED,
-        State.UNANSWERED: TO_REPLAY,
-        State.ALL: frozenset(LetterState),
-    }
-    states = groups[state] if state in groups else {LetterState(state.value)}
-    return [
-        letter for letter in letters if letter.state in states and letter.failed(service, reason)
-    ]
+        return await work(wanted.of(await dead_letters_of(app)), app)
 
 
 def _json(letter: Letter) -> str:

@@ -125,6 +125,7 @@ def _print_copies(copies: Sequence[OutsideCopy]) -> None:
     out.print("[yellow]What stays, for you to delete (docs/privacy.md):[/]")
     for copy in copies:
         named = "; ".join(copy.ids[:_NAMED])
-        more = f" and {len(copy.ids) - _NAMED:,} more: `gazeloop audit`" * (len(copy.ids) > _NAMED)
-        line = f"  {copy.where}: {named}{more}; {copy.remedy}"
+        if len(copy.ids) > _NAMED:
+            named += f" and {len(copy.ids) - _NAMED:,} more: `gazeloop audit`"
+        line = f"  {copy.where}: {named}; {copy.remedy}"
         out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from types import FunctionType
 import pytest
 
 from services.cli import dead_letters_command
-from services.cli.work.dead_letters import matching
+from services.cli.work.dead_letters import LetterFilter
 from services.contracts.identity import LetterId
 from services.domain.dead_letters import TO_REPLAY, UNSETTLED, Letter, LetterState
 from tests.unit.domain.test_dead_letters import failure
@@ -24,4 +24,4 @@ def test_a_command_takes_the_states_that_the_documentation_names(
     command: FunctionType, states: frozenset[LetterState]
 ) -> None:
     default = signature(command).parameters["state"].default
-    assert {letter.state for letter in matching(LETTERS, None, None, default)} == states
+    assert {letter.state for letter in LetterFilter(state=default).of(LETTERS)} == states
