@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -27,11 +28,22 @@ Colour = tuple[int, int, int]
 _PAPER: Colour = (250, 250, 248)
 _INK: Colour = (34, 36, 40)
 _FAINT: Colour = (110, 114, 120)
-_PREDICTED: Colour = (255, 0, 200)
-_OTHER: Colour = (255, 170, 40)
-_TRUTH: Colour = (30, 220, 90)
 _WRONG: Colour = (196, 30, 40)
 _RIGHT: Colour = (20, 130, 70)
+
+
+@dataclass(frozen=True)
+class _Pen:
+    """How a box is outlined; predictions are dashed, so that ground truth shows below them."""
+
+    colour: Colour
+    width: int
+    dashed: bool
+
+
+_PREDICTED = _Pen((255, 0, 200), 2, dashed=True)
+_OTHER = _Pen((255, 170, 40), 1, dashed=True)
+_TRUTH = _Pen((30, 220, 90), 2, dashed=False)
 
 
 @dataclass(frozen=True)
@@ -85,13 +97,13 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def _legend(draw: ImageDraw.ImageDraw, right: int) -> None:
     entries = (
-        ("this prediction", _PREDICTED, True),
-        ("other predictions", _OTHER, True),
-        ("ground truth", _TRUTH, False),
+        ("this prediction", _PREDICTED),
+        ("other predictions", _OTHER),
+        ("ground truth", _TRUTH),
     )
     x = right - 470
-    for text, colour, dashed in entries:
-        _line(draw, (x, _GAP + 9, x + 26, _GAP + 9), colour, 3, dashed=dashed)
+    for text, pen in entries:
+        _line(draw, (x, _GAP + 9, x + 26, _GAP + 9), replace(pen, width=3))
         draw.text((x + 32, _GAP + 1), text, font=_font(13), fill=_FAINT)
         x += 160
 
@@ -105,10 +117,10 @@ def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[in
     picture = tile.image.resize(shown, Image.Resampling.LANCZOS, reducing_gap=2.0)
     draw = ImageDraw.Draw(picture)
     for box in tile.others:
-        _box(draw, box, scale, (_OTHER, 1), dashed=True)
+        _box(draw, box, scale, _OTHER)
     for box in tile.truths:
-        _box(draw, box, scale, (_TRUTH, 2), dashed=False)
-    _box(draw, tile.region, scale, (_PREDICTED, 2), dashed=True)
+        _box(draw, box, scale, _TRUTH)
+    _box(draw, tile.region, scale, _PREDICTED)
     sheet.paste((228, 228, 224), (left, top, left + size[0], top + size[1]))
     side = round(size[0] * _ZOOM)
     free = size[0] - shown[0]
@@ -117,8 +129,7 @@ def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[in
         sheet.paste(picture, (left, top))
         sheet.paste(_magnified(tile, side), (left + size[0] - side, top + (size[1] - side) // 2))
     else:
-        zoomed = _reach(tile) * 2 * scale < side
-        if zoomed:
+        if _reach(tile) * 2 * scale < side:
             # The corner away from the region, so that the zoom does not hide it.
             on_right = (tile.region[0] + tile.region[2] / 2) * scale > shown[0] / 2
             place = (0 if on_right else shown[0] - side, shown[1] - side)
@@ -129,8 +140,8 @@ def _put(sheet: Image.Image, tile: Tile, corner: tuple[int, int], size: tuple[in
 
 def _tinted(tile: Tile) -> Tile:
     """The tile with its masks painted over its image."""
-    masks = [(mask, _TRUTH) for mask in tile.truth_masks]
-    masks += [(tile.mask, _PREDICTED)] if tile.mask is not None else []
+    masks = [(mask, _TRUTH.colour) for mask in tile.truth_masks]
+    masks += [(tile.mask, _PREDICTED.colour)] if tile.mask is not None else []
     # Of another size, a mask could need more memory than the image's limits allow.
     fitting = [item for item in masks if item[0].size == (tile.image.height, tile.image.width)]
     if not fitting:
@@ -179,35 +190,24 @@ def _magnified(tile: Tile, side: int) -> Image.Image:
     draw = ImageDraw.Draw(zoom)
     for box in tile.truths:
         moved = (box[0] - left, box[1] - top, box[2], box[3])
-        _box(draw, moved, side / edge, (_TRUTH, 2), dashed=False)
+        _box(draw, moved, side / edge, _TRUTH)
     moved = (x - left, y - top, width, height)
-    _box(draw, moved, side / edge, (_PREDICTED, 2), dashed=True)
+    _box(draw, moved, side / edge, _PREDICTED)
     draw.rectangle((0, 0, side - 1, side - 1), outline=_PAPER, width=2)
     return zoom
 
 
-def _box(
-    draw: ImageDraw.ImageDraw, box: Box, scale: float, pen: tuple[Colour, int], *, dashed: bool
-) -> None:
+def _box(draw: ImageDraw.ImageDraw, box: Box, scale: float, pen: _Pen) -> None:
     x, y, width, height = (edge * scale for edge in box)
-    colour, thick = pen
     right, bottom = x + width, y + height
-    for line in ((x, y, right, y), (right, y, right, bottom)):
-        _line(draw, line, colour, thick, dashed=dashed)
-    for line in ((right, bottom, x, bottom), (x, bottom, x, y)):
-        _line(draw, line, colour, thick, dashed=dashed)
+    corners = ((x, y), (right, y), (right, bottom), (x, bottom), (x, y))
+    for start, end in pairwise(corners):
+        _line(draw, (*start, *end), pen)
 
 
-def _line(
-    draw: ImageDraw.ImageDraw,
-    line: tuple[float, float, float, float],
-    colour: Colour,
-    thick: int,
-    *,
-    dashed: bool,
-) -> None:
-    if not dashed:
-        draw.line(line, fill=colour, width=thick)
+def _line(draw: ImageDraw.ImageDraw, line: tuple[float, float, float, float], pen: _Pen) -> None:
+    if not pen.dashed:
+        draw.line(line, fill=pen.colour, width=pen.width)
         return
     x0, y0, x1, y1 = line
     length = math.hypot(x1 - x0, y1 - y0)
@@ -215,4 +215,4 @@ def _line(
     for step in range(0, steps, 2):
         a, b = step / steps, min((step + 0.8) / steps, 1.0)
         dash = (x0 + (x1 - x0) * a, y0 + (y1 - y0) * a, x0 + (x1 - x0) * b, y0 + (y1 - y0) * b)
-        draw.line(dash, fill=colour, width=thick)
+        draw.line(dash, fill=pen.colour, width=pen.width)
