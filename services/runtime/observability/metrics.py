@@ -52,7 +52,7 @@ SHORTLIST_TO_VERDICT_SECONDS = Histogram(
     buckets=_DAYS_SECONDS,
 )
 
-# The runtime: the same for every consuming service.
+# The runtime: the same for every service
 
 EVENTS_CONSUMED = Counter(
     "gazeloop_events_consumed_total",
@@ -63,26 +63,6 @@ EVENTS_DUPLICATED = Counter(
     "gazeloop_events_duplicated_total",
     "Records dropped because the same batch has their event already.",
     ["service"],
-)
-UNKNOWN_CATEGORIES = Gauge(
-    "gazeloop_unknown_categories",
-    "Categories that a detector predicts, that no annotation has, and that are not mapped.",
-    ["detector"],
-)
-RETENTION_DELETED = Counter(
-    "gazeloop_retention_deleted_total",
-    "Records that were deleted because they were older than the settings let them be kept, by"
-    " kind: unlisted_frames, images, vectors, verdicts, figures, imports.",
-    ["kind"],
-)
-EVENTS_OF_ERASED_FRAMES = Counter(
-    "gazeloop_events_of_erased_frames_total",
-    "Late or repeated events that were dropped because their frame is erased.",
-    ["service"],
-)
-FRAMES_ERASED = Counter(
-    "gazeloop_frames_erased_total",
-    "Frames that an erasure has swept from the stores.",
 )
 EVENTS_PUBLISHED = Counter(
     "gazeloop_events_published_total",
@@ -172,6 +152,24 @@ DATA_SIZE_BYTES = Gauge(
     "Size of the data folder's file system; only with embedded parts.",
 )
 
+# Retention and erasure
+
+RETENTION_DELETED = Counter(
+    "gazeloop_retention_deleted_total",
+    "Records that were deleted because they were older than the settings let them be kept, by"
+    " kind: unlisted_frames, images, vectors, verdicts, figures, imports.",
+    ["kind"],
+)
+FRAMES_ERASED = Counter(
+    "gazeloop_frames_erased_total",
+    "Frames that an erasure has swept from the stores.",
+)
+EVENTS_OF_ERASED_FRAMES = Counter(
+    "gazeloop_events_of_erased_frames_total",
+    "Late or repeated events that were dropped because their frame is erased.",
+    ["service"],
+)
+
 # ingest
 
 VEHICLE_LAST_FRAME = Gauge(
@@ -204,17 +202,6 @@ HTTP_SECONDS = Histogram(
     "Duration of HTTP requests, including the broker's acknowledgement.",
     ["route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-)
-
-HELD_CORRECTIONS = Gauge(
-    "gazeloop_held_corrections",
-    "Corrections held until a question about them is answered, by reason.",
-    ["reason"],
-)
-LABEL_STUDIO_TASKS = Gauge(
-    "gazeloop_label_studio_tasks",
-    "Label Studio tasks, by state; `waiting` ones are not created yet.",
-    ["status"],
 )
 
 # embedder
@@ -268,6 +255,11 @@ PAIRS_NOT_COUNTED = Counter(
 NEEDLES_RETRACTED = Counter(
     "gazeloop_needles_retracted_total", "NeedleRetracted events published.", ["category"]
 )
+UNKNOWN_CATEGORIES = Gauge(
+    "gazeloop_unknown_categories",
+    "Categories that a detector predicts, that no annotation has, and that are not mapped.",
+    ["detector"],
+)
 
 # retriever
 
@@ -285,15 +277,6 @@ SEARCH_SECONDS = Histogram(
     buckets=_BATCH_SECONDS,
 )
 
-REVIEW_NEEDLES = Gauge(
-    "gazeloop_review_needles",
-    "Active needles with a shortlist, by state of review: open, started, done or extended.",
-    ["status"],
-)
-REVIEW_OLDEST_SECONDS = Gauge(
-    "gazeloop_review_oldest_wait_seconds",
-    "Age of the oldest shortlist without a review; 0 if there is none.",
-)
 SHORTLIST_BUDGET = Gauge(
     "gazeloop_shortlist_budget_frames",
     "Size of each budget in frames: haystack for all, or day, vehicle, family for one day.",
@@ -310,6 +293,27 @@ SHORTLIST_HELD_BACK = Gauge(
     ["detector", "budget"],
 )
 
+# Annotation
+
+REVIEW_NEEDLES = Gauge(
+    "gazeloop_review_needles",
+    "Active needles with a shortlist, by state of review: open, started, done or extended.",
+    ["status"],
+)
+REVIEW_OLDEST_SECONDS = Gauge(
+    "gazeloop_review_oldest_wait_seconds",
+    "Age of the oldest shortlist without a review; 0 if there is none.",
+)
+HELD_CORRECTIONS = Gauge(
+    "gazeloop_held_corrections",
+    "Corrections held until a question about them is answered, by reason.",
+    ["reason"],
+)
+LABEL_STUDIO_TASKS = Gauge(
+    "gazeloop_label_studio_tasks",
+    "Label Studio tasks, by state; `waiting` ones are not created yet.",
+    ["status"],
+)
 WEBHOOK_DELIVERIES = Counter(
     "gazeloop_webhook_deliveries_total",
     "Attempts to send a shortlist to a receiver, by outcome: delivered, failed or given_up.",
