@@ -56,11 +56,11 @@ class EvaluateMatches:
         self._owned: Callable[[Category], bool] = every_category
         self._gauges = Gauges()
         every_s = settings.evaluate_every_s
-        self._changed: set[DetectorId] = set()
+        self._outdated: set[DetectorId] = set()
         self._pace = Pace(clock, every_s=every_s, share=_SHOWN_SHARE)
-        self._recently_changed: set[DetectorId] = set()
-        self._recent_pace = Pace(clock, every_s=every_s, share=_RECENT_SHARE)
-        self._confidence_outdated = False
+        self._outdated_windows: set[DetectorId] = set()
+        self._windows_pace = Pace(clock, every_s=every_s, share=_RECENT_SHARE)
+        self._outdated_confidence = False
         self._confidence_pace = Pace(clock, every_s=_CONFIDENCE_EVERY_S, share=_CONFIDENCE_SHARE)
         self._lock = asyncio.Lock()
 
@@ -75,7 +75,7 @@ class EvaluateMatches:
             # A batch fetched before a rebalance may hold categories that another replica owns now.
             owned = NamedColumns.of_frames(matches).of_categories(self._owned)
             changed = await asyncio.to_thread(self._state.add_named, owned)
-            self._note({detector for detector, _ in changed})
+            self._mark_outdated({detector for detector, _ in changed})
         await self.refresh()
 
     async def forget(self, frames: AbstractSet[FrameHash]) -> None:
@@ -83,7 +83,7 @@ class EvaluateMatches:
         async with self._lock:
             if self._state is not None:
                 changed = await asyncio.to_thread(self._state.forget, frames)
-                self._note({detector for detector, _ in changed})
+                self._mark_outdated({detector for detector, _ in changed})
         await self.refresh()
 
     async def assigned(self, assignment: Assignment) -> None:
@@ -105,9 +105,9 @@ class EvaluateMatches:
             count, refused = await self._read(state, categories)
             # Assigned last, so that a store failure halfway leaves no partial state.
             self._state, self._owned = state, owned
-            for changed in (self._changed, self._recently_changed):
-                changed.clear()
-            self._note(state.detectors())
+            self._outdated.clear()
+            self._outdated_windows.clear()
+            self._mark_outdated(state.detectors())
             self._gauges.clear()
             seconds = round(self._clock.monotonic() - started, 2)
             metrics.REBUILD_SECONDS.set(seconds)
@@ -120,8 +120,8 @@ class EvaluateMatches:
         before it to be shown at once. The pace adapts to the duration of an update, so that its
         share of time does not grow with the number of matches.
         """
-        await self._refresh(self._pace, self._changed, self._show)
-        await self._refresh(self._recent_pace, self._recently_changed, self._show_recent)
+        await self._refresh(self._pace, self._outdated, self._show)
+        await self._refresh(self._windows_pace, self._outdated_windows, self._show_recent)
 
     async def assess(self) -> None:
         """Update intervals, differences and drift, unless they were updated too recently.
@@ -129,11 +129,11 @@ class EvaluateMatches:
         Call this periodically, concurrently with `run`: it takes seconds with many frames, and
         matches are added and shown meanwhile.
         """
-        if not self._confidence_outdated or not self._confidence_pace.is_due():
+        if not self._outdated_confidence or not self._confidence_pace.is_due():
             return
         with self._confidence_pace.taken():
             async with self._lock:
-                self._confidence_outdated = False
+                self._outdated_confidence = False
                 state = self._state
                 assert state is not None  # nothing is outdated without a state
                 snapshot = await asyncio.to_thread(state.snapshot)
@@ -156,24 +156,24 @@ class EvaluateMatches:
         report_progress()
         return counts
 
-    def _note(self, detectors: Collection[DetectorId]) -> None:
-        """Mark the figures of these detectors as outdated."""
-        self._changed.update(detectors)
-        self._recently_changed.update(detectors)
-        self._confidence_outdated |= bool(detectors)
+    def _mark_outdated(self, detectors: Collection[DetectorId]) -> None:
+        """All figures of these detectors are to be computed again."""
+        self._outdated.update(detectors)
+        self._outdated_windows.update(detectors)
+        self._outdated_confidence |= bool(detectors)
 
     async def _refresh(
         self,
         pace: Pace,
-        changed: set[DetectorId],
+        outdated: set[DetectorId],
         show: Callable[[MatchState, DetectorId], Awaitable[None]],
     ) -> None:
         async with self._lock:
-            if not changed or not pace.is_due() or self._state is None:
+            if not outdated or not pace.is_due() or self._state is None:
                 return
             with pace.taken():
-                due = sorted(changed)
-                changed.clear()
+                due = sorted(outdated)
+                outdated.clear()
                 for detector in due:
                     await show(self._state, detector)
                     # Thousands of detectors take longer than the stall limit.

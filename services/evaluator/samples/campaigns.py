@@ -15,6 +15,7 @@ from services.contracts.identity import Category, DetectorId, FrameId
 from services.contracts.matches import CategoryMatched
 from services.domain.chunks import chunks
 from services.domain.detection.operating_scores import OperatingScores
+from services.domain.metrics.counting import why_not_counted
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.sampled_figures import (
@@ -120,9 +121,13 @@ class SampleCampaigns:
 
     def _is_haystack(self, record: FrameRecord) -> bool:
         captured = record.captured
-        if captured is None or (record.is_copy and not self.count_copies):
+        if captured is None or self._is_left_out(record):
             return False
         return self.split_rule.split_of(record.frame_id, captured.drive_id) is Split.HAYSTACK
+
+    def _is_left_out(self, record: FrameRecord) -> bool:
+        """Whether the frame is a copy, and copies do not count."""
+        return record.is_copy and not self.count_copies
 
     async def _empty(self, frame_ids: Sequence[FrameId], detector: DetectorId) -> list[FrameId]:
         """Those of these frames that are annotated, and have no objects and no detections."""
@@ -131,12 +136,9 @@ class SampleCampaigns:
             records = await self.frames.load(chunk)
             for frame_id, record in records.items():
                 truth, predictions = record.ground_truth, record.predictions.get(detector)
-                if (
-                    truth is not None
-                    and truth.complete
-                    and predictions is not None
-                    and predictions.complete
-                ):
+                if truth is None or predictions is None:
+                    continue
+                if why_not_counted(truth, predictions, copy=self._is_left_out(record)) is None:
                     found.append(frame_id)
         return found
 
