@@ -105,7 +105,7 @@ class EventVectors:
             scaled_to_unit(frame), scaled_to_unit(np.array(regions, np.float32).reshape(shape))
         )
 
-    def _read(self, frame_vector: FrameVector | None, dimension: int) -> Vector:
+    def _read(self, vector: FrameVector | None, dimension: int) -> Vector:
         """The values of a vector on an event.
 
         Raises
@@ -114,15 +114,15 @@ class EventVectors:
             `no_vector`: there is none of this model; `invalid_vector`: its values are not
             `dimension` finite numbers.
         """
-        if frame_vector is None or frame_vector.model != self._name:
+        if vector is None or vector.model != self._name:
             found = (
                 "none came; events of version 1 have none (GAZELOOP_EVENT_VERSION)"
-                if frame_vector is None
-                else f"one of {frame_vector.model} came"
+                if vector is None
+                else f"one of {vector.model} came"
             )
             raise InvalidRecord(f"a vector of {self._name} is needed; {found}", reason="no_vector")
         try:
-            content = base64.b64decode(_padded(frame_vector.values), altchars=b"-_", validate=True)
+            content = base64.b64decode(_padded(vector.values), altchars=b"-_", validate=True)
             values = np.frombuffer(content, "<f4")
         except (binascii.Error, ValueError) as exc:
             raise InvalidRecord(f"the vector: {exc}", reason="invalid_vector") from exc
