@@ -8,7 +8,7 @@
 - **placement**: an annotation that a sure detection of its category covers in part.
 
 Kinds and baseline are those of ObjectLab (Tkachenko, Thyagarajan and Mueller, 2023), which takes
-scores as they are and similarity above a threshold. docs/value.md compares the two.
+scores as they are and similarity above a threshold. docs/label-errors.md compares the two.
 """
 
 from collections.abc import Sequence
