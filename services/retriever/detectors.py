@@ -157,11 +157,11 @@ class LoadedDetectors:
             if detector not in before or last.number != before[detector].number
         ]
         for last in closed:
-            earlier = self.stages.get(last.detector)
             limits = limits_of(last.sizes[-1].haystack, self._sources.settings)
-            stages = await self._read_again(last, self.model, earlier)
+            stages = await self._read_again(last, self.model, self.stages.get(last.detector))
             if stages is None:
-                stages = await self._loader.read(last.detector, self.model, limits, earlier)
+                # Nothing says which needles and frames these epochs consumed, so all are read.
+                stages = await self._loader.read(last.detector, self.model, limits)
             self.stages[last.detector] = stages
         return bool(closed)
 
@@ -172,8 +172,7 @@ class LoadedDetectors:
         # Its tables have changes that are not recorded, so they are read again.
         stages = await self._read_again(self.epochs[detector], self.model)
         if stages is None:
-            earlier = self.stages[detector]
-            stages = await self._loader.read(detector, self.model, limits, earlier)
+            stages = await self._loader.read(detector, self.model, limits)
         self.stages[detector] = stages
 
     async def _read_again(

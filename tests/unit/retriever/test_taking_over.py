@@ -263,3 +263,20 @@ async def test_what_is_recorded_names_no_erased_frame_and_no_model_of_it_is_left
     assert await world.models.load(samples.DETECTOR, samples.STOP_SIGN, model) is None
     await world.run([await world.embed("more", 0.2)])
     assert await recorded(world)
+
+
+@pytest.mark.parametrize("cause", ["erasure", "settings"])
+async def test_needles_that_another_process_consumed_are_known_without_its_record(
+    cause: str,
+) -> None:
+    world = World()
+    first = await found(world, "first")
+    await world.run([first, await world.embed("hay", 0.1)])
+    if cause == "settings":
+        world._settings = Settings(shortlist_evidence=0.29)
+    other = world.retriever()
+    await world.run([await found(world, "second", 0.05)], other)
+    if cause == "erasure":
+        await other.forget(frozenset())
+    await world.run([samples.needle_retracted(first, revision=2)])
+    assert [candidate.frame_id for candidate in world.latest()["second"].candidates] == ["hay"]
