@@ -84,15 +84,12 @@ class LoadedDetectors:
         self.epochs[epoch.detector] = epoch
         self.stages[epoch.detector].closed = epoch.number
 
-    async def load(
-        self, records: Sequence[NeedleRecord], consumed: Mapping[str, range]
-    ) -> tuple[int, Limits]:
+    async def load(self, records: Sequence[NeedleRecord]) -> tuple[int, Limits]:
         """Load the detectors that are missing or outdated.
 
         Parameters
         ----------
         records : the needles of the epoch
-        consumed : the offsets of its events
 
         Returns
         -------
@@ -106,13 +103,12 @@ class LoadedDetectors:
                 self._sources.forget()
         frames = 0 if model is None else await self._sources.size.haystack_frames(model)
         limits = limits_of(frames, self._sources.settings)
-        await self._publication.write(await self._load_missing(records, consumed, model, limits))
+        await self._publication.write(await self._load_missing(records, model, limits))
         return frames, limits
 
     async def _load_missing(
         self,
         records: Sequence[NeedleRecord],
-        consumed: Mapping[str, range],
         model: ModelId | None,
         limits: Limits,
     ) -> list[ShortlistPublished]:
@@ -127,9 +123,6 @@ class LoadedDetectors:
             outdated, self.stages = self.stages, {}
             records = [*records, *await self._sources.needles.all()]
         self.model, self._is_outdated = model, False
-        for detector, stages in list(self.stages.items()):
-            if stages.allocator.needles.needs_clustering and not self.is_again(detector, consumed):
-                outdated[detector] = self.stages.pop(detector)
         if model is not None:
             wanted = _detectors_of(records) | outdated.keys()
             for detector in sorted(wanted - self.stages.keys()):
@@ -196,22 +189,26 @@ class LoadedDetectors:
             await self._publication.write_missing(stages.allocator.unwritten)
         return stages
 
-    async def read_once_grown(
-        self, detector: DetectorId, before: Epoch | None, limits: Limits, changes: Changes
-    ) -> None:
-        """Read a detector from the stores again at the end of a time of growth.
+    async def read_again_if_due(self, epoch: Epoch, limits: Limits, changes: Changes) -> None:
+        """Read a detector from the stores again before an epoch that is to be closed.
 
-        Families and candidates depend on the epochs in which needles and frames arrived, and the
-        load of the machine decides which those are. Shortlists must not depend on it.
+        Due when there are so many more needles that all are clustered again, and at the end of a
+        time of growth: families and candidates depend on the epochs in which needles and frames
+        arrived, and the load of the machine decides which those are. Shortlists must not depend on
+        it.
         """
         assert self.model is not None
+        detector, before = epoch.detector, self.epochs.get(epoch.detector)
         earlier = self.stages[detector]
-        if before is None or before.settled:
+        has_grown = epoch.settled and before is not None and not before.settled
+        if epoch.settled and not has_grown:
             earlier.state.pop(_READ_ONCE_GROWN, None)
-        elif _READ_ONCE_GROWN not in earlier.state:
-            # Once: the epochs after it may wait for models to be fitted.
+        # Once: the epochs after it may wait for models to be fitted.
+        is_due = has_grown and _READ_ONCE_GROWN not in earlier.state
+        if is_due or earlier.allocator.needles.needs_clustering:
             stages = await self._loader.read(detector, self.model, limits, earlier, changes.records)
-            stages.state[_READ_ONCE_GROWN] = ""
+            if has_grown:
+                stages.state[_READ_ONCE_GROWN] = ""
             self.stages[detector] = stages
 
 

@@ -132,7 +132,7 @@ class PublishShortlists:
         if detectors.is_read:
             await detectors.follow()
         else:
-            await detectors.load((), {})
+            await detectors.load(())
             await self._publication.publish()
         if not detectors.held():
             return False
@@ -168,7 +168,7 @@ class PublishShortlists:
     async def _close_epochs(self, changes: Changes, consumed: Mapping[str, range]) -> None:
         """Close an epoch of each detector, then publish the shortlists that change."""
         started, detectors = self._clock.monotonic(), self._detectors
-        frames, limits = await detectors.load(changes.records, consumed)
+        frames, limits = await detectors.load(changes.records)
         for detector in sorted(detectors.stages):
             changes_of = changes.of(detector)
             while not await self._close(detector, changes_of, consumed, frames, limits):
@@ -205,8 +205,7 @@ class PublishShortlists:
         size = Size(frames, sum(observed) + sum(changes.observed.values()))
         budget = limits.budgets.haystack
         epoch = next_epoch(before, detector, consumed, size, budget, is_empty=changes.is_empty)
-        if epoch.settled:
-            await detectors.read_once_grown(detector, before, limits, changes)
+        await detectors.read_again_if_due(epoch, limits, changes)
         closed = await detectors.stages[detector].close(
             changes, limits, before, epoch, self._settings.shortlist_early
         )

@@ -280,3 +280,30 @@ async def test_needles_that_another_process_consumed_are_known_without_its_recor
         await other.forget(frozenset())
     await world.run([samples.needle_retracted(first, revision=2)])
     assert [candidate.frame_id for candidate in world.latest()["second"].candidates] == ["hay"]
+
+
+async def test_it_clusters_the_needles_of_recorded_epochs_and_no_others() -> None:
+    listed = []
+    for restarted in (False, True):
+        world = World(shortlist_size=2)
+        await world.step.run([await found(world, "one"), await found(world, "two", 0.01)])
+        await world.step.run([await found(world, "three", 0.02)])
+        # Of an epoch that another process has not closed yet.
+        await world.needles.record([await found(world, "elsewhere", 0.03)])
+        if restarted:
+            world.step = world.retriever()
+        await world.run([await world.embed(f"hay{number}", 0.1) for number in range(8)])
+        listed.append((published(world), await world.epochs.of(samples.DETECTOR)))
+    assert listed[0] == listed[1]
+
+
+async def test_a_process_that_starts_closes_no_epoch_only_to_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(epochs, "WINDOW", 1)
+    world = World()
+    first = [await found(world, "one"), await found(world, "two", 0.01)]
+    for events in (first, first, [await found(world, "three", 0.02)]):
+        await world.step.run(events)
+    assert not await world.step.settle()
+    assert not await world.retriever().settle()
