@@ -1,20 +1,38 @@
-"""The detectors in memory: as their last epochs recorded them, or read from the stores."""
+"""The detectors in memory, and when their state is loaded in which way.
+
+`StagesLoader` has four ways to load a detector. The first two give the state that its last epoch
+left, byte for byte. The others cluster, search and score again, so its next epoch may list other
+frames.
+
+`followed`
+    Other processes have closed epochs since: what these changed is applied to the tables in memory.
+`recorded`
+    The process starts, or starts again after an error. Or others have closed epochs, and the tables
+    cannot follow: they have changes that no epoch recorded, because another process closed its
+    number first, or one of the changes is missing. All changes that are recorded are read.
+`read_again`
+    What is in memory is known to be complete and has to be computed again: the embedding model was
+    switched, frames were erased, many needles are new, or a time of growth ends. The stores are
+    read, but of needles only those that epochs have consumed, so that it does not matter which
+    process does this, and when.
+`read`
+    Nothing in memory or on record is complete: the detector is new, or what its last epoch recorded
+    is missing or was made by other settings. All that the stores have is read.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, ModelId
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import REGION_VECTORS, live_model
 from services.domain.shortlists.epochs import Epoch, includes
 from services.domain.shortlists.scored_candidates import Limits
-from services.retriever import logic
-from services.retriever.allocation.budgets import limits_of
+from services.retriever.allocation.budgets import limits_at, limits_of
 from services.retriever.loading import StagesLoader
 from services.retriever.publication import ShortlistPublication
 from services.retriever.sources import RetrieverStores, Sources
-from services.retriever.stages import Changes, DetectorStages
+from services.retriever.stages import DetectorStages
 
 _READ_ONCE_GROWN: Final = "read_once_grown"
 """The key of a row of STATE that is there from the end of growth until the epoch after."""
@@ -23,8 +41,8 @@ _READ_ONCE_GROWN: Final = "read_once_grown"
 class LoadedDetectors:
     """The stages of every detector under the live embedding model, and their last epochs.
 
-    Several processes may close epochs of the same detectors. `follow` and `take_over` bring this
-    process up to date with the others.
+    Several processes may close epochs of the same detectors. `follow` brings this process up to
+    date with the others.
 
     Attributes
     ----------
@@ -57,7 +75,7 @@ class LoadedDetectors:
         self.is_read, self.stages = False, {}
 
     def mark_outdated(self) -> None:
-        """Let the next `load` read every detector from the stores instead of from its record."""
+        """Let the next `load` read every detector again, because frames were erased."""
         self._sources.forget()
         self._is_outdated = True
 
@@ -85,7 +103,7 @@ class LoadedDetectors:
         self.stages[epoch.detector].closed = epoch.number
 
     async def load(self, records: Sequence[NeedleRecord]) -> tuple[int, Limits]:
-        """Load the detectors that are missing or outdated.
+        """Bring all detectors up to date before an epoch; withdraw shortlists of retracted needles.
 
         Parameters
         ----------
@@ -96,6 +114,8 @@ class LoadedDetectors:
         The number of haystack frames, and the limits of shortlists.
         """
         model = await live_model(self._stores.vectors, REGION_VECTORS)
+        if (model is None) != (self.model is None):
+            self.forget()  # there is a first model, or none any more
         if self.is_read and model is not None and model == self.model:
             await self.follow()
             if _detectors_of(records) - self.stages.keys():
@@ -103,41 +123,33 @@ class LoadedDetectors:
                 self._sources.forget()
         frames = 0 if model is None else await self._sources.size.haystack_frames(model)
         limits = limits_of(frames, self._sources.settings)
-        await self._publication.write(await self._load_missing(records, model, limits))
-        return frames, limits
-
-    async def _load_missing(
-        self,
-        records: Sequence[NeedleRecord],
-        model: ModelId | None,
-        limits: Limits,
-    ) -> list[ShortlistPublished]:
-        """Load the detectors that are missing; returns shortlists that retractions empty."""
-        outdated: dict[DetectorId, DetectorStages] = {}
         if not self.is_read:
-            self.epochs = await self._stores.epochs.latest()
-            self.stages = {} if model is None else await self._recorded(model)
-            self.is_read = True
-            records = await self._sources.needles.all()
-        elif model != self.model or self._is_outdated:
-            outdated, self.stages = self.stages, {}
-            records = [*records, *await self._sources.needles.all()]
+            records = await self._start(model)
+        elif model is not None and (model != self.model or self._is_outdated):
+            await self._read_all_again(model, limits, records)
         self.model, self._is_outdated = model, False
         if model is not None:
-            wanted = _detectors_of(records) | outdated.keys()
-            for detector in sorted(wanted - self.stages.keys()):
-                earlier = outdated.get(detector)
-                self.stages[detector] = await self._loader.read(
-                    detector, model, limits, earlier, records
-                )
-        return _withdrawn({record.needle_id: record for record in records}.values())
+            for detector in sorted(_detectors_of(records) - self.stages.keys()):
+                self.stages[detector] = await self._loader.read(detector, model, limits)
+        await self._publication.withdraw(records)
+        return frames, limits
 
-    async def _recorded(self, model: ModelId) -> dict[DetectorId, DetectorStages]:
-        """The detectors whose last epoch recorded their state."""
-        found = {
-            detector: await self._read_again(last, model) for detector, last in self.epochs.items()
-        }
-        return {detector: stages for detector, stages in found.items() if stages is not None}
+    async def _start(self, model: ModelId | None) -> list[NeedleRecord]:
+        """Load the detectors that are recorded; returns the needles of all detectors."""
+        self.epochs = await self._stores.epochs.latest()
+        if model is not None:
+            for last in self.epochs.values():
+                if (stages := await self._as_recorded(last, model)) is not None:
+                    self.stages[last.detector] = stages
+        self.is_read = True
+        return await self._sources.needles.all()
+
+    async def _read_all_again(
+        self, model: ModelId, limits: Limits, records: Sequence[NeedleRecord]
+    ) -> None:
+        for detector, earlier in sorted(self.stages.items()):
+            stages = await self._loader.read_again(earlier, detector, model, limits, records)
+            self.stages[detector] = stages
 
     async def follow(self) -> bool:
         """Take over the epochs that other processes have closed; returns whether there are any."""
@@ -150,71 +162,53 @@ class LoadedDetectors:
             if detector not in before or last.number != before[detector].number
         ]
         for last in closed:
-            limits = limits_of(last.sizes[-1].haystack, self._sources.settings)
-            stages = await self._read_again(last, self.model, self.stages.get(last.detector))
+            stages = await self._as_recorded(last, self.model)
             if stages is None:
                 # Nothing says which needles and frames these epochs consumed, so all are read.
+                limits = limits_at(last, self._sources.settings)
                 stages = await self._loader.read(last.detector, self.model, limits)
             self.stages[last.detector] = stages
         return bool(closed)
 
-    async def take_over(self, detector: DetectorId, limits: Limits) -> None:
-        """Take over the epoch whose number another process has closed meanwhile."""
-        assert self.model is not None
-        self.epochs[detector] = (await self._stores.epochs.latest())[detector]
-        # Its tables have changes that are not recorded, so they are read again.
-        stages = await self._read_again(self.epochs[detector], self.model)
-        if stages is None:
-            stages = await self._loader.read(detector, self.model, limits)
-        self.stages[detector] = stages
-
-    async def _read_again(
-        self, last: Epoch, model: ModelId, earlier: DetectorStages | None = None
-    ) -> DetectorStages | None:
-        """A detector as its last epoch recorded it; None if it has to be read from the stores.
-
-        Parameters
-        ----------
-        earlier : as an earlier epoch left it
-        """
-        limits = limits_of(last.sizes[-1].haystack, self._sources.settings)
-        stages = None
+    async def _as_recorded(self, last: Epoch, model: ModelId) -> DetectorStages | None:
+        """A detector as its last epoch left it; None if there is no record that can be used."""
+        earlier, stages = self.stages.get(last.detector), None
         if earlier is not None and earlier.closed:
-            stages = await self._loader.followed(earlier, last, limits)
+            stages = await self._loader.followed(earlier, last)
         if stages is None:
-            self._sources.forget()
-            stages = await self._loader.recorded(last, model, limits)
+            stages = await self._loader.recorded(last, model)
         if stages is not None:
             # The process that closed the epoch may have ended before it wrote these.
             await self._publication.write_missing(stages.allocator.unwritten)
         return stages
 
-    async def read_again_if_due(self, epoch: Epoch, limits: Limits, changes: Changes) -> None:
-        """Read a detector from the stores again before an epoch that is to be closed.
+    async def read_again_if_due(
+        self, epoch: Epoch, limits: Limits, records: Sequence[NeedleRecord]
+    ) -> None:
+        """Read a detector again before an epoch if many needles are new, or if growth ends with it.
 
-        Due when there are so many more needles that all are clustered again, and at the end of a
-        time of growth: families and candidates depend on the epochs in which needles and frames
-        arrived, and the load of the machine decides which those are. Shortlists must not depend on
-        it.
+        Families and candidates depend on the epochs in which needles and frames arrived, and the
+        load of the machine decides which those are. Shortlists must not depend on it.
+
+        Parameters
+        ----------
+        epoch : that is about to be closed
+        records : its needles
         """
         assert self.model is not None
         detector, before = epoch.detector, self.epochs.get(epoch.detector)
         earlier = self.stages[detector]
-        has_grown = epoch.settled and before is not None and not before.settled
-        if epoch.settled and not has_grown:
+        ends_growth = epoch.settled and before is not None and not before.settled
+        if epoch.settled and not ends_growth:
             earlier.state.pop(_READ_ONCE_GROWN, None)
         # Once: the epochs after it may wait for models to be fitted.
-        is_due = has_grown and _READ_ONCE_GROWN not in earlier.state
-        if is_due or earlier.allocator.needles.needs_clustering:
-            stages = await self._loader.read(detector, self.model, limits, earlier, changes.records)
-            if has_grown:
-                stages.state[_READ_ONCE_GROWN] = ""
-            self.stages[detector] = stages
-
-
-def _withdrawn(records: Collection[NeedleRecord]) -> list[ShortlistPublished]:
-    withdrawn = [logic.withdrawn(record) for record in records if not record.active]
-    return [shortlist for shortlist in withdrawn if shortlist is not None]
+        is_due = ends_growth and _READ_ONCE_GROWN not in earlier.state
+        if not is_due and not earlier.allocator.needles.needs_clustering:
+            return
+        stages = await self._loader.read_again(earlier, detector, self.model, limits, records)
+        if ends_growth:
+            stages.state[_READ_ONCE_GROWN] = ""
+        self.stages[detector] = stages
 
 
 def _detectors_of(records: Collection[NeedleRecord]) -> set[DetectorId]:

@@ -1,4 +1,7 @@
-"""Loads the state of a detector's stages: as the last epoch recorded it, or from the stores."""
+"""Loads the state of a detector's stages, from records of epochs or from the stores.
+
+`detectors.py` lists the four ways, and decides between them.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +13,10 @@ from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.epochs import Epoch
 from services.domain.shortlists.scored_candidates import Limits
+from services.retriever.allocation.budgets import limits_at
 from services.retriever.allocation.detector_allocator import DetectorAllocator
+from services.retriever.allocation.divided_budget import DividedBudget
+from services.retriever.allocation.drawn_frames import DrawnFrames
 from services.retriever.changelog import Before, Changelog
 from services.retriever.learning.fitted_models import FittedModels
 from services.retriever.learning.learner import Learner
@@ -38,31 +44,32 @@ class StagesLoader:
             sources.frames, stores.vectors, sources.vectors, sources.settings
         )
 
-    async def recorded(self, last: Epoch, model: ModelId, limits: Limits) -> DetectorStages | None:
+    async def recorded(self, last: Epoch, model: ModelId) -> DetectorStages | None:
         """The stages of a detector as its last epoch left them; None if that is not recorded.
 
         A record that other settings produced is not used.
         """
+        # Whatever other processes' epochs changed may be cached as it was before.
+        self._sources.forget()
         recorded = await self._epochs.changes(last.detector)
         changelog = await asyncio.to_thread(Changelog, recorded)
         if changelog.table(STATE).get(_MADE_BY) != _made_by(model, self._sources.settings):
             return None
+        limits = limits_at(last, self._sources.settings)
         stages = self._stages(last.detector, model, limits, changelog)
         if not await stages.allocator.restore():
             return None
         stages.closed = last.number
         return stages
 
-    async def followed(
-        self, stages: DetectorStages, last: Epoch, limits: Limits
-    ) -> DetectorStages | None:
+    async def followed(self, stages: DetectorStages, last: Epoch) -> DetectorStages | None:
         """The stages after the epochs that other processes closed; None if these left no record.
 
         What these epochs changed in the stores is read again.
 
         Parameters
         ----------
-        stages : as the epoch that they closed left them; they are not used any more
+        stages : as an earlier epoch recorded them; they are not used any more
         """
         recorded = await self._epochs.changes(last.detector, stages.closed)
         made_by = stages.state.get(_MADE_BY)
@@ -84,6 +91,7 @@ class StagesLoader:
         self._sources.size.note(frame for frame, is_haystack in frames.items() if is_haystack)
         await self._sources.needles.refresh(needles)
         await self._sources.matches.follow(labelled)
+        limits = limits_at(last, self._sources.settings)
         following = self._stages(
             last.detector, stages.model, limits, stages.changelog, stages.scorer
         )
@@ -94,47 +102,54 @@ class StagesLoader:
         following.allocator.adopt(stages.allocator, before)
         return following
 
-    async def read(
+    async def read(self, detector: DetectorId, model: ModelId, limits: Limits) -> DetectorStages:
+        """The stages of a detector of which nothing is known, with all that the stores have."""
+        stages = self._empty(detector, model, limits)
+        allocator, settings = stages.allocator, self._sources.settings
+        draws = [allocator.drawn] if settings.sampled_share else []
+        await self._draw(detector, *draws, *self._divisions(allocator))
+        await allocator.load(await self._sources.needles.all(detector))
+        return stages
+
+    async def read_again(
         self,
+        earlier: DetectorStages,
         detector: DetectorId,
         model: ModelId,
         limits: Limits,
-        earlier: DetectorStages | None = None,
-        records: Sequence[NeedleRecord] = (),
+        records: Sequence[NeedleRecord],
     ) -> DetectorStages:
-        """The stages of a detector, with all that the stores have.
+        """The stages of a detector that is known, computed again from what the stores have now.
 
         Parameters
         ----------
-        earlier : what they were before, from which they take how much was observed and their
-            needles: the store may have others already that no epoch has consumed
-        records : the needles of this epoch
+        earlier : what they were before, from which they take what was drawn, how much was observed,
+            and their needles: the store may have others already that no epoch has consumed
+        records : the needles of the next epoch
         """
-        changelog = Changelog()
-        changelog.table(STATE)[_MADE_BY] = _made_by(model, self._sources.settings)
-        stages = self._stages(detector, model, limits, changelog)
-        if earlier is None:
-            needles = await self._sources.needles.all(detector)
-        else:
-            stages.observed.update(earlier.observed)
-            known = earlier.allocator.needles.known
-            known |= {record.needle_id for record in records if detector_of(record) == detector}
-            found = await self._sources.needles.load(known)
-            needles = [found[needle_id] for needle_id in sorted(found)]
-        await self._load_drawn(stages, detector, earlier)
-        await stages.allocator.load(needles)
+        stages = self._empty(detector, model, limits)
+        stages.observed.update(earlier.observed)
+        allocator, known = stages.allocator, earlier.allocator
+        if self._sources.settings.sampled_share:
+            allocator.drawn.take_over(known.drawn)
+        await self._draw(detector, *self._divisions(allocator))
+        of_epoch = {record.needle_id for record in records if detector_of(record) == detector}
+        found = await self._sources.needles.load(known.needles.known | of_epoch)
+        await allocator.load([found[needle_id] for needle_id in sorted(found)])
         return stages
 
-    async def _load_drawn(
-        self, stages: DetectorStages, detector: DetectorId, earlier: DetectorStages | None
-    ) -> None:
-        """Draw among all frames, or take over what was drawn."""
-        settings, allocator = self._sources.settings, stages.allocator
-        draws = bool(settings.sampled_share)
-        if draws and earlier is not None:
-            allocator.drawn.take_over(earlier.allocator.drawn)
-            draws = False
-        if not draws and not settings.divides_budget:
+    def _empty(self, detector: DetectorId, model: ModelId, limits: Limits) -> DetectorStages:
+        changelog = Changelog()
+        changelog.table(STATE)[_MADE_BY] = _made_by(model, self._sources.settings)
+        return self._stages(detector, model, limits, changelog)
+
+    def _divisions(self, allocator: DetectorAllocator) -> list[DividedBudget]:
+        """Its division of the budget, where budgets are divided."""
+        return [allocator.division] if self._sources.settings.divides_budget else []
+
+    async def _draw(self, detector: DetectorId, *draws: DrawnFrames | DividedBudget) -> None:
+        """Draw among all frames that the detector has predicted."""
+        if not draws:
             return
         async for records in self._frames.predicted(detector):
             facts = {
@@ -142,10 +157,8 @@ class StagesLoader:
                 for frame_facts in map(FrameFacts.of, records)
                 if frame_facts is not None
             }
-            if draws:
-                allocator.drawn.note(facts)
-            if settings.divides_budget:
-                allocator.division.note(facts)
+            for draw in draws:
+                draw.note(facts)
 
     def _stages(
         self,

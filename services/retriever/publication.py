@@ -1,12 +1,13 @@
 """Stores shortlists, and publishes what is stored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import ShortlistPublished
-from services.domain.ports.needles import NeedleStore
+from services.domain.ports.needles import NeedleRecord, NeedleStore
+from services.retriever import logic
 from services.retriever.allocation.needle_cache import NeedleCache
 from services.retriever.awaited_needles import AwaitedNeedles
 from services.runtime.clock import Clock
@@ -58,6 +59,12 @@ class ShortlistPublication:
         if shortlists:
             await self._store.write_shortlists(shortlists)
             await self._needles.refresh([shortlist.needle_id for shortlist in shortlists])
+
+    async def withdraw(self, records: Iterable[NeedleRecord]) -> None:
+        """Store empty shortlists of those of these needles that were retracted."""
+        retracted = {record.needle_id: record for record in records if not record.active}
+        withdrawn = map(logic.withdrawn, retracted.values())
+        await self.write([shortlist for shortlist in withdrawn if shortlist is not None])
 
     async def publish(self) -> None:
         """Publish the shortlists that are not acknowledged, whichever process stored them."""

@@ -172,7 +172,7 @@ class PublishShortlists:
         for detector in sorted(detectors.stages):
             changes_of = changes.of(detector)
             while not await self._close(detector, changes_of, consumed, frames, limits):
-                await detectors.take_over(detector, limits)
+                await detectors.follow()
                 if changes.is_empty:
                     break  # Another process has closed an epoch: events did arrive.
         self._quiet_s = 0.0
@@ -205,7 +205,7 @@ class PublishShortlists:
         size = Size(frames, sum(observed) + sum(changes.observed.values()))
         budget = limits.budgets.haystack
         epoch = next_epoch(before, detector, consumed, size, budget, is_empty=changes.is_empty)
-        await detectors.read_again_if_due(epoch, limits, changes)
+        await detectors.read_again_if_due(epoch, limits, changes.records)
         closed = await detectors.stages[detector].close(
             changes, limits, before, epoch, self._settings.shortlist_early
         )

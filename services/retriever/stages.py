@@ -139,7 +139,7 @@ class DetectorStages:
         self.labelled = changelog.table(LABELLED)
         self.needles = changelog.table(NEEDLES)
         self.closed = 0
-        """The number of the epoch that left the stages as they are; 0 if the stores were read."""
+        """The number of the epoch whose record has the stages as they are; 0 if none has."""
 
     async def close(
         self, changes: Changes, limits: Limits, before: Epoch | None, epoch: Epoch, early: float
@@ -151,6 +151,7 @@ class DetectorStages:
         before, epoch : the last epoch, and this one
         early : the share of the budget that is released while growth is fast
         """
+        self.closed = 0
         for (_, category), count in changes.observed.items():
             self.observed[category] = self.observed.get(category, 0) + count
         await self.allocator.update(changes.records, changes.frames, limits)

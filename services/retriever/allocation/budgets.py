@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from services.contracts.identity import Category, DetectorId
 from services.domain.shortlists.budgets import Budget, Budgets, haystack_budget
+from services.domain.shortlists.epochs import Epoch
 from services.domain.shortlists.scored_candidates import HeldBack, Limits
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
@@ -34,6 +35,11 @@ def limits_of(haystack_frames: int, settings: Settings) -> Limits:
         apart_s=settings.shortlist_apart_s,
         apart_m=settings.shortlist_apart_m,
     )
+
+
+def limits_at(epoch: Epoch, settings: Settings) -> Limits:
+    """The limits of shortlists for the haystack of an epoch."""
+    return limits_of(epoch.sizes[-1].haystack, settings)
 
 
 def budget_report(
