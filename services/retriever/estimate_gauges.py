@@ -9,6 +9,7 @@ from services.contracts.identity import DetectorId
 from services.domain.metrics.estimated_precision import EstimatedStream
 from services.domain.statistics.resampling import Interval
 from services.runtime.observability import metrics
+from services.runtime.observability.gauge_values import clear_all, set_interval
 
 _GAUGES: Final = (
     metrics.ESTIMATED_PRECISION,
@@ -19,8 +20,7 @@ _GAUGES: Final = (
 
 def clear_estimates() -> None:
     """Remove all estimates: another process shows them."""
-    for gauge in _GAUGES:
-        gauge.clear()
+    clear_all(_GAUGES)
 
 
 def show_estimates(estimates: Mapping[DetectorId, EstimatedStream]) -> None:
@@ -30,14 +30,14 @@ def show_estimates(estimates: Mapping[DetectorId, EstimatedStream]) -> None:
         name = metrics.DETECTORS(detector)
         _show(metrics.REFERENCE_PRECISION, found.reference, name)
         for part in found.slices:
-            if part.precision is not None:
-                metrics.ESTIMATED_PRECISION.labels(name, part.name, "value").set(part.precision)
-            _show(metrics.ESTIMATED_PRECISION, part.interval, name, part.name)
+            ends = _ends(part.interval)
+            set_interval(metrics.ESTIMATED_PRECISION, part.precision, ends, name, part.name)
             _show(metrics.EMBEDDING_DRIFT, part.drift, name, part.name)
 
 
 def _show(gauge: Gauge, interval: Interval | None, *labels: str) -> None:
-    if interval is None:
-        return
-    for bound in ("value", "low", "high"):
-        gauge.labels(*labels, bound).set(getattr(interval, bound))
+    set_interval(gauge, interval.value if interval else None, _ends(interval), *labels)
+
+
+def _ends(interval: Interval | None) -> tuple[float, float] | None:
+    return (interval.low, interval.high) if interval is not None else None

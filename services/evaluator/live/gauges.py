@@ -7,7 +7,7 @@ from services.domain.metrics.drift import DriftMeasure
 from services.domain.metrics.subsets import Subset
 from services.evaluator.live.logic import Confidence, Evaluation, order_holds
 from services.runtime.observability import metrics
-from services.runtime.observability.gauge_values import set_or_remove
+from services.runtime.observability.gauge_values import clear_all, set_interval, set_or_remove
 
 _NAMED = {"AP": metrics.MAP, "AP50": metrics.MAP_AP50, "AP75": metrics.MAP_AP75}
 _OPERATING = {
@@ -43,8 +43,7 @@ class Gauges:
 
     def clear(self) -> None:
         """Remove all figures."""
-        for gauge in (*_ALL, *_SLOW):
-            gauge.clear()
+        clear_all((*_ALL, *_SLOW))
 
     def show(self, detector: DetectorId, evaluations: Mapping[Subset, Evaluation]) -> None:
         """Show one detector's figures on every subset."""
@@ -75,8 +74,7 @@ class Gauges:
 
     def show_confidence(self, confidence: Confidence) -> None:
         """Show intervals, differences and drift; these replace all earlier ones."""
-        for gauge in _SLOW:
-            gauge.clear()
+        clear_all(_SLOW)
         for (detector, subset), interval in confidence.intervals.items():
             name = metrics.DETECTORS(detector)
             for bound in ("low", "high"):
@@ -85,8 +83,8 @@ class Gauges:
                 )
         for (new, old), interval in confidence.differences.items():
             names = (metrics.DETECTORS(new), metrics.DETECTORS(old))
-            for bound in ("value", "low", "high"):
-                set_or_remove(metrics.MAP_DIFFERENCE, getattr(interval, bound), *names, bound)
+            ends = (interval.low, interval.high)
+            set_interval(metrics.MAP_DIFFERENCE, interval.value, ends, *names)
         for detector, drifts in confidence.drifts.items():
             name = metrics.DETECTORS(detector)
             for measure in DriftMeasure:

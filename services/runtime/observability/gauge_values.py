@@ -1,6 +1,14 @@
 """Set gauges of figures that may be undefined."""
 
+from collections.abc import Iterable
+
 from prometheus_client import Gauge
+
+
+def clear_all(gauges: Iterable[Gauge]) -> None:
+    """Remove all label sets of these gauges."""
+    for gauge in gauges:
+        gauge.clear()
 
 
 def set_or_remove(gauge: Gauge, value: float | None, *labels: str) -> None:
