@@ -9,6 +9,7 @@ from services.domain.ports.vectors import VectorStore
 from services.retriever.overview import Overview, read_overview
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
+from services.runtime.observability.gauge_values import clear_all
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores
 
@@ -32,14 +33,13 @@ async def mark_families(
 
 
 def show_families(families: Sequence[Family]) -> None:
-    """Set the gauges: the number of families, and the sizes of the largest.
+    """Show the number of families, and the sizes of the largest, in place of all others.
 
     Parameters
     ----------
     families : sorted by size, largest first
     """
-    for gauge in (metrics.FAMILIES, metrics.FAMILY_NEEDLES):
-        gauge.clear()
+    clear_all((metrics.FAMILIES, metrics.FAMILY_NEEDLES))
     for family in families:
         state = "resolved" if family.resolved else "open"
         metrics.FAMILIES.labels(metrics.DETECTORS(family.detector), state).inc()

@@ -58,7 +58,7 @@ class SharedFigures:
         )
         self._versions = stored_versions(stores, settings.operating_scores)
         self._reviews = AnnotationStores.of(stores).reviews
-        self._detectors: set[DetectorId] = set()
+        self._detectors: list[DetectorId] = []
         self._current = WhenChanged(self._computed, stores.matches, self.closed, clock)
 
     async def closed(self) -> Hashable:
@@ -66,8 +66,8 @@ class SharedFigures:
         return await epochs_closed(self._stores.epochs)
 
     async def known(self) -> Hashable:
-        """The same, and how many detectors have a report."""
-        return await self.closed(), len(self._detectors)
+        """The same, and which detectors have a report."""
+        return await self.closed(), tuple(self._detectors)
 
     async def reviewed(self) -> Hashable:
         """The same, and the latest act of review."""
@@ -93,10 +93,8 @@ class SharedFigures:
 
     async def compare_versions(self) -> None:
         """Compare consecutive versions of detectors."""
-        detectors = sorted(self._detectors)
-        show_version_changes(
-            await note_comparisons(self._stores.comparisons, self._versions, detectors)
-        )
+        found = await note_comparisons(self._stores.comparisons, self._versions, self._detectors)
+        show_version_changes(found)
 
     async def compare_slices(self) -> None:
         """Compare the frames of each tag with all others."""
@@ -108,13 +106,12 @@ class SharedFigures:
     async def repair_gains(self) -> None:
         """Store what repairing reviewed frames gains."""
         figures = await self._reports.take_in()
-        await note_repair_gains(self._stores, figures, sorted(self._detectors))
+        await note_repair_gains(self._stores, figures, self._detectors)
 
     async def _computed(self) -> list[Report]:
         reports, figures = await self._reports.now(_NOTHING_COUNTED)
-        names = [report.detector for report in reports]
-        self._detectors.update(names)
-        await note_curves(self._stores.curves, figures, names)
+        self._detectors = [report.detector for report in reports]
+        await note_curves(self._stores.curves, figures, self._detectors)
         return reports
 
 

@@ -12,7 +12,7 @@ from services.app.parts import App
 from services.app.repeating import repeated
 from services.app.retention.sweeper import RetentionSweeper
 from services.app.undoing.requesting import undoer_of
-from services.domain.ports.category_maps import UnknownCategory
+from services.domain.ports.category_maps import CategoryMaps, UnknownCategory
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
 from services.runtime.stores.retention_mongo import MongoRetention
@@ -46,10 +46,6 @@ async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
     """
     stores = app.stores
     maps = stores.category_maps
-
-    async def count() -> None:
-        note_unknown(await maps.unknown())
-
     sweeper = RetentionSweeper(
         MongoRetention(stores.database),
         stores.blobs,
@@ -61,7 +57,6 @@ async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
     works: dict[str, tuple[Callable[[], Awaitable[object]], float]] = {
         "rematch_categories": (Rematcher(maps, stores.frames, app.outbox).sweep, _SWEEP_S),
         "finish_undos": (undoer_of(stores, app.outbox).sweep, _SWEEP_S),
-        "unknown_categories": (count, _UNKNOWN_S),
         "erase_unlisted_frames": (sweeper.sweep_frames, _RETENTION_S),
         "delete_old_images": (sweeper.sweep_images, _RETENTION_S),
         "delete_old_records": (sweeper.sweep_records, _RECORDS_S),
@@ -70,6 +65,7 @@ async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
     @asynccontextmanager
     async def job() -> AsyncIterator[None]:
         async with AsyncExitStack() as closing:
+            await closing.enter_async_context(unknown_counted(maps, clock))
             for name, (work, every_s) in works.items():
                 await closing.enter_async_context(repeated(name, work, clock, every_s=every_s))
             yield
@@ -78,8 +74,22 @@ async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
         yield
 
 
+@asynccontextmanager
+async def unknown_counted(maps: CategoryMaps, clock: Clock) -> AsyncIterator[None]:
+    """Count unknown categories while the context is open; after it, another process does."""
+
+    async def count() -> None:
+        note_unknown(await maps.unknown())
+
+    try:
+        async with repeated("unknown_categories", count, clock, every_s=_UNKNOWN_S):
+            yield
+    finally:
+        note_unknown(())
+
+
 def note_unknown(unknown: Sequence[UnknownCategory]) -> None:
-    """Set the gauge of unknown categories."""
+    """Show how many categories of each detector are unknown, in place of all others."""
     metrics.UNKNOWN_CATEGORIES.clear()
     for detector, count in Counter(item.detector for item in unknown).items():
         metrics.UNKNOWN_CATEGORIES.labels(metrics.DETECTORS(detector)).set(count)

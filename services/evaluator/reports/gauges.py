@@ -10,7 +10,7 @@ from services.evaluator.samples.report import FIGURES, Estimate, SampledReport
 from services.evaluator.slices import SliceReport
 from services.evaluator.versions.report import ComparisonReport
 from services.runtime.observability import metrics
-from services.runtime.observability.gauge_values import set_interval, set_or_remove
+from services.runtime.observability.gauge_values import clear_all, set_interval, set_or_remove
 
 MOST_SLICES: Final = 30
 """Slices of a detector that have gauges, and curves: those ranked worst."""
@@ -42,12 +42,12 @@ _OF_SLICES = (*_SLICE_SHARES.values(), metrics.SLICE_WORSE)
 
 def clear_figures() -> None:
     """Remove all figures of this module, which another process shows from now on."""
-    for gauge in (*_OF_REPORTS, metrics.ERROR_COST, *_OF_VERSIONS, *_OF_SLICES):
-        gauge.clear()
+    clear_all((*_OF_REPORTS, metrics.ERROR_COST, *_OF_VERSIONS, *_OF_SLICES))
 
 
 def show_reports(reports: Iterable[Report]) -> None:
-    """Show what shortlists of these detectors are worth, and estimates from drawn frames."""
+    """Show what shortlists are worth, and estimates from drawn frames; replaces all others."""
+    clear_all(_OF_REPORTS)
     for report in reports:
         _show_lift(report.detector, report.shortlist)
         _show_sampled(report.detector, report.sampled)
@@ -83,7 +83,8 @@ def _show_calibration(detector: DetectorId, reports: Mapping[Category, Calibrati
 
 
 def show_error_costs(costs: Mapping[DetectorId, ErrorCosts]) -> None:
-    """Show the AP that each error type costs these detectors."""
+    """Show the AP that each error type costs these detectors; replaces all others."""
+    metrics.ERROR_COST.clear()
     for detector, found in costs.items():
         name = metrics.DETECTORS(detector)
         for error_type, cost in found.costs.items():
@@ -93,8 +94,7 @@ def show_error_costs(costs: Mapping[DetectorId, ErrorCosts]) -> None:
 
 def show_version_changes(comparisons: Iterable[ComparisonReport]) -> None:
     """Show how many families of failures each new version fixes and breaks; replaces all others."""
-    for gauge in _OF_VERSIONS:
-        gauge.clear()
+    clear_all(_OF_VERSIONS)
     for found in comparisons:
         names = (metrics.DETECTORS(found.new), metrics.DETECTORS(found.old))
         for change, count in found.summary.items():
@@ -106,8 +106,7 @@ def show_version_changes(comparisons: Iterable[ComparisonReport]) -> None:
 
 def show_slices(slices: Mapping[DetectorId, Sequence[SliceReport]]) -> None:
     """Show the slices of each detector that are ranked worst; these replace all others."""
-    for gauge in _OF_SLICES:
-        gauge.clear()
+    clear_all(_OF_SLICES)
     for detector, ranked in slices.items():
         for part in ranked[:MOST_SLICES]:
             names = (metrics.DETECTORS(detector), part.name)
