@@ -13,8 +13,10 @@ def compare(
     ctx: typer.Context, *, old: str, new: str, compare_options: CompareOptions, as_json: bool
 ) -> None:
     """Run `gazeloop compare`."""
-    report = comparison(shared(ctx), old, new, compare_options)
+    report, left_out = comparison(shared(ctx), old, new, compare_options)
     if as_json:
         print(report.model_dump_json(indent=2))  # noqa: T201  # to be piped
     else:
         compare_view.print_comparison(console(), report)
+    if left_out:
+        raise typer.Exit(1)

@@ -78,6 +78,7 @@ def _report(evaluation: FileEvaluation, dataset: Dataset, iou_type: IouType) -> 
         for item in images:
             if isinstance(item, Rejection):
                 rejections.append(item)
+                evaluation.add_refused(item)
             elif isinstance(item, FrameItem):
                 evaluation.add(item)
     reasons = Counter(rejection.reason for rejection in rejections)

@@ -20,8 +20,8 @@ def gate(
     as_json: bool,
 ) -> None:
     """Run `gazeloop gate`."""
-    report = comparison(shared(ctx), old, new, compare_options)
-    reasons = report.objections(no_worse_than, most_broken)
+    report, left_out = comparison(shared(ctx), old, new, compare_options)
+    reasons = [*report.objections(no_worse_than, most_broken), *left_out]
     if as_json:
         compared = report.model_dump(mode="json")
         print_json({"passed": not reasons, "reasons": reasons, "comparison": compared})

@@ -1,18 +1,17 @@
 """Compares two detectors' results on a ground truth: without a broker, stores or services."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import FrameAnnotated, IouType, PredictionsMade, Split
+from services.contracts.events import IouType, Split
 from services.contracts.identity import DetectorId, FrameId, VehicleId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.frame_matching import match_frame
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.counting import why_not_counted
+from services.evaluator.files.image_pairs import ImagePair, ImagePairs
 from services.evaluator.versions.comparison import Version, compared
 from services.evaluator.versions.report import ComparisonReport
-from services.formats.items import UNKNOWN_TIME, FrameItem
+from services.formats.items import UNKNOWN_TIME, FrameItem, Rejection
 
 
 class FileVersion:
@@ -25,50 +24,50 @@ class FileVersion:
     """
 
     def __init__(self, name: str, iou_type: IouType, *, accept_partial: bool = False) -> None:
-        self._name = DetectorId(name)
-        self._iou_type: IouType = iou_type
-        self._accept_partial = accept_partial
+        self.name = DetectorId(name)
+        self._pairs = ImagePairs(iou_type, accept_partial=accept_partial)
         self._matches: list[CategoryMatched] = []
         self.frames: set[FrameId] = set()
-        self.left_out: Counter[str] = Counter()
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Images that do not count, by reason."""
+        return self._pairs.left_out
 
     def add(self, item: FrameItem) -> None:
         """Match a frame; the same frame must not be added twice."""
-        if item.annotations is None or item.detections is None:
-            self.left_out["no_ground_truth" if item.annotations is None else "no_results"] += 1
-            return
-        predictions = PredictionsMade(
-            frame_id=item.frame_id,
-            detector="file",
-            version="1",
-            complete=item.detections_complete or self._accept_partial,
-            iou_type=self._iou_type,
-            detections=tuple(part.value for part in item.detections),
-        )
-        truth = FrameAnnotated(
-            frame_id=item.frame_id,
-            complete=item.complete or self._accept_partial,
-            annotations=tuple(part.value for part in item.annotations),
-        )
-        reason = why_not_counted(truth, predictions, copy=False)
-        if reason is not None:
-            self.left_out[reason] += 1
-            return
-        self.frames.add(item.frame_id)
-        self._matches += self._matched(item, predictions, truth)
+        pair = self._pairs.of(item)
+        if pair is not None:
+            self.frames.add(item.frame_id)
+            self._matches += self._matched(item, pair)
+
+    def add_refused(self, rejection: Rejection) -> None:
+        """Count the image as left out, if the whole of it was refused."""
+        self._pairs.add_refused(rejection)
+
+    def require_masks(self) -> None:
+        """Refuse to compare masks where there are none.
+
+        Raises
+        ------
+        InvalidRecord
+            `no_masks`: masks are compared, and no detection, or no annotation, has one.
+        """
+        try:
+            self._pairs.require_masks()
+        except InvalidRecord as exc:
+            raise InvalidRecord(f"{self.name}: {exc}", reason=exc.reason) from exc
 
     def on(self, frames: Iterable[FrameId]) -> Version:
         """The version on some of its frames."""
         chosen = set(frames)
-        return Version(self._name, [m for m in self._matches if m.frame_id in chosen])
+        return Version(self.name, [m for m in self._matches if m.frame_id in chosen])
 
-    def _matched(
-        self, item: FrameItem, predictions: PredictionsMade, truth: FrameAnnotated
-    ) -> Iterable[CategoryMatched]:
-        for category, rows in match_frame(predictions, truth).items():
+    def _matched(self, item: FrameItem, pair: ImagePair) -> Iterable[CategoryMatched]:
+        for category, rows in match_frame(*pair).items():
             yield CategoryMatched(
                 frame_id=item.frame_id,
-                detector=self._name,
+                detector=self.name,
                 category=category,
                 revision=1,
                 split=Split.REFERENCE,
@@ -89,8 +88,11 @@ def compared_files(
     Raises
     ------
     InvalidRecord
-        `nothing_to_compare`: there is no such frame.
+        `nothing_to_compare`: there is no such frame. `no_masks`: masks are compared, and one of
+        the files has none.
     """
+    for version in (old, new):
+        version.require_masks()
     frames = old.frames & new.frames
     if not frames:
         raise InvalidRecord(

@@ -80,6 +80,58 @@ def test_images_that_count_for_neither_cannot_be_compared(tmp_path: Path) -> Non
     assert "24 images left out (no_ground_truth)" in done.stderr
 
 
+@pytest.fixture
+def percentages(tmp_path: Path) -> Path:
+    """Results whose scores on half of the images are percentages."""
+    results = json.loads(NEW.read_text())
+    for result in results:
+        if result["image_id"] % 2:
+            result["score"] *= 100
+    path = tmp_path / "percentages.json"
+    path.write_text(json.dumps(results))
+    return path
+
+
+def gate_of(new: Path, *options: str) -> Result:
+    files = [str(DETECTIONS), str(new), "--ground-truth", str(GROUND_TRUTH)]
+    return CliRunner().invoke(app, ["gate", *files, "--no-worse-than", "1", *options])
+
+
+def test_a_gate_does_not_pass_on_the_images_that_are_left(percentages: Path) -> None:
+    gate = gate_of(percentages)
+    assert gate.exit_code == 1
+    assert f"FAIL: {percentages}: 12 images left out (no_usable_detections)" in gate.stdout
+    assert "records refused: score_out_of_range" in gate.stderr
+
+
+def test_a_gate_counts_refused_detections_as_not_there_if_that_is_accepted(
+    percentages: Path,
+) -> None:
+    gate = gate_of(percentages, "--accept-partial", "--json")
+    assert gate.exit_code == 0
+    assert json.loads(gate.stdout)["comparison"]["frames"] == 24
+
+
+def test_a_comparison_ends_with_one_where_an_image_was_refused(tmp_path: Path) -> None:
+    truth = json.loads(GROUND_TRUTH.read_text())
+    truth["images"].append(truth["images"][0] | {"file_name": "another.jpg"})
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(truth))
+    done = CliRunner().invoke(
+        app, ["compare", str(DETECTIONS), str(NEW), "--ground-truth", str(path)]
+    )
+    assert done.exit_code == 1
+    assert "On 23 frames that both processed" in done.stdout
+    assert done.stderr.count("images left out (duplicate_id)") == 2
+
+
+def test_masks_are_not_compared_where_there_are_none() -> None:
+    done = command("compare", "--iou-type", "segm")
+    assert isinstance(done.exception, InvalidRecord)
+    assert done.exception.reason == "no_masks"
+    assert str(DETECTIONS) in str(done.exception)
+
+
 def test_a_file_that_is_no_sample_is_a_wrong_use(tmp_path: Path) -> None:
     path = tmp_path / "june.json"
     path.write_text('{"campaign": "june"}')
