@@ -42,6 +42,10 @@ REMEDIES: Final[Mapping[str, str]] = {
         "Set --images, or declare width and height in the data set: these boxes are fractions of"
         " the image."
     ),
+    "box_in_fractions": (
+        "A bbox is [x, y, width, height] in pixels: multiply fractions by the image's width and"
+        " height."
+    ),
     "box_inverted": "A bbox is [x, y, width, height]; width and height are not negative.",
     "invalid_crowd": "iscrowd is 0 or 1.",
     "box_without_area": "A bbox is [x, y, width, height] in pixels, not two corners.",

@@ -21,6 +21,7 @@ from services.contracts.events import (
 from services.contracts.visible_text import escaped
 from services.formats import fields
 from services.formats.adjustments import Adjustment
+from services.formats.box_units import frame_in_pixels
 from services.formats.capture_metadata import capture_metadata
 from services.formats.items import (
     UNKNOWN_TIME,
@@ -196,6 +197,8 @@ def _opened(
 ) -> OpenedFrame:
     drafts: list[Draft] = []
     rejections: list[Rejection] = []
+    # Before boxes are scaled: a fraction of a large image would be one no more.
+    item = frame_in_pixels(item, rejections)
     size = item.size
     if content is not None:
         facts = measure(content, limits)

@@ -11,6 +11,7 @@ from services.contracts.events import Annotation
 from services.contracts.identity import Box, Category, DriveId, FrameId, VehicleId
 from services.formats import fields
 from services.formats.adjustments import Adjustment
+from services.formats.box_units import require_sides
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import (
@@ -91,15 +92,23 @@ def read_coco(
     categories = _categories(ground_truth, content, rejected)
     ids = {key for image in listed.values() for key in (image.key, *(c.key for c in image.copies))}
     names = ImageNames({key: image.file_name for key, image in listed.items()})
+    sizes = _sizes(listed)
     truths = None
     if "annotations" in content:
         truths = _Truths.of(ground_truth, content["annotations"], ids, names, categories, rejected)
+        require_sides(ground_truth, truths.groups, sizes)
     results = None
     if predictions:
         results = Results(output_of(predictions), ids=ids, names=names, categories=categories)
+        results.require_sides(sizes)
         rejected += results.rejected
     opened = _Coco(name, images, listed, truths, results, detector)
     return Dataset(name, len(ids), opened.items(rejected))
+
+
+def _sizes(listed: Mapping[ImageKey, ListedImage]) -> dict[ImageKey, Size]:
+    declared = {key: declared_size(image.source.value) for key, image in listed.items()}
+    return {key: size for key, size in declared.items() if size is not None}
 
 
 def _categories(file: Path, content: Mapping[str, Any], rejected: list[Rejection]) -> Categories:

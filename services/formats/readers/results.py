@@ -11,6 +11,7 @@ from services.contracts.events import Detection
 from services.contracts.identity import Category
 from services.formats import fields
 from services.formats.adjustments import Adjustment
+from services.formats.box_units import require_sides
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Located, RecordKind, Rejection
@@ -94,6 +95,7 @@ class Results:
     ) -> None:
         self.rejected: list[Rejection] = []
         file, sources = output.path, output.sources
+        self._file = file
         if output.categories is not None:
             listed = categories_of(file, output.categories, self.rejected)
             categories = {**categories, **listed}
@@ -156,6 +158,20 @@ class Results:
         if source.location in self._errors:
             raise self._errors[source.location]
         return self._category_of(source.value, self._categories, adjustments)
+
+    def require_sides(self, sizes: Mapping[ImageKey, Size]) -> None:
+        """Refuse results whose boxes are corners.
+
+        Parameters
+        ----------
+        sizes : what the data set declares; a size that the output declares takes precedence
+
+        Raises
+        ------
+        InvalidRecord
+            `box_of_corners`: see `require_sides`.
+        """
+        require_sides(self._file, self._groups, {**sizes, **self._sizes})
 
     def records(self, image: ImageKey) -> list[Located[Record]]:
         """The image's raw records."""

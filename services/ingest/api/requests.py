@@ -1,5 +1,6 @@
 """Parse requests: an image with its metadata, one record, or many lines of records."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
@@ -8,7 +9,8 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import FrameAnnotated, PredictionsMade
+from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
+from services.formats.box_units import require_pixels
 from services.formats.detection_limit import count_left_out, strongest
 from services.formats.visible_names import check_names
 from services.ground_truth.drafts import is_too_large
@@ -97,12 +99,14 @@ def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, Ch
     Raises
     ------
     InvalidRecord
-        It breaks its schema, has a name with invisible characters, or is too large.
+        It breaks its schema, has a name with invisible characters, is too large, or has fractions
+        instead of pixels.
     """
     check_cost(content, most)
     body = read_body(kind, content)
     draft = body.draft()
     check_names(draft)
+    require_pixels([part.bbox for part in _parts(draft)])
     left_out = 0
     if isinstance(draft, PredictionsMade) and len(draft.detections) > most:
         left_out = len(draft.detections) - most
@@ -111,6 +115,10 @@ def read_record(kind: RecordType, content: bytes, most: int) -> tuple[Record, Ch
     if is_too_large(draft):
         raise InvalidRecord("more than one record may hold", reason="event_too_large")
     return draft, Changes(left_out, body.scores_clipped)
+
+
+def _parts(draft: Record) -> Sequence[Detection] | Sequence[Annotation]:
+    return draft.detections if isinstance(draft, PredictionsMade) else draft.annotations
 
 
 def read_line(number: int, kind: RecordType, content: bytes, most: int) -> Line:

@@ -209,6 +209,36 @@ def test_images_of_which_something_was_refused_count_if_that_is_accepted(partial
     assert report["refused"] == {"score_out_of_range": 1}
 
 
+def test_boxes_in_fractions_are_not_taken_as_pixels(tmp_path: Path) -> None:
+    results = json.loads(DETECTIONS.read_text())
+    for result in results:
+        result["bbox"] = [side / 1000 for side in result["bbox"]]
+    path = tmp_path / "fractions.json"
+    path.write_text(json.dumps(results))
+    done = evaluate_files(GROUND_TRUTH, path)
+    assert done.exit_code == 1
+    assert "no_usable_detections. Correct the files" in done.stderr
+    assert "records refused: box_in_fractions. A bbox is [x, y, width, height] in pixels" in (
+        " ".join(done.stderr.split())
+    )
+
+
+@pytest.mark.parametrize("part", ["ground truth", "results"])
+def test_boxes_of_two_corners_are_not_taken_as_sides(part: str, tmp_path: Path) -> None:
+    truth = json.loads(GROUND_TRUTH.read_text())
+    results = json.loads(DETECTIONS.read_text())
+    for record in truth["annotations"] if part == "ground truth" else results:
+        x, y, width, height = record["bbox"]
+        record["bbox"] = [x, y, x + width, y + height]
+    files = tmp_path / "gt.json", tmp_path / "dt.json"
+    for file, content in zip(files, (truth, results), strict=True):
+        file.write_text(json.dumps(content))
+    done = evaluate_files(*files)
+    assert isinstance(done.exception, InvalidRecord)
+    assert done.exception.reason == "box_of_corners"
+    assert str(files[part == "results"]) in str(done.exception)
+
+
 def test_the_operating_score_is_the_settings_or_the_options() -> None:
     points = [
         json.loads(

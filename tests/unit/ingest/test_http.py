@@ -199,6 +199,18 @@ async def test_scores_that_rounding_moved_above_one_are_one_and_counted(web: Web
     assert [detection.score for detection in first.detections] == [1, 0.5, 1]
 
 
+async def test_boxes_in_fractions_of_the_image_are_refused(web: Web) -> None:
+    fractions = {"bbox": [0.2, 0.3, 0.1, 0.4]}
+    predicted = PREDICTIONS | {"detections": [PREDICTIONS["detections"][0] | fractions]}
+    annotated = GROUND_TRUTH | {"annotations": [BOX | fractions]}
+
+    one = await web.post("/v1/predictions", predicted)
+    many = await web.post("/v1/ground-truth", lines(annotated), "annotation:ana", NDJSON)
+
+    assert refusal(one) == (422, "box_in_fractions")
+    assert many.json()["reasons"] == {"box_in_fractions": 1}
+
+
 async def test_lines_that_are_all_good_are_accepted(web: Web) -> None:
     body = lines(GROUND_TRUTH, GROUND_TRUTH | {"frame_id": "v1:2"})
 
