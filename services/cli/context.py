@@ -13,6 +13,7 @@ from services.cli.global_options import GlobalOptions
 from services.contracts.errors import NothingStored
 from services.runtime.embedded.embedders import live_embedder
 from services.runtime.embedded.mongod import FOLDER
+from services.runtime.embedded.split import noted_split
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import load_settings
 
@@ -28,7 +29,8 @@ class Context(GlobalOptions):
     def settings(self, **defaults: object) -> Settings:
         """The settings: options first, then the environment, `defaults`, and built-in defaults.
 
-        If no embedder is set, the one that made the data folder's live vectors is used.
+        If no embedder is set, the one that made the data folder's live vectors is used; if no
+        split is, the one by which its frames were split.
 
         Raises
         ------
@@ -43,9 +45,10 @@ class Context(GlobalOptions):
         settings = load_settings(**values)
         set_fields = settings.model_fields_set
         values |= {name: value for name, value in defaults.items() if name not in set_fields}
+        remembered = noted_split(load_settings(**values))
         if "embedder" not in set_fields and not settings.qdrant:
-            remembered = live_embedder(load_settings(**values).data)
-            values |= {name: value for name, value in remembered.items() if name not in set_fields}
+            remembered |= live_embedder(load_settings(**values).data)
+        values |= {name: value for name, value in remembered.items() if name not in set_fields}
         return load_settings(**values)
 
     def stored(self) -> Settings:

@@ -11,7 +11,14 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 import services
 from services.app.backup.backups import IMAGES, Backups, UnfinishedBackup
-from services.app.backup.manifest import Cut, KeptFile, KeptVectors, Manifest, settings_kept
+from services.app.backup.manifest import (
+    NOTED_SETTINGS,
+    Cut,
+    KeptFile,
+    KeptVectors,
+    Manifest,
+    settings_kept,
+)
 from services.app.parts import App
 from services.app.subscriptions import all_subscriptions
 from services.contracts.errors import MissingImage
@@ -19,7 +26,6 @@ from services.domain.chunks import chunks
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
-from services.runtime.embedded.embedders import EMBEDDERS_FILE
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader
 from services.runtime.kafka.topic_admin import broker_identity
@@ -78,7 +84,7 @@ async def back_up(
         await (work.keep_snapshots() if snapshots else work.keep_vectors())
         images, unreadable = await work.keep_images()
         await work.keep_collection(TOMBSTONES)
-        await asyncio.to_thread(work.keep_embedders)
+        await asyncio.to_thread(work.keep_noted_settings)
         manifest = Manifest(
             name=unfinished.name,
             made_at=now,
@@ -208,11 +214,12 @@ class _Making:
         self.files[IMAGES] = await asyncio.to_thread(self._unfinished.write, IMAGES, listed)
         return len(digests), sorted(uri.rpartition("/")[2] for uri in unreadable)
 
-    def keep_embedders(self) -> None:
-        """Keep which settings made the vectors of a data folder."""
-        path = self._app.settings.data / EMBEDDERS_FILE
-        if path.is_file():
-            self.files[EMBEDDERS_FILE] = self._unfinished.write(EMBEDDERS_FILE, path.read_bytes())
+    def keep_noted_settings(self) -> None:
+        """Keep which settings made the vectors of a data folder, and split its frames."""
+        for name in NOTED_SETTINGS:
+            path = self._app.settings.data / name
+            if path.is_file():
+                self.files[name] = self._unfinished.write(name, path.read_bytes())
 
     def _note(self, path: str, file: BsonWriter) -> None:
         self.files[path] = KeptFile(sha256=file.sha256, size=file.size, documents=file.documents)

@@ -8,11 +8,15 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS
 from services.embedder import logic
+from services.runtime.embedded.embedders import EMBEDDERS_FILE
+from services.runtime.embedded.split import SPLIT_FILE
 from services.runtime.kafka.lag import Partition, Position
 from services.runtime.settings import Settings
 
 FORM: Final = 1
 """Version of the backup's own form."""
+NOTED_SETTINGS: Final = (EMBEDDERS_FILE, SPLIT_FILE)
+"""Files of a data folder that note by which settings its content was made."""
 _PLACES: Final = frozenset(
     {"data", "kafka", "mongodb", "mongodb_database", "mongodb_user", "qdrant", "blobs", "host"}
     | {"http_port", "metrics_port", "log_level", "traces", "public_url", "review_url"}

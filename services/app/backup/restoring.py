@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.app.backup.backups import Backups
-from services.app.backup.manifest import Manifest, indexed_fields
+from services.app.backup.manifest import NOTED_SETTINGS, Manifest, indexed_fields
 from services.app.erasure.erasers import eraser_alone
 from services.app.parts import App, joined
 from services.contracts.codec import decode
@@ -22,7 +22,6 @@ from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
 from services.runtime.embedded import stack
-from services.runtime.embedded.embedders import EMBEDDERS_FILE
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.group_offsets import set_offsets
 from services.runtime.kafka.topic_admin import broker_identity
@@ -121,7 +120,7 @@ class Restoring:
         on_stage("documents")
         for name, path in manifest.collections.items():
             await load(database, name, folder.file(manifest, path))
-        await asyncio.to_thread(self._put_embedders, folder, manifest)
+        await asyncio.to_thread(self._put_noted_settings, folder, manifest)
         on_stage("erased frames")
         erased = await self._erase_again(folder, manifest, clock, goes_on=goes_on)
         await unmark_restore(database)
@@ -190,10 +189,11 @@ class Restoring:
         if manifest.aliases:
             await self.vectors.alias(manifest.aliases)
 
-    def _put_embedders(self, folder: Backups, manifest: Manifest) -> None:
-        if EMBEDDERS_FILE in manifest.files:
-            content = folder.file(manifest, EMBEDDERS_FILE).read_bytes()
-            (self.app.settings.data / EMBEDDERS_FILE).write_bytes(content)
+    def _put_noted_settings(self, folder: Backups, manifest: Manifest) -> None:
+        for name in NOTED_SETTINGS:
+            if name in manifest.files:
+                content = folder.file(manifest, name).read_bytes()
+                (self.app.settings.data / name).write_bytes(content)
 
     async def _erase_again(
         self, folder: Backups, manifest: Manifest, clock: Clock, *, goes_on: bool

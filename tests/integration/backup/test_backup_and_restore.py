@@ -81,7 +81,9 @@ async def test_everything_comes_back_in_another_place(
 ) -> None:
     here, there = made(), made(blobs=f"memory://{uuid4()}/images")
     await fill(here, frames)
-    (here.data / "embedders.json").write_text("{}")
+    noted = {"embedders.json": "{}", "split.json": '{"reference_share": 0.5}'}
+    for name, content in noted.items():
+        (here.data / name).write_text(content)
 
     await backed_up(here, tmp_path / "to")
     done = await restored(there, tmp_path / "to")
@@ -89,7 +91,7 @@ async def test_everything_comes_back_in_another_place(
     before, after = await contents(here), await contents(there)
     assert before.naming(frames[2]) == NAMING
     assert after == before
-    assert (there.data / "embedders.json").read_text() == "{}"
+    assert {name: (there.data / name).read_text() for name in noted} == noted
     assert set(done.manifest.differing(there)) == set()
 
 
