@@ -262,10 +262,16 @@ def require_empty(folder: Path) -> None:
     Raises
     ------
     InvalidRecord
-        `folder_in_use`: it is not empty.
+        `folder_in_use`: it is not empty, or no folder.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise InvalidRecord(f"{folder} is not empty", reason="folder_in_use")
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            detail = f"{folder} is not empty: name another folder"
+            raise InvalidRecord(detail, reason="folder_in_use")
+    elif folder.exists() or folder.is_symlink():
+        # A link to what does not exist is not followed: nobody said where to.
+        detail = f"{folder} is a file or a broken link: name another folder"
+        raise InvalidRecord(detail, reason="folder_in_use")
 
 
 async def shown_images(

@@ -1,8 +1,8 @@
 """What `gazeloop export` and `gazeloop training-set` do."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -73,6 +73,7 @@ def export(
         else:
             _export_tables(context, TableFormat(form), to)
         return
+    _refuse_idle(ctx, what, named)
     tags, wanted = frames.tags(), _wanted(needles, named)
     if isinstance(wanted, DrawnSample) and tags:
         raise typer.BadParameter("a part of a sample is no sample: leave out the tags", ctx)
@@ -117,13 +118,30 @@ def _is_on_command_line(ctx: typer.Context, name: str) -> bool:
 
 
 def _refuse_filters(ctx: typer.Context, form: str) -> None:
+    names = {str(parameter.name) for parameter in ctx.command.params} - {"form", "to"}
+    _refuse_options(ctx, names, f"{form} writes everything")
+
+
+def _refuse_idle(ctx: typer.Context, what: What, named: NamedFrames) -> None:
+    """Refuse options that would select nothing, as the frames do not come from needles."""
+    of_needles = {field.name for field in fields(NeedleOptions)}
+    if named.sample is not None:
+        _refuse_options(ctx, of_needles | {"what", "proposals"}, "--sample names frames alone")
+    elif named.listed is not None or named.circled is not None:
+        _refuse_options(ctx, of_needles | {"what"}, "the frames are named")
+    elif what is What.ANNOTATED:
+        without = "--what annotated takes all annotated frames, without needles"
+        _refuse_options(ctx, of_needles | {"proposals"}, without)
+
+
+def _refuse_options(ctx: typer.Context, names: Collection[str], why: str) -> None:
     options = [
         parameter.opts[0]
         for parameter in ctx.command.params
-        if parameter.name not in {"form", "to"} and _is_on_command_line(ctx, str(parameter.name))
+        if parameter.name in names and _is_on_command_line(ctx, str(parameter.name))
     ]
     if options:
-        raise typer.BadParameter(f"{form} writes everything: leave out {', '.join(options)}", ctx)
+        raise typer.BadParameter(f"{why}: leave out {', '.join(options)}", ctx)
 
 
 def _export_tables(context: Context, form: TableFormat, to: Path) -> None:

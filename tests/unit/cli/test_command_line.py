@@ -367,6 +367,39 @@ def test_tables_take_no_filters(
     assert "csv writes everything: leave out --what, --images" in " ".join(message.split())
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--what", "annotated", "--category", "car", "--proposals"],
+            "annotated frames, without needles: leave out --category, --proposals",
+        ),
+        (
+            ["--circled", "wet crossings", "--what", "accepted", "--detector", "ods@1"],
+            "the frames are named: leave out --what, --detector",
+        ),
+        (
+            ["--sample", "june.json", "--drive", "d1", "--proposals"],
+            "--sample names frames alone: leave out --drive, --proposals",
+        ),
+    ],
+)
+def test_an_export_takes_no_option_that_would_select_nothing(
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "june.json").write_text("{}")
+    code, printed = _errors(
+        ["export", "--format", "coco", "--to", "out", *options], monkeypatch, capsys
+    )
+    assert code == 2
+    assert message in " ".join(printed.replace("│", "").split())
+
+
 _LOGGING = """
 import sys
 from contextlib import asynccontextmanager

@@ -60,6 +60,20 @@ async def test_an_export_to_a_folder_in_use_is_not_recorded(tmp_path: Path) -> N
     assert stores.audit.records == []
 
 
+@pytest.mark.parametrize("kind", ["file", "broken link"])
+async def test_an_export_to_what_is_no_folder_is_refused(tmp_path: Path, kind: str) -> None:
+    stores: Any = _Stores()
+    to = tmp_path / "to"
+    if kind == "file":
+        to.touch()
+    else:
+        to.symlink_to(tmp_path / "gone")
+
+    with pytest.raises(InvalidRecord, match="a file or a broken link: name another folder"):
+        async with leaving(stores, to, FRAMES):
+            pass
+
+
 @pytest.mark.parametrize("form", ["csv", "fiftyone"])
 async def test_exports_of_all_frames_have_none_that_is_erased_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
