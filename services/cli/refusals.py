@@ -48,6 +48,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     ),
     "box_inverted": "A bbox is [x, y, width, height]; width and height are not negative.",
     "invalid_crowd": "iscrowd is 0 or 1.",
+    "invalid_difficult": "difficult is 0 or 1.",
     "box_without_area": "A bbox is [x, y, width, height] in pixels, not two corners.",
     "score_out_of_range": "Scores lie between 0 and 1.",
     "duplicate_id": "If another data set has these ids, distinguish this one with --name.",

@@ -38,6 +38,7 @@ from services.formats.readers.records import (
     declared_size,
     hides_nothing,
     located,
+    may_be_of_any,
     parsed,
     rejection,
     whole_frame,
@@ -140,6 +141,7 @@ class _Truths:
 
     groups: Groups
     references: ImageReferences
+    others_may_be_of_any: bool
     categories: Categories
 
     @classmethod
@@ -164,7 +166,7 @@ class _Truths:
                 reason=refused[0].reason,
             )
         rejected += refused
-        return cls(groups, references, categories)
+        return cls(groups, references, may_be_of_any(refused), categories)
 
     def records(self, image: ListedImage) -> list[Located[Record]]:
         return self.groups.get(image.key, [])
@@ -182,9 +184,8 @@ class _Truths:
         at = {source.location: source for source in sources}
         left = [at[item.location] for item in refused]
         left += [source for copy in image.copies for source in self.records(copy)]
-        complete = image.key not in self.references.ambiguous and all(
-            self._hides_nothing(source, size, places) for source in left
-        )
+        unsure = self.others_may_be_of_any or image.key in self.references.ambiguous
+        complete = not unsure and all(self._hides_nothing(source, size, places) for source in left)
         return found, complete
 
     def _annotation(self, size: Size | None, notes: Notes, source: Located[Record]) -> Annotation:

@@ -111,8 +111,8 @@ class ImageReferences:
         file_name, image_id = record.get("file_name"), record.get("image_id")
         named = self._names.find(file_name) if isinstance(file_name, str) and file_name else set()
         if image_id is None:
-            return self._one(named, fields.key(file_name))
-        key = fields.key(image_id)
+            return self._one(named, _named_key(file_name))
+        key = _named_key(image_id)
         by_id = self._cached_meaning(key)
         if len(named) != 1:
             return self._one(by_id, key)
@@ -158,6 +158,15 @@ class ImageReferences:
     def _by_own(self, key: ImageKey) -> set[ImageKey]:
         name = self._own.get(key, self._own.get(other_form(key) or key))
         return set() if name is None else self._names.find(name)
+
+
+def _named_key(value: object) -> ImageKey:
+    try:
+        return fields.key(value)
+    except InvalidRecord as exc:
+        raise fields.malformed(
+            f"it names no image, as {exc}, and may belong to any: correct or remove it"
+        ) from exc
 
 
 def _keys(sources: Iterable[Located[object]]) -> Iterator[ImageKey]:

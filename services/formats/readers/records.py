@@ -100,6 +100,11 @@ def by_image(
     return groups
 
 
+def may_be_of_any(refused: Iterable[Rejection]) -> bool:
+    """Whether a record is refused that names no image at all, and so may belong to any of them."""
+    return any(rejection.reason != "unknown_image" for rejection in refused)
+
+
 def without(
     parse: Callable[[], T | None], source: Located[object], rejected: list[Rejection]
 ) -> T | None:

@@ -34,6 +34,7 @@ from services.formats.readers.records import (
     declared_size,
     hide_nothing,
     located,
+    may_be_of_any,
     parsed,
     without,
 )
@@ -105,9 +106,12 @@ class Results:
         self._categories = categories
         self._category_of = category_of
         self._errors = output.errors
+        unplaced: list[Rejection] = []
         self._groups: Groups = by_image(
-            sources, self._references.of, self.rejected, RecordKind.DETECTION
+            sources, self._references.of, unplaced, RecordKind.DETECTION
         )
+        self._may_be_of_any = may_be_of_any(unplaced)
+        self.rejected += unplaced
         self._sizes = _sizes(own, names)
         if sources and names:
             self._check_use(file, len(sources))
@@ -207,7 +211,7 @@ class Results:
         found = tuple(parsed(self.records(image), parse, refused, RecordKind.DETECTION))
         notes.rejected += refused
         notes.adjustments.update(self._references.adjustments.get(image, {}))
-        unsure = image in self._references.ambiguous
+        unsure = self._may_be_of_any or image in self._references.ambiguous
         if found or not (refused or unsure):
             return Found(found, complete=hide_nothing(refused) and not unsure, size=own_size)
         notes.adjustments[Adjustment.NO_DETECTIONS_LEFT] += 1

@@ -274,8 +274,16 @@ def _annotation(element: Element, adjustments: Counter[Adjustment]) -> Annotatio
         category=category,
         bbox=bbox,
         crowd=_attribute(element, "crowd") == "true",
-        ignore=(element.findtext("difficult") or "").strip() == "1",
+        ignore=_is_difficult(element),
     )
+
+
+def _is_difficult(element: Element) -> bool:
+    text = (element.findtext("difficult") or "").strip().lower() or "0"
+    known = {"0": False, "1": True, "false": False, "true": True}.get(text)
+    if known is None:
+        raise InvalidRecord(f"difficult {text!r:.40} is not 0 or 1", reason="invalid_difficult")
+    return known
 
 
 def _category(name: Element | None) -> Category:

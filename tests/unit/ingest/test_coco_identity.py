@@ -251,3 +251,26 @@ def test_what_is_no_size_declares_none(folder: Path, side: object) -> None:
     (frame, _) = frames(read(folder, content))
 
     assert frame.size is None
+
+
+@pytest.mark.parametrize("named", [{"image_id": None}, {"image_id": True}, {"image_id": 1.5}])
+def test_a_record_that_names_no_image_may_belong_to_any(folder: Path, named: Json) -> None:
+    truth = coco()
+    truth["annotations"][0] |= named
+    of_truth = frames(read(folder, truth, [detection()]))
+    of_results = frames(read(folder, coco(), [detection(), detection() | named]))
+
+    assert [frame.complete for frame in of_truth] == [False, False]
+    assert [frame.detections_complete for frame in of_truth] == [True, True]
+    assert [frame.complete for frame in of_results] == [True, True]
+    assert [frame.detections_complete for frame in of_results] == [False, False]
+    # The one without any is not an image on which the detector found nothing.
+    assert [frame.detections is None for frame in of_results] == [False, True]
+
+
+def test_a_record_of_another_data_sets_image_is_missing_from_none(folder: Path) -> None:
+    results = [detection(), detection() | {"image_id": 77}]
+
+    read_frames = frames(read(folder, coco(), results))
+
+    assert [frame.detections_complete for frame in read_frames] == [True, True]

@@ -68,6 +68,29 @@ def test_objects_become_boxes_with_their_names(folder: Path) -> None:
     assert (truck.category, truck.ignore) == ("truck", True)
 
 
+@pytest.mark.parametrize(
+    ("text", "ignored"),
+    [("true", True), (" 1 ", True), ("False", False), ("0", False), ("", False)],
+)
+def test_difficult_is_a_flag_however_it_is_written(
+    folder: Path, text: str, *, ignored: bool
+) -> None:
+    write(folder, "a 1.xml", xml(xml_object(more=f"<difficult>{text}</difficult>")))
+
+    (frame,) = frames(read(folder))
+
+    assert [part.value.ignore for part in frame.annotations or ()] == [ignored]
+
+
+def test_what_is_no_flag_is_refused(folder: Path) -> None:
+    write(folder, "a 1.xml", xml(xml_object(more="<difficult>very</difficult>")))
+
+    items = read(folder)
+
+    assert [rejection.reason for rejection in rejections(items)] == ["invalid_difficult"]
+    assert not frames(items)[0].complete
+
+
 def test_a_rotated_box_is_the_upright_box_around_it(folder: Path) -> None:
     box = "<xmin>20</xmin><ymin>20</ymin><xmax>40</xmax><ymax>30</ymax>"
     upright = xml_object(box=box, more=ROTATION.replace("90.0", "0.0"))
