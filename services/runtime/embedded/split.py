@@ -26,11 +26,10 @@ class SplitBy(BaseModel):
 
 
 def note_split(settings: Settings) -> None:
-    """Record by which rule frames are split from now on; does nothing with a Qdrant server."""
-    if settings.qdrant:
+    """Record by which rule frames are split from now on; does nothing without a data folder."""
+    if settings.qdrant or not settings.data.is_dir():
         return
     split = SplitBy.model_validate(settings.model_dump(include=set(SplitBy.model_fields)))
-    settings.data.mkdir(parents=True, exist_ok=True)
     draft = settings.data / f"{SPLIT_FILE}.new"
     draft.write_text(split.model_dump_json(indent=2))
     draft.replace(settings.data / SPLIT_FILE)

@@ -33,9 +33,14 @@ def test_what_is_named_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_cluster_has_the_split_of_its_services(folder: Path) -> None:
     cluster = {"qdrant": "http://localhost:6333"}
-    note_split(Settings(data=folder / "none", qdrant="http://localhost:6333"))
-    assert not (folder / "none").exists()
+    note_split(Settings(data=folder, reference_share=0.2, qdrant="http://localhost:6333"))
+    assert Context(data=folder).settings().reference_share == 0.5
     assert Context(data=folder, overrides=cluster).settings().reference_share == 0.1
+
+
+def test_a_process_without_a_data_folder_makes_none(tmp_path: Path) -> None:
+    note_split(Settings(data=tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_note_that_cannot_be_read_says_what_to_do(folder: Path) -> None:
