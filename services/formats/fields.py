@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
@@ -160,22 +160,31 @@ def score(value: object, adjustments: Counter[Adjustment]) -> float:
     return found
 
 
-def crowd(value: object) -> bool:
-    """COCO's `iscrowd`: 0 or 1, also as a string; false if absent.
-
-    Any other whole number counts as 1, as in pycocotools.
+def crowd(value: object, name: str = "iscrowd") -> bool:
+    """Whether an annotation is a crowd: `flag` of COCO's `iscrowd` and of what others call it.
 
     Raises
     ------
     InvalidRecord
         `invalid_crowd`: it is something else.
     """
+    found = flag(value)
+    if found is None:
+        raise InvalidRecord(f"{name} {value!r:.40} is not 0 or 1", reason="invalid_crowd")
+    return found
+
+
+def flag(value: object) -> bool | None:
+    """A flag: a truth value, 0 or 1, also as a text; false if absent, None for anything else.
+
+    Any other whole number counts as 1, as in pycocotools.
+    """
     if value is None or isinstance(value, bool):
         return bool(value)
-    found = {"0": 0.0, "1": 1.0}.get(value) if isinstance(value, str) else number(value)
-    if found is None or not found.is_integer():
-        raise InvalidRecord(f"iscrowd {value!r:.40} is not 0 or 1", reason="invalid_crowd")
-    return found != 0
+    if isinstance(value, str):
+        return _FLAGS.get(value.strip().lower())
+    found = number(value)
+    return None if found is None or not found.is_integer() else found != 0
 
 
 def area(value: object) -> float | None:
@@ -319,6 +328,10 @@ def quoted(name: str) -> str:
     return found
 
 
+_FLAGS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("", "0", "0.0", "false"), False),
+    **dict.fromkeys(("1", "1.0", "true"), True),
+}
 _BLANK = re.compile(r"\s")
 _READABLE = "/._-+,;=@()[]{}!$&'*~"
 

@@ -102,7 +102,8 @@ def _drawn(names: Sequence[object], size: Size | None, parts: Sequence[object]) 
         raise InvalidRecord(f"no label {number!r:.40} is listed", reason="unknown_category")
     attributes = fields.record(first.get("attributes", {}), "attributes")
     return shape(names[number], records, size)._replace(
-        crowd=attributes.get("is_crowd") is True, ignore=attributes.get("ignore") is True
+        crowd=fields.crowd(attributes.get("is_crowd"), "is_crowd"),
+        ignore=attributes.get("ignore") is True,
     )
 
 

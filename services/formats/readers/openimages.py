@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from services.contracts.errors import InvalidRecord
+from services.formats import fields
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
@@ -25,6 +26,7 @@ from services.formats.readers.returned import (
 )
 
 _SIDES = ("XMin", "YMin", "XMax", "YMax")
+_UNKNOWN = "-1"
 _COLUMNS = frozenset({"ImageID", "LabelName", "IsGroupOf", *_SIDES})
 
 
@@ -74,4 +76,6 @@ def _drawn(names: ClassNames | None, size: Size, row: Mapping[str, str]) -> Draw
     label = names.record_of(code)["category_name"] if names else code
     width, height = size
     corners = (left * width, top * height, right * width, bottom * height)
-    return DrawnBox(label, corners, crowd=row.get("IsGroupOf") == "1")
+    group = row.get("IsGroupOf")
+    is_group = group != _UNKNOWN and fields.crowd(group, "IsGroupOf")
+    return DrawnBox(label, corners, crowd=is_group)

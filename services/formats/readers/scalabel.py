@@ -83,5 +83,5 @@ def _drawn(item: object) -> DrawnBox | None:
     sides = [fields.number(fields.record(box, "box2d").get(side)) for side in _SIDES]
     left, top, right, bottom = (float("nan") if side is None else side for side in sides)
     attributes = label.get("attributes")
-    crowd = isinstance(attributes, dict) and attributes.get("crowd") is True
+    crowd = isinstance(attributes, dict) and fields.crowd(attributes.get("crowd"), "crowd")
     return DrawnBox(label.get("category"), (left, top, right, bottom), crowd=crowd)

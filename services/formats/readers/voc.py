@@ -279,11 +279,11 @@ def _annotation(element: Element, adjustments: Counter[Adjustment]) -> Annotatio
 
 
 def _is_difficult(element: Element) -> bool:
-    text = (element.findtext("difficult") or "").strip().lower() or "0"
-    known = {"0": False, "1": True, "false": False, "true": True}.get(text)
-    if known is None:
+    text = element.findtext("difficult")
+    found = fields.flag(text)
+    if found is None:
         raise InvalidRecord(f"difficult {text!r:.40} is not 0 or 1", reason="invalid_difficult")
-    return known
+    return found
 
 
 def _category(name: Element | None) -> Category:

@@ -424,6 +424,34 @@ def test_a_region_that_kitti_does_not_care_about_is_a_crowd_of_every_category(
     assert crowds == {category.replace(" ", "_") for category in CATEGORIES}
 
 
+@pytest.mark.parametrize("flag", ["true", "1", '"1"', '"True"'])
+@pytest.mark.parametrize(
+    ("write", "file", "without", "flagged"),
+    [
+        (datumaro, "default.json", '"attributes": {}', '"attributes": {"is_crowd": FLAG}'),
+        (
+            scalabel,
+            "bdd100k_labels_images_val.json",
+            '"occluded": false',
+            '"occluded": false, "crowd": FLAG',
+        ),
+        (openimages, "validation-annotations-bbox.csv", ",0,0,0,0,0", ",0,0,FLAG,0,0"),
+    ],
+)
+def test_a_crowd_is_one_however_its_flag_is_written(  # noqa: PLR0917  # what each format writes
+    survey: Path, write: Callable[[Path], None], file: str, without: str, flagged: str, flag: str
+) -> None:
+    write(survey)
+    content = (survey / file).read_text()
+    assert without in content
+    (survey / file).write_text(content.replace(without, flagged.replace("FLAG", flag)))
+
+    found = [truth for truth in truths(opened(survey)).values() if truth is not None]
+
+    assert found
+    assert all(part.crowd for truth in found for part in truth.annotations)
+
+
 def test_bdds_attributes_and_videos_are_tags_and_drives(survey: Path) -> None:
     scalabel(survey)
     captured = [
