@@ -73,6 +73,12 @@ def grouped(group: IntArray, groups: int) -> tuple[IntArray, IntArray]:
     return np.argsort(small, kind="stable"), starts
 
 
+def ranges(firsts: IntArray, sizes: IntArray) -> IntArray:
+    """The indices of N ranges, one range behind the other: (sum(sizes),) int64."""
+    ends = np.cumsum(sizes)
+    return np.repeat(firsts - (ends - sizes), sizes) + np.arange(sizes.sum())
+
+
 def group_of(starts: IntArray) -> IntArray:
     """The group of each item: (starts[-1],) int64."""
     return np.repeat(np.arange(starts.size - 1), np.diff(starts))

@@ -19,16 +19,16 @@ the same score; and its recalls are x / 100, which differs from linspace.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, FrameId
 from services.domain.detection.coco import RECALLS, BoolArray, FloatArray, IntArray
 from services.domain.detection.error_types import TYPES
 from services.domain.detection.frame_matching import FrameMatch, Pair, frame_matches
+from services.domain.metrics.frame_rows import FrameRows
 
 _REPAIRABLE: Final = (
     TYPES.index(ErrorType.LOCALIZATION),
@@ -95,10 +95,16 @@ def error_costs(frames: Iterable[Pair]) -> ErrorCosts:
     return pool.costs()
 
 
-_DETECTION: Final = np.dtype(
-    [("category", "i4"), ("score", "f8"), ("right", "?"), ("kind", "i1"), ("repaired", "i4")]
-)
-_TRUTH: Final = np.dtype([("category", "i4"), ("missed", "?"), ("unfound", "?")])
+_ROW: Final = np.dtype([("category", "i4"), ("score", "f8"), ("kind", "i1"), ("repaired", "i4")])
+"""A detection, or a ground truth that no detection found; the others are as many as the true
+positives. `kind` is a false positive's index in `TYPES`, else one of those below; `repaired` is the
+category in which a repair makes a detection a true positive, else -1."""
+_RIGHT: Final = -1
+"""A true positive."""
+_REACHABLE: Final = -2
+"""A ground truth that a repair finds."""
+_MISSED: Final = -3
+"""A ground truth that no repair finds."""
 
 
 class ErrorCostPool:
@@ -106,11 +112,11 @@ class ErrorCostPool:
 
     def __init__(self) -> None:
         self._codes: dict[Category, int] = {}
-        self._frames: dict[FrameId, tuple[NDArray[Any], NDArray[Any]]] = {}
+        self._rows = FrameRows(_ROW)
 
     def __len__(self) -> int:
         """The number of frames."""
-        return len(self._frames)
+        return len(self._rows.frame_ids)
 
     def put(self, frames: Sequence[Pair]) -> None:
         """Add frames, or replace them."""
@@ -120,23 +126,22 @@ class ErrorCostPool:
     def put_match(self, frame_id: FrameId, frame: FrameMatch) -> None:
         """Add a frame that is matched already, or replace it."""
         codes = np.array([self._code(name) for name in frame.categories], np.int64)
-        truths = np.zeros(frame.truths.size, _TRUTH)
-        truths["category"] = codes[frame.truths]
-        repaired, reachable = _repairs(frame, truths["category"])
-        truths["missed"] = ~frame.used & ~reachable
-        truths["unfound"] = ~frame.used
-        detections = np.zeros(frame.wrong.size, _DETECTION)
+        repaired, reachable = _repairs(frame, codes[frame.truths])
+        detections = np.zeros(frame.wrong.size, _ROW)
         detections["category"] = codes[frame.groups]
         detections["score"] = frame.scores
-        detections["right"] = ~frame.wrong
-        detections["kind"] = -1
+        detections["kind"] = _RIGHT
         detections["kind"][frame.wrong] = frame.errors.kind
         detections["repaired"] = repaired
-        self._frames[frame_id] = detections[(frame.ignored & 1) == 0], truths
+        unfound = ~frame.used
+        truths = np.zeros(np.count_nonzero(unfound), _ROW)
+        truths["category"] = codes[frame.truths[unfound]]
+        truths["kind"] = np.where(reachable[unfound], _REACHABLE, _MISSED)
+        self._rows.put(frame_id, detections[(frame.ignored & 1) == 0], truths)
 
     def drop(self, frame_id: FrameId) -> None:
         """Remove a frame, if it is there."""
-        self._frames.pop(frame_id, None)
+        self._rows.drop(frame_id)
 
     def costs(self) -> ErrorCosts:
         """The cost of each error type on all frames of the pool."""
@@ -159,16 +164,22 @@ class ErrorCostPool:
 
     def _points(self) -> _Points:
         # Sorted by id, because that order breaks ties of score.
-        frames = [self._frames[frame_id] for frame_id in sorted(self._frames)]
-        detections = np.concatenate([np.zeros(0, _DETECTION), *(found for found, _ in frames)])
-        truths = np.concatenate([np.zeros(0, _TRUTH), *(truths for _, truths in frames)])
-        category = truths["category"]
-        counts = [
-            np.bincount(codes, minlength=len(self._codes))
-            for codes in (category, category[truths["missed"]], category[truths["unfound"]])
-        ]
-        columns = [detections[name] for name in ("category", "score", "right", "kind", "repaired")]
-        return _Points(*columns, *counts)
+        rows, _ = self._rows.of(sorted(self._rows.frame_ids))
+        right, reachable, missed = (
+            np.bincount(rows["category"][rows["kind"] == kind], minlength=len(self._codes))
+            for kind in (_RIGHT, _REACHABLE, _MISSED)
+        )
+        points = rows[rows["kind"] >= _RIGHT]
+        return _Points(
+            category=points["category"],
+            scores=points["score"],
+            right=points["kind"] == _RIGHT,
+            kind=points["kind"],
+            repaired=points["repaired"],
+            truths=right + reachable + missed,
+            missed=missed,
+            unfound=reachable + missed,
+        )
 
 
 def _repairs(frame: FrameMatch, truths: IntArray) -> tuple[IntArray, BoolArray]:

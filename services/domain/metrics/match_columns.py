@@ -22,6 +22,7 @@ from services.domain.detection.coco import (
     FloatArray,
     IntArray,
 )
+from services.domain.detection.grouping import ranges
 from services.domain.metrics.index_layout import (
     COUNTS,
     ERROR,
@@ -282,7 +283,7 @@ def detections_of(starts: IntArray, order: IntArray) -> tuple[IntArray, IntArray
     """
     sizes = np.diff(starts)[order]
     taken = np.append(0, np.cumsum(sizes))
-    return taken, np.repeat(starts[order] - taken[:-1], sizes) + np.arange(taken[-1])
+    return taken, ranges(starts[order], sizes)
 
 
 @dataclass(frozen=True)

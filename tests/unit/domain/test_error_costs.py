@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.contracts.events import (
     FALSE_POSITIVES,
@@ -19,7 +21,7 @@ from services.domain.detection.frame_matching import match_frame
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics import error_costs as subject
 from services.domain.metrics.average_precision import twelve
-from services.domain.metrics.error_costs import Cost, error_costs
+from services.domain.metrics.error_costs import Cost, ErrorCostPool, error_costs
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from tests.unit.domain import oracle
@@ -100,3 +102,25 @@ def test_without_ground_truth_nothing_costs_anything(pairs: list[Pair]) -> None:
     costs = error_costs(pairs)
     assert costs.ap50 is None
     assert set(costs.costs.values()) == {0.0}
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(0, 99)), max_size=30))
+def test_after_changes_the_pool_is_one_of_the_last_frames(
+    changes: list[tuple[int, int | None]],
+) -> None:
+    pool, last = ErrorCostPool(), dict[FrameId, Pair]()
+    for number, seed in changes:
+        drawn = oracle.random_frame(np.random.default_rng(seed or 0), number)
+        if seed is None:
+            pool.drop(drawn.frame_id)
+            last.pop(drawn.frame_id, None)
+        else:
+            last[drawn.frame_id] = drawn.predictions, drawn.truth
+            pool.put([last[drawn.frame_id]])
+
+    assert len(pool) == len(last)
+    found, expected = pool.costs(), error_costs(last[name] for name in sorted(last))
+    # Categories are summed in the order in which they came.
+    assert found.ap50 == pytest.approx(expected.ap50, abs=1e-12)
+    assert found.costs == pytest.approx(expected.costs, abs=1e-12)
