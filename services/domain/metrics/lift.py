@@ -12,6 +12,7 @@ of 99 would have the interval 100% to 100%. So shares have Wilson's interval, an
 share's variation from its Jeffreys posterior.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,10 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.events import ErrorType, Split
-from services.contracts.identity import Category, DriveId, FrameId, RegionId
+from services.contracts.identity import Category, DriveId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.detection.operating_scores import OperatingScores
+from services.domain.metrics.frame_rows import FrameRows, Rows
+from services.domain.metrics.match_columns import Names
 from services.domain.mining.failure_model import FailureMode
 from services.domain.statistics.intervals import middle_95
 from services.domain.statistics.resampling import Interval
@@ -76,14 +79,13 @@ class Lift:
 _REGION: Final = np.dtype(
     [
         ("region", "S16"),
-        ("frame", "i4"),
         ("stratum", "i4"),
         ("score", "f8"),
         ("shown", "?"),
         ("mode", "i2"),
     ]
 )
-"""A region: digest of its id, numbers of frame, stratum and mode; mode -1 is a true positive."""
+"""A region: digest of its id, numbers of stratum and mode; mode -1 is a true positive."""
 
 
 class LiftPool:
@@ -96,25 +98,27 @@ class LiftPool:
 
     def __init__(self, operating: OperatingScores) -> None:
         self._operating = operating
-        self._frames: dict[FrameId, int] = {}
         self._strata: dict[Stratum, int] = {}
         self._modes: dict[FailureMode, int] = {}
-        self._regions: dict[tuple[FrameId, Category], NDArray[Any]] = {}
+        self._regions: defaultdict[Category, FrameRows] = defaultdict(lambda: FrameRows(_REGION))
 
     def put(self, match: CategoryMatched) -> None:
         """Add a match; it replaces what is known of its frame and category."""
-        key = (match.frame_id, match.category)
-        if match.split is not Split.HAYSTACK or not match.regions:
-            self._regions.pop(key, None)
-            return
-        frame = self._frames.setdefault(match.frame_id, len(self._frames))
+        regions = self._regions[match.category]
+        if match.split is Split.HAYSTACK and match.regions:
+            regions.put(match.frame_id, self._rows(match))
+        else:
+            regions.drop(match.frame_id)
+
+    def _rows(self, match: CategoryMatched) -> Rows:
+        """The regions of a match."""
         at = Stratum.at(match.category, match.drive_id, match.captured_at)
         stratum = self._strata.setdefault(at, len(self._strata))
         least = self._operating.of(match.detector, match.category)
         columns = zip(match.regions, match.scores, match.errors, match.true_categories, strict=True)
-        self._regions[key] = np.array(
+        return np.array(
             [
-                (_digest(region), frame, stratum, score, score >= least, self._mode(error, truth))
+                (_digest(region), stratum, score, score >= least, self._mode(error, truth))
                 for region, score, error, truth in columns
             ],
             _REGION,
@@ -128,7 +132,7 @@ class LiftPool:
     def modes(self, regions: Collection[RegionId]) -> dict[RegionId, FailureMode | None]:
         """The modes of those of these regions that are in the pool; None for a true positive."""
         names, modes = list(regions), [*self._modes, None]
-        pool = self._pooled()
+        pool, _ = self._pooled()
         places = _places(pool["region"], names)
         known = places >= 0
         found = zip(places[known].tolist(), pool["mode"][known].tolist(), strict=True)
@@ -137,15 +141,16 @@ class LiftPool:
     def lift(self, listed: Mapping[RegionId, Stratum]) -> Lift | None:
         """The lift of shortlists with these regions; None if none of them is in the pool."""
         drawn_from = [self._strata[item] for item in set(listed.values()) & self._strata.keys()]
-        pool = self._pooled()
-        pool = pool[pool["shown"] & np.isin(pool["stratum"], drawn_from)]
+        pool, frame = self._pooled()
+        shown = np.flatnonzero(pool["shown"] & np.isin(pool["stratum"], drawn_from))
         # In the order of the regions' digests, so that ties and the replicates are the same in
         # whatever order the matches were put.
-        pool = np.sort(pool, order="region")
+        shown = shown[np.argsort(pool["region"][shown])]
+        pool, frame = pool[shown], frame[shown]
         listed_rows = _places(pool["region"], list(listed)) >= 0
         if not listed_rows.any():
             return None
-        stratum, frame = _numbered(pool["stratum"]), _numbered(pool["frame"])
+        stratum, frame = _numbered(pool["stratum"]), _numbered(frame)
         wrong = pool["mode"] >= 0
         regions = _Pool(
             frame,
@@ -157,8 +162,14 @@ class LiftPool:
         )
         return regions.lift(int(frame.max()) + 1)
 
-    def _pooled(self) -> NDArray[Any]:
-        return np.concatenate([np.zeros(0, _REGION), *self._regions.values()])
+    def _pooled(self) -> tuple[Rows, IntArray]:
+        """(N,) all regions, and (N,) int64, the number of each one's frame."""
+        tables = self._regions.values()
+        found = [table.of(table.frame_ids) for table in tables]
+        rows = np.concatenate([np.zeros(0, _REGION), *(rows for rows, _ in found)])
+        counts = np.concatenate([np.zeros(0, np.int64), *(counts for _, counts in found)])
+        frames = Names.of([frame_id for table in tables for frame_id in table.frame_ids])
+        return rows, np.repeat(frames.codes, counts)
 
 
 def _digest(region: RegionId) -> bytes:

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.contracts.events import ErrorType, Split
-from services.contracts.identity import DriveId, FrameId, RegionId
+from services.contracts.identity import Category, DriveId, FrameId, RegionId
 from services.contracts.matches import CategoryMatched, categories_of
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.lift import Lift, LiftPool, Stratum
@@ -171,3 +173,33 @@ def test_the_order_in_which_matches_are_read_changes_nothing() -> None:
     listed = [f"f{i}/1" for i in range(12)]
 
     assert lift(matches, *listed) == lift(matches[::-1], *listed)
+
+
+REGIONS = st.lists(st.tuples(st.sampled_from([0.4, 0.6, 0.9]), st.booleans()), max_size=3)
+CHANGES = st.tuples(
+    st.sampled_from("abc"), st.sampled_from(["sign", "light"]), st.sampled_from(Split), REGIONS
+)
+
+
+@settings(max_examples=25)
+@given(st.lists(CHANGES, min_size=10, max_size=30))
+def test_after_changes_the_pool_is_one_of_the_last_matches(
+    changes: list[tuple[str, str, Split, list[tuple[float, bool]]]],
+) -> None:
+    pool, rebuilt, last = LiftPool(OperatingScores(0.5)), LiftPool(OperatingScores(0.5)), {}
+    for frame, category, split, regions in changes:
+        place = {"frame_id": FrameId(frame), "category": Category(category), "split": split}
+        last[frame, category] = replace(match(f"{frame}/{category}", *regions), **place)  # type: ignore[arg-type]
+        pool.put(last[frame, category])
+    for _, match_ in sorted(last.items()):
+        rebuilt.put(match_)
+
+    strata = {
+        region: Stratum.at(match_.category, match_.drive_id, match_.captured_at)
+        for match_ in last.values()
+        for region in match_.regions
+    }
+    assert pool.modes(strata) == rebuilt.modes(strata)
+    listed = {region: strata[region] for region in strata if region.endswith("0")}
+    # Bounds that are not a number differ from themselves.
+    assert repr(pool.lift(listed)) == repr(rebuilt.lift(listed))
