@@ -16,8 +16,8 @@ from services.formats.readers.cvat_shapes import (
 )
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     Manifest,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -43,7 +43,7 @@ def _versions(sent: Manifest, source: "Located[JobFrame]") -> Sequence[Version]:
     job_frame = source.value
     frame_id, size = sent.of(job_frame["name"]).frame_id, job_frame["size"]
     require_decided(shape["attributes"] for shape in job_frame["shapes"])
-    frame = Frame(frame_id, size, source.location, annotated_by=job_frame["annotator"])
+    frame = ReturnedFrame(frame_id, size, source.location, annotated_by=job_frame["annotator"])
     return [version_of(frame, job_frame["shapes"], partial(_drawn, size))]
 
 

@@ -24,8 +24,8 @@ from services.formats.readers.cvat_shapes import (
 )
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     NamedFrames,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -51,7 +51,9 @@ def read_cvat(file: Path, sent: NamedFrames) -> Dataset:
 
     def parse(source: Located[object]) -> Sequence[Version]:
         image = images[source.location]
-        frame = Frame(sent.of(image.get("name", "")).frame_id, _size(image), source.location)
+        frame = ReturnedFrame(
+            sent.of(image.get("name", "")).frame_id, _size(image), source.location
+        )
         shapes = [shape_of(shape) for shape in image]
         require_decided(shape["attributes"] for shape in shapes)
         return [version_of(frame, shapes, partial(drawn_shape, frame.size))]

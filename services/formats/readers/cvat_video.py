@@ -14,7 +14,13 @@ from services.formats import fields
 from services.formats.fields import Record
 from services.formats.items import Dataset, Located
 from services.formats.readers.cvat import cvat_root, drawn_shape, shape_of
-from services.formats.readers.returned import Frame, NamedFrames, Version, returned, version_of
+from services.formats.readers.returned import (
+    NamedFrames,
+    ReturnedFrame,
+    Version,
+    returned,
+    version_of,
+)
 
 
 def read_cvat_video(file: Path, sent: NamedFrames) -> Dataset:
@@ -47,7 +53,7 @@ def read_cvat_video(file: Path, sent: NamedFrames) -> Dataset:
 
     def parse(source: Located[object]) -> Sequence[Version]:
         number = int(source.location.rpartition(" ")[2])
-        frame = Frame(sent.of(f"frame_{number:06}").frame_id, size, source.location)
+        frame = ReturnedFrame(sent.of(f"frame_{number:06}").frame_id, size, source.location)
         return [version_of(frame, shapes[number], partial(drawn_shape, size))]
 
     return Dataset(file.stem, len(sources), returned(sources, parse))

@@ -14,8 +14,8 @@ from services.formats.json_files import read_json
 from services.formats.readers.records import located
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     NamedFrames,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -57,7 +57,7 @@ def _versions(
     annotations = item.get("annotations")
     if not isinstance(annotations, list):
         raise fields.malformed("annotations is not a list")
-    frame = Frame(sent.frame_id, _size(item), source.location)
+    frame = ReturnedFrame(sent.frame_id, _size(item), source.location)
     return [version_of(frame, _objects(annotations), partial(_drawn, names, frame.size))]
 
 

@@ -14,8 +14,8 @@ from services.formats.items import Dataset, Located
 from services.formats.readers.folders import head_of, text_of, visible_files
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     NamedFrames,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -47,7 +47,7 @@ def read_kitti(folder: Path, sent: NamedFrames) -> Dataset:
         file = Path(source.location)
         frame = sent.of(str(file.relative_to(folder)))
         labels = _labels(text_of(file).splitlines(), categories)
-        return [version_of(Frame(frame.frame_id, None, source.location), labels, _drawn)]
+        return [version_of(ReturnedFrame(frame.frame_id, None, source.location), labels, _drawn)]
 
     return Dataset(folder.name, len(files), returned(sources, parse))
 

@@ -16,8 +16,8 @@ from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     NamedFrames,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -138,7 +138,7 @@ def _version(frame_id: FrameId, submitted: Record, location: str) -> Version:
         raise fields.malformed("result is not a list")
     lead_time = fields.number(submitted.get("lead_time"))
     timed = lead_time is not None and 0 <= lead_time <= MAX_SECONDS
-    frame = Frame(
+    frame = ReturnedFrame(
         frame_id,
         _size_of(results),
         location,

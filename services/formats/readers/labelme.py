@@ -12,8 +12,8 @@ from services.formats.readers.folders import visible_files
 from services.formats.readers.records import declared_size
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     NamedFrames,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -44,7 +44,7 @@ def read_labelme(folder: Path, sent: NamedFrames) -> Dataset:
         near = file.relative_to(folder) if folder.is_dir() else Path(file.name)
         found = sent.find(str(near)) or sent.of(str(content["imagePath"]))
         sides = {"width": content.get("imageWidth"), "height": content.get("imageHeight")}
-        frame = Frame(found.frame_id, declared_size(sides), source.location)
+        frame = ReturnedFrame(found.frame_id, declared_size(sides), source.location)
         return [version_of(frame, shapes, _drawn)]
 
     return Dataset(folder.name, len(files), returned(sources, parse))

@@ -18,8 +18,8 @@ from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.folders import columns_of
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     NamedFrames,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -61,7 +61,7 @@ def read_openimages(file: Path, sent: NamedFrames) -> Dataset:
     def parse(source: Located[object]) -> Sequence[Version]:
         name = at[source.location]
         found = sent.of(name)
-        frame = Frame(found.frame_id, found.size, source.location)
+        frame = ReturnedFrame(found.frame_id, found.size, source.location)
         return [version_of(frame, images[name], partial(_drawn, names, found.size))]
 
     return Dataset(file.stem, len(sources), returned(sources, parse))

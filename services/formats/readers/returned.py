@@ -172,7 +172,7 @@ class Version(NamedTuple):
     rejected: Sequence[Rejection]
 
 
-class Frame(NamedTuple):
+class ReturnedFrame(NamedTuple):
     """The frame that a record is about, with the tool's information about the whole frame.
 
     Attributes
@@ -191,7 +191,7 @@ class Frame(NamedTuple):
 
 
 def version_of(
-    frame: Frame, records: Iterable[R], drawn: Callable[[R], DrawnBox | None]
+    frame: ReturnedFrame, records: Iterable[R], drawn: Callable[[R], DrawnBox | None]
 ) -> Version:
     """A frame's annotations; not complete if a refused one can hide an object.
 

@@ -15,8 +15,8 @@ from services.formats.json_files import read_json
 from services.formats.readers.records import declared_size, located
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     NamedFrames,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -55,7 +55,7 @@ def read_scalabel(file: Path, sent: NamedFrames) -> Dataset:
         found = sent.of(str(record.get("name")))
         size = record.get("size") or shared
         video = record.get("videoName", record.get("video_name"))
-        frame = Frame(
+        frame = ReturnedFrame(
             found.frame_id,
             declared_size(size) if isinstance(size, Mapping) else None,
             source.location,

@@ -18,8 +18,8 @@ from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     NamedFrames,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -65,7 +65,7 @@ def read_via3(file: Path, sent: NamedFrames) -> Dataset:
         image = fields.record(files.get(str(shown[0])), "the view's file")
         if image.get("type", _IMAGE) != _IMAGE:
             raise InvalidRecord("the file is not an image", reason="unsupported_format")
-        frame = Frame(sent.of(str(image.get("fname"))).frame_id, None, source.location)
+        frame = ReturnedFrame(sent.of(str(image.get("fname"))).frame_id, None, source.location)
         found = regions[source.location.rpartition(" ")[2]]
         # Metadata without coordinates is about the whole image.
         return [version_of(frame, [item for item in found if item.get("xy")], drawn)]

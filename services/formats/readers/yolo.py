@@ -11,8 +11,8 @@ from services.formats.readers.detections.class_names import ClassNames, yaml_nam
 from services.formats.readers.folders import text_of, visible_files
 from services.formats.readers.returned import (
     DrawnBox,
-    Frame,
     NamedFrames,
+    ReturnedFrame,
     Version,
     returned,
     version_of,
@@ -57,7 +57,7 @@ def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
         sent_frame = sent.of(image_of(files[source.location].relative_to(folder)))
         text = text_of(files[source.location])
         lines = [line for line in text.splitlines() if line.strip()]
-        frame = Frame(sent_frame.frame_id, sent_frame.size, source.location)
+        frame = ReturnedFrame(sent_frame.frame_id, sent_frame.size, source.location)
         return [version_of(frame, lines, partial(_drawn, names, sent_frame.size))]
 
     return Dataset(folder.name, len(sources), returned(sources, parse))
