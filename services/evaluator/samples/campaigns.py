@@ -131,16 +131,20 @@ class SampleCampaigns:
 
     async def _empty(self, frame_ids: Sequence[FrameId], detector: DetectorId) -> list[FrameId]:
         """Those of these frames that are annotated, and have no objects and no detections."""
-        found = []
+        found: list[FrameId] = []
         for chunk in chunks(frame_ids, _LOADED):
             records = await self.frames.load(chunk)
-            for frame_id, record in records.items():
-                truth, predictions = record.ground_truth, record.predictions.get(detector)
-                if truth is None or predictions is None:
-                    continue
-                if why_not_counted(truth, predictions, copy=self._is_left_out(record)) is None:
-                    found.append(frame_id)
+            found += (f for f, record in records.items() if self._is_empty(record, detector))
         return found
+
+    def _is_empty(self, record: FrameRecord, detector: DetectorId) -> bool:
+        truth, predictions = record.ground_truth, record.predictions.get(detector)
+        if truth is None or predictions is None:
+            return False
+        if why_not_counted(truth, predictions, copy=self._is_left_out(record)) is not None:
+            return False
+        # A frame with either has a match, which may not be stored yet.
+        return not truth.annotations and not record.named(detector).predictions.detections
 
     def _estimated(
         self, sample: DrawnSample, matches: Sequence[CategoryMatched], empty: Sequence[FrameId]

@@ -127,6 +127,20 @@ async def test_drawn_frames_correct_what_chosen_frames_make_of_the_figures() -> 
     assert report.lift.naive < report.lift.estimate  # type: ignore[operator]
 
 
+async def test_annotated_frames_whose_matches_are_not_stored_yet_do_not_count_as_empty() -> None:
+    world = World()
+    haystack = names(400)
+    await world.predict(haystack)
+    sample = await world.campaigns.draw("may", DETECTOR, 120)
+    late, *early = (str(name) for name in sorted(sample.frames) if int(name[1:]) % 9)
+    await world.annotate(early, frozenset())
+    before = await world.campaigns.estimate(sample)
+
+    await world.frames.record([world.truth(late)])
+
+    assert await world.campaigns.estimate(sample) == before
+
+
 async def test_a_sample_says_what_all_frames_show_which_an_estimate_uses() -> None:
     world = World()
     haystack = names(300)
