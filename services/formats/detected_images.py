@@ -7,6 +7,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import PredictionsMade
 from services.contracts.identity import FrameId, VehicleId
 from services.formats import fields
+from services.formats.box_units import frame_in_pixels
 from services.formats.corrections import on_picture
 from services.formats.detection_limit import within_limit
 from services.formats.fields import Record
@@ -118,6 +119,8 @@ class DetectedImages:
             detections_size=found.size,
             detections_complete=found.complete,
         )
+        # Before boxes are scaled: a fraction of a large image would be one no more.
+        item = frame_in_pixels(item, notes.rejected)
         opened = self._opened(on_picture(item, size))
         if isinstance(opened, Rejection):
             return FrameOutput(None, [*notes.rejected, opened])

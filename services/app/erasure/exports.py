@@ -16,6 +16,7 @@ from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct, AuditLog
 from services.domain.ports.erasure import OutsideCopy
 from services.formats.writers.formats import IMAGES
+from services.runtime.durability import replace_file
 
 
 class ExportTraces:
@@ -120,9 +121,7 @@ def _rewrite(folder: Path, frame_ids: Collection[FrameId]) -> None:
         name: frame for name, frame in manifest["frames"].items() if name not in names
     }
     # Written last and replaced at once: until then, the next erasure finds the frames again.
-    draft = folder / f"{MANIFEST}.new"
-    draft.write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-    draft.replace(folder / MANIFEST)
+    replace_file(folder / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
 
 
 def _own_files(manifest: Mapping[str, Any], names: Collection[str]) -> set[str]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import ModelId
 from services.domain.ports.vectors import REGION_VECTORS, model_of
+from services.runtime.durability import replace_file
 from services.runtime.settings import Settings
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
 
@@ -56,9 +57,8 @@ def note_embedder(settings: Settings, model: ModelId) -> None:
     if noted.get(model) == made_by:
         return
     settings.data.mkdir(parents=True, exist_ok=True)
-    draft = settings.data / f"{EMBEDDERS_FILE}.new"
-    draft.write_bytes(_Noted.dump_json({**noted, model: made_by}, indent=2))
-    draft.replace(settings.data / EMBEDDERS_FILE)
+    content = _Noted.dump_json({**noted, model: made_by}, indent=2)
+    replace_file(settings.data / EMBEDDERS_FILE, content)
 
 
 def live_embedder(data: Path) -> dict[str, object]:

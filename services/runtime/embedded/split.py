@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.contracts.errors import InvalidSettings
+from services.runtime.durability import replace_file
 from services.runtime.settings import Settings
 
 SPLIT_FILE = "split.json"
@@ -30,9 +31,7 @@ def note_split(settings: Settings) -> None:
     if settings.qdrant or not settings.data.is_dir():
         return
     split = SplitBy.model_validate(settings.model_dump(include=set(SplitBy.model_fields)))
-    draft = settings.data / f"{SPLIT_FILE}.new"
-    draft.write_text(split.model_dump_json(indent=2))
-    draft.replace(settings.data / SPLIT_FILE)
+    replace_file(settings.data / SPLIT_FILE, split.model_dump_json(indent=2).encode())
 
 
 def noted_split(settings: Settings) -> dict[str, object]:

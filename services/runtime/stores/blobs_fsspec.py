@@ -1,13 +1,10 @@
 """Blobs in a folder or behind any fsspec URL, each at `<first two digits>/<sha256>`."""
 
-import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from stat import S_IMODE
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,7 +18,7 @@ from services.contracts.errors import (
 )
 from services.domain.ports.blob_uris import place_in, place_of, uri_at, uri_of
 from services.domain.ports.blobs import BlobStore
-from services.runtime.durability import sync
+from services.runtime.durability import replace_file, sync
 
 _ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
 """Protocols with atomic writes; elsewhere a blob is written to a temporary name and renamed."""
@@ -149,7 +146,7 @@ class FolderBlobs:
         with accessing(path.as_uri()):
             if not (path.is_file() and path.stat().st_size == len(content)):
                 _make_durable_folder(path.parent)
-                _write_aside(path, content)
+                replace_file(path, content)
         return uri_of(content)
 
     def get(self, uri: str) -> bytes:
@@ -185,23 +182,6 @@ def _make_durable_folder(folder: Path) -> None:
     _make_durable_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync(folder.parent)
-
-
-def _write_aside(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=".incoming-", dir=path.parent)
-    aside = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        # Copy the folder's permissions: only the owner may read a data folder, but other users
-        # may read a shared volume.
-        aside.chmod(S_IMODE(path.parent.stat().st_mode) & 0o666)
-        aside.replace(path)
-        sync(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 class FsspecBlobs:

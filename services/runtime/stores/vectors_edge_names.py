@@ -6,14 +6,13 @@ replace, so that an alias can move while `gazeloop up` runs.
 
 import asyncio
 import fcntl
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
 
 from services.contracts.errors import DamagedVectors, StoreUnavailable
-from services.runtime.durability import sync
+from services.runtime.durability import replace_file
 
 EDGE_FOLDER = "qdrant"
 """Qdrant Edge's folder in the data folder."""
@@ -62,13 +61,7 @@ class EdgeNames:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / ".aliases.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            fresh = self._folder / ".aliases.new"
-            with fresh.open("wb") as file:
-                file.write(orjson.dumps({**self.now(), **names}))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.rename(self._file)
-            sync(self._folder)
+            replace_file(self._file, orjson.dumps({**self.now(), **names}))
 
 
 def _parsed(file: Path) -> dict[str, str]:

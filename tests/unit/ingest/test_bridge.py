@@ -307,6 +307,14 @@ async def test_boxes_of_a_declared_size_are_scaled_to_the_frame() -> None:
     assert (*found.bbox, found.attributes) == (320, 240, 320, 240, {"color": "red"})
 
 
+async def test_boxes_in_fractions_are_refused_where_pixels_are_expected() -> None:
+    bench = Bench(bridge_format="torchvision")
+    lists = {"boxes": [[0.1, 0.2, 0.3, 0.4]], "labels": ["sign"], "scores": [0.5]}
+    await bench.consume(record({"a:1.jpg": lists}))
+    assert not bench.made
+    assert [letter.reason for letter in bench.letters] == ["box_in_fractions"]
+
+
 async def test_of_many_images_those_with_a_frame_are_published() -> None:
     lists = {"boxes": [[1, 2, 30, 40]], "labels": ["sign"], "scores": [0.5]}
     bench = Bench(bridge_format="torchvision")
