@@ -178,6 +178,9 @@ class TrainingFrames:
 async def training_set(stores: AnnotationStores, settings: Settings) -> TrainingFrames:
     """The training set: annotated frames, without the reference.
 
+    A frame is held out if the settings or its stored match say that it is reference: services of a
+    cluster may have split it by other settings than this command has.
+
     Raises
     ------
     StoreUnavailable
@@ -191,10 +194,11 @@ async def training_set(stores: AnnotationStores, settings: Settings) -> Training
         if proposal.region_id in accepted
     }
     frames = await _frames(stores, await stores.frame_ids.annotated(), {})
+    held_out = await stores.matches.reference_frames()
     haystack = (
         replace(frame, weight=CONFIRMED_WEIGHT) if frame.frame_id in confirmed else frame
         for frame in frames
-        if _split(frame, settings) is Split.HAYSTACK
+        if frame.frame_id not in held_out and _split(frame, settings) is Split.HAYSTACK
     )
     return TrainingFrames.of(haystack, settings)
 

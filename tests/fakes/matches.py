@@ -91,6 +91,10 @@ class InMemoryMatchStore:
         for match in sorted(found, key=lambda match: match.frame_id):
             yield match
 
+    async def reference_frames(self) -> set[FrameId]:
+        matches = self._latest.values()
+        return {match.frame_id for match in matches if match.split is Split.REFERENCE}
+
     async def revised_since(self, at: datetime) -> set[Revised]:
         return {
             Revised(match.frame_id, match.detector, match.revision)

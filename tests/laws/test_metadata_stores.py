@@ -365,6 +365,7 @@ async def test_matches_are_found_by_detector_category_and_split(stores: Stores) 
         detector=samples.DETECTOR, categories=[wanted.category], split=Split.HAYSTACK
     )
     assert [match async for match in found] == [wanted]
+    assert await stores.matches.reference_frames() == {"f2"}
     assert await stores.matches.categories() == ["crossing", "stop sign"]
 
 

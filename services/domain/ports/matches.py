@@ -76,6 +76,10 @@ class MatchStore(Protocol):
         """
         ...
 
+    async def reference_frames(self) -> set[FrameId]:
+        """The frames that were reference when they were matched, whatever the split is now."""
+        ...
+
     async def revised_since(self, at: datetime) -> set[Revised]:
         """The matches with new revisions since then, by the store's clock, as they are now."""
         ...

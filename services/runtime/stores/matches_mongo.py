@@ -150,6 +150,11 @@ class MongoMatchStore:
                     if categories is None or match.category in categories:
                         yield match
 
+    async def reference_frames(self) -> set[FrameId]:
+        found = self._matches.find({"split": Split.REFERENCE.value}, {"frame_id": 1})
+        with translated():
+            return {item["frame_id"] async for item in found}
+
     async def revised_since(self, at: datetime) -> set[Revised]:
         # The last minute of a stream is read repeatedly, so read only the fields in use.
         fields = dict.fromkeys(("frame_id", "detector", "revision"), 1)

@@ -25,6 +25,7 @@ from services.domain.splits import SplitRule
 from services.formats.writers.format_names import Format
 from services.formats.writers.frames import ExportFrame
 from services.runtime.shown_images import ShownImages
+from tests import samples
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import PAGE, values
 from tests.review_world import HOSTILE, World
@@ -120,6 +121,16 @@ async def test_a_training_set_never_holds_a_reference_frame_and_weighs_what_is_c
     assert 0 < len(frames) < len(everything)
     assert {frame.weight for frame in frames if frame.frame_id.startswith("h000")} <= {3}
     assert {frame.weight for frame in frames if not frame.frame_id.startswith("h000")} == {1}
+
+
+async def test_a_training_set_holds_no_frame_that_was_matched_as_reference(world: World) -> None:
+    matched = samples.frame_matched("h001-2", split=Split.REFERENCE)
+    everything = ids(await training_frames(world.stores, world.context.settings))
+    await world.stores.matches.record([matched])
+
+    frames = await training_frames(world.stores, world.context.settings)
+
+    assert set(everything) - set(ids(frames)) == {"h001-2"}
 
 
 async def test_an_export_has_its_images_and_a_manifest_and_is_reproducible(
