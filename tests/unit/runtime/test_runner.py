@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import NoReturn
 
 import pytest
-from structlog.testing import capture_logs
 
 from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
@@ -20,11 +19,13 @@ from services.contracts.errors import (
 from services.contracts.events import Event, FrameCaptured
 from services.contracts.topics import topic_of
 from services.runtime.exits import ExitCode
+from services.runtime.kafka import runner
 from services.runtime.kafka.dead_letter_limit import DeadLetterLimit
 from services.runtime.kafka.records import REPLAY_HEADER, Record
 from services.runtime.kafka.runner import Runner
 from services.runtime.settings import Settings
 from tests import samples
+from tests.captured_logs import captured_logs
 from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox
 
@@ -113,7 +114,9 @@ async def test_a_batch_waits_for_a_store_only_until_the_store_answers() -> None:
     assert waiting == ["", "StoreUnavailable: no mongod", ""]
 
 
-async def test_no_event_of_a_finished_batch_is_logged_with_what_fails_after_it() -> None:
+async def test_no_event_of_a_finished_batch_is_logged_with_what_fails_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench, errors = Bench(fine), [StoreUnavailable("no mongod")]
     await bench.runner.process([record(FRAMES[0])])
 
@@ -121,8 +124,8 @@ async def test_no_event_of_a_finished_batch_is_logged_with_what_fails_after_it()
         if errors:
             raise errors.pop()
 
-    with capture_logs() as logs:
-        assert await bench.runner.prepare(prepared)
+    logs = captured_logs(runner, monkeypatch)
+    assert await bench.runner.prepare(prepared)
     assert [entry["in_hand"] for entry in logs] == [[]]
 
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
+from services.app.undoing import undoer
 from services.app.undoing.undoer import Effect, Undoer
 from services.contracts.events import FrameAnnotated, FrameCaptured, PredictionsMade
 from services.contracts.identity import FrameId, ImportId
@@ -16,6 +16,7 @@ from services.ground_truth.drafts import Draft
 from services.ground_truth.import_journal import ImportJournal
 from services.ground_truth.publishing import RevisionPublisher, Submission
 from tests import samples
+from tests.captured_logs import captured_logs
 from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.imports import InMemoryImports
 from tests.fakes.ledger import InMemoryLedger
@@ -125,12 +126,14 @@ async def test_an_undo_restores_what_was_replaced_and_withdraws_the_rest(world: 
     assert (tally.ground_truth, tally.predictions, tally.partial_ground_truth) == (1, 1, 0)
 
 
-async def test_the_log_has_the_parts_of_each_undo(world: World) -> None:
+async def test_the_log_has_the_parts_of_each_undo(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for target in (UNDO, Undo(samples.DETECTOR, "ada", AT + timedelta(hours=1))):
         await world.imports.request(target)
 
-    with capture_logs() as logs:
-        taken_back = await world.undoer().sweep()
+    logs = captured_logs(undoer, monkeypatch)
+    taken_back = await world.undoer().sweep()
 
     parts = [entry["parts"] for entry in logs if entry["event"] == "undone"]
     assert (len(parts), sum(parts)) == (2, taken_back)
