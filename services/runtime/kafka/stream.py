@@ -23,6 +23,7 @@ from mode.utils.queues import ThrowableQueue
 
 from services.runtime.exits import Exit, ExitCode
 from services.runtime.kafka.fetched_records import MAX_POLLED_RECORDS, bound_fetches
+from services.runtime.kafka.partition_resuming import PartitionResuming
 from services.runtime.kafka.records import Record
 
 log = structlog.get_logger(__name__)
@@ -100,7 +101,12 @@ class StreamApp(faust.App):
         self._max_buffer_bytes = max_buffer_bytes
         self._exit_process = exit_process
         bound_fetches()
-        super().__init__(*args, broker_max_poll_records=MAX_POLLED_RECORDS, **kwargs)
+        super().__init__(
+            *args,
+            broker_max_poll_records=MAX_POLLED_RECORDS,
+            TableManager=PartitionResuming,
+            **kwargs,
+        )
 
     def accepts(self) -> bool:
         """Whether a record can be delivered to the stream at once."""

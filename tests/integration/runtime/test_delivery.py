@@ -3,12 +3,14 @@
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from itertools import chain, count, repeat
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from faust.transport.drivers.aiokafka import Consumer
 
 from services.contracts import identity
 from services.contracts.codec import encode
@@ -26,6 +28,7 @@ from services.runtime.kafka.delivery import OutgoingRecord
 from services.runtime.kafka.lag import LagReader
 from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
+from services.runtime.kafka.stream import StreamApp
 from services.runtime.kafka.topic_reading import values
 from services.runtime.settings import Settings
 from services.runtime.step import Step
@@ -136,6 +139,10 @@ def ids(frames: Sequence[FrameCaptured]) -> set[str]:
     return {frame.frame_id for frame in frames}
 
 
+async def _cancelled() -> None:
+    raise asyncio.CancelledError
+
+
 async def test_all_that_was_published_is_processed_and_committed(bench: Bench) -> None:
     before, after = bench.frames(50), bench.frames(50)
     await bench.outbox.publish(before)
@@ -173,6 +180,41 @@ async def test_a_broker_that_goes_while_a_service_starts_is_waited_for(
     await bench.service().start()
     await until(lambda: bench.seen() == ids(frames))
     gc.collect()  # Faust leaves the loop of a consumer that did not start to the collector
+
+
+@pytest.mark.filterwarnings("ignore::faust.exceptions.AlreadyConfiguredWarning")
+@pytest.mark.parametrize("trouble", [partial(asyncio.sleep, 1), _cancelled])
+async def test_a_start_goes_on_after_a_request_without_an_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, trouble: Callable[[], Awaitable[None]]
+) -> None:
+    """As after a broker that was away for long, or a process that was suspended."""
+    seek, troubles = Consumer.perform_seek, [trouble]
+
+    async def disturbed(self: Any) -> None:
+        if troubles:
+            await troubles.pop()()
+        await seek(self)
+
+    monkeypatch.setattr(Consumer, "perform_seek", disturbed)
+    service = bench.service()
+    build = service._build
+
+    def impatient() -> StreamApp:
+        app = build()
+
+        async def shorten(*_: Any, **__: Any) -> None:
+            # Not before the consumer has it: it takes none below its session.
+            app.conf.broker_request_timeout = 0.3
+
+        app.on_rebalance_complete.connect(shorten, weak=False)
+        return app
+
+    monkeypatch.setattr(service, "_build", impatient)
+    frames = bench.frames(3)
+    await bench.outbox.publish(frames)
+    async with asyncio.timeout(60):
+        await service.start()
+    await until(lambda: bench.seen() == ids(frames))
 
 
 async def test_poison_is_dead_lettered_and_its_neighbours_go_on(bench: Bench) -> None:
