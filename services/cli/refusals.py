@@ -34,6 +34,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "skipped_task": "Submit the tasks, and export again.",
     "unsupported_shape": "Draw or export rectangles.",
     "box_outside_image": "Boxes are in pixels of the image as it was published.",
+    "box_far_outside": "Boxes are in pixels of the image as it was published.",
     "size_mismatch": (
         "Annotate the images as they were published. In a data set, declare the width and height"
         " of the images that the boxes were drawn on, or omit them if they are the actual size."

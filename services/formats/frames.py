@@ -274,22 +274,26 @@ def _inside(
 
     If all detections are refused, they become None: an empty list would claim that the detector
     found nothing. If all annotations are, as in a file with other units, the frame is incomplete:
-    it would count as annotated and empty.
+    it would count as annotated and empty. A box far outside leaves it incomplete by itself.
     """
     if size is None:
         return item
-    found = _touching(item.detections, size, rejections)
-    annotations = _touching(item.annotations, size, rejections)
     adjustments = Counter(item.adjustments)
+    outside_found: list[Rejection] = []
+    found = _touching(item.detections, size, outside_found)
     if item.detections and not found:
         adjustments[Adjustment.NO_DETECTIONS_LEFT] += 1
         found = None
-    complete = item.complete and bool(annotations or not item.annotations)
+    outside_drawn: list[Rejection] = []
+    annotations = _touching(item.annotations, size, outside_drawn)
+    rejections += [*outside_found, *outside_drawn]
+    none_left = bool(item.annotations) and not annotations
     return replace(
         item,
         detections=found,
+        detections_complete=item.detections_complete and hide_nothing(outside_found),
         annotations=annotations,
-        complete=complete,
+        complete=item.complete and hide_nothing(outside_drawn) and not none_left,
         adjustments=adjustments,
     )
 

@@ -41,13 +41,22 @@ def require_touching(box: Box, size: Size | None) -> None:
     Raises
     ------
     InvalidRecord
-        `box_outside_image`.
+        `box_outside_image`, or `box_far_outside`: no detector is so far off, so the box is in
+        another unit or of another image, and an object is missing without it.
     """
-    x, y, width, height = box
-    if size is None or (-width < x < size[0] and -height < y < size[1]):
+    if size is None or _touches(box, 0, 0, *size):
         return
-    detail = f"bbox {[*box]} lies outside the image of {size[0]} x {size[1]}"
-    raise InvalidRecord(detail, reason="box_outside_image")
+    wide, high = size
+    if _touches(box, -wide, -high, 2 * wide, 2 * high):
+        detail = f"bbox {[*box]} lies outside the image of {wide} x {high}"
+        raise InvalidRecord(detail, reason="box_outside_image")
+    detail = f"bbox {[*box]} lies further outside the image than this is large, {wide} x {high}"
+    raise InvalidRecord(detail, reason="box_far_outside")
+
+
+def _touches(box: Box, left: float, top: float, right: float, bottom: float) -> bool:
+    x, y, width, height = box
+    return left < x + width and x < right and top < y + height and y < bottom
 
 
 def require_same_size(mask: Rle | None, size: Size) -> None:

@@ -604,7 +604,17 @@ def test_boxes_in_other_units_leave_no_frame_that_counts_as_empty(survey: Path) 
 
     outcome = opened(survey)
 
-    assert outcome.reasons == {"box_outside_image": 2}
+    assert outcome.reasons == {"box_far_outside": 2}
+    assert [frame.item.complete for frame in outcome.frames] == [False] + [True] * 11
+
+
+def test_one_box_in_another_unit_leaves_its_frame_incomplete(survey: Path) -> None:
+    ultralytics(survey)
+    (survey / "labels" / "train" / "f001.txt").write_text("0 160 120 30 30\n1 .4 .5 .2 .2\n")
+
+    outcome = opened(survey)
+
+    assert outcome.reasons == {"box_far_outside": 1}
     assert [frame.item.complete for frame in outcome.frames] == [False] + [True] * 11
 
 

@@ -411,7 +411,7 @@ async def test_nothing_of_an_erased_frame_is_published_or_kept(ingest: Ingest) -
 async def test_what_an_import_would_refuse_of_an_erased_frame_is_not_kept(ingest: Ingest) -> None:
     request = ErasureRequest("ada", "request 17", CAPTURED_AT)
     await ingest.tombstones.add([FrameId("torn"), FrameId("partial")], request)
-    outside = TRUTH.model_copy(update={"bbox": (900.0, 2.0, 3.0, 4.0)})
+    outside = TRUTH.model_copy(update={"bbox": (66.0, 2.0, 3.0, 4.0)})
     partial = replace(ingest.frame("partial"), annotations=true(TRUTH, outside))
 
     summary = await ingest.run(ingest.frame("torn", b"no image"), partial, ingest.frame("f1"))
@@ -541,7 +541,7 @@ async def test_boxes_that_were_taken_are_counted_also_when_they_were_there_befor
 
 
 async def test_a_kind_of_which_every_record_was_refused_is_named(ingest: Ingest) -> None:
-    outside = FOUND.model_copy(update={"bbox": (900.0, 2.0, 3.0, 4.0)})
+    outside = FOUND.model_copy(update={"bbox": (66.0, 2.0, 3.0, 4.0)})
     summary = await ingest.run(replace(ingest.frame(), detections=located(outside)))
     assert summary.wholly_refused() == {RecordKind.DETECTION: {"box_outside_image": 1}}
 
@@ -596,12 +596,14 @@ async def test_whoever_accepts_partial_frames_has_them_counted(ingest: Ingest) -
 async def test_detections_that_are_all_refused_are_not_a_detector_that_found_nothing(
     ingest: Ingest,
 ) -> None:
-    outside = FOUND.model_copy(update={"bbox": (500, 500, 3, 4)})
+    outside = FOUND.model_copy(update={"bbox": (70, 50, 3, 4)})
+    far_outside = FOUND.model_copy(update={"bbox": (500, 500, 3, 4)})
     nothing = replace(ingest.frame("empty"), detections=())
     refused = replace(ingest.frame("all"), detections=located(outside))
     some = replace(ingest.frame("some"), detections=located(outside, FOUND))
+    wrong_unit = replace(ingest.frame("unit"), detections=located(far_outside, FOUND))
 
-    summary = await ingest.run(nothing, refused, some)
+    summary = await ingest.run(nothing, refused, some, wrong_unit)
 
     made = [
         (event.frame_id, event.complete, len(event.detections))
@@ -609,8 +611,8 @@ async def test_detections_that_are_all_refused_are_not_a_detector_that_found_not
         if isinstance(event, PredictionsMade)
     ]
     # One outside the image shows nothing, so that nothing is missing without it.
-    assert sorted(made) == [("empty", True, 0), ("some", True, 1)]
-    assert summary.rejected == {"box_outside_image": 2}
+    assert sorted(made) == [("empty", True, 0), ("some", True, 1), ("unit", False, 1)]
+    assert summary.rejected == {"box_outside_image": 2, "box_far_outside": 1}
 
 
 async def test_boxes_in_fractions_of_the_image_are_not_taken_as_pixels(ingest: Ingest) -> None:
@@ -640,7 +642,7 @@ async def test_boxes_in_fractions_of_the_image_are_not_taken_as_pixels(ingest: I
 
 
 async def test_an_annotation_outside_the_image_hides_no_object(ingest: Ingest) -> None:
-    outside = TRUTH.model_copy(update={"bbox": (500, 500, 3, 4)})
+    outside = TRUTH.model_copy(update={"bbox": (70, 50, 3, 4)})
 
     await ingest.run(replace(ingest.frame(), annotations=true(TRUTH, outside)))
 

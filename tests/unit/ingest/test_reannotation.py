@@ -30,7 +30,8 @@ from tests.unit.ingest.test_exporters import STOP, frame, write
 from tests.unit.ingest.test_round_trip import READERS
 
 GOOD = Annotation(category=STOP, bbox=(10.0, 20.0, 30.0, 40.0))
-OUTSIDE = Annotation(category=STOP, bbox=(5000.0, 20.0, 30.0, 40.0))
+OUTSIDE = Annotation(category=STOP, bbox=(700.0, 20.0, 30.0, 40.0))
+FAR_OUTSIDE = Annotation(category=STOP, bbox=(5000.0, 20.0, 30.0, 40.0))
 RENAMED = Annotation(category=Category("yield"), bbox=GOOD.bbox)
 
 
@@ -93,8 +94,20 @@ async def test_a_box_outside_the_image_is_named_and_its_frame_goes_on_without_it
     assert dict(returned.summary.rejected) == {"box_outside_image": 1}
     (letter,) = returned.letters
     kept = letter.original_value
-    assert any(x in kept for x in (b"5000", b"781.25", b"7.8359375"))  # as the format says it
+    assert any(x in kept for x in (b"700", b"109.375", b"1.1171875"))  # as the format says it
     assert letter.location
+
+
+@pytest.mark.parametrize("form", Format)
+async def test_a_box_in_another_unit_refuses_the_frame_whose_object_it_would_be(
+    form: Format, tmp_path: Path
+) -> None:
+    returned = await publish(
+        exported(form, tmp_path, good=(GOOD,), bad=(GOOD, FAR_OUTSIDE)), "good", "bad"
+    )
+
+    assert "bad" not in returned.truths
+    assert {letter.reason for letter in returned.letters} == {"box_far_outside"}
 
 
 @pytest.mark.parametrize("form", Format)
