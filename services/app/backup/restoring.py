@@ -21,6 +21,7 @@ from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
+from services.runtime.durability import replace_file
 from services.runtime.embedded import stack
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.group_offsets import set_offsets
@@ -193,7 +194,7 @@ class Restoring:
         for name in NOTED_SETTINGS:
             if name in manifest.files:
                 content = folder.file(manifest, name).read_bytes()
-                (self.app.settings.data / name).write_bytes(content)
+                replace_file(self.app.settings.data / name, content)
 
     async def _erase_again(
         self, folder: Backups, manifest: Manifest, clock: Clock, *, goes_on: bool

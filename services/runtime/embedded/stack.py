@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from services.contracts.errors import FolderInUse, MissingBroker
+from services.runtime.durability import replace_file
 from services.runtime.embedded.kafka import EmbeddedKafka, has_events, lacks
 from services.runtime.embedded.memory_broker import MemoryBroker
 from services.runtime.embedded.mongod import FOLDER, Mongod
@@ -200,9 +201,7 @@ def _state(folder: Path) -> Path:
 
 
 def _write(folder: Path, addresses: Addresses) -> None:
-    draft = folder / "stack.json.new"
-    draft.write_text(addresses.model_dump_json())
-    draft.replace(_state(folder))
+    replace_file(_state(folder), addresses.model_dump_json().encode())
 
 
 def _forget(folder: Path) -> None:
