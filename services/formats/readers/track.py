@@ -66,13 +66,37 @@ class Track:
         metres = np.cumsum([0.0, *ways])
         return cls(seconds, lats, np.unwrap(lons, period=360), metres)
 
+    @property
+    def _span(self) -> tuple[float, float]:
+        """The times at which it begins and ends."""
+        return float(self.seconds[0]), float(self.seconds[-1])
+
     def covers(self, second: float) -> bool:
         """Whether the track covers this time."""
-        return bool(self.seconds[0] - _BEYOND_S <= second <= self.seconds[-1] + _BEYOND_S)
+        return self.overlaps(second, second)
+
+    def overlaps(self, first: float, last: float) -> bool:
+        """Whether the track covers a time between these two."""
+        starts, ends = self._span
+        return starts - _BEYOND_S <= last and first <= ends + _BEYOND_S
+
+    def uncovered(self, first: float, last: float) -> list[tuple[float, float]]:
+        """The times between these two before the track begins and after it ends.
+
+        Those short enough that the track still determines a position are left out.
+        """
+        starts, ends = self._span
+        spans = [(first, min(starts, last)), (max(ends, first), last)]
+        return [(begin, end) for begin, end in spans if end - begin > _BEYOND_S]
 
     def metres_at(self, second: float) -> float:
-        """The way from the first position, in metres."""
+        """The way from the first position, in metres; beyond the track's ends, that of the end."""
         return float(np.interp(second, self.seconds, self.metres))
+
+    def measured_at(self, second: float) -> float | None:
+        """The way from the first position, in metres; None beyond the track's ends."""
+        starts, ends = self._span
+        return self.metres_at(second) if starts <= second <= ends else None
 
     def position_at(self, second: float) -> Position | None:
         """Position and heading; None beyond the track's ends."""

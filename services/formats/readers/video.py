@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from services.contracts.bounds import is_possible_time
@@ -27,19 +25,15 @@ from services.formats.items import (
     Rejection,
 )
 from services.formats.readers.records import rejection
+from services.formats.readers.standstill import Standstill
 from services.formats.readers.track import Track, part_of_video
 
 _SPACING = re.compile(r"(\d+(?:\.\d+)?)(m|s)")
 _QUALITY = 95
 _ROUNDING = 1e-6
 """Of a step: seconds since 1970 have seven digits after the point."""
-_STILL_M = 1.0
-_STILL_LEVELS = 1.5
-"""Mean difference of two grey pictures, of 256 levels, below which the vehicle stood still."""
 _CUT_OFF_S = 2.0
 """By how much the pictures may end before the video: its sound may be longer."""
-_SIGHT = (64, 36)
-"""Size at which pictures are compared."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +92,12 @@ class Drive:
             return self.track.metres_at(self.at(second))
         return second
 
+    def is_spaced(self, second: float) -> bool:
+        """Whether it is known what frames are spaced by at this time in the video."""
+        if self.track is None or not self.spacing.by_metres:
+            return True
+        return self.track.covers(self.at(second))
+
     @property
     def most(self) -> int:
         """The greatest number of frames that it gives; 0 if unknown."""
@@ -137,7 +137,7 @@ def open_drive(
         starts = datetime.fromtimestamp(track.seconds[0], UTC).isoformat()
         detail = f"{video} does not say when it begins; if it does with its track: --start {starts}"
         raise InvalidRecord(detail, reason="unknown_time")
-    if track is not None and not (track.covers(drive.at(0)) or track.covers(drive.at(seconds))):
+    if track is not None and not track.overlaps(drive.at(0.0), drive.at(seconds)):
         first, last = (datetime.fromtimestamp(at, UTC) for at in track.seconds[[0, -1]])
         raise InvalidRecord(
             f"the video begins at {begin:%Y-%m-%d %H:%M:%S} UTC, and the track lasts from"
@@ -184,27 +184,38 @@ def _items(drive: Drive, pictures: Path, name: str, vehicle: str) -> Iterator[It
             position=None if drive.track is None else drive.track.position_at(at),
         )
     yield from decoding.rejections(drive.seconds)
+    yield from _unplaced(drive, decoding.end)
+
+
+def _unplaced(drive: Drive, end: float) -> Iterator[Rejection]:
+    """The parts of a video, until `end`, in which a short track leaves distances unknown."""
+    if drive.track is None or not drive.spacing.by_metres:
+        return
+    parts = [
+        f"{first - drive.at(0.0):.1f} to {last - drive.at(0.0):.1f}"
+        for first, last in drive.track.uncovered(drive.at(0.0), drive.at(end))
+    ]
+    if parts:
+        detail = (
+            f"the track has no positions at seconds {' and '.join(parts)} of the video, so no"
+            " frames were chosen there: give a track of the whole drive, or --every in seconds"
+        )
+        error = InvalidRecord(detail, reason="incomplete_track")
+        source = Located[object]({"video": drive.video.name}, f"{drive.video}")
+        yield rejection(error, source, RecordKind.FRAME)
 
 
 def _shots(drive: Drive, decoding: "_Decoding") -> Iterator[_Shot]:
     """The first picture of each step of the way, unless the vehicle stands still."""
     start = drive.way(0.0)
-    due, last, seen = 0, -math.inf, None
+    due, standstill = 0, Standstill(drive.track)
     for second, frame in decoding:
         step = math.floor((drive.way(second) - start) / drive.spacing.step + _ROUNDING)
-        if step < due:
+        if step < due or not drive.is_spaced(second):
             continue
         picture = frame.to_image().rotate(frame.rotation, expand=True)
-        if drive.track is not None:
-            metres = drive.track.metres_at(drive.at(second))
-            still = metres - last < _STILL_M
-            last = last if still else metres
-        else:
-            sight = _sight(picture)
-            still = seen is not None and float(np.abs(sight - seen).mean()) < _STILL_LEVELS
-            seen = seen if still else sight
         due = step + 1
-        if not still:
+        if not standstill.lasts(drive.at(second), picture):
             yield _Shot(second, picture)
 
 
@@ -213,7 +224,8 @@ class _Decoding:
 
     def __init__(self, video: Path) -> None:
         self._video = video
-        self._end = 0.0
+        self.end = 0.0
+        """The time of the last picture so far."""
         self._broken = 0
 
     def __iter__(self) -> Iterator[tuple[float, Any]]:
@@ -223,8 +235,8 @@ class _Decoding:
                 self._broken += frame.is_corrupt
                 continue
             first = frame.time if first is None else first
-            self._end = frame.time - first
-            yield self._end, frame
+            self.end = frame.time - first
+            yield self.end, frame
 
     def _frames(self) -> Iterator[Any]:
         """What can be decoded; a damaged part does not end the video."""
@@ -243,18 +255,14 @@ class _Decoding:
         faults = []
         if self._broken:
             faults.append(f"{self._broken} pictures are damaged")
-        if seconds - self._end > _CUT_OFF_S:
-            faults.append(f"its pictures end at {self._end:.1f} s of {seconds:.1f} s")
+        if seconds - self.end > _CUT_OFF_S:
+            faults.append(f"its pictures end at {self.end:.1f} s of {seconds:.1f} s")
         for fault in faults:
             error = InvalidRecord(
                 f"{fault}: copy the file again, or repair it with ffmpeg", reason="damaged_video"
             )
             source = Located[object]({"video": self._video.name}, f"{self._video}")
             yield rejection(error, source, RecordKind.FRAME)
-
-
-def _sight(picture: Image.Image) -> NDArray[np.int16]:
-    return np.asarray(picture.convert("L").resize(_SIGHT, Image.Resampling.BOX), np.int16)
 
 
 @contextmanager

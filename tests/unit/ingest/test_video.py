@@ -41,22 +41,26 @@ def gpx(folder: Path, points: list[tuple[datetime, float, float]]) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds in which the picture grows brighter, but stands still in the last two."""
-    path = tmp_path_factory.mktemp("video") / "drive 12.mp4"
-    with av.open(str(path), "w") as container:
+def written(path: Path, levels: list[int], codec: str = "mpeg4", form: str | None = None) -> Path:
+    """A video with a plain picture of each of these grey levels."""
+    with av.open(str(path), "w", format=form) as container:
         container.metadata["creation_time"] = BEGIN.isoformat()
-        stream: Any = container.add_stream("mpeg4", rate=RATE)
+        stream: Any = container.add_stream(codec, rate=RATE)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(RATE * SECONDS):
-            level = 40 + 4 * min(number, 40)
+        for level in levels:
             pixels = np.full((48, 64, 3), level, np.uint8)
             for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
     return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds in which the picture grows brighter, but stands still in the last two."""
+    levels = [40 + 4 * min(number, 40) for number in range(RATE * SECONDS)]
+    return written(tmp_path_factory.mktemp("video") / "drive 12.mp4", levels)
 
 
 def frames(
@@ -105,6 +109,63 @@ def test_frames_at_equal_distances_have_position_and_heading(video: Path, tmp_pa
 def test_a_stop_is_left_out_of_frames_at_equal_times(video: Path, tmp_path: Path) -> None:
     track = gpx(tmp_path, track_of([0, 10, 20, 20, 20, 20, 30]))
     assert seconds(frames(video, tmp_path, "1s", track)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("lead", "track_seconds"), [(0, 3), (2, 4), (1, 3)], ids=["ends early", "starts late", "both"]
+)
+def test_beyond_a_tracks_ends_the_pictures_say_whether_the_vehicle_stands(
+    lead: int, track_seconds: int, video: Path, tmp_path: Path
+) -> None:
+    begin = BEGIN + timedelta(seconds=lead)
+    track = gpx(tmp_path, track_of([10.0 * second for second in range(track_seconds)], begin))
+
+    items = frames(video, tmp_path, "1s", track)
+
+    # The pictures change for four seconds, and the track moves for as long as it lasts.
+    until = max(4, lead + track_seconds - 1)
+    assert seconds(items) == [*range(until + 1)]
+
+
+def test_a_standstill_at_a_tracks_end_is_left_out_like_any_other(tmp_path: Path) -> None:
+    path = written(tmp_path / "parked.mp4", [40 + 4 * min(number, 10) for number in range(40)])
+    track = gpx(tmp_path, track_of([0, 10, 10]))
+
+    assert seconds(frames(path, tmp_path, "1s", track)) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("lead", "track_seconds", "named"),
+    [(0, 2, "seconds 1.0 to 5.9 of"), (3, 4, "seconds 0.0 to 3.0 of"), (-30, 60, "")],
+    ids=["ends early", "starts late", "covers all"],
+)
+def test_where_a_track_leaves_distances_unknown_the_seconds_are_named(
+    lead: int, track_seconds: int, named: str, video: Path, tmp_path: Path
+) -> None:
+    begin = BEGIN + timedelta(seconds=lead)
+    track = gpx(tmp_path, track_of([10.0 * second for second in range(track_seconds)], begin))
+    drive = open_drive(video, Spacing.parse("10m"), track=read_track(track), begin=None)
+
+    items = list(read_video(drive, tmp_path).items)
+
+    refused = [item for item in items if isinstance(item, Rejection)]
+    chosen = [item for item in items if isinstance(item, FrameItem)]
+    assert chosen
+    assert all(item.position for item in chosen)
+    assert [item.reason for item in refused] == ["incomplete_track"] * bool(named)
+    assert all(named in item.detail and "--every" in item.detail for item in refused)
+
+
+def test_a_track_of_the_middle_of_a_video_is_of_its_time(tmp_path: Path) -> None:
+    path = written(tmp_path / "long.mp4", [40 + number % 100 for number in range(100)])
+    track = gpx(tmp_path, track_of([0, 10, 20], BEGIN + timedelta(seconds=4)))
+    drive = open_drive(path, Spacing.parse("10m"), track=read_track(track), begin=None)
+
+    *items, refused = read_video(drive, tmp_path).items
+
+    assert seconds([item for item in items if isinstance(item, FrameItem)])[1:] == [5, 6]
+    assert isinstance(refused, Rejection)
+    assert "seconds 0.0 to 4.0 and 6.0 to 9.9 of" in refused.detail
 
 
 def test_a_repetition_gives_the_same_bytes(video: Path, tmp_path: Path) -> None:
