@@ -50,6 +50,7 @@ from services.domain.ports.vectors import (
     live_model,
 )
 from services.domain.splits import SplitRule
+from services.domain.withdrawal import in_force
 from services.formats.writers.frames import ExportFrame
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.shown_images import ShownImages
@@ -210,7 +211,7 @@ class _Page:
         vector = self._vectors.get(record.frame_id)
         if vector is not None:
             self.frame_vectors.append(vector)
-        truth = record.ground_truth
+        truth = in_force(record.ground_truth)
         return {
             "frame_id": record.frame_id,
             "file": file,

@@ -18,6 +18,7 @@ from services.domain.chunks import chunks
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
 from services.domain.reannotation import is_reannotated
+from services.domain.withdrawal import in_force
 from services.formats.writers.tables import Row, Table, TableFormat, TableWriter, table_writer
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.stores.figures import Figures
@@ -213,7 +214,7 @@ async def _figures(stores: AnnotationStores) -> Pages:
 
 def frame_row(record: FrameRecord) -> Row:
     """A captured frame."""
-    captured, truth = record.captured, record.ground_truth
+    captured, truth = record.captured, in_force(record.ground_truth)
     assert captured is not None
     place: Position | None = captured.position
     return {

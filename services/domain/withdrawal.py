@@ -1,4 +1,4 @@
-"""What takes the place of predictions and ground truth that an undo takes back."""
+"""Predictions and ground truth that an undo takes back: what replaces them, and who skips it."""
 
 from typing import Final
 
@@ -6,6 +6,11 @@ from services.contracts.events import FrameAnnotated, PredictionsMade
 
 WITHDRAWN_SOURCE: Final = "undo"
 """The `annotation_source` of withdrawn ground truth."""
+
+
+def in_force(truth: FrameAnnotated | None) -> FrameAnnotated | None:
+    """A frame's latest ground truth; None if it is withdrawn, as if nobody had annotated it."""
+    return None if truth is None or truth.withdrawn else truth
 
 
 def withdrawn(fact: PredictionsMade | FrameAnnotated) -> PredictionsMade | FrameAnnotated:

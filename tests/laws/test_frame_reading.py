@@ -9,6 +9,7 @@ from services.annotation.stores.frame_places import MongoFramePlaces
 from services.annotation.stores.frame_times import MongoFrameTimes
 from services.contracts.events import Position
 from services.contracts.identity import DriveId, FrameId
+from services.domain.withdrawal import withdrawn
 from services.runtime.stores.frame_ids import LeftOut, MongoFrameIds
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
@@ -124,8 +125,9 @@ async def test_ids_are_listed_by_what_is_known_of_the_frames(
     ids = MongoFrameIds(empty_database)
     await frames.record([frame_captured("b"), frame_captured("a"), frame_annotated(frame_id="a")])
     await frames.record([frame_annotated(frame_id="unseen")])
+    await frames.record([frame_captured("c"), withdrawn(frame_annotated(frame_id="c"))])
 
-    assert await ids.captured() == ["a", "b"]
+    assert await ids.captured() == ["a", "b", "c"]
     assert await ids.annotated() == ["a"]
 
 
@@ -137,6 +139,8 @@ async def test_partial_frames_and_copies_are_left_out_with_the_reason(
     await frames.record([original.model_copy(update={"frame_id": "copy"})])
     await frames.record([frame_captured("b"), frame_annotated(frame_id="b", complete=False)])
     await frames.record([frame_captured("c"), predictions_made(frame_id="c", complete=False)])
+    # Withdrawn ground truth is not partial: nothing of it was refused.
+    await frames.record([withdrawn(frame_annotated(frame_id="c"))])
     await frames.record([predictions_made(frame_id="c", version="2")])
 
     ids = MongoFrameIds(empty_database)

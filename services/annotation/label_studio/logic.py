@@ -114,10 +114,10 @@ def task_for(
     captured = record.captured
     if not proposals or captured is None:
         return None
-    others: tuple[Proposal, ...] = ()
-    if truth is None:
-        others = tuple(_others(record, proposals, operating))
     frame = ExportFrame.of(captured, truth, tuple(proposals.values()))
+    others: tuple[Proposal, ...] = ()
+    if frame.annotations is None:
+        others = tuple(_others(record, proposals, operating))
     return FrameTask(frame, others, tuple(dict.fromkeys(needles)))
 
 

@@ -22,6 +22,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, FrameAnnotated, Image
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
+from services.domain.withdrawal import in_force
 
 router = APIRouter()
 
@@ -61,12 +62,17 @@ class _BoxForm:
 
 @dataclass(frozen=True)
 class _Frame:
-    """A frame with a picture, and its latest ground truth."""
+    """A frame with a picture, and its latest ground truth, withdrawn or not."""
 
     frame_id: FrameId
     record: FrameRecord
     image: Image
-    truth: FrameAnnotated | None
+    latest: FrameAnnotated | None
+
+    @property
+    def truth(self) -> FrameAnnotated | None:
+        """The ground truth that the rows are a change of; None if they are all of it."""
+        return in_force(self.latest)
 
     @property
     def annotations(self) -> Sequence[Annotation]:
@@ -74,8 +80,8 @@ class _Frame:
 
     @property
     def revision(self) -> int:
-        """The revision of the ground truth; 0 before the first one."""
-        return self.truth.revision if self.truth else 0
+        """The latest revision of the ground truth; 0 before the first one."""
+        return self.latest.revision if self.latest else 0
 
 
 @router.get("/frames/boxes")
@@ -114,11 +120,11 @@ async def _loaded(context: Context, text: str) -> _Frame:
     record = (await context.stores.frames.load([frame_id])).get(frame_id)
     if record is None or record.captured is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no picture of this frame.")
-    truth = await context.corrector.ground_truth(record)
-    if truth is not None and len(truth.annotations) > MOST_ROWS:
+    latest = await context.stores.corrections.latest_truth(record)
+    if latest is not None and len(latest.annotations) > MOST_ROWS:
         detail = f"More than {MOST_ROWS} boxes do not fit into one form; use an annotation tool."
         raise HTTPException(HTTPStatus.BAD_REQUEST, detail)
-    return _Frame(frame_id, record, record.captured.image, truth)
+    return _Frame(frame_id, record, record.captured.image, latest)
 
 
 async def _refused(
@@ -137,7 +143,9 @@ async def _refused(
         names = ", ".join(f"“{name}”" for name in new)
         return _Refusal(f"Not published: no category is called {names} yet. {_AGAIN}", new)
     if frame.truth is None:
-        published = await context.corrector.annotate(frame.frame_id, annotations, by)
+        published = await context.corrector.annotate(
+            frame.frame_id, annotations, by, frame.revision
+        )
     elif annotations == frame.truth.annotations:
         return _Refusal(_UNCHANGED)
     else:

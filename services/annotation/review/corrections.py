@@ -7,6 +7,7 @@ from services.annotation.ports.corrections import Correction, CorrectionStore, O
 from services.contracts.events import REANNOTATION_SOURCE, Annotation, FrameAnnotated
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
+from services.domain.withdrawal import in_force
 from services.ground_truth.drafts import next_entry
 from services.ground_truth.publishing import RevisionPublisher
 
@@ -19,14 +20,18 @@ class Corrector:
     publisher: RevisionPublisher
 
     async def ground_truth(self, record: FrameRecord) -> FrameAnnotated | None:
-        """The frame's latest ground truth, including corrections fp_miner has not stored yet."""
-        return await self.corrections.latest_truth(record)
+        """The frame's ground truth, including corrections that fp_miner has not stored yet.
+
+        None if the frame is not annotated, or if an undo has withdrawn its ground truth.
+        """
+        return (await self.ground_truths([record])).get(record.frame_id)
 
     async def ground_truths(
         self, records: Collection[FrameRecord]
     ) -> dict[FrameId, FrameAnnotated]:
-        """The latest ground truth of each frame that is annotated."""
-        return await self.corrections.latest_truths(records)
+        """Like `ground_truth`, for each of these frames that has any."""
+        latest = await self.corrections.latest_truths(records)
+        return {frame_id: truth for frame_id, truth in latest.items() if in_force(truth)}
 
     async def publish(
         self, truth: FrameAnnotated, annotations: Sequence[Annotation], by: str, act_id: str = ""
@@ -54,14 +59,19 @@ class Corrector:
         return await self._publish(truth, truth.annotations, by, "", complete=True)
 
     async def annotate(
-        self, frame_id: FrameId, annotations: Sequence[Annotation], by: str
+        self, frame_id: FrameId, annotations: Sequence[Annotation], by: str, after: int
     ) -> int | None:
-        """Publish these annotations as the first revision of a frame without ground truth.
+        """Publish these annotations as the whole ground truth of a frame that has none in force.
 
         Otherwise like `publish`.
+
+        Parameters
+        ----------
+        after : the revision of the withdrawn ground truth; 0 if there never was any
         """
         event = FrameAnnotated(
             frame_id=frame_id,
+            revision=after + 1,
             annotated_by=by,
             annotation_source=REANNOTATION_SOURCE,
             annotations=tuple(annotations),

@@ -17,6 +17,7 @@ from services.annotation.stores.region_shortlists import (
     ListedRegion,
     RegionShortlist,
 )
+from services.domain.withdrawal import in_force
 
 router = APIRouter()
 
@@ -55,7 +56,7 @@ async def one_shortlist(page: Page, context: Context, shortlist: NamedShortlist)
     """The regions of a shortlist."""
     regions = shortlist.regions[:_SHOWN]
     frames = await context.stores.frames.load([region.frame_id for region in regions])
-    annotated = {name for name, record in frames.items() if record.ground_truth is not None}
+    annotated = {name for name, record in frames.items() if in_force(record.ground_truth)}
     return page.html(
         "map_shortlist.html", shortlist=shortlist, regions=regions, annotated=annotated
     )

@@ -11,6 +11,7 @@ from services.cli.console import console, print_json
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
+from services.domain.withdrawal import in_force
 
 _NAMED = 5
 
@@ -88,7 +89,7 @@ def print_frame(view: FrameView) -> None:
 
 def _facts(view: FrameView) -> list[tuple[str, str]]:
     record = view.record
-    captured, truth = record.captured, record.ground_truth
+    captured, truth = record.captured, in_force(record.ground_truth)
     image = captured.image if captured else None
     annotated = f"revision {truth.revision}, {len(truth.annotations)} objects" if truth else "none"
     part = "" if truth is None or truth.complete else ", partial"

@@ -13,6 +13,7 @@ from services.contracts.events import Annotation, FrameAnnotated, FrameCaptured,
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
 from services.contracts.run_lengths import run_lengths
 from services.domain.reannotation import is_reannotated
+from services.domain.withdrawal import in_force
 from services.formats.masks import MAX_DRAWN_PIXELS
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -39,8 +40,8 @@ class ExportFrame:
 
     Attributes
     ----------
-    revision : of its ground truth; 0 if nobody has annotated the frame
-    annotations : None if nobody has annotated the frame; empty if it has no objects
+    revision : of its latest ground truth, withdrawn or not; 0 if it never had any
+    annotations : None if it has no ground truth in force; empty if it has no objects
     complete : whether no annotation that may show an object is missing
     corrected : whether the annotation team has reviewed the whole frame
     is_copy : whether another frame had the same image first
@@ -70,8 +71,11 @@ class ExportFrame:
         truth: FrameAnnotated | None,
         proposals: tuple[Proposal, ...] = (),
     ) -> Self:
-        """A frame with its latest ground truth, if it has any, and its proposals."""
-        image = captured.image
+        """A frame with its latest ground truth, if it has any, and its proposals.
+
+        Of withdrawn ground truth, only the revision is kept: corrections are changes of it.
+        """
+        image, annotated = captured.image, in_force(truth)
         return cls(
             frame_id=captured.frame_id,
             media_type=image.media_type,
@@ -82,10 +86,10 @@ class ExportFrame:
             vehicle_id=captured.vehicle_id,
             drive_id=captured.drive_id,
             revision=truth.revision if truth else 0,
-            annotations=truth.annotations if truth else None,
+            annotations=annotated.annotations if annotated else None,
             proposals=proposals,
-            complete=truth is None or truth.complete,
-            corrected=is_reannotated(truth),
+            complete=annotated is None or annotated.complete,
+            corrected=is_reannotated(annotated),
         )
 
     @property

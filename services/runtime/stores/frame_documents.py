@@ -4,7 +4,7 @@ A document has an event as the bytes that the codec writes, and the fields that 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pymongo import UpdateOne
 
@@ -23,6 +23,8 @@ _REVISIONS_LISTED = 200
 in the frame's document, which every revision rewrites."""
 IMAGE_DELETED = "image_deleted"
 """Field of frames whose image retention has deleted."""
+IN_FORCE: Final[Document] = {"truth_complete": {"$type": "bool"}}
+"""Condition that finds frames with ground truth that is not withdrawn."""
 E = TypeVar("E", bound=Event)
 
 

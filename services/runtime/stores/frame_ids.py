@@ -13,7 +13,7 @@ from services.contracts.identity import (
     VehicleId,
     frame_hash,
 )
-from services.runtime.stores.frame_documents import IMAGE_DELETED
+from services.runtime.stores.frame_documents import IMAGE_DELETED, IN_FORCE
 from services.runtime.stores.mongo import Database, Document, beginning, translated
 
 
@@ -50,17 +50,17 @@ class MongoFrameIds:
         StoreUnavailable
             The store does not answer.
         """
-        return await self._having("captured_at")
+        return await self._found({"captured_at": {"$exists": True}})
 
     async def annotated(self) -> list[FrameId]:
-        """The captured frames that have ground truth, ordered by id.
+        """The captured frames that have ground truth that is not withdrawn, ordered by id.
 
         Raises
         ------
         StoreUnavailable
             The store does not answer.
         """
-        return await self._having("truth_revision", "captured_at")
+        return await self._found({"captured_at": {"$exists": True}, **IN_FORCE})
 
     async def of_drive(self, drive_id: DriveId) -> list[FrameId]:
         """The captured frames of a drive, ordered by id.
@@ -159,15 +159,12 @@ class MongoFrameIds:
         return [
             LeftOut(
                 frame_id=frame_id,
-                partial_ground_truth=not reasons.get(frame_id, {}).get("truth_complete", True),
+                partial_ground_truth=reasons.get(frame_id, {}).get("truth_complete") is False,
                 partial_predictions=tuple(partial.get(frame_id, ())),
                 original=reasons.get(frame_id, {}).get("original"),
             )
             for frame_id in ids
         ]
-
-    async def _having(self, *parts: str) -> list[FrameId]:
-        return await self._found({part: {"$exists": True} for part in parts})
 
     async def _found(self, where: Document) -> list[FrameId]:
         with translated():

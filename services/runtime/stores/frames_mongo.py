@@ -28,6 +28,7 @@ from services.domain.ports.frames import (
 from services.runtime.stores.category_maps import MongoCategoryMaps
 from services.runtime.stores.frame_documents import (
     IMAGE_DELETED,
+    IN_FORCE,
     late_summaries,
     predictions_of,
     records_of,
@@ -105,7 +106,7 @@ class MongoFrameStore:
             )
             await self._frames.create_index(
                 [(IMAGE_DELETED, 1), ("captured_stored", 1), ("_id", 1)],
-                partialFilterExpression={"truth_complete": {"$type": "bool"}},
+                partialFilterExpression=IN_FORCE,
             )
 
     async def record(

@@ -9,13 +9,13 @@ from bson import Timestamp
 from services.contracts.identity import FrameId, ModelId
 from services.domain.ports.imports import ImportKind
 from services.domain.ports.retention import OldFrame
-from services.runtime.stores.frame_documents import IMAGE_DELETED, captured_of
+from services.runtime.stores.frame_documents import IMAGE_DELETED, IN_FORCE, captured_of
 from services.runtime.stores.mongo import Database, Document, insert_new, translated
 
 _COLD: Final = "cold_frames"
 # Null where there is no ground truth, and where it is withdrawn.
 _UNANNOTATED: Final[Document] = {"truth_complete": None}
-_WITH_IMAGE: Final[Document] = {"truth_complete": {"$type": "bool"}, IMAGE_DELETED: None}
+_WITH_IMAGE: Final[Document] = {**IN_FORCE, IMAGE_DELETED: None}
 """The filters of the indexes that `MongoFrameStore` makes for them."""
 
 
