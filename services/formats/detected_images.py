@@ -18,7 +18,7 @@ from services.formats.readers.category_names import named_category
 from services.formats.readers.detections.format_names import FormatName
 from services.formats.readers.detections.in_memory import NotedImage, OutputMessage
 from services.formats.readers.detections.output import ImageReference, Output
-from services.formats.readers.detections.registry import read_as
+from services.formats.readers.detections.registry import FORMATS, read_as
 from services.formats.readers.image_names import ImageNames
 from services.formats.readers.records import ImageKey, Notes
 from services.formats.readers.results import Results
@@ -80,10 +80,16 @@ class DetectedImages:
             raise _no_image(output, format_name)
         names: dict[ImageKey, str] = {key: key for key in self.messages if isinstance(key, str)}
         ids = {key for key in self.messages if isinstance(key, int)}
+        unread = _of_other_frames(output, format_name)
         self._results = Results(
-            output, ids=ids, names=ImageNames(names), categories={}, category_of=named_category
+            output,
+            ids=ids,
+            names=ImageNames(names),
+            categories={},
+            category_of=named_category,
+            all_images=True,
         )
-        self.rejected = self._results.rejected
+        self.rejected = [*self._results.rejected, *unread]
         self._limits = limits
         self._most = most
         self._way = way
@@ -149,6 +155,17 @@ def _messages(output: Output, noted: Sequence[NotedImage]) -> dict[ImageKey, Rec
         if key is not None:
             found.setdefault(key, value if isinstance(value, dict) else {})
     return found
+
+
+def _of_other_frames(output: Output, format_name: FormatName) -> list[Rejection]:
+    """Take out the unreadable parts that hide nothing of the images that are named.
+
+    Where a message is a whole frame, those images have messages of their own.
+    """
+    if not FORMATS[format_name].whole_frames:
+        return []
+    unread, output.rejected = output.rejected, []
+    return unread
 
 
 def _key(image: ImageReference) -> ImageKey | None:

@@ -77,6 +77,8 @@ class Results:
     names : the data set's images by name
     categories : the data set's categories; the file's own take precedence
     category_of : the rule that finds a record's category
+    all_images : whether the output can be of no other images: a record of an unknown one may then
+        be of any of these
 
     Raises
     ------
@@ -93,6 +95,7 @@ class Results:
         names: ImageNames,
         categories: Categories,
         category_of: CategoryRule = listed_category,
+        all_images: bool = False,
     ) -> None:
         self.rejected: list[Rejection] = []
         file, sources = output.path, output.sources
@@ -110,12 +113,12 @@ class Results:
         self._groups: Groups = by_image(
             sources, self._references.of, unplaced, RecordKind.DETECTION
         )
-        self._may_be_of_any = may_be_of_any(unplaced)
+        unplaced += output.rejected
+        self._may_be_of_any = bool(unplaced) if all_images else may_be_of_any(unplaced)
         self.rejected += unplaced
         self._sizes = _sizes(own, names)
         if sources and names:
             self._check_use(file, len(sources))
-        self.rejected += output.rejected
 
     @classmethod
     def by_name(cls, output: Output, names: Iterable[str]) -> Self:

@@ -15,7 +15,17 @@ MESSAGE = {
     "sensorId": "cam",
     "objects": ["957|10|20|40|60|sign|#|0.75"],
 }
+MESSAGE_LINE = json.dumps(MESSAGE).encode()
 QUERY = "/v1/predictions?format=deepstream&detector=signs@4.2"
+OBJECTS = "/v1/predictions?format=deepstream-full&detector=signs@4.2"
+COCO = "/v1/predictions?format=coco&detector=signs@4.2"
+COCO_LISTS = {
+    "images": [{"id": 1, "file_name": "a.jpg"}],
+    "categories": [{"id": 1, "name": "sign"}],
+}
+NO_IMAGE = {"category_id": 1, "bbox": [10, 20, 30, 40], "score": 0.75}
+RESULT = NO_IMAGE | {"image_id": 1}
+NDJSON = "application/x-ndjson"
 
 
 @pytest.fixture
@@ -51,25 +61,45 @@ async def test_the_same_body_again_is_the_same_event(web: Web) -> None:
     assert first == second
 
 
-async def test_messages_of_objects_are_gathered_by_frame(web: Web) -> None:
+def object_line(track: int) -> bytes:
     box = {"topleftx": 10, "toplefty": 20, "bottomrightx": 40, "bottomrighty": 60}
-    objects = [
-        {
-            "@timestamp": "t0",
-            "sensor": {"id": "cam"},
-            "object": {"id": str(track), "bbox": box, "sign": {"confidence": 0.5}},
-        }
-        for track in range(3)
-    ]
-    body = b"\n".join(json.dumps(message).encode() for message in objects)
-    answer = await web.post(
-        "/v1/predictions?format=deepstream-full&detector=signs@4.2",
-        body,
-        media_type="application/x-ndjson",
-    )
+    message = {
+        "@timestamp": "t0",
+        "sensor": {"id": "cam"},
+        "object": {"id": str(track), "bbox": box, "sign": {"confidence": 0.5}},
+    }
+    return json.dumps(message).encode()
+
+
+async def test_messages_of_objects_are_gathered_by_frame(web: Web) -> None:
+    body = b"\n".join(map(object_line, range(3)))
+    answer = await web.post(OBJECTS, body, media_type=NDJSON)
     assert answer.status_code == 202
     (event,) = made(web)
+    assert event.complete
     assert [found.track_id for found in event.detections] == ["0", "1", "2"]
+
+
+async def test_a_broken_message_of_an_object_leaves_the_other_frames_incomplete(web: Web) -> None:
+    await web.post(OBJECTS, b"\n".join([object_line(0), object_line(1)[:40]]), media_type=NDJSON)
+    (event,) = made(web)
+    assert not event.complete
+
+
+async def test_a_broken_message_of_a_frame_hides_nothing_of_other_frames(web: Web) -> None:
+    await web.post(QUERY, b"\n".join([MESSAGE_LINE, MESSAGE_LINE[:40]]), media_type=NDJSON)
+    (event,) = made(web)
+    assert event.complete
+
+
+@pytest.mark.parametrize("lost", ["junk", 7, NO_IMAGE, NO_IMAGE | {"image_id": 9}])
+async def test_a_result_of_no_listed_image_leaves_the_others_incomplete(
+    web: Web, lost: object
+) -> None:
+    await web.post(COCO, COCO_LISTS | {"annotations": [RESULT, lost]})
+    (event,) = made(web)
+    assert len(event.detections) == 1
+    assert not event.complete
 
 
 async def test_a_refused_detection_is_counted_and_leaves_the_frame_incomplete(web: Web) -> None:

@@ -4,9 +4,10 @@ import base64
 import json
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -408,6 +409,27 @@ def test_a_broken_line_is_named_and_its_neighbours_are_read(tmp_path: Path) -> N
     (refused,) = (item for item in items if isinstance(item, Rejection))
     assert refused.reason == "invalid_json"
     assert refused.location == f"{path}:2"
+
+
+def without(key: str, line: str) -> str:
+    return json.dumps({name: value for name, value in json.loads(line).items() if name != key})
+
+
+@pytest.mark.parametrize("broken", [lambda line: line[:60], partial(without, "sensorId")])
+def test_a_line_without_its_image_may_be_of_any_so_no_frame_is_complete(
+    broken: Callable[[str], str], tmp_path: Path
+) -> None:
+    first, last = (EXAMPLES / "deepstream.json").read_text().splitlines()
+    path = tmp_path / "dt.jsonl"
+    path.write_text("\n".join([first, broken(first.replace('"252"', '"251"')), last]))
+    images = {f"sensor-0_{number}.jpg": (1920, 1080) for number in (251, 252, 253)}
+
+    items = read(tmp_path, images, path)
+
+    frames = [item for item in items if isinstance(item, FrameItem)]
+    assert [frame.detections_complete for frame in frames] == [False] * 3
+    assert frames[0].detections is None
+    assert by_image(items, images).keys() == images.keys() - {"sensor-0_251.jpg"}
 
 
 def test_messages_of_unknown_cameras_are_refused_by_name(tmp_path: Path) -> None:
