@@ -115,7 +115,7 @@ async def publish(
         await apply_change(app, dataset.categories, account(), clock.now())
     await finish_pending(app)
     view.at(f"publishing {dataset.name}")
-    view.counted(frames=dataset.frames)
+    view.counted(frames=dataset.frames or 0)
     audit = ImportAudit(dataset.items)
     summary = await publish_dataset(
         audit,

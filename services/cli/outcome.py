@@ -51,7 +51,7 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
 
 def print_if_empty(out: Console, dataset: Dataset) -> None:
     """Say that a data set has no images, as nothing else does."""
-    if not dataset.frames:
+    if dataset.frames == 0:
         name = escape(dataset.name)
         out.print(f"[yellow]{name} lists no images: nothing to publish[/]", soft_wrap=True)
 

@@ -142,10 +142,15 @@ Item = FrameItem | Disputed | Rejection
 
 @dataclass(frozen=True)
 class Dataset:
-    """An opened data set: name, number of listed frames, and an iterator that yields items once."""
+    """An opened data set: name, number of listed frames, and an iterator that yields items once.
+
+    Parameters
+    ----------
+    frames : None if it is unknown until all items are read
+    """
 
     name: str
-    frames: int
+    frames: int | None
     items: Iterable[Item]
     left: set[FrameId] = field(default_factory=set)
     """Frames that were sent to a tool and have not come back so far."""

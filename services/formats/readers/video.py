@@ -34,6 +34,12 @@ _ROUNDING = 1e-6
 """Of a step: seconds since 1970 have seven digits after the point."""
 _CUT_OFF_S = 2.0
 """By how much the pictures may end before the video: its sound may be longer."""
+_REPAIR = "copy the file again, or repair it with ffmpeg"
+# Without decoding (`-c copy`), ffmpeg 9 writes the packets in the wrong order, or none.
+_CONVERT = (
+    "convert the video at the rate at which it was recorded, such as"
+    " `ffmpeg -framerate 25 -i drive.h264 drive.mp4`"
+)
 
 
 @dataclass(frozen=True)
@@ -99,11 +105,13 @@ class Drive:
         return self.track.covers(self.at(second))
 
     @property
-    def most(self) -> int:
-        """The greatest number of frames that it gives; 0 if unknown."""
+    def most(self) -> int | None:
+        """The greatest number of frames that it gives; None if its length is unknown."""
+        if not self.seconds:
+            return None
         way = self.way(self.seconds) - self.way(0.0)
         # The last picture is shown until the video ends, so none begins there.
-        return max(1, math.ceil(way / self.spacing.step - _ROUNDING)) if self.seconds else 0
+        return max(1, math.ceil(way / self.spacing.step - _ROUNDING))
 
 
 def open_drive(
@@ -227,16 +235,19 @@ class _Decoding:
         self.end = 0.0
         """The time of the last picture so far."""
         self._broken = 0
+        self._untimed = 0
 
     def __iter__(self) -> Iterator[tuple[float, Any]]:
         first = None
         for frame in self._frames():
-            if frame.is_corrupt or frame.time is None:
-                self._broken += frame.is_corrupt
-                continue
-            first = frame.time if first is None else first
-            self.end = frame.time - first
-            yield self.end, frame
+            if frame.is_corrupt:
+                self._broken += 1
+            elif frame.time is None:
+                self._untimed += 1
+            else:
+                first = frame.time if first is None else first
+                self.end = frame.time - first
+                yield self.end, frame
 
     def _frames(self) -> Iterator[Any]:
         """What can be decoded; a damaged part does not end the video."""
@@ -254,13 +265,14 @@ class _Decoding:
         """What of a video of this length has been lost, once the pass is done."""
         faults = []
         if self._broken:
-            faults.append(f"{self._broken} pictures are damaged")
+            faults.append((f"{self._broken} pictures are damaged: {_REPAIR}", "damaged_video"))
+        if self._untimed:
+            faults.append((f"{self._untimed} pictures have no time: {_CONVERT}", "untimed_video"))
         if seconds - self.end > _CUT_OFF_S:
-            faults.append(f"its pictures end at {self.end:.1f} s of {seconds:.1f} s")
-        for fault in faults:
-            error = InvalidRecord(
-                f"{fault}: copy the file again, or repair it with ffmpeg", reason="damaged_video"
-            )
+            ends = f"its pictures end at {self.end:.1f} s of {seconds:.1f} s"
+            faults.append((f"{ends}: {_REPAIR}", "damaged_video"))
+        for detail, reason in faults:
+            error = InvalidRecord(detail, reason=reason)
             source = Located[object]({"video": self._video.name}, f"{self._video}")
             yield rejection(error, source, RecordKind.FRAME)
 

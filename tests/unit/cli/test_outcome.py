@@ -67,8 +67,8 @@ def _shown(report: Report, width: int = 120) -> str:
     return out.file.getvalue()
 
 
-@pytest.mark.parametrize(("frames", "message"), [(0, "gt lists no images"), (1, "")])
-def test_a_data_set_without_images_is_called_that(frames: int, message: str) -> None:
+@pytest.mark.parametrize(("frames", "message"), [(0, "gt lists no images"), (1, ""), (None, "")])
+def test_a_data_set_without_images_is_called_that(frames: int | None, message: str) -> None:
     out = Console(file=io.StringIO(), width=120)
     print_if_empty(out, Dataset("gt", frames, ()))
     assert isinstance(out.file, io.StringIO)

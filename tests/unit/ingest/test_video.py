@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from services.contracts.errors import InvalidRecord
-from services.formats.items import UNKNOWN_TIME, FrameItem, Rejection
+from services.formats.items import UNKNOWN_TIME, FrameItem, RecordKind, Rejection
 from services.formats.readers.track import Track, read_track
 from services.formats.readers.video import Spacing, open_drive, read_video
 
@@ -70,7 +70,7 @@ def frames(
     drive = open_drive(video, Spacing.parse(every), track=known, begin=begin)
     dataset = read_video(drive, folder)
     found = [item for item in dataset.items if isinstance(item, FrameItem)]
-    assert len(found) <= dataset.frames
+    assert dataset.frames is None or len(found) <= dataset.frames
     return found
 
 
@@ -363,6 +363,29 @@ def test_a_damaged_part_of_a_video_does_not_end_it(video: Path, tmp_path: Path) 
     last = frames[-1]
     assert isinstance(last, FrameItem)
     assert last.captured_at > BEGIN + timedelta(seconds=3)
+
+
+def test_a_stream_without_times_is_refused_with_what_gives_it_them(tmp_path: Path) -> None:
+    path = written(tmp_path / "bare.h264", [40 + number for number in range(40)], "libx264")
+    drive = open_drive(path, Spacing.parse("1s"), track=None, begin=BEGIN)
+
+    (refused,) = read_video(drive, tmp_path).items
+
+    assert isinstance(refused, Rejection)
+    assert (refused.reason, refused.kind) == ("untimed_video", RecordKind.FRAME)
+    assert "40 pictures have no time" in refused.detail
+    assert "ffmpeg -framerate" in refused.detail
+
+
+def test_a_stream_without_a_length_may_have_any_number_of_frames(tmp_path: Path) -> None:
+    levels = [40 + 4 * number for number in range(40)]
+    path = written(tmp_path / "bare.m4v", levels, form="m4v")
+    drive = open_drive(path, Spacing.parse("1s"), track=None, begin=BEGIN)
+
+    dataset = read_video(drive, tmp_path)
+
+    assert dataset.frames is None
+    assert len([*dataset.items]) > 1
 
 
 def test_a_track_crosses_the_date_line() -> None:
