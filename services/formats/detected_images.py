@@ -94,6 +94,11 @@ class DetectedImages:
         self._most = most
         self._way = way
 
+    @property
+    def results(self) -> int:
+        """Number of images, and of refused parts that name no image."""
+        return len(self.messages) + len(self.rejected)
+
     def depends_on_size(self, image: ImageKey) -> bool:
         """Whether detections of the image cannot be placed without the size of the frame's image.
 

@@ -181,7 +181,7 @@ class _Api:
         """Publish a detector's predictions on one frame, or on many as NDJSON.
 
         With `format`, the body is the detector's output as its vendor's software writes it, and the
-        answer has a result per image.
+        answer has a result per image, and one per refused part that names no image.
         """
         caller = await self.caller(credentials)
         output = DetectorOutput.of(request.query_params, _vehicle(caller))
@@ -249,7 +249,7 @@ class _Api:
         require_json(request)
         body = bytes(await read_bounded(request))
         images = await asyncio.to_thread(output.read, body, self._parts.image_limits, self._most)
-        self._rate.spend(caller.token_id, (len(images.messages) - 1) // LINES_PER_REQUEST)
+        self._rate.spend(caller.token_id, (images.results - 1) // LINES_PER_REQUEST)
         frames = await asyncio.to_thread(output.frames, images)
         ids = [frame for frame in frames.values() if not isinstance(frame, InvalidRecord)]
         sizes = await stored_sizes(ids, self._parts.frames)

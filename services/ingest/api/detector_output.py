@@ -10,7 +10,7 @@ from services.contracts.identity import FrameId
 from services.domain.namespaces import Vehicle
 from services.formats.detected_images import DetectedImages, FrameOutput
 from services.formats.geometry import Size
-from services.formats.items import Detector
+from services.formats.items import Detector, Rejection
 from services.formats.readers.detections.format_names import FormatName
 from services.formats.readers.detections.in_memory import OutputMessage
 from services.formats.readers.detections.registry import FORMATS
@@ -101,14 +101,17 @@ class DetectorOutput:
         InvalidRecord
             It is too large, unreadable, or names no image.
         Refused
-            413, if there are too many images.
+            413, if there are too many images and refused parts.
         """
         check_cost(content, most)
         image = {"file_name": _BODY}
         message = OutputMessage(content, _BODY, image)
         images = DetectedImages(message, self.format, limits=limits, most=most, way=ways.HTTP)
-        if len(images.messages) > MAX_LINES:
-            detail = f"{len(images.messages)} images; a request may have {MAX_LINES}: send several"
+        if images.results > MAX_LINES:
+            detail = (
+                f"{images.results} images and refused parts; a request may have {MAX_LINES}: send"
+                " several"
+            )
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_lines", detail)
         return images
 
@@ -130,13 +133,18 @@ class DetectorOutput:
         frames: Mapping[ImageKey, FrameId | InvalidRecord],
         sizes: Mapping[FrameId, Size],
     ) -> Sequence[Line]:
-        """One record per image, numbered from 1 in the body's order."""
-        return [
+        """A record per image, numbered from 1 in the body's order, then the other refused parts."""
+        of_images = [
             Line(number, frame)
             if isinstance(frame, InvalidRecord)
             else _line(number, images.on_frame(image, frame, self.detector, sizes.get(frame)))
             for number, (image, frame) in enumerate(frames.items(), 1)
         ]
+        refused = [
+            Line(number, _refusal(part))
+            for number, part in enumerate(images.rejected, len(of_images) + 1)
+        ]
+        return [*of_images, *refused]
 
 
 def _line(number: int, output: FrameOutput) -> Line:
@@ -144,6 +152,8 @@ def _line(number: int, output: FrameOutput) -> Line:
         metrics.RECORDS_REJECTED.labels(part.reason, ways.HTTP).inc()
     if output.draft is not None:
         return Line(number, output.draft, Changes(detections_refused=len(output.refused)))
-    first = output.refused[0]
-    refusal = InvalidRecord(f"{first.detail} ({first.location})", reason=first.reason)
-    return Line(number, refusal)
+    return Line(number, _refusal(output.refused[0]))
+
+
+def _refusal(part: Rejection) -> InvalidRecord:
+    return InvalidRecord(f"{part.detail} ({part.location})", reason=part.reason)

@@ -57,6 +57,8 @@ class LineResult(BaseModel):
     """The result of one line."""
 
     line: int
+    """Number of the line, from 1. In a vendor's format: of the image, in the body's order; refused
+    parts that name no image follow."""
     status: Literal["accepted", "held", "refused"]
     event_id: str | None = None
     revision: int | None = None

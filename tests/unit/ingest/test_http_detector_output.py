@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.contracts.events import PredictionsMade
+from services.runtime.http.answers import LISTED_REFUSALS
 from tests.unit.ingest.test_http import refusal
 from tests.unit.ingest.web import Web
 
@@ -31,6 +33,11 @@ NDJSON = "application/x-ndjson"
 @pytest.fixture
 def web() -> Web:
     return Web()
+
+
+def refused_by_http(reason: str) -> float:
+    labels = {"reason": reason, "way": "http"}
+    return REGISTRY.get_sample_value("gazeloop_rejected_records_total", labels) or 0.0
 
 
 def made(web: Web) -> list[PredictionsMade]:
@@ -81,25 +88,54 @@ async def test_messages_of_objects_are_gathered_by_frame(web: Web) -> None:
 
 
 async def test_a_broken_message_of_an_object_leaves_the_other_frames_incomplete(web: Web) -> None:
-    await web.post(OBJECTS, b"\n".join([object_line(0), object_line(1)[:40]]), media_type=NDJSON)
+    body = b"\n".join([object_line(0), object_line(1)[:40]])
+    answer = await web.post(OBJECTS, body, media_type=NDJSON)
+    assert (answer.status_code, answer.json()["reasons"]) == (207, {"invalid_json": 1})
     (event,) = made(web)
     assert not event.complete
 
 
-async def test_a_broken_message_of_a_frame_hides_nothing_of_other_frames(web: Web) -> None:
-    await web.post(QUERY, b"\n".join([MESSAGE_LINE, MESSAGE_LINE[:40]]), media_type=NDJSON)
+async def test_a_broken_message_of_a_frame_is_refused_and_hides_nothing_of_others(web: Web) -> None:
+    body = b"\n".join([MESSAGE_LINE, MESSAGE_LINE[:40]])
+    answer = await web.post(QUERY, body, media_type=NDJSON)
+    assert (answer.status_code, answer.json()["reasons"]) == (207, {"invalid_json": 1})
+    _, refused = answer.json()["results"]
+    assert (refused["line"], refused["status"], refused["reason"]) == (2, "refused", "invalid_json")
+    assert "the body:2" in refused["detail"]
     (event,) = made(web)
     assert event.complete
 
 
-@pytest.mark.parametrize("lost", ["junk", 7, NO_IMAGE, NO_IMAGE | {"image_id": 9}])
-async def test_a_result_of_no_listed_image_leaves_the_others_incomplete(
-    web: Web, lost: object
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        ("junk", "malformed_record"),
+        (7, "malformed_record"),
+        (NO_IMAGE, "malformed_record"),
+        (NO_IMAGE | {"image_id": 9}, "unknown_image"),
+    ],
+)
+async def test_a_result_of_no_listed_image_is_refused_and_leaves_the_others_incomplete(
+    web: Web, lost: object, reason: str
 ) -> None:
-    await web.post(COCO, COCO_LISTS | {"annotations": [RESULT, lost]})
+    counted = refused_by_http(reason)
+    answer = await web.post(COCO, COCO_LISTS | {"annotations": [RESULT, lost]})
+    assert (answer.status_code, answer.json()["reasons"]) == (207, {reason: 1})
+    assert refused_by_http(reason) == counted + 1
     (event,) = made(web)
     assert len(event.detections) == 1
     assert not event.complete
+
+
+async def test_refused_parts_are_counted_and_limited_like_lines(web: Web) -> None:
+    body = COCO_LISTS | {"annotations": [RESULT, *[0] * 600]}
+    answer = (await web.post(COCO, body)).json()
+    assert (answer["accepted"], answer["refused"]) == (1, 600)
+    assert len(answer["results"]) == 1 + LISTED_REFUSALS
+    limited = Web(rate_limit="10/minute")
+    headers = await limited.headers()
+    answers = [await limited.client.post(COCO, json=body, headers=headers) for _ in range(2)]
+    assert [limited_answer.status_code for limited_answer in answers] == [207, 429]
 
 
 async def test_a_refused_detection_is_counted_and_leaves_the_frame_incomplete(web: Web) -> None:
