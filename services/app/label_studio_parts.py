@@ -46,7 +46,7 @@ async def label_studio(
     async with opened(settings) as tool:
         links = ImageLinks(stores.reviews.signing_key, settings.public_url)
         maker = TaskMaker(tool, stores, settings, clock, links)
-        gate = CorrectionGate(stores.held, stores.categories, clock)
+        gate = CorrectionGate(stores.held, stores.categories, stores.ledger, clock)
         journal = daily_journal(stores, ImportKind.CORRECTIONS, "Label Studio", clock, WAY)
         publisher = RevisionPublisher(stores.ledger, outbox, WAY, journal)
         yield LabelStudioParts(

@@ -23,6 +23,11 @@ def frame_subject(frame_id: FrameId) -> str:
     return f"frame {frame_id}"
 
 
+def truth_subject(frame_id: FrameId) -> str:
+    """The ledger's subject for a frame's ground truth."""
+    return f"ground_truth {frame_id}"
+
+
 def owner_entry(frame_id: FrameId, vehicle_id: VehicleId) -> Entry:
     """A vehicle's claim to a frame id: the first vehicle gets revision 1, others a higher one."""
     return Entry(f"owner {frame_id}", vehicle_id)
@@ -37,7 +42,7 @@ def entry_of(draft: Draft | DeadLettered) -> Entry:
             subject = f"predictions {draft.frame_id} {draft.detector_id}"
             return Entry(subject, content_of(draft))
         case FrameAnnotated():
-            return Entry(f"ground_truth {draft.frame_id}", content_of(draft))
+            return Entry(truth_subject(draft.frame_id), content_of(draft))
         case DeadLettered():
             return Entry(f"dead_letter {draft.event_id}", "1")
 

@@ -1,7 +1,7 @@
 """Holds corrections that raise a question, and publishes them once it is answered."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import Category
@@ -13,8 +13,10 @@ from services.domain.ports.held_corrections import (
     LabelAnswer,
     Question,
 )
+from services.domain.ports.ledger import RevisionLedger
 from services.ground_truth.answers import answered, counting, held_id_of, labels_of, open_labels
-from services.ground_truth.publishing import RevisionPublisher, Submission
+from services.ground_truth.drafts import truth_subject
+from services.ground_truth.publishing import Accepted, RevisionPublisher, Submission
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
 
@@ -41,6 +43,7 @@ class CorrectionGate:
 
     held: HeldCorrections
     categories: Categories
+    ledger: RevisionLedger
     clock: Clock
 
     async def judged(
@@ -65,7 +68,7 @@ class CorrectionGate:
             held = self.question(
                 question, correction.versions, unknown, None, correction.origin, correction.tag
             )
-            judged.append(held)
+            judged.append(await self._following_latest(held))
         await self.held.hold(
             [correction for correction in judged if isinstance(correction, HeldCorrection)]
         )
@@ -74,6 +77,12 @@ class CorrectionGate:
             [frame_id for frame_id, truth in latest.items() if isinstance(truth, FrameAnnotated)]
         )
         return judged
+
+    async def _following_latest(self, held: HeldCorrection) -> HeldCorrection:
+        # Noted now: what is published until the answer comes is newer than this correction.
+        subject = truth_subject(held.frame_id)
+        latest = await self.ledger.latest([subject])
+        return replace(held, latest=latest.get(subject, 0))
 
     async def understood(
         self, labels: Collection[Category]
@@ -158,13 +167,16 @@ class HeldRelease:
         return True
 
     async def _published(self, held: HeldCorrection, draft: FrameAnnotated) -> int | None:
-        if held.after is None:
-            return await self._latest(draft, held.tag)
+        """Its revision; None if the ground truth has changed meanwhile."""
+        # Where it follows the latest revision, a repeat of it must be recognised by its content.
+        submission = Submission(draft, held.tag if held.after is None else held.held_id)
+        accepted: Accepted | None
         if held.question is Question.OVERTAKEN:  # a reviewer has decided that it counts anyway
-            return await self._latest(draft, held.held_id)
-        accepted = await self.publisher.publish_next(draft, held.after, held.held_id)
+            (accepted,) = await self.publisher.publish([submission])
+        elif held.after is not None:
+            accepted = await self.publisher.publish_next(draft, held.after, held.held_id)
+        elif held.latest is not None:
+            accepted = await self.publisher.publish_unless_newer(submission, held.latest)
+        else:
+            (accepted,) = await self.publisher.publish([submission])
         return accepted.revision if accepted else None
-
-    async def _latest(self, draft: FrameAnnotated, tag: str) -> int:
-        (accepted,) = await self.publisher.publish([Submission(draft, tag)])
-        return accepted.revision

@@ -143,6 +143,22 @@ class RevisionPublisher:
         await self._send(events, dead, entries)
         return [Accepted.of(event) for event in events]
 
+    async def publish_unless_newer(self, submission: Submission, after: int) -> Accepted | None:
+        """Publish as revision `after + 1`, or as the one that it has; None if that is taken.
+
+        Raises
+        ------
+        Transient
+            A store or the broker is down.
+        """
+        entry = submission.entry
+        revision = await self.ledger.assign_unless_newer(entry, after)
+        if revision is None:
+            return None
+        event = _revised(submission.draft, revision)
+        await self._send([event], [], [entry])
+        return Accepted.of(event)
+
     async def publish_next(
         self, draft: FrameAnnotated, after: int, tag: str = ""
     ) -> Accepted | None:

@@ -46,7 +46,7 @@ class IngestParts:
             ledger=stores.ledger,
             frames=stores.frames,
             tombstones=stores.tombstones,
-            gate=CorrectionGate(stores.held, stores.categories, clock),
+            gate=CorrectionGate(stores.held, stores.categories, stores.ledger, clock),
             settings=settings,
             clock=clock,
         )

@@ -37,6 +37,11 @@ class InMemoryHeldCorrections:
             if correction.after is None:
                 self._supersede(correction, frame_ids)
 
+    async def supersede_from(self, frame_id: FrameId, origin: str) -> None:
+        for correction in await self.waiting():
+            if correction.origin == origin and correction.after is not None:
+                self._supersede(correction, {frame_id})
+
     def _supersede(self, correction: HeldCorrection, frame_ids: Collection[FrameId]) -> None:
         if correction.frame_id in frame_ids:
             self._change(correction.held_id, outcome=HeldOutcome.SUPERSEDED)

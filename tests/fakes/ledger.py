@@ -24,6 +24,19 @@ class InMemoryLedger:
             known += [*["?"] * (after - len(known)), entry.digest]
         return len(known) > after and known[after] == entry.digest
 
+    async def latest(self, subjects: Collection[str]) -> dict[str, int]:
+        return {
+            subject: len(self._digests[subject])
+            for subject in subjects
+            if self._digests.get(subject)
+        }
+
+    async def assign_unless_newer(self, entry: Entry, after: int) -> int | None:
+        known = self._digests[entry.subject]
+        if entry.digest in known:
+            return known.index(entry.digest) + 1
+        return after + 1 if await self.assign_next(entry, after) else None
+
     async def returns(self, way: str, entries: Sequence[Entry]) -> list[int]:
         counts = []
         for entry in entries:

@@ -36,6 +36,7 @@ def correction(held_id: str = "a", minute: int = 0, **changes: object) -> HeldCo
         origin=f"file:{held_id}",
         held_at=NOW + timedelta(minutes=minute),
         tag="http 1",
+        latest=2,
     )
     return replace(held, **changes)  # type: ignore[arg-type]  # fields of the dataclass
 
@@ -134,6 +135,19 @@ async def test_newer_ground_truth_supersedes_what_would_follow_the_latest_revisi
         HeldOutcome.WAITING,
         HeldOutcome.WAITING,
     ]
+
+
+async def test_what_the_same_place_published_supersedes_what_it_held_of_a_revision(
+    held: HeldCorrections,
+) -> None:
+    await held.hold([correction("task", after=1, origin="task"), correction("latest")])
+    await held.hold([correction("elsewhere", after=1, origin="another task")])
+    await held.hold([correction("far", after=1, origin="task", frame_id=FrameId("f2"))])
+    await held.supersede_from(FIRST, "task")
+
+    waiting = HeldOutcome.WAITING
+    found = await outcomes(held, "task", "latest", "elsewhere", "far")
+    assert found == [HeldOutcome.SUPERSEDED, waiting, waiting, waiting]
 
 
 async def test_of_two_decisions_the_first_counts(held: HeldCorrections) -> None:

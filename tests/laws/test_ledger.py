@@ -107,6 +107,28 @@ async def test_of_two_changes_to_one_revision_the_second_is_refused(
     assert await ledger.assign_next(late, after=2)
 
 
+async def test_a_content_takes_its_place_unless_a_newer_one_has_it(ledger: RevisionLedger) -> None:
+    late = CORRECTED._replace(digest="late")
+    assert await ledger.assign_unless_newer(ORIGINAL, after=0) == 1
+    assert await ledger.assign_unless_newer(CORRECTED, after=1) == 2
+
+    assert await ledger.assign_unless_newer(late, after=1) is None
+    assert await ledger.assign_unless_newer(CORRECTED, after=1) == 2
+    assert await ledger.assign_unless_newer(ORIGINAL, after=2) == 1
+    assert await ledger.assign_unless_newer(late, after=2) == 3
+
+
+async def test_the_latest_revision_is_told_without_assigning_any(ledger: RevisionLedger) -> None:
+    await ledger.returns("http", [OTHER])
+    assert await ledger.latest([]) == {}
+    assert await ledger.latest([ORIGINAL.subject, OTHER.subject]) == {}
+    await ledger.assign([ORIGINAL])
+    await ledger.assign([CORRECTED])
+
+    assert await ledger.latest([ORIGINAL.subject, OTHER.subject]) == {ORIGINAL.subject: 2}
+    assert await ledger.assign([OTHER]) == [1]
+
+
 async def test_a_change_to_a_revision_that_the_ledger_never_saw_keeps_its_place(
     ledger: RevisionLedger,
 ) -> None:
@@ -169,6 +191,9 @@ async def test_revisions_of_a_frame_that_is_corrected_very_often_stay(
     assert await ledger.first([contents[0].subject]) == {contents[0].subject: contents[0].digest}
     assert await ledger.assign_next(contents[7], after=7)
     assert not await ledger.assign_next(contents[8], after=7)
+    assert await ledger.assign_unless_newer(contents[7], after=270) == 8
+    assert await ledger.latest([CORRECTED.subject]) == {CORRECTED.subject: 270}
+    assert await ledger.assign_unless_newer(CORRECTED, after=269) is None
     assert await ledger.assign_next(CORRECTED, after=270)
     await ledger.confirm([contents[1]])
     assert await ledger.published(contents[:3]) == set(contents[:3])

@@ -157,6 +157,7 @@ class Puller:
             draft = answered(versions[0], answers)
             accepted = await self.publisher.publish_next(draft, found.base_revision, tag)
             if accepted is not None:
+                await self.stores.held.supersede_from(draft.frame_id, found.where)
                 pulled.published += 1
                 return TaskStatus.ANSWERED, {"revision": accepted.revision}
             question = Question.OVERTAKEN

@@ -156,7 +156,7 @@ async def _held(context: Context, held_id: str) -> HeldCorrection:
 
 def _conflict_text(held: HeldCorrection) -> str:
     if held.outcome is HeldOutcome.SUPERSEDED:
-        return "The annotator has sent a newer version. Your answer was not saved."
+        return "A newer correction of the frame has arrived. Your answer was not saved."
     if held.chosen is not None:
         return f"{held.by} has already answered this. Your answer was not saved; {_SEE}"
     return "The question has changed since you loaded it. Your answer was not saved; look again."

@@ -18,7 +18,7 @@ class Question(StrEnum):
     ANNOTATORS_DISAGREE = "annotators_disagree"
     """Several annotators have annotated the frame differently."""
     OVERTAKEN = "overtaken"
-    """The frame's ground truth has changed since the annotator received it."""
+    """The frame's ground truth has changed since the annotator received it, or it was held."""
 
 
 class HeldOutcome(StrEnum):
@@ -46,6 +46,8 @@ class HeldCorrection:
     chosen : index of the version that counts, -1 for none; None while undecided
     by, token_id, decided_at : who chose, with which token, and when
     tag : distinguishes it from an equal correction that was submitted earlier
+    latest : without `after`, the revision that was the latest when it was held, 0 for none; None
+        where that was not noted
     """
 
     held_id: str
@@ -63,6 +65,7 @@ class HeldCorrection:
     outcome: HeldOutcome = HeldOutcome.WAITING
     revision: int | None = None
     tag: str = ""
+    latest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,13 @@ class HeldCorrections(Protocol):
         """Supersede waiting corrections of these frames, which have newer ground truth.
 
         Only corrections without `after`: published later, they would replace what is newer.
+        """
+        ...
+
+    async def supersede_from(self, frame_id: FrameId, origin: str) -> None:
+        """Supersede waiting corrections of a frame that came from a place, which has a newer one.
+
+        Only corrections with `after`; `supersede` is for the others.
         """
         ...
 

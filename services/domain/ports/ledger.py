@@ -39,6 +39,17 @@ class RevisionLedger(Protocol):
         """
         ...
 
+    async def latest(self, subjects: Collection[str]) -> dict[str, int]:
+        """The latest revision of each subject that has one; assigns nothing."""
+        ...
+
+    async def assign_unless_newer(self, entry: Entry, after: int) -> int | None:
+        """The entry's own revision where it is known, else `after + 1`; None if that is taken.
+
+        For a content that must not replace what came after revision `after`. Idempotent.
+        """
+        ...
+
     async def returns(self, way: str, entries: Sequence[Entry]) -> list[int]:
         """Record that a source states these contents now; returns how often it returned to each.
 

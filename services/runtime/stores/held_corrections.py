@@ -55,6 +55,9 @@ class MongoHeldCorrections:
     async def supersede(self, frame_ids: Collection[FrameId]) -> None:
         await self._supersede({"frame_id": {"$in": list(frame_ids)}, "after": None})
 
+    async def supersede_from(self, frame_id: FrameId, origin: str) -> None:
+        await self._supersede({"frame_id": frame_id, "origin": origin, "after": {"$ne": None}})
+
     async def _supersede(self, where: Document) -> None:
         superseded = {"$set": {"outcome": HeldOutcome.SUPERSEDED.value}}
         with translated():
@@ -152,6 +155,7 @@ def _document(held: HeldCorrection) -> Document:
         "outcome": held.outcome.value,
         "revision": held.revision,
         "tag": held.tag,
+        "latest": held.latest,
     }
 
 
@@ -175,6 +179,7 @@ def correction_of(document: Document) -> HeldCorrection:
         outcome=HeldOutcome(document["outcome"]),
         revision=document["revision"],
         tag=document.get("tag", ""),  # older ones have none
+        latest=document.get("latest"),
     )
 
 

@@ -60,7 +60,7 @@ class MongoRevisionLedger:
         return {
             entry: at + 1 + (document.get("moved", 0) if at else 0)
             for entry in entries
-            if entry.digest in (document := known[entry.subject])["digests"]
+            if entry.digest in (document := known.get(entry.subject, {})).get("digests", ())
             for at in [document["digests"].index(entry.digest)]
         }
 
@@ -84,6 +84,23 @@ class MongoRevisionLedger:
             return older is not None and older.revision == after + 1
         at = after - moved if after else 0
         return bool(len(digests) > at and digests[at] == entry.digest)
+
+    async def latest(self, subjects: Collection[str]) -> dict[str, int]:
+        if not subjects:
+            return {}
+        number = {"$size": {"$ifNull": ["$digests", []]}}
+        found = await self._find(subjects, {"moved": 1, "number": number})
+        revisions = {name: item["number"] + item.get("moved", 0) for name, item in found.items()}
+        return {name: revision for name, revision in revisions.items() if revision}
+
+    async def assign_unless_newer(self, entry: Entry, after: int) -> int | None:
+        known = await self._revisions_of([entry])
+        if entry in known:
+            return known[entry]
+        older = (await self._older.load([entry])).get(entry)
+        if older is not None and older.revision is not None:
+            return older.revision
+        return after + 1 if await self.assign_next(entry, after) else None
 
     async def returns(self, way: str, entries: Sequence[Entry]) -> list[int]:
         counts: dict[int, int] = {}

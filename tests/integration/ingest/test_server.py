@@ -72,7 +72,7 @@ def app_on(database: Database, outbox: Outbox, folder: Path) -> FastAPI:
         ledger=ledger,
         frames=MongoFrameStore(database),
         tombstones=MongoTombstones(database),
-        gate=CorrectionGate(held, categories, clock),
+        gate=CorrectionGate(held, categories, ledger, clock),
         settings=Settings(max_body_bytes=1_000_000),
         clock=clock,
     )

@@ -14,6 +14,7 @@ from services.contracts.identity import Category, FrameId
 from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.held_corrections import (
     HeldCorrection,
+    HeldOutcome,
     LabelAnswer,
     Meaning,
     Question,
@@ -242,6 +243,21 @@ async def test_an_unknown_label_is_held_until_somebody_says_what_it_means(
     (correction,) = studio.corrections
     assert [annotation.category for annotation in correction.annotations] == ["yield", "stop sign"]
     assert correction.lead_time_s == 12.5
+
+
+async def test_nobody_is_asked_about_a_submission_that_its_annotator_has_corrected(
+    studio: Studio, task: int
+) -> None:
+    submitted = studio.server.submit(task, [box(label="trafic sign")])
+    assert dict((await studio.parts.puller.pull()).held) == {"unknown_category": 1}
+    (held,) = await studio.stores.held.waiting()
+
+    studio.server.update(submitted, [box(label="yield")])
+
+    assert (await studio.parts.puller.pull()).published == 1
+    found = await studio.stores.held.find(held.held_id)
+    assert found is not None
+    assert found.outcome is HeldOutcome.SUPERSEDED
 
 
 async def test_what_is_submitted_and_deleted_again_is_counted_and_its_revision_stays(

@@ -56,7 +56,7 @@ class Corrections:
     @property
     def gate(self) -> CorrectionGate:
         known = InMemoryCategories([Category("stop")], [Category("yield")])
-        return CorrectionGate(self.held, known, self.clock)
+        return CorrectionGate(self.held, known, self.ledger, self.clock)
 
     @property
     def publisher(self) -> RevisionPublisher:
@@ -131,6 +131,7 @@ async def test_known_labels_pass_and_unknown_ones_are_held(corrections: Correcti
         origin="file:1",
         held_at=corrections.clock.now(),
         tag="t 1",
+        latest=0,
     )
     assert await corrections.held.waiting() == [held]
 
@@ -244,6 +245,43 @@ async def test_an_overtaken_correction_back_to_an_older_content_is_a_new_revisio
     await corrections.release()
 
     assert corrections.published[-1] == (3, ["stop"])
+
+
+async def test_a_held_correction_never_replaces_what_was_published_since_without_asking(
+    corrections: Corrections,
+) -> None:
+    await corrections.publisher.publish([Submission(ORIGINAL)])
+    held = await corrections.hold(incoming(truth("stp", "yield")))
+    await corrections.publisher.publish_next(truth("yield"), after=1)
+    await corrections.answer("stp", Meaning.SAME, "stop")
+
+    assert await corrections.release() == 0
+    assert corrections.published == [(1, []), (2, ["yield"])]
+    (waiting,) = await corrections.held.waiting()
+    assert (waiting.held_id, waiting.question) == (held.held_id, Question.OVERTAKEN)
+
+    await corrections.choose(held, 0)
+    assert await corrections.release() == 1
+    assert corrections.published[-1] == (3, ["stop", "yield"])
+    # The same file, imported again, is recognised.
+    (again,) = await corrections.judge(incoming(truth("stp", "yield")))
+    assert isinstance(again, FrameAnnotated)
+    (accepted,) = await corrections.publisher.publish([Submission(again)])
+    assert accepted.revision == 3
+
+
+async def test_a_correction_that_an_older_version_held_follows_the_latest_revision(
+    corrections: Corrections,
+) -> None:
+    held = corrections.gate.question(
+        Question.UNKNOWN_CATEGORY, [truth("stp")], {Category("stp")}, None, "file"
+    )
+    await corrections.held.hold([held])
+    await corrections.publisher.publish([Submission(ORIGINAL)])
+    await corrections.answer("stp", Meaning.NEW)
+
+    assert await corrections.release() == 1
+    assert corrections.published == [(1, []), (2, ["stp"])]
 
 
 async def test_a_release_that_is_interrupted_publishes_the_same_revision_again(

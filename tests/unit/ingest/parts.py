@@ -20,14 +20,15 @@ KNOWN = (Category("sign"), Category("stop sign"), Category("yield"))
 
 def parts_in_memory() -> IngestParts:
     """New parts, which know a few categories; replace those that a test looks into."""
-    clock = FakeClock()
+    clock, ledger = FakeClock(), InMemoryLedger()
+    held, categories = InMemoryHeldCorrections(), InMemoryCategories(KNOWN)
     return IngestParts(
         outbox=InMemoryOutbox(),
         blobs=InMemoryBlobs(),
-        ledger=InMemoryLedger(),
+        ledger=ledger,
         frames=InMemoryFrameStore(),
         tombstones=InMemoryTombstones(),
-        gate=CorrectionGate(InMemoryHeldCorrections(), InMemoryCategories(KNOWN), clock),
+        gate=CorrectionGate(held, categories, ledger, clock),
         settings=Settings(),
         clock=clock,
     )

@@ -36,7 +36,7 @@ class Ingest:
         self.shortlists = InMemoryShortlistStore()
         self.held = InMemoryHeldCorrections()
         known = InMemoryCategories([Category("stop")])
-        gate = CorrectionGate(self.held, known, FakeClock())
+        gate = CorrectionGate(self.held, known, self.ledger, FakeClock())
         parts = replace(parts_in_memory(), outbox=self.outbox, ledger=self.ledger, gate=gate)
         holder = CorrectionHolder(gate, self.ledger, self.shortlists)
         self._acceptance = Acceptance(parts, holder)
