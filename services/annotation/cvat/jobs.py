@@ -57,4 +57,7 @@ def _drawn(size: Size, shape: "Shape") -> DrawnBox:
         left, top, right, bottom = points
         corners = (left, top, right, bottom)
         return drawn_rectangle(shape["label"], corners, shape["rotation"], shape["attributes"])
+    if kind == "track":
+        detail = "tracks are not read: draw a shape on each frame"
+        raise InvalidRecord(detail, reason="unsupported_shape")
     raise InvalidRecord(f"a {kind:.40} has no box", reason="unsupported_shape")

@@ -135,7 +135,8 @@ class CvatServer:
         for shape in getattr(data, "shapes", None) or []:
             drawn.setdefault(shape.frame, []).append(_drawn(shape, names, specs))
         for track in getattr(data, "tracks", None) or []:
-            drawn.setdefault(track.frame, []).append(_track(track, names))
+            for number in _visible(track, job.stop_frame):
+                drawn.setdefault(number, []).append(_track(track, names))
         assignee = getattr(job, "assignee", None)
         annotator = assignee.username if assignee else None
         return [
@@ -239,6 +240,22 @@ def _drawn(shape: models.ILabeledShape, names: dict[int, str], specs: dict[int, 
 def _track(track: models.ILabeledTrack, names: dict[int, str]) -> Shape:
     name = names.get(track.label_id, "")
     return Shape(label=name, type="track", points=[], rotation=0.0, attributes={})
+
+
+def _visible(track: models.ILabeledTrack, stop: int) -> set[int]:
+    """The frames until `stop`, a job's last, on which the object of a track is visible.
+
+    CVAT shows it from each keyframe on, until the next that is outside. A skeleton's points have
+    keyframes of their own.
+    """
+    visible: set[int] = set()
+    for part in (track, *(getattr(track, "elements", None) or ())):
+        keyframes = sorted(part.shapes, key=lambda shape: shape.frame)
+        ends = [*(shape.frame for shape in keyframes[1:]), stop + 1]
+        for shape, end in zip(keyframes, ends, strict=False):
+            if not getattr(shape, "outside", False):
+                visible.update(range(shape.frame, end))
+    return visible
 
 
 @contextmanager

@@ -41,6 +41,7 @@ class Task:
         self.name: str = spec["name"]
         self.images: dict[str, bytes] = {}
         self.shapes: list[Json] = []
+        self.tracks: list[Json] = []
         self.state = "new"
         self.annotator: str | None = None
         self.deleted: list[int] = []
@@ -106,7 +107,7 @@ class Task:
         }
 
     def annotations(self) -> Json:
-        return {"version": 1, "tags": [], "tracks": [], "shapes": self.shapes}
+        return {"version": 1, "tags": [], "tracks": self.tracks, "shapes": self.shapes}
 
 
 class Cvat:

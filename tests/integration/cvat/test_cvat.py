@@ -202,6 +202,52 @@ async def test_what_cannot_be_used_is_named_and_the_rest_goes_through(
     assert rejected == {"unsupported_shape": 1, "incomplete_frame": 1, "box_outside_image": 1}
 
 
+def keyframe(frame: int, *, outside: bool = False) -> dict[str, object]:
+    box = {"type": "rectangle", "points": [1.0, 2.0, 30.0, 40.0], "rotation": 0.0, "z_order": 0}
+    return {**box, "frame": frame, "outside": outside, "occluded": False, "attributes": []}
+
+
+def track(label: object, *keyframes: dict[str, object], **fields: object) -> dict[str, object]:
+    plain = {"label_id": label, "group": 0, "source": "manual", "attributes": [], "elements": []}
+    return {**plain, "frame": keyframes[0]["frame"], "shapes": [*keyframes], **fields}
+
+
+@pytest.mark.parametrize(
+    ("keyframes", "published"),
+    [
+        ([keyframe(1)], {"h001-0"}),
+        ([keyframe(1), keyframe(3, outside=True)], {"h001-0", "h001-3"}),
+        ([keyframe(0), keyframe(1, outside=True), keyframe(3)], {"h001-1", "h001-2"}),
+    ],
+    ids=["to the end", "leaves", "comes back"],
+)
+async def test_no_frame_on_which_a_track_is_visible_is_published_without_its_object(
+    keyframes: list[dict[str, object]], published: set[str], cvat: Cvat, world: World
+) -> None:
+    await push(cvat, world, NeedleFilter(category=HOSTILE))
+    (task,) = cvat.tasks.values()
+    task.shapes, task.tracks = [], [track(task.labels[0]["id"], *keyframes)]
+    task.state = "completed"
+
+    truths, rejected, _ = await pull(cvat, world)
+
+    unread = 4 - len(published)
+    assert truths.keys() == published
+    assert rejected == {"unsupported_shape": unread, "incomplete_frame": unread}
+
+
+async def test_a_skeleton_is_visible_while_one_of_its_points_is(cvat: Cvat, world: World) -> None:
+    await push(cvat, world, NeedleFilter(category=HOSTILE))
+    (task,) = cvat.tasks.values()
+    label = task.labels[0]["id"]
+    bone = track(label, keyframe(0), keyframe(2, outside=True))
+    del bone["elements"]
+    skeleton = track(label, keyframe(0), keyframe(1, outside=True), elements=[bone])
+    task.shapes, task.tracks, task.state = [], [skeleton], "completed"
+
+    assert (await pull(cvat, world))[0].keys() == {"h001-2", "h001-3"}
+
+
 def test_a_mask_is_on_the_server_what_it_was(cvat: Cvat) -> None:
     png = io.BytesIO()
     Picture.new("RGB", (640, 360)).save(png, "PNG")
