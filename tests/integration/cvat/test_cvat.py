@@ -199,7 +199,7 @@ async def test_what_cannot_be_used_is_named_and_the_rest_goes_through(
     truths, rejected, _ = await pull(cvat, world)
 
     assert truths.keys() == {"h001-0", "h001-3"}
-    assert rejected == {"unsupported_shape": 1, "incomplete_frame": 1, "box_outside_image": 1}
+    assert rejected == {"unsupported_shape": 1, "incomplete_frame": 1, "box_far_outside": 1}
 
 
 def keyframe(frame: int, *, outside: bool = False) -> dict[str, object]:
