@@ -7,7 +7,7 @@ at every start: the event is stored, and arithmetic on it fails each time.
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 FIRST_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,6 +46,18 @@ def is_possible_time(moment: datetime) -> bool:
     return FIRST_TIME <= moment <= LAST_TIME
 
 
+def _moment(value: object) -> object:
+    """The moment that a text names; digits alone, such as the date `20260504`, name none.
+
+    Pydantic takes them for seconds since 1970.
+    """
+    if not isinstance(value, str):
+        return value
+    if "-" not in value:
+        raise ValueError("a time like 2026-05-04T10:00:00Z is expected")
+    return _TEXT.validate_python(value)
+
+
 def _possible(moment: datetime) -> datetime:
     if not is_possible_time(moment):
         raise PydanticCustomError(
@@ -56,7 +68,8 @@ def _possible(moment: datetime) -> datetime:
     return moment
 
 
-CaptureTime = Annotated[AwareDatetime, AfterValidator(_possible)]
+_TEXT = TypeAdapter(AwareDatetime)
+CaptureTime = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_possible)]
 """When an image was captured."""
 Coordinate = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
 Side = Annotated[float, Field(ge=MIN_SIDE, le=MAX_COORDINATE)]

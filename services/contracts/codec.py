@@ -77,7 +77,9 @@ def decode(topic: str, value: bytes | None) -> Event:
     if value is None:
         raise UnreadableEvent("the record has no value", reason="empty_record")
     try:
-        event: Event = _adapter(topic).validate_json(value, extra="ignore")
+        # What others publish is as strict as over HTTP: a score is no text, and a flag no number.
+        strict = BY_NAME[topic].is_input
+        event: Event = _adapter(topic).validate_json(value, extra="ignore", strict=strict)
         return event.upgraded() if isinstance(event, version_1.FrameMatched) else event
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]

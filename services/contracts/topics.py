@@ -21,16 +21,22 @@ from services.contracts.matches import FrameMatched
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic's name, the types of its events and its retention."""
+    """A topic's name, the types of its events and its retention.
+
+    Parameters
+    ----------
+    is_input : whether others publish to it, too: vehicles, detectors, annotation tools
+    """
 
     name: str
     events: tuple[type[Event], ...]
     retention: Literal["delete", "compact"] = "delete"
+    is_input: bool = False
 
 
-FRAMES = Topic("gaze.frames", (FrameCaptured, FrameErased))
-PREDICTIONS = Topic("gaze.predictions", (PredictionsMade,))
-GROUND_TRUTH = Topic("gaze.ground-truth", (FrameAnnotated,))
+FRAMES = Topic("gaze.frames", (FrameCaptured, FrameErased), is_input=True)
+PREDICTIONS = Topic("gaze.predictions", (PredictionsMade,), is_input=True)
+GROUND_TRUTH = Topic("gaze.ground-truth", (FrameAnnotated,), is_input=True)
 EMBEDDED = Topic("gaze.embedded", (FrameEmbedded,))
 MATCHES = Topic("gaze.matches", (FrameMatched, MatchesErased))
 NEEDLES = Topic("gaze.needles", (NeedleFound, NeedleRetracted))

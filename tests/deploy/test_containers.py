@@ -145,6 +145,13 @@ def test_every_variable_of_the_compose_file_is_a_setting(compose: dict[str, Any]
     assert set(example) <= known_variables()
 
 
+def test_every_service_gets_any_setting_of_the_env_file(compose: dict[str, Any]) -> None:
+    for name in SERVICES | {"setup", "cli"}:
+        (file,) = compose["services"][name]["env_file"]
+        assert Path(file["path"]).name == ".env", name
+        assert not file["required"], name
+
+
 def test_every_variable_of_the_image_is_a_setting() -> None:
     named = set(re.findall(r"\b(GAZELOOP_[A-Z_]+)\b", DOCKERFILE))
     assert named

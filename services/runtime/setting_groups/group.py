@@ -1,5 +1,7 @@
 """What every group of settings is made of."""
 
+import csv
+from math import isfinite
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
@@ -19,9 +21,9 @@ def _without_password(url: str) -> str:
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(gt=0)]
-Days = Annotated[float, Field(gt=0)]
-DaysOrForever = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+DaysOrForever = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -52,7 +54,39 @@ def parts_of(listed: str) -> list[str]:
     return [part.strip() for part in listed.split(",") if part.strip()]
 
 
+def quoted_parts_of(listed: str) -> list[str]:
+    """The parts of `part,…`, of which one with a comma is quoted, as in CSV.
+
+    Raises
+    ------
+    ValueError
+        A quote has no end, or no part has a name.
+    """
+    if not listed:
+        return []
+    try:
+        (parts,) = csv.reader([listed], skipinitialspace=True, strict=True)
+    except csv.Error as exc:
+        raise ValueError(str(exc)) from exc
+    named = [part.strip() for part in parts if part.strip()]
+    if not named:
+        raise ValueError("names nothing")
+    return named
+
+
 def numbers_of(listed: str) -> dict[str, float]:
-    """The numbers in `name=number,…`."""
-    pairs = (part.partition("=") for part in parts_of(listed))
-    return {name.strip(): float(number) for name, _, number in pairs}
+    """The numbers in `name=number,…`.
+
+    Raises
+    ------
+    ValueError
+        A name is there twice, or what follows it is no finite number.
+    """
+    numbers: dict[str, float] = {}
+    for part in parts_of(listed):
+        name, _, text = map(str.strip, part.partition("="))
+        number = float(text)
+        if name in numbers or not isfinite(number):
+            raise ValueError(f"{part!r:.200}: a name has one finite number")
+        numbers[name] = number
+    return numbers

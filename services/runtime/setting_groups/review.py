@@ -10,7 +10,7 @@ from services.runtime.setting_groups.group import (
     Seconds,
     SettingGroup,
     Url,
-    parts_of,
+    quoted_parts_of,
 )
 
 
@@ -20,7 +20,9 @@ class RedactionSettings(SettingGroup):
     title: ClassVar = "Redaction"
 
     redact: str = Field(
-        "", description="Categories that people and exports must not see; docs/privacy.md."
+        "",
+        description="Categories that people and exports must not see, `face,…`; one with a comma is"
+        " quoted. docs/privacy.md.",
     )
     redact_detector: str = Field(
         "",
@@ -38,18 +40,28 @@ class RedactionSettings(SettingGroup):
         True, description="Whether training sets for the detector have redacted images."
     )
 
+    @field_validator("redact")
+    @classmethod
+    def _categories_are_named(cls, listed: str) -> str:
+        """Refuse a list without names, which would redact nothing."""
+        quoted_parts_of(listed)
+        return listed
+
     @field_validator("redact_detector")
     @classmethod
     def _redaction_has_a_detector(cls, detector: str, info: ValidationInfo) -> str:
-        """Refuse categories that no detector finds, which would redact nothing."""
-        if info.data.get("redact") and not detector:
+        """Refuse categories without their detector, and it without them: nothing is redacted."""
+        redacted = info.data.get("redact")  # absent where it is wrong itself
+        if redacted and not detector:
             raise ValueError("GAZELOOP_REDACT needs the detector that finds its categories")
+        if redacted == "" and detector:
+            raise ValueError("GAZELOOP_REDACT_DETECTOR needs GAZELOOP_REDACT, what it finds")
         return detector
 
     @property
     def redacted_categories(self) -> list[str]:
         """Categories whose regions people must not see."""
-        return parts_of(self.redact)
+        return quoted_parts_of(self.redact)
 
 
 class ReviewSettings(SettingGroup):

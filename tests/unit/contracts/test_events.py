@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import jsonschema
 import pytest
@@ -94,6 +95,29 @@ def test_unreadable_bytes_are_named(value: bytes, names: str) -> None:
     with pytest.raises(UnreadableEvent) as caught:
         codec.decode("gaze.predictions", value)
     assert names in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"complete": "no"},
+        {"revision": True},
+        {"version": 1},
+        {"detections": [{"category": "sign", "score": "0.5", "bbox": [1, 2, 3, 4]}]},
+    ],
+)
+def test_what_others_publish_has_the_types_of_the_schema(changed: dict[str, Any]) -> None:
+    event = samples.predictions_made()
+    value = json.dumps({**json.loads(codec.encode(event)), **changed}).encode()
+    with pytest.raises(UnreadableEvent, match=next(iter(changed))):
+        codec.decode("gaze.predictions", value)
+
+
+@pytest.mark.parametrize("text", ["20260504", "1777777777", "2026-05-04", "yesterday-evening"])
+def test_a_capture_time_has_a_date_a_time_and_a_zone(text: str) -> None:
+    value = json.loads(codec.encode(samples.frame_captured())) | {"captured_at": text}
+    with pytest.raises(UnreadableEvent, match="captured_at"):
+        codec.decode("gaze.frames", json.dumps(value).encode())
 
 
 def test_a_record_without_a_value_is_unreadable() -> None:

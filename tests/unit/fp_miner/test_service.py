@@ -113,7 +113,7 @@ async def test_a_category_that_vanished_is_announced_as_an_empty_group() -> None
 
 
 async def test_the_detector_of_what_is_redacted_is_stored_and_not_mined() -> None:
-    world = World(redact_detector="privacy")
+    world = World(redact="face", redact_detector="privacy")
     made = samples.predictions_made(samples.detection("face")).model_copy(
         update={"detector": "privacy"}
     )

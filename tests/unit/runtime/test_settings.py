@@ -74,9 +74,15 @@ def test_shortlists_of_misses_are_refused_where_none_are_mined() -> None:
         ("topic_partitions_of", "gaze.matches=1.5"),
         ("topic_partitions_of", "gaze.matches"),
         ("topic_retention_days_of", "gaze.frames=-1"),
+        ("topic_retention_days_of", "gaze.frames=inf"),
+        ("topic_retention_days_of", "gaze.frames=7,gaze.frames=90"),
+        ("epoch_s", "inf"),
+        ("retain_images_days", "nan"),
+        ("redact", " , "),
+        ("redact", '"face'),
     ],
 )
-def test_topics_that_do_not_exist_and_numbers_that_none_can_have_are_refused(
+def test_names_that_are_unknown_or_missing_and_numbers_that_none_can_have_are_refused(
     name: str, listed: str
 ) -> None:
     with pytest.raises(InvalidSettings, match=f"GAZELOOP_{name.upper()}"):
@@ -90,3 +96,7 @@ def test_categories_that_no_detector_finds_cannot_be_redacted() -> None:
         "face",
         "plate",
     ]
+    quoted = load_settings(redact='"sign, round",face', redact_detector="privacy")
+    assert quoted.redacted_categories == ["sign, round", "face"]
+    with pytest.raises(InvalidSettings, match=r"GAZELOOP_REDACT_DETECTOR needs GAZELOOP_REDACT"):
+        load_settings(redact_detector="privacy")
