@@ -41,6 +41,13 @@ async def test_a_shortlist_makes_its_frames_due(tasks: AnnotationTasks) -> None:
     assert await tasks.due(1) == [TaskRecord(FIRST, touched=1)]
 
 
+async def test_what_is_due_can_be_read_without_some_frames(tasks: AnnotationTasks) -> None:
+    await tasks.ask([shortlist_published(needle_found("r1"), "h1", "h2", "h3")])
+
+    found = await tasks.due(1, without={FIRST})
+    assert [record.frame_id for record in found] == ["h2"]
+
+
 async def test_frames_that_left_a_shortlist_are_due_too(tasks: AnnotationTasks) -> None:
     needle = needle_found("r1")
     await tasks.ask([shortlist_published(needle, "h1", "h2")])

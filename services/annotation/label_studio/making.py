@@ -37,7 +37,7 @@ class TaskMaker:
     async def make(
         self, project: int, interface: Interface, plans: Sequence[Plan], done: Pushed
     ) -> None:
-        """Create a task for each plan whose frame has none; add the counts to `done`.
+        """Create a task for each plan whose frame has none; add what was done to `done`.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class TaskMaker:
                 done.adopted += 1
             else:
                 fresh.append(plan)
-        ready = [await self._with_image(project, plan) for plan in fresh]
+        ready = [await self._with_image(project, plan, done) for plan in fresh]
         plans = [plan for plan in ready if plan is not None]
         try:
             done.created += await self._created(project, interface, plans)
@@ -107,8 +107,8 @@ class TaskMaker:
                 await self.tool.delete_task(int(task["id"]))
         return found
 
-    async def _with_image(self, project: int, plan: Plan) -> Plan | None:
-        """The plan with an image that Label Studio can show; None if the image is lost."""
+    async def _with_image(self, project: int, plan: Plan, done: Pushed) -> Plan | None:
+        """The plan with an image that Label Studio can show; None if it is hidden or lost."""
         record, target = plan.record, plan.target
         assert target is not None
         if self.settings.public_url:
@@ -122,8 +122,8 @@ class TaskMaker:
             image = await self.tool.upload(
                 project, target.frame.file_name, content, target.frame.media_type
             )
-        except HiddenImage as exc:
-            log.info("label_studio_task_waits", frame_id=record.frame_id, reason=str(exc))
+        except HiddenImage:
+            done.waiting.add(record.frame_id)
             return None
         except Invalid as exc:
             await self._refused(record, exc)

@@ -1,14 +1,15 @@
-"""Plans of a push, and its counts."""
+"""Plans of a push, and what it did."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.annotation.label_studio.logic import FrameTask
 from services.annotation.ports.annotation_tasks import TaskRecord
+from services.contracts.identity import FrameId
 
 
 @dataclass
 class Pushed:
-    """Counts of one push."""
+    """What one push did."""
 
     created: int = 0
     changed: int = 0
@@ -21,11 +22,12 @@ class Pushed:
     """Tasks deleted in Label Studio; they are not pushed again."""
     refused: int = 0
     """Tasks that Label Studio refuses; see the log."""
+    waiting: set[FrameId] = field(default_factory=set)
+    """Frames that stay due, because their images are hidden for now."""
 
-    def add(self, other: "Pushed") -> None:
-        """Add another push's counts."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
+    def counts(self) -> dict[str, int]:
+        """All counts by name."""
+        return {**vars(self), "waiting": len(self.waiting)}
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Pusher:
     _holder: str = field(default_factory=lambda: secrets.token_hex(8))
 
     async def push(self, *, wait_s: float = 0.0) -> Pushed:
-        """Process every frame that is due.
+        """Process every frame that is due, except those whose images stay hidden.
 
         Parameters
         ----------
@@ -69,18 +69,20 @@ class Pusher:
         try:
             project, interface = await ensure_project(self.tool, self.settings, self.stores)
             pushed.adopted += await self._adopt_all(project)
-            while records := await self.stores.annotation_tasks.due(_BATCH):
+            due = self.stores.annotation_tasks.due
+            while records := await due(_BATCH, without=pushed.waiting):
                 await self._lease(0.0)
                 plans = await self._plans(records)
                 labels = _labels(plans)
                 interface = await offer_labels(self.tool, project, interface, labels)
-                pushed.add(await self._settled(project, interface, plans))
+                await self._settle(project, interface, plans, pushed)
             if pushed.created:
                 await fill_in_predictions(self.tool, project)
         finally:
             await self.stores.annotation_tasks.release(self._holder)
-        if any(vars(pushed).values()):
-            log.info("label_studio_pushed", **vars(pushed))
+        counts = pushed.counts()
+        if any(counts.values()):
+            log.info("label_studio_pushed", **counts)
         return pushed
 
     async def _lease(self, wait_s: float) -> None:
@@ -120,8 +122,9 @@ class Pusher:
         }
         return [Plan(record, targets.get(record.frame_id)) for record in records]
 
-    async def _settled(self, project: int, interface: Interface, plans: Sequence[Plan]) -> Pushed:
-        done = Pushed()
+    async def _settle(
+        self, project: int, interface: Interface, plans: Sequence[Plan], done: Pushed
+    ) -> None:
         new: list[Plan] = []
         for plan in plans:
             record = plan.record
@@ -138,7 +141,6 @@ class Pusher:
                 continue  # it is due again, and the next batch recreates it
             await self.stores.annotation_tasks.settle(record)
         await self.maker.make(project, interface, new, done)
-        return done
 
     async def _is_up_to_date(self, plan: Plan, interface: Interface) -> bool:
         assert plan.target is not None

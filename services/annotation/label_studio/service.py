@@ -1,7 +1,7 @@
 """The Label Studio service: record shortlists durably, and synchronise tasks in the background."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -11,6 +11,7 @@ from services.annotation.label_studio.pushing import Pusher
 from services.annotation.ports.annotation_tasks import AnnotationTasks
 from services.contracts.errors import VALUE_ERRORS, Fatal, GazeloopError, Invalid
 from services.contracts.events import Event, FrameAnnotated, ShortlistPublished
+from services.contracts.identity import FrameId
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
 
@@ -57,6 +58,8 @@ class SyncLoop:
     subscribe: Callable[[], Awaitable[object]]
     _is_subscribed: bool = False
     _polled: float | None = None
+    _waiting: set[FrameId] = field(default_factory=set)
+    """Frames whose images the last push found hidden; it is tried again after the next poll."""
     _pause_s: float = _LISTEN_S
 
     async def sync(self) -> float:
@@ -67,10 +70,10 @@ class SyncLoop:
         try:
             if await self._is_due():
                 await self.puller.pull()
-                self._polled = self.clock.monotonic()
+                self._polled, self._waiting = self.clock.monotonic(), set()
                 await self.tasks.touch_ending_links(self.clock.now() + RENEWED)
-            if await self.tasks.due(1):
-                await self.pusher.push()
+            if await self.tasks.due(1, without=self._waiting):
+                self._waiting = (await self.pusher.push()).waiting
             await self._ensure_subscribed()
             self._pause_s = _LISTEN_S
         except GazeloopError as exc:

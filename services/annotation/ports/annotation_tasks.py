@@ -107,8 +107,8 @@ class AnnotationTasks(Protocol):
         """The latest shortlists that name any of these frames, ordered by needle id."""
         ...
 
-    async def due(self, limit: int) -> list[TaskRecord]:
-        """Frames that were touched and are not settled yet."""
+    async def due(self, limit: int, *, without: Collection[FrameId] = ()) -> list[TaskRecord]:
+        """Frames that were touched and are not settled yet; those in `without` are left out."""
         ...
 
     async def of_frames(self, frame_ids: Collection[FrameId]) -> dict[FrameId, TaskRecord]:

@@ -89,9 +89,10 @@ class MongoAnnotationTasks:
             )
         return readable("annotation_asks", found, _shortlist)
 
-    async def due(self, limit: int) -> list[TaskRecord]:
+    async def due(self, limit: int, *, without: Collection[FrameId] = ()) -> list[TaskRecord]:
+        where = {"due": True, "_id": {"$nin": list(without)}}
         with translated():
-            found = await self._tasks.find({"due": True}).sort("_id", 1).limit(limit).to_list()
+            found = await self._tasks.find(where).sort("_id", 1).limit(limit).to_list()
         return readable("annotation_tasks", found, _record)
 
     async def of_frames(self, frame_ids: Collection[FrameId]) -> dict[FrameId, TaskRecord]:

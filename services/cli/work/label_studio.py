@@ -138,6 +138,7 @@ def _print_pushed(pushed: Pushed) -> None:
         "left unchanged, annotation has begun": pushed.left,
         "deleted in Label Studio": pushed.deleted,
         "refused by Label Studio": pushed.refused,
+        "waiting, image hidden": len(pushed.waiting),
     }
     _print_counts("pushed", counts)
 

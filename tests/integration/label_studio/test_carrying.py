@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from services.annotation.label_studio import pushing
 from services.annotation.label_studio.project import ensure_project, ensure_webhook
 from services.annotation.label_studio.pulling import Puller
 from services.annotation.label_studio.service import SyncLoop
@@ -16,9 +17,10 @@ from services.app.label_studio_routes import outside_routes
 from services.contracts.errors import InvalidRecord, ToolUnavailable
 from services.runtime.clock import SystemClock
 from services.runtime.http.server import serving_http
+from tests.captured_logs import captured_logs
 from tests.deadline import until
 from tests.integration.label_studio import server as real
-from tests.integration.label_studio.conftest import Studio, studio_on
+from tests.integration.label_studio.conftest import REDACTION, Studio, studio_on
 from tests.integration.label_studio.test_pulling import FRAME, box
 from tests.ports import free_ports
 
@@ -98,6 +100,25 @@ async def test_a_stored_value_that_cannot_be_used_ends_nothing(
     loop = SyncLoop(studio.parts.pusher, puller, tasks, studio.clock, 60.0, heard_of)
 
     assert [await loop.sync() for _ in range(3)] == [2.0, 4.0, 8.0]
+
+
+async def test_hidden_images_are_looked_for_once_a_poll(
+    server: real.Server, mongodb_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def subscribe() -> None:
+        """Label Studio may call us."""
+
+    pushes = captured_logs(pushing, monkeypatch)
+    async with studio_on(server, mongodb_url, tmp_path, **REDACTION) as studio:
+        parts, tasks = studio.parts, studio.stores.annotation_tasks
+        loop = SyncLoop(parts.pusher, parts.puller, tasks, studio.clock, 60.0, subscribe)
+        for _ in range(3):
+            await asyncio.wait_for(loop.sync(), 60)
+        assert [push["waiting"] for push in pushes] == [4]
+
+        studio.clock.advance(60)
+        await loop.sync()
+        assert [push["waiting"] for push in pushes] == [4, 4]
 
 
 def is_subscribed(studio: Studio) -> bool:

@@ -1,6 +1,8 @@
 """Shortlists become tasks of a real Label Studio: once, filled in, and gone when nobody asks."""
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,8 +15,10 @@ from services.annotation.label_studio.tasks import Json
 from services.annotation.ports.annotation_tasks import TaskStatus
 from services.app.label_studio_parts import label_studio
 from services.contracts.errors import InvalidSettings, ToolUnavailable
+from services.contracts.events import PredictionsMade
 from services.contracts.identity import FrameId
-from tests.integration.label_studio.conftest import Studio
+from tests.integration.label_studio import server as real
+from tests.integration.label_studio.conftest import REDACTION, Studio, studio_on
 from tests.review_world import HEIGHT, REGION, WIDTH, picture, shortlist
 
 
@@ -60,6 +64,21 @@ async def test_an_image_is_shown_to_whoever_is_in_and_to_nobody_else(studio: Stu
     assert studio.server.person.get(path).content == picture("h000-0", 0)
     async with httpx.AsyncClient() as stranger:
         assert (await stranger.get(f"{studio.server.url}{path}")).status_code == 401
+
+
+async def test_a_frame_whose_image_is_hidden_waits_and_the_others_are_pushed(
+    server: real.Server, mongodb_url: str, tmp_path: Path
+) -> None:
+    async with studio_on(server, mongodb_url, tmp_path, **REDACTION) as studio:
+        hidden = {FrameId(f"h000-{place}") for place in range(4)}
+        seen = PredictionsMade(frame_id=hidden.pop(), detector="faces", version="1", detections=())
+        await studio.stores.frames.record([seen])
+
+        pushed = await asyncio.wait_for(studio.parts.pusher.push(), 60)
+
+        assert pushed == Pushed(created=1, waiting=hidden)
+        due = await studio.stores.annotation_tasks.due(9)
+        assert {record.frame_id for record in due} == hidden
 
 
 async def test_what_is_there_is_not_pushed_again(studio: Studio) -> None:
