@@ -6,6 +6,7 @@ and fifteen more packages for these dozen requests.
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -140,7 +141,8 @@ class LabelStudio:
 
     async def our_tasks(self, project: int) -> list[Json]:
         """Id and data of every task with a Gazeloop key."""
-        query = _query("and", [_filter(f"data.{KEY}", "empty", "String", "false")])
+        items = [_filter(f"data.{KEY}", "empty", "String", "false")]
+        query = _query("and", items, ordering=["-tasks:id"])
         return [task async for task in self._tasks(project, query, _IDS_PAGE)]
 
     async def how_many(self, project: int) -> int:
@@ -150,23 +152,41 @@ class LabelStudio:
         return int((await self._get("/api/tasks", params=params))["total"])
 
     def changed_since(self, project: int, since: str) -> AsyncIterator[Json]:
-        """Tasks changed since a time of Label Studio's clock, in order of change."""
+        """Tasks changed since a time of Label Studio's clock, the last change first.
+
+        A task may come twice. Those that change meanwhile may be missing, but then their time is
+        later than all that came: nothing is missed if the latest of these is the next `since`, once
+        all have come.
+        """
         items = [_filter("updated_at", "greater", "Datetime", since)] if since else []
-        return self._tasks(project, _query("and", items, ordering=["tasks:updated_at"]), _PAGE)
+        return self._tasks(project, _query("and", items, ordering=["-tasks:updated_at"]), _PAGE)
 
     async def _tasks(self, project: int, query: str, size: int) -> AsyncIterator[Json]:
-        page, seen, total = 1, 0, 1
-        while seen < total:
+        """Every task of a query that lists new and changed tasks first.
+
+        Pages are counted from the front of a list that changes between two requests. A task that
+        comes to the front moves the others back, so that some come twice. One that is deleted
+        moves the others forward, past the end of the page that was read; then earlier pages are
+        read again.
+        """
+        page, length, total = 1, 0, 0
+        while True:
             params = {"project": project, "query": query, "page": page, "page_size": size}
             answer = await self._send("GET", "/api/tasks", params=params)
-            if answer.status_code == HTTPStatus.NOT_FOUND:  # tasks were deleted while paging
-                return
+            if answer.status_code == HTTPStatus.NOT_FOUND and page > 1:  # deletions ended the list
+                page -= 1
+                continue
             found: Json = self._checked(answer)
             for item in found["tasks"]:
                 yield item
-            if not found["tasks"]:
+            length = max(length, len(found["tasks"]))  # the server may allow fewer than `size`
+            deleted, total = total - int(found["total"]), int(found["total"])
+            if deleted > 0:
+                page = max(1, page - math.ceil(deleted / length))
+            elif page * length < total and found["tasks"]:
+                page += 1
+            else:
                 return
-            page, seen, total = page + 1, seen + len(found["tasks"]), int(found["total"])
 
     async def _get(self, path: str, **options: Any) -> Json:
         return await self._call("GET", path, **options)

@@ -111,6 +111,7 @@ class Puller:
         await self._notice_deleted(project, pulled)
         facts: dict[str, object] = {"listened": state.webhooks}
         if state.project == project:
+            # Not before: the latest change comes first, so after an interruption earlier ones lack.
             facts["since"] = latest
         await self.stores.annotation_tasks.note_state(**facts)
         await self._measure()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.annotation.label_studio import client
 from services.annotation.label_studio.pulling import Pulled
 from services.annotation.ports.annotation_tasks import TaskStatus
 from services.contracts.dead_letters import DeadLettered
@@ -182,6 +183,35 @@ async def test_what_hides_no_object_is_left_out_and_a_rotated_box_is_made_uprigh
     assert letter.reason == "box_outside_image"
     (truth,) = studio.corrections
     assert len(truth.annotations) == 1
+
+
+async def test_a_submission_is_read_though_others_change_their_place_meanwhile(
+    studio: Studio, task: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_PAGE", 1)
+    studio.server.submit(task, [box(x=150.0)])  # it is refused, and its task is changed
+    studio.server.submit(int(studio.task_of("h000-1")["id"]), [box()])
+    studio.server.submit(int(studio.task_of("h000-2")["id"]), [box()])
+    studio.server.submit(int(studio.task_of("h000-3")["id"]), [box(x=150.0)])
+
+    pulled = await studio.parts.puller.pull()
+
+    assert (pulled.published, pulled.refused.total()) == (2, 2)
+
+
+async def test_no_task_is_missed_where_another_is_deleted_meanwhile(
+    studio: Studio, task: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_PAGE", 1)
+    project = int(studio.server.project(studio.title)["id"])
+    listed: list[int] = []
+
+    async for found in studio.parts.tool.changed_since(project, ""):
+        listed.append(int(found["id"]))
+        if len(listed) == 2:
+            studio.server.delete(listed[0])
+
+    assert set(listed) == set(range(task, task + 4))
 
 
 def choice(studio: Studio, held: HeldCorrection, chosen: int) -> VersionChoice:
