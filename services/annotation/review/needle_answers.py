@@ -17,7 +17,7 @@ from services.annotation.review.needle_view import needle_view
 from services.annotation.review.outcome import review_outcome
 from services.annotation.review.page import Page, PageRenderer
 from services.annotation.review.queued_acts import act_id, refused_act, taken_act
-from services.annotation.review.reviewing import Refusal, Reviewer
+from services.annotation.review.reviewing import Lost, Refusal, Reviewer
 from services.contracts.errors import Invalid, Transient
 from services.contracts.events import NeedleFound
 from services.contracts.identity import NeedleId
@@ -193,6 +193,8 @@ class NeedleAnswers:
             text = "The broker does not answer. Your correction is stored and will be sent later."
             return await self.refused(needle_id, text, form)
         if refusal is not None:
+            if queued and refusal.why is Lost.UNRECORDED:  # the page sends the act again, as above
+                raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, refusal.text)
             return await self.refused(needle_id, refusal.text, form)
         if queued:
             return taken_act({"Review-Version": str(await reviewer.version())})

@@ -25,11 +25,13 @@ class Lost(Enum):
     DECIDED = "decided"
     CORRECTED = "corrected"
     NOTHING = "nothing"
+    UNRECORDED = "unrecorded"
+    """The ground truth is published; the same act again only records it."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An act that changed nothing, with the text for the person."""
+    """An act that did not change the review, with the text for the person."""
 
     why: Lost
     text: str
@@ -52,7 +54,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Change:
-    """What an act adds to a review; the fields are those of `ReviewEvent`."""
+    """What an act adds to a review; the fields are those of `ReviewEvent`.
+
+    Attributes
+    ----------
+    is_published : whether the act has published ground truth already
+    """
 
     act: Act
     regions: tuple[RegionId, ...]
@@ -61,6 +68,7 @@ class Change:
     revision: int | None = None
     note: str = ""
     verdict: Act | None = None
+    is_published: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,8 +145,9 @@ class Reviewer:
         """
         if await self._has_arrived():
             return None
+        republished: set[int] = set()
         return await self._refused_by_claim() or await self._record_change(
-            lambda review: self._undo_change(review, wanted)
+            lambda review: self._undo_change(review, wanted, republished)
         )
 
     async def correct(
@@ -180,10 +189,15 @@ class Reviewer:
         verdict = _verdict(edit, target, category)
         regions = (target.region_id,) if verdict and self._lists(target.region_id) else ()
         change = Change(
-            Act.CORRECT, regions, None, frame_id, revision, note, verdict if regions else None
+            Act.CORRECT,
+            regions,
+            frame_id=frame_id,
+            revision=revision,
+            note=note,
+            verdict=verdict if regions else None,
+            is_published=True,
         )
-        await self._record_change(lambda _: _ready(change))
-        return None
+        return await self._record_change(lambda _: _ready(change))
 
     async def _published(
         self, target: Target, edit: Edit, category: Category, seen: Collection[int]
@@ -244,6 +258,7 @@ class Reviewer:
         self, changing: Callable[[Review], Awaitable[Change | Refusal]]
     ) -> Refusal | None:
         """Append the change that follows from the current review, unless the act has arrived."""
+        refusal = _CONTENDED
         for _ in range(_ATTEMPTS):
             review = await self._review()
             if review.event_of(self.act_id):
@@ -253,20 +268,33 @@ class Reviewer:
                 return change
             if await self._append(review, change):
                 return None
-        return Refusal(
-            Lost.DECIDED,
-            "Other people are deciding at the same time. Your change was not saved; try again.",
-        )
+            refusal = _UNRECORDED if change.is_published else _CONTENDED
+        return refusal
 
-    async def _undo_change(self, review: Review, wanted: str) -> Change | Refusal:
+    async def _undo_change(
+        self, review: Review, wanted: str, republished: set[int]
+    ) -> Change | Refusal:
+        """The undo of the person's last act.
+
+        Parameters
+        ----------
+        republished : versions of corrections before which the ground truth is published already
+        """
         last = review.undoable(self.session.by)
         if last is None:
             return Refusal(Lost.NOTHING, "You have no act left to undo here.")
         if wanted not in {"", str(last.version), last.act_id}:
             return Refusal(Lost.NOTHING, _NOT_THE_LAST)
-        if last.act is Act.CORRECT and (refused := await self._undo_correction(last)):
-            return refused
-        return Change(Act.UNDO, last.regions, undoes=last.version)
+        if last.act is Act.CORRECT and last.version not in republished:
+            if refused := await self._undo_correction(last):
+                return refused
+            republished.add(last.version)
+        return Change(
+            Act.UNDO,
+            last.regions,
+            undoes=last.version,
+            is_published=last.act is Act.CORRECT,
+        )
 
     async def _append(self, review: Review, change: Change) -> bool:
         event = ReviewEvent(
@@ -354,6 +382,15 @@ _NOT_THE_LAST = (
 )
 OVERTAKEN = (
     "The frame's ground truth has changed since you loaded the page. Your change was not saved."
+)
+_CONTENDED = Refusal(
+    Lost.DECIDED,
+    "Other people are deciding at the same time. Your change was not saved; try again.",
+)
+_UNRECORDED = Refusal(
+    Lost.UNRECORDED,
+    "The frame's ground truth is changed as you wanted. The review does not show it yet, because "
+    "other people are deciding at the same time: load the page again, and decide what is open.",
 )
 _NOTES = {
     Edit.NO_OBJECT: "removed {category}",

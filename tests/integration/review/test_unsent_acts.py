@@ -1,11 +1,13 @@
 """Acts that the page sends with an id: taken once, however often they come."""
 
+from dataclasses import replace
 from http import HTTPStatus
 
 import httpx
+import pytest
 
 from services.annotation.ports.needle_filters import Stage
-from services.annotation.ports.reviews import Act, Projection
+from services.annotation.ports.reviews import Act, Projection, ReviewEvent
 from services.annotation.review.context import ReviewContext
 from services.contracts.errors import BrokerUnavailable, StoreUnavailable
 from tests.integration.review.conftest import Browser
@@ -129,6 +131,68 @@ async def test_lists_show_an_act_whose_answer_a_crash_has_cut_off(
     assert cut.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert again.status_code == HTTPStatus.NO_CONTENT
     assert await stage_of(ana) is Stage.STARTED
+
+
+def let_others_decide_first(browser: Browser, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Have somebody else's event come before the person's event that many times."""
+    reviews, left = browser.world.stores.reviews, [*range(times)]
+    append = reviews.append
+
+    async def overtaken(event: ReviewEvent) -> bool:
+        if left:
+            left.pop()
+            rival = replace(event, act=Act.UNSURE, regions=(), by="Ben", act_id="", verdict=None)
+            assert await append(rival)
+        return await append(event)
+
+    monkeypatch.setattr(reviews, "append", overtaken)
+
+
+@pytest.mark.parametrize("path", ["corrections", "undo"])
+async def test_a_change_of_ground_truth_that_others_overtook_is_asked_for_until_it_is_recorded(
+    ana: Browser, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    form = await correction(ana)
+    if path == "undo":
+        await send(ana, "corrections", Y, **form)
+        form = {"undoes": Y}
+    published = len(ana.world.outbox.published)
+    let_others_decide_first(ana, monkeypatch, 5)
+
+    answers = [await send(ana, path, X, **form) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.NO_CONTENT,
+    ]
+    assert "ground truth is changed as you wanted" in answers[0].text
+    assert len(ana.world.outbox.published) == published + 1
+    assert [act_id for _, act_id in await acts(ana)].count(X) == 1
+
+
+async def test_without_the_script_a_published_correction_is_not_called_unsaved(
+    ana: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = await correction(ana)
+    let_others_decide_first(ana, monkeypatch, 5)
+
+    answer = await ana.post(f"{PAGE}/corrections", form, **HTMX)
+
+    assert answer.status_code == HTTPStatus.CONFLICT
+    assert "ground truth is changed as you wanted" in answer.text.replace("&#39;", "'")
+    assert "not saved" not in answer.text
+
+
+async def test_without_the_script_an_undo_of_a_correction_that_others_overtook_is_recorded(
+    ana: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ana.post(f"{PAGE}/corrections", await correction(ana))
+    let_others_decide_first(ana, monkeypatch, 1)
+
+    answer = await ana.post(f"{PAGE}/undo", {})
+
+    assert answer.status_code == HTTPStatus.SEE_OTHER
+    assert [act for act, _ in await acts(ana)][-1] is Act.UNDO
 
 
 async def test_an_act_of_a_session_that_has_ended_is_asked_to_log_in(visitor: Browser) -> None:
