@@ -294,11 +294,12 @@ async def shown_images(
 
 async def _needles(stores: AnnotationStores, wanted: NeedleFilter) -> list[NeedleRecord]:
     records: list[NeedleRecord] = []
-    skip = 0
-    while rows := await stores.needle_lists.page(wanted, Sort.OLDEST, skip=skip, limit=_PAGE):
+    page, last = stores.needle_lists.page, None
+    while rows := await page(wanted, Sort.OLDEST, limit=_PAGE, after=last):
         found = await stores.needles.load([row.needle.needle_id for row in rows])
         records += [found[row.needle.needle_id] for row in rows if row.needle.needle_id in found]
-        skip += len(rows)
+        # Not by their number: needles are found and retracted meanwhile, or cannot be read.
+        last = rows[-1].needle
     return records
 
 

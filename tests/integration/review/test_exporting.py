@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from services.annotation import exporting
 from services.annotation.export_choice import What
 from services.annotation.exporting import (
     chosen_frames,
@@ -20,7 +22,8 @@ from services.annotation.ports.needle_filters import NeedleFilter, Sort
 from services.cli.work.shortlist_documents import shortlist_documents
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Sampling, Split
-from services.contracts.identity import FrameId
+from services.contracts.identity import FrameId, NeedleId
+from services.domain.ports.needles import NeedleRecord
 from services.domain.splits import SplitRule
 from services.formats.writers.format_names import Format
 from services.formats.writers.frames import ExportFrame
@@ -60,6 +63,25 @@ async def test_shortlisted_frames_come_with_what_is_proposed_for_them(world: Wor
 
 
 async def test_needles_are_the_frames_that_they_are_on(world: World) -> None:
+    assert ids(await chosen_frames(world.stores, What.NEEDLES, EVERY)) == ["r000", "r001", "r002"]
+
+
+async def test_a_needle_that_is_retracted_meanwhile_makes_no_other_one_missing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_PAGE", 1)
+    needles = world.stores.needles
+    load = needles.load
+
+    async def retracting(needle_ids: Collection[NeedleId]) -> dict[NeedleId, NeedleRecord]:
+        found = await load(needle_ids)
+        for record in found.values():
+            assert record.needle is not None
+            await needles.record([samples.needle_retracted(record.needle, revision=2)])
+        return found
+
+    monkeypatch.setattr(needles, "load", retracting)
+
     assert ids(await chosen_frames(world.stores, What.NEEDLES, EVERY)) == ["r000", "r001", "r002"]
 
 
