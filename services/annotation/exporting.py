@@ -211,11 +211,9 @@ async def training_frames(stores: AnnotationStores, settings: Settings) -> list[
 async def accepted_regions(stores: AnnotationStores) -> set[RegionId]:
     """Every candidate that an annotator has accepted."""
     found: set[RegionId] = set()
-    for needle_id in await stores.reviews.needles():
-        review = review_of(await stores.reviews.events(needle_id))
-        found |= {
-            region for region, decision in review.decisions.items() if decision.act is Act.ACCEPT
-        }
+    async for events in stores.reviews.by_needle():
+        decisions = review_of(events).decisions
+        found |= {region for region, decision in decisions.items() if decision.act is Act.ACCEPT}
     return found
 
 

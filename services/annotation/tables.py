@@ -202,8 +202,7 @@ async def _needles(
 
 
 async def _verdicts(stores: AnnotationStores) -> Pages:
-    for needle_id in sorted(await stores.reviews.needles()):
-        events = await stores.reviews.events(needle_id)
+    async for events in stores.reviews.by_needle():
         yield [row for event in events for row in verdict_rows(event)]
 
 

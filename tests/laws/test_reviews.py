@@ -57,7 +57,6 @@ async def test_events_come_as_they_were_appended_in_the_order_of_versions(
 
     assert await reviews.events(NEEDLE) == [event(1), event(2), corrected]
     assert await reviews.events(NeedleId("unknown")) == []
-    assert await reviews.needles() == [NEEDLE, OTHER]
 
 
 async def test_of_two_events_with_one_version_the_first_counts(reviews: ReviewStore) -> None:

@@ -121,10 +121,6 @@ class ReviewStore(Protocol):
         """The corrections of a frame, oldest first."""
         ...
 
-    async def needles(self) -> Sequence[NeedleId]:
-        """Every needle with a review event."""
-        ...
-
     def since(self, at: datetime) -> AsyncIterator[ReviewEvent]:
         """The events of all needles from this time on, oldest first."""
         ...

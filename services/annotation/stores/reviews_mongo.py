@@ -71,10 +71,6 @@ class MongoReviewStore:
             found = await self._events.find({"frame_id": frame_id}).sort("at", 1).to_list()
         return readable("reviews", found, _event)
 
-    async def needles(self) -> Sequence[NeedleId]:
-        with translated():
-            return sorted(await self._events.distinct("needle_id"))
-
     async def since(self, at: datetime) -> AsyncIterator[ReviewEvent]:
         with translated():
             found = self._events.find({"at": {"$gte": at}}).sort([("at", 1), ("_id", 1)])

@@ -12,6 +12,7 @@ import pytest
 from services.annotation import exporting
 from services.annotation.export_choice import What
 from services.annotation.exporting import (
+    accepted_regions,
     chosen_frames,
     named_frames,
     shown_images,
@@ -19,14 +20,17 @@ from services.annotation.exporting import (
     write_export,
 )
 from services.annotation.ports.needle_filters import NeedleFilter, Sort
+from services.annotation.ports.reviews import Act, ReviewEvent
+from services.annotation.tables import write_tables
 from services.cli.work.shortlist_documents import shortlist_documents
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Sampling, Split
-from services.contracts.identity import FrameId, NeedleId
+from services.contracts.identity import FrameId, NeedleId, RegionId
 from services.domain.ports.needles import NeedleRecord
 from services.domain.splits import SplitRule
 from services.formats.writers.format_names import Format
 from services.formats.writers.frames import ExportFrame
+from services.formats.writers.tables import TableFormat
 from services.runtime.shown_images import ShownImages
 from tests import samples
 from tests.integration.review.conftest import Browser
@@ -99,6 +103,20 @@ async def test_accepted_frames_are_those_that_an_annotator_accepted(ana: Browser
     await ana.post(f"{PAGE}/decisions", {"act": "reject", "region": [first]})
 
     assert ids(await chosen_frames(ana.world.stores, What.ACCEPTED, EVERY)) == ["h000-1"]
+
+
+async def test_verdicts_on_more_needles_than_one_answer_can_name_are_exported(
+    world: World, tmp_path: Path
+) -> None:
+    name, most = "n" * 1_000_000, 17  # MongoDB's answers have 16 MB at most
+    for number in range(most):
+        needle_id, region = NeedleId(f"{name}{number}"), RegionId(f"r{number}")
+        event = ReviewEvent(needle_id, 1, Act.ACCEPT, (region,), "Ana", "t", world.clock.now())
+        assert await world.stores.reviews.append(event)
+
+    assert len(await accepted_regions(world.stores)) == most
+    rows = await write_tables(world.stores, TableFormat.CSV, tmp_path / "tables")
+    assert rows["verdicts"] == most
 
 
 async def test_drawn_frames_are_those_that_shortlists_have_by_chance(world: World) -> None:
