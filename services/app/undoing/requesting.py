@@ -28,9 +28,7 @@ async def undo_now(app: App, undo: Undo) -> int:
         A store or the broker does not answer; ingest continues.
     """
     stores = app.stores
-    kind = "detector" if "@" in undo.target else "import"
-    await stores.audit.append(
-        AuditRecord(undo.at, AuditAct.UNDONE, undo.by, f"{kind} {undo.target}")
-    )
+    undone = f"{'detector' if undo.is_of_detector else 'import'} {undo.target}"
+    await stores.audit.append(AuditRecord(undo.at, AuditAct.UNDONE, undo.by, undone))
     await stores.imports.request(undo)
     return await undoer_of(stores, app.outbox).sweep() if app.lasts else 0

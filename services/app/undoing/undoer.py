@@ -106,7 +106,7 @@ class Undoer:
 
     async def _pass_over(self, undo: Undo) -> None:
         """See to it that no later import's undo brings back what this one takes back."""
-        if "@" in undo.target:
+        if undo.is_of_detector:
             return
         import_id = ImportId(undo.target)
         run = await self.imports.run(import_id)
@@ -125,7 +125,7 @@ class Undoer:
         return sum(item is not None for item in accepted)
 
     def _changes(self, undo: Undo) -> AsyncIterator[tuple[Sequence[Change], str]]:
-        if "@" in undo.target:
+        if undo.is_of_detector:
             return self._of_detector(DetectorId(undo.target), undo.after)
         return self._of_import(ImportId(undo.target), undo)
 

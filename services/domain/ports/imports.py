@@ -79,6 +79,11 @@ class Undo:
     keeps: bool = False
 
     @property
+    def is_of_detector(self) -> bool:
+        """Whether the target is a detector version, `name@version`; ids of imports have no `@`."""
+        return "@" in self.target
+
+    @property
     def tag(self) -> str:
         """Distinguishes what is published again after this undo from what was published before."""
         return f"after undo of {self.target} at {self.at.isoformat()}"
