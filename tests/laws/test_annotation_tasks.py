@@ -80,7 +80,7 @@ async def test_a_settled_frame_is_not_due(tasks: AnnotationTasks) -> None:
     await settle(tasks, "h1")
 
     assert await due(tasks) == ["h2"]
-    assert await tasks.of_frames([FIRST]) == {FIRST: TaskRecord(FIRST, touched=1, settled=1)}
+    assert await tasks.of_frames([FIRST]) == {FIRST: TaskRecord(FIRST, touched=1)}
 
 
 async def test_a_touch_while_a_frame_is_being_settled_is_not_lost(tasks: AnnotationTasks) -> None:

@@ -1,7 +1,7 @@
 """Tasks in the annotation team's tool, one per frame, and the protocol of their store.
 
 A frame is *touched* whenever something may change its task, and *settled* once its task in the tool
-is up to date. Both are counts, so that a touch while the frame is being settled is not lost.
+is up to date. Touches are counted, so that one while the frame is being settled is not lost.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -50,7 +50,6 @@ class TaskRecord:
 
     frame_id: FrameId
     touched: int = 0
-    settled: int = 0
     task_id: int | None = None
     trying: bool = False
     status: TaskStatus = TaskStatus.WAITING

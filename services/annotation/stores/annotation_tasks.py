@@ -115,9 +115,9 @@ class MongoAnnotationTasks:
             await self._tasks.update_one({"_id": frame_id}, {"$set": value}, upsert=True)
 
     async def settle(self, record: TaskRecord) -> None:
-        done = {"$set": {"settled": record.touched}, "$unset": {"due": ""}}
+        unchanged = {"_id": record.frame_id, "touched": record.touched}
         with translated():
-            await self._tasks.update_one({"_id": record.frame_id, "touched": record.touched}, done)
+            await self._tasks.update_one(unchanged, {"$unset": {"due": ""}})
 
     async def counts(self) -> Mapping[TaskStatus, int]:
         with translated():
@@ -177,7 +177,6 @@ def _record(document: Document) -> TaskRecord:
     return TaskRecord(
         frame_id=document["_id"],
         touched=document.get("touched", 0),
-        settled=document.get("settled", 0),
         task_id=document.get("task_id"),
         trying=document.get("trying", False),
         status=TaskStatus(document.get("status", TaskStatus.WAITING.value)),
