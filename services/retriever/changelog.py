@@ -27,8 +27,8 @@ _LEVEL = 1
 """Of compression: ids repeat, so it takes a fourth of the bytes."""
 
 
-class Kind(Generic[K, V]):
-    """A kind of table: its name, and the types of its keys and values.
+class TableSpec(Generic[K, V]):
+    """What a table is: its name, and the types of its keys and values.
 
     Values must not be changed in place, and are what orjson and pydantic know: texts, numbers,
     tuples, sets, dataclasses without cached properties.
@@ -56,9 +56,9 @@ Before = dict[Name, dict[Any, Any]]
 class Table(dict[K, V]):
     """A dict that notes which rows have changed."""
 
-    def __init__(self, kind: Kind[K, V]) -> None:
+    def __init__(self, spec: TableSpec[K, V]) -> None:
         super().__init__()
-        self._kind = kind
+        self._spec = spec
         self._is_cleared = False
         self._deleted: dict[K, None] = {}
         self._put: dict[K, None] = {}
@@ -114,9 +114,9 @@ class Table(dict[K, V]):
         if changes.is_cleared:
             before.update(self)
             super().clear()
-        for key in self._kind.keys.validate_json(changes.deleted):
+        for key in self._spec.keys.validate_json(changes.deleted):
             before.setdefault(key, super().pop(key, None))
-        for key, value in self._kind.rows.validate_json(changes.put):
+        for key, value in self._spec.rows.validate_json(changes.put):
             before.setdefault(key, self.get(key))
             super().__setitem__(key, value)
         return before
@@ -158,11 +158,11 @@ class Changelog:
                     self._recorded[name].append(rows)
         return before
 
-    def table(self, kind: Kind[K, V], *of: str) -> Table[K, V]:
-        """The table of this kind, and of this part of the detector's categories."""
-        name = (kind.name, *of)
+    def table(self, spec: TableSpec[K, V], *of: str) -> Table[K, V]:
+        """The table of this specification, and of this part of the detector's categories."""
+        name = (spec.name, *of)
         if name not in self._tables:
-            table = self._tables[name] = Table(kind)
+            table = self._tables[name] = Table(spec)
             for rows in self._recorded.pop(name, ()):
                 table.apply(rows)
         return cast("Table[K, V]", self._tables[name])

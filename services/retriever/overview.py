@@ -116,16 +116,16 @@ def _members(
     ]
 
 
-def _centred(kinds: Sequence[tuple[DetectorId, bool]], vectors: Vectors) -> Vectors:
+def _centred(groups: Sequence[tuple[DetectorId, bool]], vectors: Vectors) -> Vectors:
     """The vectors without the mean vector of their detector's needles, apart from its misses'.
 
     Parameters
     ----------
-    kinds : of each needle, its detector and whether it is a miss
+    groups : of each needle, its detector and whether it is a miss
     """
     rows = np.empty_like(vectors)
-    for kind in set(kinds):
-        is_member = np.array([other == kind for other in kinds])
+    for group in set(groups):
+        is_member = np.array([other == group for other in groups])
         rows[is_member] = beyond(shared_by(vectors[is_member]), vectors[is_member])
     return rows
 

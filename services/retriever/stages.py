@@ -18,17 +18,17 @@ from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.epochs import Epoch, with_release
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever.allocation.detector_allocator import DetectorAllocator
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.learning.learner import OBSERVED, Learned
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import Queries, Scored
 
-STATE: Kind[str, str] = Kind("state", str, str)
-FRAMES: Kind[FrameId, bool] = Kind("frames", FrameId, bool)
+STATE: TableSpec[str, str] = TableSpec("state", str, str)
+FRAMES: TableSpec[FrameId, bool] = TableSpec("frames", FrameId, bool)
 """The frames of the last epoch, and whether they are haystack."""
-LABELLED: Kind[FrameId, bool] = Kind("labelled", FrameId, bool)
+LABELLED: TableSpec[FrameId, bool] = TableSpec("labelled", FrameId, bool)
 """Those of them of which a match labels regions."""
-NEEDLES: Kind[NeedleId, bool] = Kind("needles", NeedleId, bool)
+NEEDLES: TableSpec[NeedleId, bool] = TableSpec("needles", NeedleId, bool)
 """The needles that the last epoch changed, or whose shortlists."""
 
 

@@ -14,7 +14,7 @@ from services.contracts.errors import MissingPart
 
 Row = Mapping[str, object]
 """Values by column; None where there is none."""
-Kind = type[str | int | float | bool | datetime]
+ColumnType = type[str | int | float | bool | datetime]
 
 
 class TableFormat(StrEnum):
@@ -28,7 +28,7 @@ class Table(NamedTuple):
     """A table's name, and the types of its columns by name."""
 
     name: str
-    columns: Mapping[str, Kind]
+    columns: Mapping[str, ColumnType]
 
 
 class TableWriter(Protocol):
@@ -88,7 +88,7 @@ class ParquetTable(AbstractContextManager["ParquetTable"]):
 
     def __init__(self, table: Table, path: Path) -> None:
         arrow, parquet = _pyarrow()
-        types: dict[Kind, Any] = {
+        types: dict[ColumnType, Any] = {
             str: arrow.string(),
             int: arrow.int64(),
             float: arrow.float64(),
@@ -96,7 +96,9 @@ class ParquetTable(AbstractContextManager["ParquetTable"]):
             datetime: arrow.timestamp("us", tz="UTC"),
         }
         self._arrow = arrow
-        self._schema = arrow.schema([(name, types[kind]) for name, kind in table.columns.items()])
+        self._schema = arrow.schema(
+            [(name, types[of_column]) for name, of_column in table.columns.items()]
+        )
         self._writer = parquet.ParquetWriter(path, self._schema)
 
     def write(self, rows: Sequence[Row]) -> None:

@@ -22,7 +22,7 @@ from services.domain.shortlists.scored_candidates import Key
 from services.retriever import logic
 from services.retriever.allocation.family_index import FamilyIndex
 from services.retriever.caches import VectorCache
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.logic import DetectorCategory, FrameFacts
 
 
@@ -35,10 +35,10 @@ class Admitted(NamedTuple):
     has_moved: bool
 
 
-MODES: Kind[NeedleId, tuple[DetectorCategory, FailureMode]] = Kind(
+MODES: TableSpec[NeedleId, tuple[DetectorCategory, FailureMode]] = TableSpec(
     "modes", NeedleId, tuple[tuple[DetectorId, Category], FailureMode]
 )
-WAITING: Kind[NeedleId, FrameId] = Kind("waiting", NeedleId, FrameId)
+WAITING: TableSpec[NeedleId, FrameId] = TableSpec("waiting", NeedleId, FrameId)
 """Needles whose region is not embedded yet, with their frames."""
 
 

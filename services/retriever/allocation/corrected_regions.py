@@ -7,11 +7,11 @@ from services.contracts.identity import FrameId, NeedleId, RegionId
 from services.domain.shortlists.allocation import Verdict
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.divided_budget import DividedBudget
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.labelled_regions import modes_of_regions
 from services.retriever.sources import Sources
 
-CORRECTED: Kind[FrameId, tuple[NeedleId, RegionId]] = Kind(
+CORRECTED: TableSpec[FrameId, tuple[NeedleId, RegionId]] = TableSpec(
     "corrected", FrameId, tuple[NeedleId, RegionId]
 )
 

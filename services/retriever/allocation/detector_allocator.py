@@ -39,20 +39,22 @@ from services.retriever.allocation.divided_budget import DividedBudget
 from services.retriever.allocation.drawn_frames import DrawnFrames
 from services.retriever.allocation.frame_assigner import FrameAssigner
 from services.retriever.allocation.shortlist_revisions import ShortlistRevisions
-from services.retriever.changelog import Before, Changelog, Kind
+from services.retriever.changelog import Before, Changelog, TableSpec
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import FittedTo, Scored
 from services.retriever.sources import Sources
 from services.runtime.stores.budget_reports import BudgetReport
 
-LISTED: Kind[FrameId, ListedFrame] = Kind("listed", FrameId, ListedFrame)
-YIELDS: Kind[FamilyId, float] = Kind("yields", FamilyId, float)
-CANDIDATES: Kind[RegionId, ScoredCandidate] = Kind("candidates", RegionId, ScoredCandidate)
+LISTED: TableSpec[FrameId, ListedFrame] = TableSpec("listed", FrameId, ListedFrame)
+YIELDS: TableSpec[FamilyId, float] = TableSpec("yields", FamilyId, float)
+CANDIDATES: TableSpec[RegionId, ScoredCandidate] = TableSpec(
+    "candidates", RegionId, ScoredCandidate
+)
 """A table per failure mode."""
-FITTED_TO: Kind[Key, FittedTo] = Kind("fitted_to", tuple[str, ...], FittedTo)
-OF_ANOTHER_MODEL: Kind[FrameId, bool] = Kind("of_another_model", FrameId, bool)
+FITTED_TO: TableSpec[Key, FittedTo] = TableSpec("fitted_to", tuple[str, ...], FittedTo)
+OF_ANOTHER_MODEL: TableSpec[FrameId, bool] = TableSpec("of_another_model", FrameId, bool)
 """Listed frames that another embedding model found."""
-UNWRITTEN: Kind[NeedleId, str] = Kind("unwritten", NeedleId, str)
+UNWRITTEN: TableSpec[NeedleId, str] = TableSpec("unwritten", NeedleId, str)
 """The shortlists that the last epoch changed, as events: its process may have ended before it wrote
 them."""
 
@@ -122,7 +124,7 @@ class DetectorAllocator:
             self._tables.yields.get(family) != was for family, was in yields.items()
         ):
             return
-        new = {tuple(key): rows for (kind, *key), rows in before.items() if kind == CANDIDATES.name}
+        new = {tuple(key): rows for (name, *key), rows in before.items() if name == CANDIDATES.name}
         self._allocator.adopt(earlier._allocator, new)
 
     @property

@@ -14,7 +14,7 @@ from services.domain.shortlists.purposes import Finding, Purpose, divided, rare_
 from services.domain.shortlists.strategies import LABEL_EFFICIENCY, rarity_of
 from services.domain.statistics.sampling import permanent_number
 from services.retriever import logic
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.labelled_regions import errors_at
 from services.retriever.learning.match_cache import MatchCache
 from services.retriever.logic import FrameFacts
@@ -23,11 +23,11 @@ from services.runtime.settings import Settings
 _SPARE: Final = 2.0
 """Frames that are drawn, as a multiple of the budget: some are listed for other purposes."""
 _CAMPAIGN: Final = "coverage"
-PURPOSES: Kind[FrameId, Purpose] = Kind("purposes", FrameId, Purpose)
+PURPOSES: TableSpec[FrameId, Purpose] = TableSpec("purposes", FrameId, Purpose)
 """Of frames that are listed now, or were."""
-FINDINGS: Kind[FrameId, Finding] = Kind("findings", FrameId, Finding)
+FINDINGS: TableSpec[FrameId, Finding] = TableSpec("findings", FrameId, Finding)
 """Of frames that are reannotated, by this detector's errors or an earlier version's."""
-COVERAGE: Kind[FrameId, RegionId] = Kind("coverage", FrameId, RegionId)
+COVERAGE: TableSpec[FrameId, RegionId] = TableSpec("coverage", FrameId, RegionId)
 """Frames that may be listed for coverage, with their surest detection."""
 
 

@@ -9,11 +9,11 @@ from services.contracts.events import Candidate, Sampling
 from services.contracts.identity import DetectorId, FrameId, NeedleId
 from services.domain.shortlists.drawn_frames import DrawnFrame, inclusion_probability, is_drawn
 from services.domain.statistics.sampling import permanent_number
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.logic import FrameFacts, surest
 from services.runtime.settings import Settings
 
-DRAWN: Kind[FrameId, DrawnFrame] = Kind("drawn", FrameId, DrawnFrame)
+DRAWN: TableSpec[FrameId, DrawnFrame] = TableSpec("drawn", FrameId, DrawnFrame)
 _CAMPAIGN: Final = "shortlists"
 
 

@@ -13,7 +13,7 @@ from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import Vector
 from services.domain.shortlists.scored_candidates import Key
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 
 _CLUSTERED_AGAIN = 1.5
 """Cluster again when there are so many times the needles of the first clustering, because the mean
@@ -28,13 +28,13 @@ class _First:
     count: int
 
 
-FAMILIES: Kind[NeedleId, tuple[Key, FamilyId]] = Kind(
+FAMILIES: TableSpec[NeedleId, tuple[Key, FamilyId]] = TableSpec(
     "families", NeedleId, tuple[tuple[str, ...], FamilyId]
 )
-LEADERS: Kind[tuple[Key, NeedleId], RegionId] = Kind(
+LEADERS: TableSpec[tuple[Key, NeedleId], RegionId] = TableSpec(
     "leaders", tuple[tuple[str, ...], NeedleId], RegionId
 )
-FIRST: Kind[str, _First] = Kind("first_clustering", str, _First)
+FIRST: TableSpec[str, _First] = TableSpec("first_clustering", str, _First)
 _ONLY = ""
 """The key of the one row of FIRST."""
 

@@ -8,7 +8,7 @@ from services.contracts.identity import Category, FrameId
 from services.domain.ports.known_places import KnownPlaces
 from services.domain.shortlists.known_places import PlaceIndex
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Sighting:
         return Category(category)
 
 
-HELD: Final[Kind[Key, Sighting]] = Kind("known_sightings", tuple[str, ...], Sighting)
+HELD: Final[TableSpec[Key, Sighting]] = TableSpec("known_sightings", tuple[str, ...], Sighting)
 """By region and failure mode."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from services.contracts.identity import Category, DetectorId, ModelId
 from services.domain.mining.failure_model import FailureMode
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.labelled_regions import EXAMPLES_MAX
 from services.retriever.learning.fitted_models import FittedModel, FittedModels
 from services.retriever.logic import DetectorCategory
@@ -36,8 +36,8 @@ class _Fit:
     modes: frozenset[FailureMode]
 
 
-FITS: Kind[Category, _Fit] = Kind("fits", Category, _Fit)
-OBSERVED: Kind[Category, int] = Kind("observed", Category, int)
+FITS: TableSpec[Category, _Fit] = TableSpec("fits", Category, _Fit)
+OBSERVED: TableSpec[Category, int] = TableSpec("observed", Category, int)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from services.domain.ports.frames import FrameStore
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
 from services.domain.statistics.sampling import fixed_sample
 from services.retriever import logic
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.labelled_regions import LabelledRegions
 from services.retriever.learning.learner import Learned
 from services.retriever.learning.match_cache import MatchCache
@@ -72,7 +72,7 @@ class _Fit:
         return MissModel(np.array(self.mean), np.array(self.deviation), np.array(self.weights))
 
 
-MISS_FIT: Kind[str, _Fit] = Kind("miss_fit", str, _Fit)
+MISS_FIT: TableSpec[str, _Fit] = TableSpec("miss_fit", str, _Fit)
 _ONLY = ""
 """The key of its one row."""
 

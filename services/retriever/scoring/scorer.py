@@ -25,7 +25,7 @@ from services.domain.shortlists.frame_worths import FrameWorths
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
 from services.domain.shortlists.strategies import STRATEGIES
 from services.retriever import logic
-from services.retriever.changelog import Changelog, Kind
+from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.learning.fitted_models import FittedModel
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.candidate_source import CandidateSource
@@ -93,8 +93,8 @@ class _Category:
 
 
 _NOT_SCORED = _Category()
-CATEGORIES: Kind[Category, _Category] = Kind("scored_categories", Category, _Category)
-WORTHS: Kind[FrameId, float] = Kind("worths", FrameId, float)
+CATEGORIES: TableSpec[Category, _Category] = TableSpec("scored_categories", Category, _Category)
+WORTHS: TableSpec[FrameId, float] = TableSpec("worths", FrameId, float)
 """A table per category. Of a frame that was dropped from it, only new regions count."""
 
 

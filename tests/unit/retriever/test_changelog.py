@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from services.domain.ports.epochs import StateChanges
 from services.retriever import changelog
-from services.retriever.changelog import Changelog, Kind, Table
+from services.retriever.changelog import Changelog, Table, TableSpec
 
-NUMBERS: Kind[str, tuple[int, float]] = Kind("numbers", str, tuple[int, float])
+NUMBERS: TableSpec[str, tuple[int, float]] = TableSpec("numbers", str, tuple[int, float])
 KEYS = st.sampled_from("abcde")
 Numbers = Table[str, tuple[int, float]]
 Act = Callable[[Numbers], object]
