@@ -11,17 +11,19 @@ _SAME_PX: Final = 0.5
 
 
 def same(first: Annotation, second: Annotation) -> bool:
-    """Whether category, flags and, to half a pixel, boxes are equal.
+    """Whether category, flags, mask and, to half a pixel, box are equal.
 
-    The flags crowd and ignore count because evaluation treats such annotations differently.
+    The flags crowd and ignore count because evaluation treats such annotations differently. Masks
+    have no tolerance: a mask that an annotator leaves as it was sent comes back with equal pixels.
     """
     near = all(abs(a - b) <= _SAME_PX for a, b in zip(first.bbox, second.bbox, strict=True))
     flags = (first.crowd, first.ignore) == (second.crowd, second.ignore)
-    return first.category == second.category and flags and near
+    drawn = first.mask == second.mask
+    return first.category == second.category and flags and near and drawn
 
 
 def agree(version: Sequence[Annotation], other_version: Sequence[Annotation]) -> bool:
-    """Whether two annotators drew the same boxes, in any order."""
+    """Whether two annotators drew the same objects, in any order."""
     left = sorted(other_version, key=_sort_key)  # Sorted, the first one left is usually the match.
     for annotation in sorted(version, key=_sort_key):
         at = next((at for at, other in enumerate(left) if same(annotation, other)), None)

@@ -3,6 +3,7 @@
 from services.contracts.events import Annotation
 from services.contracts.identity import Box, Category
 from services.domain.detection.agreement import agree, apart
+from services.formats.masks import from_polygons
 from tests.samples import STOP_SIGN
 
 
@@ -28,6 +29,23 @@ def test_a_crowd_and_an_object_are_not_the_same() -> None:
     assert not agree([box(10.0)], [crowd])
     assert not agree([crowd], [ignored])
     assert agree([crowd], [crowd])
+
+
+def masked(*corners: float) -> Annotation:
+    """An object in the same box as `box(10.0)`, whatever its outline in there."""
+    mask = from_polygons([list(corners)], (64, 48)).mask
+    return box(10.0).model_copy(update={"mask": mask})
+
+
+def test_the_same_box_with_another_mask_or_without_one_is_not_the_same() -> None:
+    whole = masked(10, 10, 30, 10, 30, 30, 10, 30)
+    half = masked(10, 10, 30, 10, 30, 30)
+
+    assert agree([whole], [masked(10, 10, 30, 10, 30, 30, 10, 30)])
+    assert not agree([whole], [half])
+    assert not agree([whole], [box(10.0)])
+    assert not agree([box(10.0)], [whole])
+    assert apart([whole, half], [[half, whole], [half]]) == [0]
 
 
 def test_boxes_that_are_near_to_each_other_are_paired_whatever_their_rounding() -> None:
