@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated
+from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, PredictionsMade
 from services.contracts.identity import FrameId
 from services.domain.chunks import chunks
 from services.domain.detection.agreement import agree
@@ -13,7 +13,13 @@ from services.domain.ports.frames import FrameStore
 from services.formats.frames import OpenedFrame, open_disputed, open_frame, refused
 from services.formats.geometry import Size
 from services.formats.items import Disputed, FrameItem, Item, Rejection
-from services.formats.rules import Picture, fitted, require_same_size, require_touching
+from services.formats.rules import (
+    Picture,
+    fitted,
+    require_near,
+    require_same_size,
+    require_touching,
+)
 from services.runtime.images import ImageLimits
 
 _CHUNK = 500
@@ -65,10 +71,7 @@ async def stored_sizes(
     """
     sizes: dict[FrameId, Size] = {}
     for chunk in chunks(list(dict.fromkeys(frame_ids)), _CHUNK):
-        found = await frames.load(chunk)
-        for frame_id, record in found.items():
-            if record.captured is not None:
-                sizes[frame_id] = (record.captured.image.width, record.captured.image.height)
+        sizes |= await frames.image_sizes(chunk)
     return sizes
 
 
@@ -88,29 +91,34 @@ def on_stored_pictures(items: Iterable[Item], sizes: SizesOf) -> Iterator[Item]:
 
 
 async def misplaced(
-    truths: Sequence[FrameAnnotated], frames: FrameStore
+    records: Sequence[FrameAnnotated | PredictionsMade], frames: FrameStore
 ) -> list[InvalidRecord | None]:
-    """For each ground truth, why it cannot belong to its stored image; None where it can.
+    """For each record, why it cannot belong to its stored image; None where it can.
 
-    A box wholly outside the image, or a mask of another size, means that the client used another
-    image, or other units.
+    An annotation wholly outside the image, a detection far outside, or a mask of another size means
+    that the client used another image, or other units.
 
     Raises
     ------
     StoreUnavailable
         The store does not answer.
     """
-    sizes = await stored_sizes([truth.frame_id for truth in truths], frames)
-    return [_misplaced(truth, sizes.get(truth.frame_id)) for truth in truths]
+    sizes = await stored_sizes([record.frame_id for record in records], frames)
+    return [_misplaced(record, sizes.get(record.frame_id)) for record in records]
 
 
-def _misplaced(truth: FrameAnnotated, size: Size | None) -> InvalidRecord | None:
+def _misplaced(record: FrameAnnotated | PredictionsMade, size: Size | None) -> InvalidRecord | None:
     if size is None:
         return None
     try:
-        for annotation in truth.annotations:
-            require_touching(annotation.bbox, size)
-            require_same_size(annotation.mask, size)
+        if isinstance(record, FrameAnnotated):
+            for annotation in record.annotations:
+                require_touching(annotation.bbox, size)
+                require_same_size(annotation.mask, size)
+        else:
+            for detection in record.detections:
+                require_near(detection.bbox, size)
+                require_same_size(detection.mask, size)
     except InvalidRecord as exc:
         return exc
     return None

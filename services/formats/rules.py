@@ -41,15 +41,27 @@ def require_touching(box: Box, size: Size | None) -> None:
     Raises
     ------
     InvalidRecord
-        `box_outside_image`, or `box_far_outside`: no detector is so far off, so the box is in
-        another unit or of another image, and an object is missing without it.
+        `box_outside_image`, or `box_far_outside`: see `require_near`.
     """
     if size is None or _touches(box, 0, 0, *size):
         return
+    require_near(box, size)
+    detail = f"bbox {[*box]} lies outside the image of {size[0]} x {size[1]}"
+    raise InvalidRecord(detail, reason="box_outside_image")
+
+
+def require_near(box: Box, size: Size) -> None:
+    """Refuse a box further outside its image than this is large.
+
+    Raises
+    ------
+    InvalidRecord
+        `box_far_outside`: no detector is so far off, so the box is in another unit or of another
+        image, and an object is missing without it.
+    """
     wide, high = size
     if _touches(box, -wide, -high, 2 * wide, 2 * high):
-        detail = f"bbox {[*box]} lies outside the image of {wide} x {high}"
-        raise InvalidRecord(detail, reason="box_outside_image")
+        return
     detail = f"bbox {[*box]} lies further outside the image than this is large, {wide} x {high}"
     raise InvalidRecord(detail, reason="box_far_outside")
 

@@ -49,6 +49,13 @@ class InMemoryFrameStore:
             if frame_id in self._frames
         }
 
+    async def image_sizes(
+        self, frame_ids: Collection[FrameId]
+    ) -> Mapping[FrameId, tuple[int, int]]:
+        records = await self.load(frame_ids)
+        captures = [record.captured for record in records.values() if record.captured]
+        return {item.frame_id: (item.image.width, item.image.height) for item in captures}
+
     async def evaluable(
         self, frame_ids: Collection[FrameId] | None = None
     ) -> AsyncIterator[Sequence[FrameRecord]]:

@@ -112,6 +112,13 @@ async def test_a_frame_gathers_its_facts_in_any_order(stores: Stores) -> None:
     assert record.predictions == {predicted.detector_id: predicted}
 
 
+async def test_only_captured_frames_have_an_image_size(stores: Stores) -> None:
+    captured, annotated = samples.frame_captured("f1"), samples.frame_annotated(frame_id="f2")
+    await stores.frames.record([captured, annotated, samples.predictions_made(frame_id="f3")])
+    named = [FrameId(name) for name in ("f1", "f2", "f3", "f4")]
+    assert await stores.frames.image_sizes(named) == {"f1": (640, 360)}
+
+
 async def test_a_frame_that_nobody_recorded_is_not_there(stores: Stores) -> None:
     assert await stores.frames.load([FrameId("nobody")]) == {}
 

@@ -144,6 +144,12 @@ class FrameStore(Protocol):
         """The frames of these ids that are known at all."""
         ...
 
+    async def image_sizes(
+        self, frame_ids: Collection[FrameId]
+    ) -> Mapping[FrameId, tuple[int, int]]:
+        """Width and height of the images of these frames, where they are captured."""
+        ...
+
     def evaluable(
         self, frame_ids: Collection[FrameId] | None = None
     ) -> AsyncIterator[Sequence[FrameRecord]]:

@@ -228,9 +228,10 @@ class _Api:
         body = await read_bounded(request)
         if media_type(request) == NDJSON:
             self._rate.spend(caller.token_id, cost_of(body))
-            return await self._lines(parts_of(body, kind, self._most), caller)
+            parts = parts_of(body, kind, self._most)
+            return await self._lines(await self._fitting(part, caller) async for part in parts)
         read = await asyncio.to_thread(read_record, kind, bytes(body), self._most)
-        (line,) = await self._allowed([Line(1, *read)], caller)
+        (line,) = await self._fitting([Line(1, *read)], caller)
         if isinstance(line.content, InvalidRecord):
             raise line.content
         (fact,) = await self._acceptance.publish([line.content])
@@ -254,26 +255,26 @@ class _Api:
         ids = [frame for frame in frames.values() if not isinstance(frame, InvalidRecord)]
         sizes = await stored_sizes(ids, self._parts.frames)
         lines = await asyncio.to_thread(output.lines, images, frames, sizes)
+        # Already fitted to their images.
+        parts = chunks(lines, LINES_AT_ONCE)
+        return await self._lines(await self._allowed(part, caller) for part in parts)
 
-        async def parts() -> AsyncIterator[list[Line]]:
-            for chunk in chunks(lines, LINES_AT_ONCE):
-                yield list(chunk)
-
-        return await self._lines(parts(), caller)
-
-    async def _lines(self, parts: AsyncIterator[list[Line]], caller: Caller) -> Response:
+    async def _lines(self, parts: AsyncIterator[list[Line]]) -> Response:
         answer = LineAnswer()
-        async for part in parts:
-            lines = await self._allowed(part, caller)
+        async for lines in parts:
             records = [line.content for line in lines if isinstance(line.content, Record)]
             answer.add(lines, await self._acceptance.publish(records) if records else [])
         return answer.response()
+
+    async def _fitting(self, lines: Sequence[Line], caller: Caller) -> list[Line]:
+        """The lines, with those refused that the caller may not publish, or of another image."""
+        return await self._placed(await self._allowed(lines, caller))
 
     async def _allowed(self, lines: Sequence[Line], caller: Caller) -> list[Line]:
         """The lines, with those refused that the caller may not publish."""
         lines = await self._not_erased(lines)
         if caller.vehicle is None:
-            return await self._placed([_signed(line, caller.person) for line in lines])
+            return [_signed(line, caller.person) for line in lines]
         return await self._owned(lines, caller.vehicle)
 
     async def _not_erased(self, lines: Sequence[Line]) -> list[Line]:
@@ -288,12 +289,12 @@ class _Api:
         ]
 
     async def _placed(self, lines: Sequence[Line]) -> list[Line]:
-        """The lines, with ground truth refused that cannot belong to its image."""
+        """The lines, with records refused that cannot belong to their images."""
         contents = enumerate(line.content for line in lines)
-        truths = {at: content for at, content in contents if isinstance(content, FrameAnnotated)}
-        faults = await misplaced(list(truths.values()), self._parts.frames)
+        records = {at: content for at, content in contents if isinstance(content, Record)}
+        faults = await misplaced(list(records.values()), self._parts.frames)
         placed = list(lines)
-        for at, fault in zip(truths, faults, strict=True):
+        for at, fault in zip(records, faults, strict=True):
             if fault is not None:
                 placed[at] = Line(lines[at].number, fault)
         return placed

@@ -29,6 +29,7 @@ from services.runtime.stores.category_maps import MongoCategoryMaps
 from services.runtime.stores.frame_documents import (
     IMAGE_DELETED,
     IN_FORCE,
+    captured_of,
     late_summaries,
     predictions_of,
     records_of,
@@ -135,6 +136,15 @@ class MongoFrameStore:
         ids = list(frame_ids)
         frames, predictions = await self._read(ids, {"frame_id": {"$in": ids}})
         return await self._records(frames.values(), predictions.values())
+
+    async def image_sizes(
+        self, frame_ids: Collection[FrameId]
+    ) -> Mapping[FrameId, tuple[int, int]]:
+        where = {"_id": {"$in": list(frame_ids)}, "captured": {"$exists": True}}
+        with translated():
+            documents = await self._frames.find(where, {"captured": 1}).to_list()
+        captured = await asyncio.to_thread(readable, "frames", documents, captured_of)
+        return {item.frame_id: (item.image.width, item.image.height) for item in captured}
 
     async def evaluable(
         self, frame_ids: Collection[FrameId] | None = None

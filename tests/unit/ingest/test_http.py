@@ -29,6 +29,7 @@ from tests.unit.ingest.pictures import BERLIN, GPS, picture
 from tests.unit.ingest.web import BOX, FRAME, GROUND_TRUTH, METADATA, PREDICTIONS, Web
 
 NDJSON = "application/x-ndjson"
+SCORE = {"score": 0.5}
 
 
 @pytest.fixture
@@ -538,10 +539,14 @@ async def test_parts_that_are_missing_are_named(web: Web) -> None:
     assert refusal(text) == (415, "unsupported_media_type")
 
 
-async def test_ground_truth_that_cannot_be_of_its_picture_is_refused_by_name(web: Web) -> None:
+async def store_frame(web: Web, width: int, height: int) -> None:
     captured = samples.frame_captured(FRAME)
-    image = captured.image.model_copy(update={"width": 64, "height": 48})
+    image = captured.image.model_copy(update={"width": width, "height": height})
     await web.frames.record([captured.model_copy(update={"image": image})])
+
+
+async def test_ground_truth_that_cannot_be_of_its_picture_is_refused_by_name(web: Web) -> None:
+    await store_frame(web, 64, 48)
     outside = GROUND_TRUTH | {"annotations": [BOX, BOX | {"bbox": [64, 2, 3, 4]}]}
     of_no_known_picture = outside | {"frame_id": "v1:later"}
 
@@ -556,20 +561,41 @@ async def test_ground_truth_that_cannot_be_of_its_picture_is_refused_by_name(web
     assert statuses == ["refused", "accepted", "accepted"]
 
 
+async def test_predictions_that_cannot_be_of_their_picture_are_refused_by_name(web: Web) -> None:
+    await store_frame(web, 64, 48)
+
+    def of(*bbox: float) -> Json:
+        return PREDICTIONS | {"detections": [BOX | SCORE, BOX | SCORE | {"bbox": bbox}]}
+
+    far, outside = of(900_000, 900_000, 3, 4), of(64, 2, 3, 4)
+    one = await web.post("/v1/predictions", far)
+    body = lines(far, outside, far | {"frame_id": "v1:later"})
+    many = await web.post("/v1/predictions", body, media_type=NDJSON)
+
+    assert refusal(one) == (422, "box_far_outside")
+    assert "64 x 48" in one.json()["detail"]
+    assert (many.status_code, many.json()["reasons"]) == (207, {"box_far_outside": 1})
+    statuses = [item["status"] for item in many.json()["results"]]
+    assert statuses == ["refused", "accepted", "accepted"]
+    assert [event.frame_id for event in web.published] == [FRAME, "v1:later"]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(("height", "status"), [(48, 202), (96, 422)])
 async def test_a_mask_of_another_size_than_its_picture_is_refused_by_name(
     web: Web, height: int, status: int
 ) -> None:
-    captured = samples.frame_captured(FRAME)
-    image = captured.image.model_copy(update={"width": 64, "height": 48})
-    await web.frames.record([captured.model_copy(update={"image": image})])
+    await store_frame(web, 64, 48)
     drawn = coco_mask.encode(np.ones((height, 64), dtype=np.uint8, order="F"))
     mask = {"size": drawn["size"], "counts": drawn["counts"].decode()}
 
     truth = GROUND_TRUTH | {"annotations": [BOX | {"mask": mask}]}
-    response = await web.post("/v1/ground-truth", truth, "annotation:ana")
+    predicted = PREDICTIONS | {"iou_type": "segm", "detections": [BOX | SCORE | {"mask": mask}]}
+    answers = [
+        await web.post("/v1/ground-truth", truth, "annotation:ana"),
+        await web.post("/v1/predictions", predicted),
+    ]
 
-    assert response.status_code == status
-    if status == 422:
-        assert response.json()["reason"] == "size_mismatch"
-        assert "for 64 x 96 pixels, the image has 64 x 48" in response.json()["detail"]
+    assert [answer.status_code for answer in answers] == [status, status]
+    for answer in answers if status == 422 else ():
+        assert answer.json()["reason"] == "size_mismatch"
+        assert "for 64 x 96 pixels, the image has 64 x 48" in answer.json()["detail"]
