@@ -53,7 +53,7 @@ class OpenedFrame:
     content : the image's bytes; None where only annotations come
     rejections : boxes that the image's actual size rules out
     alternatives : the annotators' versions, where they disagree; then there are no drafts
-    tag : distinguishes a correction from an identical earlier one that another has replaced since
+    tag : distinguishes the drafts from equal earlier ones that were replaced or undone since
     """
 
     item: FrameItem

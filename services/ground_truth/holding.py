@@ -51,6 +51,8 @@ class CorrectionGate:
     ) -> list[FrameAnnotated | HeldCorrection]:
         """Each correction ready to be published, or as it is held; stores the held ones durably.
 
+        One that was held before may be settled: its outcome tells.
+
         Raises
         ------
         StoreUnavailable
@@ -69,14 +71,14 @@ class CorrectionGate:
                 question, correction.versions, unknown, None, correction.origin, correction.tag
             )
             judged.append(await self._following_latest(held))
-        await self.held.hold(
-            [correction for correction in judged if isinstance(correction, HeldCorrection)]
+        held_ones = iter(
+            await self.held.hold([item for item in judged if isinstance(item, HeldCorrection)])
         )
         latest = {truth.frame_id: truth for truth in judged}
         await self.held.supersede(
             [frame_id for frame_id, truth in latest.items() if isinstance(truth, FrameAnnotated)]
         )
-        return judged
+        return [next(held_ones) if isinstance(item, HeldCorrection) else item for item in judged]
 
     async def _following_latest(self, held: HeldCorrection) -> HeldCorrection:
         # Noted now: what is published until the answer comes is newer than this correction.

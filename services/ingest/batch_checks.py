@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 from services.contracts.events import FrameAnnotated
 from services.domain.erasure import ERASED
-from services.domain.ports.held_corrections import HeldCorrection
+from services.domain.ports.held_corrections import HeldCorrection, HeldOutcome
 from services.formats.frames import refused
 from services.ground_truth.answers import entry_of_versions
 from services.ground_truth.drafts import frame_subject, tags_of
 from services.ground_truth.holding import IncomingCorrection
+from services.ground_truth.publishing import Journal
 from services.ingest.batches import Batch
 from services.ingest.parts import IngestParts
 from services.ingest.source import Source
@@ -24,17 +25,22 @@ class BatchChecks:
     """The checks of batches that come one way.
 
     Each raises StoreUnavailable if a store does not answer.
+
+    Parameters
+    ----------
+    journal : knows of which frames an import was undone; None if nothing is noted
     """
 
     parts: IngestParts
     way: str
+    journal: Journal | None = None
 
     def of(self, source: Source) -> Sequence[Check]:
         """The checks of a data set of this origin, in their order."""
         checks = [self.without_erased, self.without_unknown]
         if source is Source.REANNOTATION:
-            checks += [self.tagged, self.without_held]
-        return checks
+            return [*checks, self.tagged, self.undone_tagged, self.without_held]
+        return [*checks, self.undone_tagged]
 
     async def without_erased(self, batch: Batch) -> Batch:
         """The batch without erased frames, nor what was refused of them.
@@ -77,6 +83,17 @@ class BatchChecks:
         ]
         return replace(batch, frames=frames)
 
+    async def undone_tagged(self, batch: Batch) -> Batch:
+        """The batch, with a tag on frames of which an import was undone, to be published again."""
+        if self.journal is None:
+            return batch
+        undone = await self.journal.undone({frame.item.frame_id for frame in batch.frames})
+        frames = [
+            replace(frame, tag=f"{frame.tag} {undone.get(frame.item.frame_id, '')}".strip())
+            for frame in batch.frames
+        ]
+        return replace(batch, frames=frames)
+
     async def without_held(self, batch: Batch) -> Batch:
         """The batch without corrections that raise a question, which are held.
 
@@ -96,4 +113,6 @@ class BatchChecks:
         ]
         others = [frame for frame in batch.frames if not frame.versions]
         held = [outcome for outcome in judged if isinstance(outcome, HeldCorrection)]
-        return replace(batch, frames=[*passing, *others], held=held)
+        waiting = [correction for correction in held if correction.outcome is HeldOutcome.WAITING]
+        settled = len(held) - len(waiting)
+        return replace(batch, frames=[*passing, *others], held=waiting, settled=settled)

@@ -43,7 +43,7 @@ class BatchPublisher:
         Transient
             A store or the broker is unreachable.
         """
-        new, known = await self._unpublished(await self._tagged(batch.frames))
+        new, known = await self._unpublished(batch.frames)
         decodable, undecoded = await self._decodable(new)
         passing, conflicts = await self._without_conflicts(decodable)
         # Store images only now, so that a refused frame leaves none in the store.
@@ -52,14 +52,6 @@ class BatchPublisher:
         dead = [dead_letter(rejection, self.parts.clock.now()) for rejection in rejections]
         await self.publisher.publish(_submissions(stored), dead)
         return Outcome([draft for frame in stored for draft in frame.drafts], known, rejections)
-
-    async def _tagged(self, frames: Sequence[OpenedFrame]) -> Sequence[OpenedFrame]:
-        """The frames; with a tag on those of which an import was undone, to be published again."""
-        journal = self.publisher.journal
-        if journal is None:
-            return frames
-        tags = await journal.undone({frame.item.frame_id for frame in frames})
-        return [replace(f, tag=f.tag or tags.get(f.item.frame_id, "")) for f in frames]
 
     async def _unpublished(
         self, frames: Sequence[OpenedFrame]

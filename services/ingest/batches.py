@@ -20,12 +20,14 @@ class Batch:
     rejections : refused frames and boxes, which become dead letters
     erased : the number of frames that were erased on request, of which nothing is kept
     held : corrections that wait for an answer
+    settled : the number of corrections that an earlier run held, and that do not wait any more
     """
 
     frames: Sequence[OpenedFrame]
     rejections: Sequence[Rejection]
     erased: int = 0
     held: Sequence[HeldCorrection] = ()
+    settled: int = 0
 
 
 def batches_of(opened: Iterable[OpenedFrame | Rejection], size: int) -> Iterator[Batch]:

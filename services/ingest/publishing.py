@@ -67,7 +67,7 @@ async def publish_dataset(
         if accept_partial:
             opened = map(as_complete, opened)
     batches = batches_of(opened, min(parts.settings.batch_size, _MOST_FRAMES))
-    checks = BatchChecks(parts, way).of(source)
+    checks = BatchChecks(parts, way, journal).of(source)
     publisher = BatchPublisher(parts, RevisionPublisher(parts.ledger, parts.outbox, way, journal))
     while found := await asyncio.to_thread(next, batches, None):
         if throttle:
@@ -104,6 +104,8 @@ def _note_retry(state: RetryCallState) -> None:
 def _account(summary: Summary, batch: Batch, outcome: Outcome, way: str) -> None:
     refused = sum(rejection.whole_frame for rejection in batch.rejections)
     summary.done += len(batch.frames) + refused + batch.erased + len(batch.held)
+    summary.done += batch.settled
+    summary.ground_truth.known += batch.settled
     summary.erased += batch.erased
     summary.held.update(correction.question.value for correction in batch.held)
     for frame in batch.frames:

@@ -37,7 +37,7 @@ class Summary:
     predictions: Count = field(default_factory=Count)
     """One for each frame and detector."""
     ground_truth: Count = field(default_factory=Count)
-    """One for each frame."""
+    """One for each frame; known are also corrections that were held, and are settled."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Refused records of any kind, by reason."""
     rejected_of_kind: Counter[tuple[RecordKind, str]] = field(default_factory=Counter)

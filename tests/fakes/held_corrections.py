@@ -20,9 +20,13 @@ class InMemoryHeldCorrections:
         self._held: dict[str, HeldCorrection] = {}
         self._answers: dict[tuple[str, int], LabelAnswer] = {}
 
-    async def hold(self, corrections: Sequence[HeldCorrection]) -> None:
+    async def hold(self, corrections: Sequence[HeldCorrection]) -> list[HeldCorrection]:
+        stored = []
         for correction in corrections:
-            self._held.setdefault(correction.held_id, correction)
+            outcome = self._held.setdefault(correction.held_id, correction).outcome
+            stored.append(replace(correction, outcome=outcome))
+            if outcome is not HeldOutcome.WAITING:
+                continue
             for other in await self.waiting():
                 same = (
                     other.after is None
@@ -31,6 +35,7 @@ class InMemoryHeldCorrections:
                 )
                 if same and other.held_id != correction.held_id:
                     self._supersede(other, {correction.frame_id})
+        return stored
 
     async def supersede(self, frame_ids: Collection[FrameId]) -> None:
         for correction in await self.waiting():

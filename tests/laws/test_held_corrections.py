@@ -77,10 +77,23 @@ async def test_a_correction_is_found_as_it_was_held(held: HeldCorrections) -> No
 async def test_holding_again_keeps_the_decision(held: HeldCorrections) -> None:
     await held.hold([correction()])
     await held.choose(choice())
-    await held.hold([correction(minute=9)])
+    (again,) = await held.hold([correction(minute=9)])
 
+    assert again.outcome is HeldOutcome.WAITING
     (waiting,) = await held.waiting()
     assert (waiting.chosen, waiting.held_at) == (1, NOW)
+
+
+async def test_holding_what_is_settled_again_tells_so_and_replaces_nothing(
+    held: HeldCorrections,
+) -> None:
+    await held.hold([correction("old")])
+    await held.settle("old", HeldOutcome.DROPPED)
+    (new,) = await held.hold([correction("new")])
+    (again,) = await held.hold([correction("old")])
+
+    assert (new.outcome, again.outcome) == (HeldOutcome.WAITING, HeldOutcome.DROPPED)
+    assert [waiting.held_id for waiting in await held.waiting()] == ["new"]
 
 
 async def test_the_oldest_wait_first_and_a_limit_takes_them(held: HeldCorrections) -> None:

@@ -119,11 +119,15 @@ class LabelAnswer:
 class HeldCorrections(Protocol):
     """Corrections that wait for an answer, and the answers to what labels mean."""
 
-    async def hold(self, corrections: Sequence[HeldCorrection]) -> None:
+    async def hold(self, corrections: Sequence[HeldCorrection]) -> list[HeldCorrection]:
         """Store these durably, unless they are known, and supersede those that they replace.
 
         A correction replaces waiting ones of its frame: those that follow the latest revision, if
-        it follows it too; else those of its origin.
+        it follows it too; else those of its origin. A known one that is settled replaces none.
+
+        Returns
+        -------
+        These corrections with their outcomes, which for known ones are not always `WAITING`.
 
         Raises
         ------

@@ -1,7 +1,9 @@
 """Held corrections, and the answers to their questions, in MongoDB."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from services.contracts.events import FrameAnnotated
@@ -32,25 +34,26 @@ class MongoHeldCorrections:
             await self._held.create_index("origin")
             await self._held.create_index([("decided_at", -1)])
 
-    async def hold(self, corrections: Sequence[HeldCorrection]) -> None:
-        for correction in corrections:
-            with translated():
-                await self._held.update_one(
-                    {"_id": correction.held_id},
-                    {"$setOnInsert": _document(correction)},
-                    upsert=True,
-                )
-            await self._supersede(
-                {
-                    "frame_id": correction.frame_id,
-                    "_id": {"$ne": correction.held_id},
-                    **(
-                        {"after": None}
-                        if correction.after is None
-                        else {"origin": correction.origin}
-                    ),
-                }
+    async def hold(self, corrections: Sequence[HeldCorrection]) -> list[HeldCorrection]:
+        return [await self._hold(correction) for correction in corrections]
+
+    async def _hold(self, correction: HeldCorrection) -> HeldCorrection:
+        with translated():
+            found = await self._held.find_one_and_update(
+                {"_id": correction.held_id},
+                {"$setOnInsert": _document(correction)},
+                {"outcome": 1},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
             )
+        assert found is not None  # an upsert inserts what it does not find
+        outcome = HeldOutcome(found["outcome"])
+        if outcome is HeldOutcome.WAITING:
+            follows_latest = correction.after is None
+            same = {"after": None} if follows_latest else {"origin": correction.origin}
+            others = {"frame_id": correction.frame_id, "_id": {"$ne": correction.held_id}}
+            await self._supersede({**others, **same})
+        return replace(correction, outcome=outcome)
 
     async def supersede(self, frame_ids: Collection[FrameId]) -> None:
         await self._supersede({"frame_id": {"$in": list(frame_ids)}, "after": None})
