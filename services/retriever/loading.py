@@ -172,7 +172,7 @@ class StagesLoader:
         allocator = DetectorAllocator(self._sources, detector, model, limits, changelog)
         if settings.lists_misses:
             matches = self._sources.matches
-            table = earlier.table if isinstance(earlier, MissScorer) else None
+            table = earlier.loaded_table if isinstance(earlier, MissScorer) else None
             misses = MissScorer(detector, self._frames, matches, settings, changelog, table=table)
             return DetectorStages(NoFailureModels(), misses, allocator, model, changelog)
         learner = Learner(detector, self._models, changelog)

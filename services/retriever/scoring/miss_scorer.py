@@ -78,7 +78,13 @@ _ONLY = ""
 
 
 class MissScorer:
-    """Scores the haystack frames of one detector."""
+    """Scores the haystack frames of one detector.
+
+    Parameters
+    ----------
+    table : with every frame that the detector has predicted; None to read them before the first
+        score
+    """
 
     def __init__(
         self,
@@ -94,8 +100,13 @@ class MissScorer:
         self._store = frames
         self._matches = matches
         self._is_loaded = table is not None
-        self.table = table or FrameTable(detector, settings)
+        self._table = table or FrameTable(detector, settings)
         self._fit_of_detector = changelog.table(MISS_FIT)
+
+    @property
+    def loaded_table(self) -> FrameTable | None:
+        """The table of frames; None while it lacks those of epochs before this scorer's."""
+        return self._table if self._is_loaded else None
 
     @property
     def _fit(self) -> _Fit | None:
@@ -116,14 +127,14 @@ class MissScorer:
         del model_ids
         if not self._is_loaded:
             await self._load()
-        self.table.put(frames.values())
+        self._table.put(frames.values())
         modes = {category: modes for category, modes in queries.modes().items() if modes}
         is_labelled = any(
-            not self.table.is_listable(frame) for frame in frames if frame in self.table
+            not self._table.is_listable(frame) for frame in frames if frame in self._table
         )
         is_new = (is_labelled or not frames) and await self._refit(refresh=not frames)
         replaces = is_new or any(queries.joined().values())
-        places = self.table.frames() if replaces else self.table.around(frames)
+        places = self._table.frames() if replaces else self._table.around(frames)
         candidates: Mapping[Key, list[ScoredCandidate]] = {}
         if self._fit is not None:
             candidates = await asyncio.to_thread(self._candidates, self._fit, places, queries)
@@ -140,7 +151,7 @@ class MissScorer:
         if self._is_loaded:
             records = (await self._store.load(frames)).values()
             facts = await asyncio.to_thread(lambda: [*map(FrameFacts.of, records)])
-            self.table.put(item for item in facts if item is not None)
+            self._table.put(item for item in facts if item is not None)
 
     async def unsupported(self, *_: object) -> set[FrameId]:
         """No frame: what is expected on a frame has no bound below which it is refuted."""
@@ -149,20 +160,20 @@ class MissScorer:
     async def _load(self) -> None:
         async for records in self._store.predicted(self._detector):
             facts = await asyncio.to_thread(lambda records: [*map(FrameFacts.of, records)], records)
-            self.table.put(item for item in facts if item is not None)
+            self._table.put(item for item in facts if item is not None)
             report_progress()
         self._is_loaded = True
 
     async def _refit(self, *, refresh: bool) -> bool:
         """Fit again if enough frames were annotated; returns whether the model is another."""
-        categories = sorted(self.table.categories)
+        categories = sorted(self._table.categories)
         labelled: dict[FrameId, dict[Category, int]] = defaultdict(dict)
         for category in categories:
-            least = self.table.operating_score(category)
+            least = self._table.operating_score(category)
             for match in await self._matches.of((self._detector, category)):
                 labelled[match.frame_id][category] = _missed(match, least)
         # A sample: ids often begin with a time, so the first ones may be of one drive.
-        in_table = (frame for frame in labelled if frame in self.table)
+        in_table = (frame for frame in labelled if frame in self._table)
         known = fixed_sample(self._detector, in_table, _LABELLED_MAX)
         before = self._fit
         if before is not None and not refresh and len(known) < _REFIT_GROWTH * before.frames:
@@ -190,15 +201,15 @@ class MissScorer:
 
     def _features(self, frames: Sequence[FrameId], categories: Sequence[Category]) -> FloatArray:
         """(F, C, K), computed with the neighbours along the drives."""
-        around = sorted(self.table.around(frames))
+        around = sorted(self._table.around(frames))
         rows = {frame: row for row, frame in enumerate(around)}
-        sums: FrameSums = self.table.sums(around, categories)
+        sums: FrameSums = self._table.sums(around, categories)
         return evidence(sums)[[rows[frame] for frame in frames]]
 
     def _candidates(
         self, fit: _Fit, frames: Collection[FrameId], queries: Queries
     ) -> dict[Key, list[ScoredCandidate]]:
-        listable = sorted(frame for frame in frames if self.table.is_listable(frame))
+        listable = sorted(frame for frame in frames if self._table.is_listable(frame))
         found: dict[Key, list[ScoredCandidate]] = {}
         if not listable:
             return found
@@ -210,13 +221,13 @@ class MissScorer:
             of_category = expected[:, fit.categories.index(category)]
             # The probability that at least one is missed, as the numbers are Poisson.
             probability = 1 - np.exp(-of_category)
-            regions = [self.table.surest_unshown(frame, category) for frame in listable]
+            regions = [self._table.surest_unshown(frame, category) for frame in listable]
             for mode in modes:
                 family = queries.exemplars((detector, category), mode).families[0]
                 candidates = [
                     ScoredCandidate(
                         region,
-                        self.table.context(frame),
+                        self._table.context(frame),
                         float(total[row] * probability[row]),
                         float(probability[row]),
                         family,

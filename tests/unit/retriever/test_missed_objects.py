@@ -217,3 +217,26 @@ async def test_the_budget_holds(count: int) -> None:
         events += await world.frame(f"hay{n}", UNSURE)
     await world.run(events)
     assert len(world.listed()) == count
+
+
+async def test_a_process_that_only_followed_so_far_lists_what_the_one_before_would() -> None:
+    listed = []
+    for takes_over in (False, True):
+        world = MissWorld(shortlist_size=1)
+        standby = world.retriever()
+        events = await world.reference()
+        for n in range(6):
+            events += await world.frame(f"unsure{n}", UNSURE)
+        await world.run(events)
+        await standby.settle()
+        few = [
+            *await world.frame("missed-later", UNSURE, there=[OBJECT], split="reference"),
+            *await world.frame("right-later", SURE, there=[OBJECT], split="reference"),
+        ]
+        await world.run(few)
+        await standby.settle()
+        later = [await world.frame(f"sure{n}", SURE) for n in range(6)]
+        events = [event for of_frame in later for event in of_frame]
+        await world.run(events, standby if takes_over else world.step)
+        listed.append(world.listed())
+    assert listed[0] == listed[1] == {f"unsure{n}" for n in range(6)}
