@@ -89,9 +89,11 @@ class FramePlacement:
         count : most frames
         size : most frames of a shortlist
         """
+        rooms = self._rooms(allocator, size) if count > 0 else {}
+        if not rooms:
+            return []
         waiting = [item for item in self._division.covering() if allocator.owner(item[0]) is None]
         facts = await self._frames.load({frame for frame, _ in waiting})
-        rooms = self._rooms(allocator, size)
         found: list[Assignment] = []
         for frame, region in waiting:
             if len(found) >= count or not rooms:
@@ -99,6 +101,8 @@ class FramePlacement:
             seen = facts.get(frame)
             if seen is None or region not in seen.regions:
                 continue
+            if not seen.is_listable(count_copies=self._count_copies):
+                continue  # its event has not arrived yet
             needle = _taken(rooms, seen.regions[region].detector_category, size)
             family = self._needles.family(needle, None)
             allocator.keep(ListedFrame(needle, region, seen.context, family))

@@ -1,9 +1,12 @@
 """The strategy `label-efficiency`: a budget for coverage, rare categories and expected errors."""
 
+from collections.abc import Collection, Iterable
+
 import pytest
 
-from services.contracts.events import Candidate
+from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import DetectorId, FrameId
+from services.domain.ports.frames import FrameRecord
 from services.domain.shortlists.purposes import Purpose
 from services.retriever.allocation.divided_budget import DividedBudget
 from services.retriever.caches import FrameCache
@@ -12,7 +15,8 @@ from services.retriever.learning.match_cache import MatchCache
 from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.epochs import InMemoryEpochStore
-from tests.unit.retriever.test_service import World
+from tests.fakes.frames import InMemoryFrameStore
+from tests.unit.retriever.test_service import World, found
 
 FRAMES = 60
 SIZE = 18
@@ -24,21 +28,24 @@ def world_of(strategy: str = STRATEGY, **settings: float) -> World:
     return World(shortlist_strategy=strategy, **SETTINGS | settings)
 
 
-async def filled(world: World) -> World:
-    """A needle, and frames of which a third looks like it."""
+async def filled(world: World, *needles: NeedleFound) -> World:
+    """A needle, these others, and frames of which a third looks like it."""
     await world.embed("needle", 0.0, split="reference", drive="d1")
     events = [await world.embed(f"h{n:02d}", 0.06 * n) for n in range(FRAMES)]
-    await world.run([samples.needle_found("needle"), *events])
+    await world.run([samples.needle_found("needle"), *needles, *events])
     return world
 
 
 def listed(world: World) -> list[Candidate]:
-    (shortlist,) = world.latest().values()
-    return list(shortlist.candidates)
+    return [item for shortlist in world.latest().values() for item in shortlist.candidates]
+
+
+def frames_of(candidates: Iterable[Candidate]) -> set[FrameId]:
+    return {item.frame_id for item in candidates}
 
 
 def covering(world: World) -> set[FrameId]:
-    return {item.frame_id for item in listed(world) if not item.evidence}
+    return frames_of(item for item in listed(world) if not item.evidence)
 
 
 async def test_a_third_of_the_first_budget_is_for_coverage() -> None:
@@ -46,14 +53,49 @@ async def test_a_third_of_the_first_budget_is_for_coverage() -> None:
     assert not covering(errors_alone)
     assert len(listed(world)) == len(listed(errors_alone)) == SIZE
     assert len(covering(world)) == SIZE // 3
-    chosen = {item.frame_id for item in listed(world)} - covering(world)
-    assert chosen < {item.frame_id for item in listed(errors_alone)}
+    chosen = frames_of(listed(world)) - covering(world)
+    assert chosen < frames_of(listed(errors_alone))
 
 
 async def test_coverage_gets_what_errors_leave() -> None:
     world = await filled(world_of(shortlist_evidence=0.99))
     assert len(listed(world)) == SIZE
     assert len(covering(world)) > SIZE // 3
+
+
+async def test_a_frame_that_was_just_reannotated_is_not_listed_for_coverage() -> None:
+    world = world_of(frame_cache_bytes=1)
+    other = await found(world, "other", 2.9)
+    await filled(world, other)
+    before = covering(world)
+    unlisted = {f"h{n:02d}" for n in range(FRAMES)} - frames_of(listed(world))
+    for frame in sorted(unlisted):
+        await world.correct(frame, right=True)  # its event has not arrived
+    await world.run([await world.embed(f"new{n:02d}", 4.5) for n in range(20)])
+    assert covering(world) - before
+    assert not unlisted & frames_of(listed(world))
+
+
+class ReadFrameStore(InMemoryFrameStore):
+    """Notes which frames were loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: set[FrameId] = set()
+
+    async def load(self, frame_ids: Collection[FrameId]) -> dict[FrameId, FrameRecord]:
+        self.loaded |= set(frame_ids)
+        return await super().load(frame_ids)
+
+
+async def test_a_spent_budget_reads_no_frames_for_coverage() -> None:
+    world = world_of(frame_cache_bytes=1)
+    world.frames = store = ReadFrameStore()
+    world.step = world.retriever()
+    await filled(world)
+    store.loaded.clear()
+    await world.run([await world.embed("needle", 0.0, split="reference", drive="d1")])
+    assert store.loaded <= {"needle"}
 
 
 async def test_frames_for_coverage_stay_after_a_restart_and_without_a_record() -> None:
@@ -75,7 +117,7 @@ async def test_frames_for_coverage_stay_when_a_model_finds_no_evidence() -> None
         for n, (angle, right) in enumerate(angles)
     ]
     await world.run(matches)
-    assert before <= {item.frame_id for item in listed(world)}
+    assert before <= frames_of(listed(world))
 
 
 @pytest.mark.parametrize("more", [Purpose.COVERAGE, Purpose.ERRORS])
