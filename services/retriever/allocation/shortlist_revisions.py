@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from services.contracts.events import Candidate, Provenance, ShortlistPublished
-from services.contracts.identity import FrameId, ModelId, NeedleId
+from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId
 from services.domain.mining.failure_model import Method
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.scored_candidates import Assignment
@@ -33,7 +33,7 @@ class ShortlistRevisions:
         method: Methods,
         epoch: int,
     ) -> list[ShortlistPublished]:
-        """The shortlists of these needles that change.
+        """The shortlists of these needles that change; none of a needle that cannot be read.
 
         Parameters
         ----------
@@ -64,12 +64,19 @@ class ShortlistRevisions:
     async def _fresh(
         self, records: Mapping[NeedleId, NeedleRecord], assignments: Sequence[Assignment]
     ) -> dict[NeedleId, dict[FrameId, Candidate]]:
-        """The new candidates of each needle."""
-        candidates = [assignment.candidate for assignment in assignments]
-        facts = await self._sources.frames.load({item.context.frame for item in candidates})
-        similarities = await self._similarities(records, assignments)
+        """The new candidates of each needle whose record can be read."""
+        readable = [
+            (record.needle, assignment)
+            for assignment in assignments
+            if (record := records.get(assignment.needle)) and record.needle is not None
+        ]
+        frames = {assignment.candidate.context.frame for _, assignment in readable}
+        facts = await self._sources.frames.load(frames)
+        similarities = await self._similarities(
+            [(needle.region_id, assignment.candidate.region) for needle, assignment in readable]
+        )
         fresh: defaultdict[NeedleId, dict[FrameId, Candidate]] = defaultdict(dict)
-        for assignment, similarity in zip(assignments, similarities, strict=True):
+        for (_, assignment), similarity in zip(readable, similarities, strict=True):
             candidate = assignment.candidate
             frame = candidate.context.frame
             new_candidate = logic.candidate(
@@ -83,15 +90,8 @@ class ShortlistRevisions:
             fresh[assignment.needle][frame] = new_candidate.model_copy(update=drawn)
         return fresh
 
-    async def _similarities(
-        self, records: Mapping[NeedleId, NeedleRecord], assignments: Sequence[Assignment]
-    ) -> list[float]:
-        """The cosine of each assigned region and its needle's."""
-        pairs = [
-            (record.needle.region_id, assignment.candidate.region)
-            for assignment in assignments
-            if (record := records.get(assignment.needle)) and record.needle is not None
-        ]
+    async def _similarities(self, pairs: Sequence[tuple[RegionId, RegionId]]) -> list[float]:
+        """The cosine of the regions of each pair."""
         regions = {region for pair in pairs for region in pair}
         vectors = await self._sources.vectors.load(self._model, regions)
         return [

@@ -307,3 +307,12 @@ async def test_a_process_that_starts_closes_no_epoch_only_to_cluster(
         await world.step.run(events)
     assert not await world.step.settle()
     assert not await world.retriever().settle()
+
+
+async def test_a_needle_that_cannot_be_read_keeps_no_other_from_its_shortlist() -> None:
+    world = World(shortlist_size=1, shortlist_budget=0.9)
+    await world.run([await found(world, "unreadable"), await found(world, "other")])
+    await world.needles.delete([FrameId("unreadable")])  # the store skips it
+    events = [await world.embed(f"hay{number}", 0.1) for number in range(3)]
+    await world.run(events, world.retriever())
+    assert list(world.latest()) == ["other"]
