@@ -49,7 +49,6 @@ class FrameCache:
     def __init__(self, store: FrameStore, most_bytes: int) -> None:
         self._store = store
         self._facts: LRUCache[FrameId, FrameFacts] = LRUCache(most_bytes, _bytes_of_facts)
-        self._reannotated: set[FrameId] | None = None
 
     def forget(self, frame_ids: Iterable[FrameId]) -> None:
         """Drop these frames, so that the next load reads them again."""
@@ -59,13 +58,13 @@ class FrameCache:
     def forget_all(self) -> None:
         """Drop everything, so that it is read again."""
         self._facts.clear()
-        self._reannotated = None
 
     async def reannotated(self) -> set[FrameId]:
-        """Every frame whose ground truth is from reannotation; verdicts are on these frames."""
-        if self._reannotated is None:
-            self._reannotated = await self._store.annotated_from(REANNOTATION_SOURCE)
-        return set(self._reannotated)
+        """Every frame whose ground truth is from reannotation; verdicts are on these frames.
+
+        This is read from the store each time.
+        """
+        return await self._store.annotated_from(REANNOTATION_SOURCE)
 
     async def predicted_as(self, detector: DetectorId, category: Category) -> list[Category]:
         """The detector's names for a category, by which its vectors are stored."""
@@ -79,19 +78,9 @@ class FrameCache:
             records = (await self._store.load(missing)).values()
             # In a thread: a frame may have thousands of detections.
             for facts in await asyncio.to_thread(_facts_of, records):
-                self._note(facts)
+                keep(self._facts, facts.context.frame, facts)
                 found[facts.context.frame] = facts
         return found
-
-    def _note(self, facts: FrameFacts) -> None:
-        frame_id = facts.context.frame
-        keep(self._facts, frame_id, facts)
-        if self._reannotated is None:
-            return
-        if facts.reannotated:
-            self._reannotated.add(frame_id)
-        else:
-            self._reannotated.discard(frame_id)
 
 
 def _bytes_of_facts(facts: FrameFacts) -> int:

@@ -8,6 +8,7 @@ from cachetools import LRUCache
 from services.contracts.events import Split
 from services.contracts.identity import FrameId
 from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
+from services.domain.chunks import chunks
 from services.domain.ports.matches import MatchStore
 from services.retriever import logic
 from services.retriever.caches import FrameCache, keep
@@ -17,6 +18,8 @@ from services.retriever.logic import DetectorCategory
 _MATCH_BYTES = 600
 _REGION_BYTES = 260
 """Sizes of Python objects with what they refer to, measured with tracemalloc, rounded up."""
+_NAMED = 200
+"""Frames whose matches one query reads: all of them at once would be in memory together."""
 
 
 @dataclass
@@ -69,6 +72,7 @@ class MatchCache:
         self._frames = frames
         self._categories = _Categories(most_bytes)
         self._verdicts: set[FrameId] = set()
+        """Haystack frames that were reannotated, as far as their matches have been read."""
         self._is_complete = False
         """Whether the store was read, so that only dropped categories are incomplete."""
 
@@ -84,9 +88,8 @@ class MatchCache:
 
     async def follow(self, frames: Collection[FrameId]) -> None:
         """Read again the matches of frames that another process has consumed."""
-        if frames:
-            for match_ in await self._store.load(frames):
-                self._record(match_)
+        async for match_ in self._matches_of(frames):
+            self._record(match_)
 
     def forget_all(self) -> None:
         """Drop everything, so that it is read again."""
@@ -110,13 +113,13 @@ class MatchCache:
 
     async def _complete(self) -> None:
         if not self._is_complete:
-            async for match in self._labelling():
+            async for match in self._labelling(await self._frames.reannotated()):
                 self._record(match)
             self._is_complete = True
 
     async def _read_again(self, detector_category: DetectorCategory) -> list[LabelledRegions]:
         labelled = _Labelled()
-        async for match in self._labelling(detector_category):
+        async for match in self._labelling(self._verdicts, detector_category):
             labelled.put(LabelledRegions.of(match))
         self._keep(detector_category, labelled)
         return list(labelled.frames.values())
@@ -128,17 +131,27 @@ class MatchCache:
             self._categories.dropped.add(detector_category)
 
     async def _labelling(
-        self, only: DetectorCategory | None = None
+        self, reannotated: Collection[FrameId], only: DetectorCategory | None = None
     ) -> AsyncIterator[CategoryMatched]:
-        """The stored matches that label regions, of one category or of all."""
+        """The stored matches that label regions, of one category or of all.
+
+        Parameters
+        ----------
+        reannotated : frames with verdicts
+        """
         detector, category = only if only is not None else (None, None)
         categories = None if category is None else [category]
         async for match in self._store.scan(
             detector=detector, categories=categories, split=Split.REFERENCE
         ):
             yield match
-        for match in await self._store.load(await self._frames.reannotated()):
+        async for match in self._matches_of(reannotated):
             if match.reannotated and only in {None, logic.detector_category_of(match)}:
+                yield match
+
+    async def _matches_of(self, frames: Collection[FrameId]) -> AsyncIterator[CategoryMatched]:
+        for part in chunks(sorted(frames), _NAMED):
+            for match in await self._store.load(part):
                 yield match
 
     def _record(self, match: CategoryMatched) -> bool:

@@ -1,20 +1,23 @@
 """When failure models are fitted again."""
 
+from collections.abc import Collection
+
 import pytest
 
 from services.contracts.events import ErrorType
-from services.contracts.identity import Category
-from services.contracts.matches import FrameMatched, categories_of
+from services.contracts.identity import Category, FrameId
+from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
 from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
 from services.retriever import labelled_regions, logic
 from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.changelog import Changelog
-from services.retriever.learning import fitted_models, learner
+from services.retriever.learning import fitted_models, learner, match_cache
 from services.retriever.learning.fitted_models import FittedModels
 from services.retriever.learning.learner import OBSERVED, Learned, Learner
 from services.retriever.learning.match_cache import MatchCache
 from services.runtime.settings import Settings
 from tests import samples
+from tests.fakes.matches import InMemoryMatchStore
 from tests.unit.retriever.test_service import World, found
 
 
@@ -208,6 +211,50 @@ async def test_the_match_cache_says_the_same_whatever_its_bound(most_bytes: int)
             verdicts = ["judged"] if category == samples.STOP_SIGN else []
             assert sorted(item.frame_id for item in labelled) == [*frames, *verdicts]
             cache.note(matches)
+
+
+@pytest.mark.parametrize("most_bytes", [1, 10**6])
+async def test_a_verdict_that_another_process_consumed_is_known_whatever_the_bound(
+    most_bytes: int,
+) -> None:
+    world = World()
+    for name in ("first", "later"):
+        await world.embed(name, 0.1)
+    await world.correct("first", right=True)
+    cache = MatchCache(world.matches, FrameCache(world.frames, 10**6), most_bytes)
+    assert len(await cache.of(DETECTOR_CATEGORY)) == 1
+    await world.correct("later", right=True)
+    await cache.follow([FrameId("later")])
+    labelled = await cache.of(DETECTOR_CATEGORY)
+    assert [item.frame_id for item in labelled] == ["first", "later"]
+
+
+class MeasuredMatchStore(InMemoryMatchStore):
+    """Notes how many frames a query named."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+
+    async def load(self, frame_ids: Collection[FrameId]) -> list[CategoryMatched]:
+        self.most = max(self.most, len(frame_ids))
+        return await super().load(frame_ids)
+
+
+async def test_verdicts_are_read_some_frames_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(match_cache, "_NAMED", 2)
+    world = World()
+    world.matches = store = MeasuredMatchStore()
+    names = [f"f{number}" for number in range(5)]
+    for name in names:
+        await world.embed(name, 0.1)
+        await world.correct(name, right=True)
+    cache = MatchCache(store, FrameCache(world.frames, 10**6), most_bytes=1)
+    for _ in range(2):
+        labelled = await cache.of(DETECTOR_CATEGORY)
+        assert [item.frame_id for item in labelled] == names
+    await cache.follow([FrameId(name) for name in names])
+    assert store.most == 2
 
 
 async def test_a_verdict_that_is_undone_labels_nothing() -> None:
