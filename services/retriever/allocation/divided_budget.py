@@ -4,7 +4,7 @@ Frames for coverage are drawn by their permanent numbers, and go on shortlists o
 They are not predicted to fail, so their evidence is 0, which distinguishes them from all others.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
@@ -91,31 +91,45 @@ class DividedBudget:
         ----------
         records : of any detector
         """
-        name, _, _ = self._detector.rpartition("@")
-        by_version: dict[DetectorId, dict[FrameId, Purpose]] = {}
+        by_version: defaultdict[DetectorId, list[NeedleRecord]] = defaultdict(list)
         for record in records:
-            shortlist = record.shortlist
-            if shortlist is None or shortlist.provenance.strategy != LABEL_EFFICIENCY:
-                continue
-            version = shortlist.needle.detector
-            if version.rpartition("@")[0] == name:
-                rare = rare_of(await self._objects(version))
-                by_version.setdefault(version, {}).update(
-                    (item.frame_id, _purpose_of(item.evidence, logic.named_in(record), rare))
-                    for item in shortlist.candidates
-                    if item.sampling is None
-                )
-        self._purposes.update(by_version.get(self._detector, {}))
-        for version, purposes in sorted(by_version.items()):
-            await self._find(version, purposes)
+            if (version := self._version_of(record)) is not None:
+                by_version[version].append(record)
+        for version, of_version in sorted(by_version.items()):
+            # Once per version, because it adds up all annotated frames.
+            objects = await self._objects(version)
+            rare = rare_of(objects)
+            purposes = {
+                item.frame_id: _purpose_of(item.evidence, logic.named_in(record), rare)
+                for record in of_version
+                for item in logic.listed(record)
+                if item.sampling is None
+            }
+            if version == self._detector:
+                self._purposes.update(purposes)
+            await self._find(version, purposes, objects)
+
+    def _version_of(self, record: NeedleRecord) -> DetectorId | None:
+        """The version of the detector for which this strategy made a needle's shortlist, if any."""
+        shortlist = record.shortlist
+        if shortlist is None or shortlist.provenance.strategy != LABEL_EFFICIENCY:
+            return None
+        version = shortlist.needle.detector
+        name, _, _ = self._detector.rpartition("@")
+        return version if version.rpartition("@")[0] == name else None
 
     async def judge(self) -> None:
         """Take in what was found on the frames that this detector's shortlists have."""
-        await self._find(self._detector, self._purposes)
+        objects = await self._objects(self._detector)
+        await self._find(self._detector, self._purposes, objects)
 
-    async def _find(self, version: DetectorId, purposes: Mapping[FrameId, Purpose]) -> None:
+    async def _find(
+        self,
+        version: DetectorId,
+        purposes: Mapping[FrameId, Purpose],
+        objects: Mapping[Category, int],
+    ) -> None:
         errors: dict[FrameId, float] = {}
-        objects = await self._objects(version)
         for category, count in objects.items():
             least = self._operating.of(version, category)
             for labelled in await self._matches.of((version, category)):

@@ -1,11 +1,13 @@
 """The strategy `label-efficiency`: a budget for coverage, rare categories and expected errors."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
+from typing import Any
 
 import pytest
 
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import DetectorId, FrameId
+from services.contracts.matches import CategoryMatched
 from services.domain.ports.frames import FrameRecord
 from services.domain.shortlists.purposes import Purpose
 from services.retriever.allocation.divided_budget import DividedBudget
@@ -16,6 +18,7 @@ from services.runtime.settings import Settings
 from tests import samples
 from tests.fakes.epochs import InMemoryEpochStore
 from tests.fakes.frames import InMemoryFrameStore
+from tests.fakes.matches import InMemoryMatchStore
 from tests.unit.retriever.test_service import World, found
 
 FRAMES = 60
@@ -134,3 +137,35 @@ async def test_the_next_version_gives_more_to_what_found_errors(more: Purpose) -
         await division.learn(records)
         parts = division.parts(30, ())
         assert (parts[more] == max(parts.values()) > 10) is is_next
+
+
+class CountedMatchStore(InMemoryMatchStore):
+    """Counts how often matches were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def scan(self, **filters: Any) -> AsyncIterator[CategoryMatched]:
+        self.reads += 1
+        return super().scan(**filters)
+
+
+async def test_many_needles_read_the_annotated_frames_as_often_as_one() -> None:
+    world = world_of()
+    world.matches = store = CountedMatchStore()
+    world.step = world.retriever()
+    await filled(world, *[await found(world, f"other{n}", 2.0 + 0.3 * n) for n in range(3)])
+    await world.correct(min(covering(world)), right=False)
+    records = [record async for record in world.needles.scan() if record.shortlist]
+    assert len(records) > 2
+    reads = []
+    for some in (records[:1], records):
+        matches = MatchCache(store, FrameCache(world.frames, 10**6), most_bytes=1)
+        await matches.known()
+        before = store.reads
+        settings = Settings(shortlist_strategy=STRATEGY)
+        division = DividedBudget(samples.DETECTOR, matches, settings, Changelog())
+        await division.learn(some)
+        reads.append(store.reads - before)
+    assert reads[0] == reads[1] > 0
