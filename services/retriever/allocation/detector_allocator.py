@@ -213,11 +213,12 @@ class DetectorAllocator:
         }
 
     async def release_unopened(self, frames: Collection[FrameId]) -> None:
-        """Take frames off shortlists unless an annotator opened them."""
+        """Take frames off shortlists unless they were corrected, or an annotator opened them."""
+        listed = self._tables.listed
         owners = {
-            frame: owner
+            frame: listed[frame].needle
             for frame in sorted(frames)
-            if (owner := self._allocator.owner(frame)) is not None
+            if frame in listed and not listed[frame].corrected
         }
         opened = await self._sources.openings.among(set(owners.values()), owners.keys())
         self._lost |= {

@@ -11,7 +11,7 @@ import pytest
 from services.contracts.codec import encode
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import Event, NeedleFound, ShortlistPublished
-from services.contracts.identity import FrameId
+from services.contracts.identity import FrameId, ModelId
 from services.domain.shortlists import epochs
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, WINDOW
 from services.retriever.allocation import detector_allocator
@@ -302,21 +302,41 @@ async def test_what_was_skipped_is_taken_in_when_it_comes_after_later_events(
     assert (last.number, last.offsets) == (3, {"gaze.needles/0": 3})
 
 
+def let_models_wait(monkeypatch: pytest.MonkeyPatch, epochs_long: int) -> None:
+    """So many epochs have no time to fit all models."""
+    refit, waits = Learner.refit, [True] * epochs_long
+
+    async def with_models_that_wait(*args: Any, **options: Any) -> Learned:
+        unfinished = bool(waits) and waits.pop()
+        return replace(await refit(*args, **options), unfinished=unfinished)
+
+    monkeypatch.setattr(Learner, "refit", with_models_that_wait)
+
+
 async def test_frames_wait_while_models_wait_to_be_fitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World()
     await world.step.run([await found(world), await world.embed("j0", 0.1)])
-    refit, waits = Learner.refit, [True, False]
-
-    async def with_models_that_wait(*args: Any, **options: Any) -> Learned:
-        return replace(await refit(*args, **options), unfinished=waits.pop(0))
-
-    monkeypatch.setattr(Learner, "refit", with_models_that_wait)
+    let_models_wait(monkeypatch, 1)
     await world.step.settle()
     assert world.shortlists() == []
     await world.step.settle()
     assert world.shortlists() == [["j0"]]
+
+
+async def test_a_frame_that_is_corrected_before_all_models_are_fitted_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    await world.run([await found(world), await world.embed("hay", 0.1)])
+    other = ModelId("another")
+    await world.embed("needle", 0.0, split="reference", drive="d1", model=other)
+    let_models_wait(monkeypatch, 2)
+    await world.step.run([await world.embed("hay", 0.1, model=other)])
+    await world.step.settle()
+    await world.run([await world.correct("hay", right=False)])
+    assert world.shortlists()[-1] == ["hay"]
 
 
 @pytest.mark.parametrize("restarted", [False, True])
