@@ -12,8 +12,9 @@ else to another open one, else it opens one of its family.
 A frame whose budget is spent is skipped for the next best; `held_back` names the frames that were
 skipped or not reached.
 
-`allocate` is the rule, a function of its arguments in any order. `BudgetAllocator` holds the same
-state from one epoch to the next, so that an epoch costs what is new in it.
+`BudgetAllocator` holds its state from one epoch to the next, so that an epoch costs what is new in
+it. What it lists is a function of candidates, needles, verdicts, previous shortlists and limits, in
+whatever order and parts they arrive.
 """
 
 import heapq
@@ -32,7 +33,6 @@ from services.domain.shortlists.scored_candidates import (
     Key,
     Limits,
     ListedFrame,
-    ModeNeedles,
     ScoredCandidate,
 )
 
@@ -47,39 +47,6 @@ class Verdict:
 
 Shortlists = dict[NeedleId, tuple[FrameId, ...]]
 """The frames of each needle's shortlist, by id; needles without frames are left out."""
-
-
-def allocate(
-    candidates: Mapping[Key, Iterable[ScoredCandidate]],
-    needles: Mapping[Key, ModeNeedles],
-    verdicts: Iterable[Verdict],
-    previous: Iterable[ListedFrame],
-    limits: Limits,
-) -> Shortlists:
-    """The shortlists of one detector at the end of an epoch.
-
-    Frames of `previous` stay on the shortlists of active needles, unless their evidence is gone and
-    no annotator has opened or corrected them. What the budgets leave goes to candidates.
-
-    Parameters
-    ----------
-    candidates : by failure mode, with one candidate per region
-    needles : the active needles by failure mode
-    verdicts : on all tasks so far
-    previous : the shortlists of the epoch before
-    """
-    allocator = BudgetAllocator(limits)
-    for key, mode_needles in needles.items():
-        for needle, family in mode_needles.items():
-            allocator.add_needle(key, needle, family)
-    allocator.judge(verdicts)
-    for listed in previous:
-        if listed.stays:
-            allocator.keep(listed)
-    for key, mode_candidates in candidates.items():
-        allocator.add_candidates(key, mode_candidates)
-    allocator.allocate(limits)
-    return allocator.shortlists()
 
 
 def _yields_of(verdicts: Iterable[Verdict]) -> dict[FamilyId, float]:

@@ -1,6 +1,5 @@
 """Candidates of shortlists, with where and when they were captured and what they are worth."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.contracts.events import Sampling
@@ -12,9 +11,6 @@ WORTH_DECIMALS = 12
 
 Key = tuple[str, ...]
 """Identifies a failure mode; of equal worths, the mode with the lower key comes first."""
-
-ModeNeedles = Mapping[NeedleId, FamilyId]
-"""The needles of one failure mode, each with its family."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +62,6 @@ class ListedFrame:
     family : the family that its task counts for
     corrected : its ground truth came back from re-annotation. It stays, counts toward the budgets,
         and not toward its mode's turns
-    opened : an annotator has opened its shortlist or its task, so it stays
-    supported : the failure model still finds enough evidence; without it, only frames that are
-        corrected or opened stay
     """
 
     needle: NeedleId
@@ -76,13 +69,6 @@ class ListedFrame:
     context: CaptureContext
     family: FamilyId
     corrected: bool = False
-    opened: bool = False
-    supported: bool = True
-
-    @property
-    def stays(self) -> bool:
-        """Whether the frame stays on its shortlist while its needle is active."""
-        return self.corrected or self.opened or self.supported
 
     @property
     def task(self) -> BudgetedTask:

@@ -1,8 +1,8 @@
 """The allocator, last of three stages: from scored candidates to shortlists.
 
-One allocator serves one detector. Its shortlists are `allocate(candidates, needles, verdicts,
-previous, limits)` of what the epochs so far consumed. It keeps that in tables of the detector's
-changelog.
+One allocator serves one detector. Its shortlists are a function of the candidates, needles,
+verdicts, previous shortlists and limits of the epochs so far. It keeps these in tables of the
+detector's changelog.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
-"""`allocate` is a function of its arguments, in any order, and an allocator reaches the same."""
+"""Shortlists are a function of what they are allocated from, in any order and in any parts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contracts.identity import DriveId, FamilyId, FrameId, NeedleId, RegionId, VehicleId
-from services.domain.shortlists.allocation import BudgetAllocator, Shortlists, Verdict, allocate
+from services.domain.shortlists.allocation import BudgetAllocator, Shortlists, Verdict
 from services.domain.shortlists.budgets import Budgets
 from services.domain.shortlists.scored_candidates import (
     CaptureContext,
@@ -23,31 +24,59 @@ DAY_S = 86_400
 
 @dataclass(frozen=True)
 class Inputs:
-    """The arguments of `allocate`."""
+    """What the shortlists of an epoch are allocated from.
+
+    Attributes
+    ----------
+    previous : the shortlists of the epoch before
+    released : the frames that leave these
+    """
 
     candidates: Mapping[Key, Sequence[ScoredCandidate]]
     needles: Mapping[Key, Mapping[NeedleId, FamilyId]]
     verdicts: Sequence[Verdict]
     previous: Sequence[ListedFrame]
+    released: AbstractSet[FrameId]
     limits: Limits
 
-    def allocated(self) -> Shortlists:
-        return allocate(self.candidates, self.needles, self.verdicts, self.previous, self.limits)
+    @property
+    def kept(self) -> list[ListedFrame]:
+        """The frames that stay while their needles are active."""
+        return [item for item in self.previous if item.context.frame not in self.released]
 
-    def listed(self, shortlists: Shortlists) -> list[ListedFrame]:
-        """The frames of these shortlists, as the next epoch finds them."""
-        kept = {item.context.frame: item for item in self.previous if item.stays}
+    def allocator(self) -> BudgetAllocator:
+        """One that is given everything once."""
+        allocator = BudgetAllocator(self.limits)
+        for key, needles in self.needles.items():
+            for needle, family in needles.items():
+                allocator.add_needle(key, needle, family)
+        allocator.judge(self.verdicts)
+        for listed in self.kept:
+            allocator.keep(listed)
+        for key, candidates in self.candidates.items():
+            allocator.add_candidates(key, candidates)
+        return allocator
+
+    def allocated(self) -> Shortlists:
+        allocator = self.allocator()
+        allocator.allocate(self.limits)
+        return allocator.shortlists()
+
+    def after(self, shortlists: Shortlists) -> "Inputs":
+        """The same for the next epoch, which finds these shortlists."""
+        kept = {item.context.frame: item for item in self.kept}
         new = {
             candidate.context.frame: candidate
             for key in sorted(self.candidates)
             for candidate in self.candidates[key]
         }
-        return [
+        listed = [
             kept.get(frame)
             or ListedFrame(needle, new[frame].region, new[frame].context, new[frame].family)
             for needle, frames in shortlists.items()
             for frame in frames
         ]
+        return replace(self, previous=listed, released=frozenset())
 
 
 KEYS: list[Key] = [
@@ -98,11 +127,12 @@ def inputs(draw: st.DrawFn) -> Inputs:
             context(frame),
             family_of[frame],
             corrected=draw(st.booleans()),
-            opened=draw(st.booleans()),
-            supported=draw(st.booleans()),
         )
         for frame in sorted(draw(st.sets(st.integers(0, 39), max_size=6)))
     ]
+    released = {
+        item.context.frame for item in previous if not item.corrected and draw(st.booleans())
+    }
     verdicts = [
         Verdict(draw(family), confirmed=draw(st.booleans())) for _ in range(draw(st.integers(0, 5)))
     ]
@@ -116,7 +146,7 @@ def inputs(draw: st.DrawFn) -> Inputs:
         apart_s=draw(st.sampled_from([0, 6.0])),
         apart_m=0.0,
     )
-    return Inputs(candidates, needles, verdicts, previous, limits)
+    return Inputs(candidates, needles, verdicts, previous, released, limits)
 
 
 T = TypeVar("T")
@@ -148,16 +178,14 @@ def test_the_order_of_the_inputs_does_not_matter(data: st.DataObject, given_: In
 @given(inputs())
 def test_a_replay_of_the_epoch_changes_nothing(given_: Inputs) -> None:
     shortlists = given_.allocated()
-    again = replace(given_, previous=given_.listed(shortlists))
-    assert again.allocated() == shortlists
+    assert given_.after(shortlists).allocated() == shortlists
 
 
 @given(inputs())
-def test_what_was_opened_or_corrected_stays_while_its_needle_is_active(given_: Inputs) -> None:
+def test_what_is_not_released_stays_while_its_needle_is_active(given_: Inputs) -> None:
     shortlists = given_.allocated()
-    for listed in given_.previous:
-        if listed.opened or listed.corrected or listed.supported:
-            assert listed.context.frame in shortlists[listed.needle]
+    for listed in given_.kept:
+        assert listed.context.frame in shortlists[listed.needle]
 
 
 @given(inputs(), st.data())
@@ -167,7 +195,7 @@ def test_a_retracted_needle_frees_its_frames(given_: Inputs, data: st.DataObject
     needle = data.draw(st.sampled_from(sorted(given_.needles[key])))
     fewer = {of: dict(needles) for of, needles in given_.needles.items()}
     del fewer[key][needle]
-    after = replace(given_, needles=fewer, previous=given_.listed(shortlists)).allocated()
+    after = replace(given_.after(shortlists), needles=fewer).allocated()
     assert needle not in after
     for other, frames in shortlists.items():
         if other != needle:
@@ -185,11 +213,11 @@ def incremental(given_: Inputs, parts: Sequence[int]) -> Shortlists:
         allocator.add_candidates(key, [replace(item, worth=9.0) for item in given_.candidates[key]])
         allocator.remove_needle(NeedleId("gone"))
     for listed in given_.previous:
-        allocator.keep(replace(listed, corrected=False, supported=True))
+        allocator.keep(replace(listed, corrected=False))
     for listed in given_.previous:
         if listed.corrected:
             allocator.correct(listed.context.frame)
-        elif not listed.stays:
+        elif listed.context.frame in given_.released:
             allocator.release(listed.context.frame)
     for part in sorted(set(parts)):
         for key, candidates in given_.candidates.items():
@@ -213,19 +241,10 @@ def test_an_allocator_that_is_updated_in_parts_reaches_the_same(
 def test_an_allocator_goes_on_as_one_that_starts_from_its_shortlists(
     given_: Inputs, more: int
 ) -> None:
-    allocator = BudgetAllocator(given_.limits)
-    for key, needles in given_.needles.items():
-        for needle, family in needles.items():
-            allocator.add_needle(key, needle, family)
-        allocator.add_candidates(key, given_.candidates[key])
-    allocator.judge(given_.verdicts)
-    for listed in given_.previous:
-        if listed.stays:
-            allocator.keep(listed)
+    allocator = given_.allocator()
     allocator.allocate(given_.limits)
     first = allocator.shortlists()
     budgets = replace(given_.limits.budgets, haystack=given_.limits.budgets.haystack + more)
     larger = replace(given_.limits, budgets=budgets)
     allocator.allocate(larger)
-    following = replace(given_, limits=larger, previous=given_.listed(first))
-    assert allocator.shortlists() == following.allocated()
+    assert allocator.shortlists() == replace(given_.after(first), limits=larger).allocated()
