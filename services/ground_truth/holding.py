@@ -15,7 +15,7 @@ from services.domain.ports.held_corrections import (
 )
 from services.domain.ports.ledger import RevisionLedger
 from services.ground_truth.answers import answered, counting, held_id_of, labels_of, open_labels
-from services.ground_truth.drafts import truth_subject
+from services.ground_truth.drafts import entry_of, tagged, truth_subject
 from services.ground_truth.publishing import Accepted, RevisionPublisher, Submission
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
@@ -74,11 +74,24 @@ class CorrectionGate:
         held_ones = iter(
             await self.held.hold([item for item in judged if isinstance(item, HeldCorrection)])
         )
-        latest = {truth.frame_id: truth for truth in judged}
-        await self.held.supersede(
-            [frame_id for frame_id, truth in latest.items() if isinstance(truth, FrameAnnotated)]
-        )
+        await self._supersede(corrections, judged)
         return [next(held_ones) if isinstance(item, HeldCorrection) else item for item in judged]
+
+    async def _supersede(
+        self,
+        corrections: Sequence[IncomingCorrection],
+        judged: Sequence[FrameAnnotated | HeldCorrection],
+    ) -> None:
+        """Supersede what waits for frames of which the last correction passes, and is new."""
+        last = {truth.frame_id: at for at, truth in enumerate(judged)}
+        entries = {
+            frame_id: tagged(entry_of(truth), corrections[at].tag)
+            for frame_id, at in last.items()
+            if isinstance(truth := judged[at], FrameAnnotated)
+        }
+        # A file that is imported again is older than what waits.
+        published = await self.ledger.published(entries.values())
+        await self.held.supersede([f for f, entry in entries.items() if entry not in published])
 
     async def _following_latest(self, held: HeldCorrection) -> HeldCorrection:
         # Noted now: what is published until the answer comes is newer than this correction.

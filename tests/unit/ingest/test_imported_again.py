@@ -10,7 +10,7 @@ from services.domain.ports.held_corrections import VersionChoice
 from services.domain.ports.imports import ImportKind, ImportRun
 from services.formats.items import Disputed, FrameItem, Item, Located
 from services.ground_truth.drafts import entry_of
-from services.ground_truth.holding import HeldRelease
+from services.ground_truth.holding import HeldRelease, IncomingCorrection
 from services.ground_truth.import_journal import ImportJournal
 from services.ground_truth.publishing import RevisionPublisher
 from services.ingest.parts import IngestParts
@@ -111,6 +111,20 @@ async def test_a_disputed_frame_that_was_settled_is_not_reported_as_held(
     again = await corrections.arrive(DISPUTED)
 
     assert (again.held, again.done, again.ground_truth) == ({}, 1, Count(known=1))
+    assert await corrections.waiting() == 0
+
+
+async def test_what_was_published_before_does_not_supersede_a_correction_that_waits(
+    corrections: Corrections,
+) -> None:
+    await corrections.arrive(version("yield"))
+    misspelt = samples.frame_annotated(samples.annotation("yeild"), frame_id=FRAME)
+    await corrections.parts.gate.judged([IncomingCorrection([misspelt], "http")])
+
+    assert (await corrections.arrive(version("yield"))).ground_truth == Count(known=1)
+    assert await corrections.waiting() == 1
+
+    assert (await corrections.arrive(version("stop sign"))).ground_truth == Count(published=1)
     assert await corrections.waiting() == 0
 
 
