@@ -182,6 +182,11 @@ class Annotation(Strict):
     track_id: TrackId | None = None
     attributes: Attributes | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is an object to find: COCO counts neither crowds nor ignored annotations."""
+        return not (self.crowd or self.ignore)
+
 
 def _upgraded(version: object) -> object:
     """Version 1 of an event equals version 2 with all new fields left out."""

@@ -110,11 +110,11 @@ def regions_of(record: EmbeddingRecord, score: float) -> list[Region]:
 
 
 def annotated_objects(truth: FrameAnnotated) -> list[Region]:
-    """The objects that can be missed: neither crowd nor ignored."""
+    """The objects that can be missed."""
     return [
         Region(region_id, None, annotation.category, 0.0, annotation.bbox)
         for region_id, annotation in zip(truth.annotation_ids(), truth.annotations, strict=True)
-        if not (annotation.crowd or annotation.ignore)
+        if annotation.counts
     ]
 
 

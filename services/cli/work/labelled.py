@@ -77,11 +77,7 @@ def _labelled(
     truths: Sequence[Annotation],
 ) -> LabelledFrame:
 
-    objects = tuple(
-        LabelledObject(truth.category, truth.bbox)
-        for truth in truths
-        if not truth.crowd and not truth.ignore
-    )
+    objects = tuple(LabelledObject(truth.category, truth.bbox) for truth in truths if truth.counts)
     return LabelledFrame(frame_id, drive_id or frame_id, content, limits, objects)
 
 

@@ -107,7 +107,7 @@ class LabelledFrame:
             features=region_features(Shown(boxes, scores, places, *size)),
             annotated=np.array([item.bbox for item in annotations], np.float64).reshape(-1, 4),
             annotated_as=[item.category for item in annotations],
-            counts=np.array([not (item.crowd or item.ignore) for item in annotations], np.bool_),
+            counts=np.array([item.counts for item in annotations], np.bool_),
         )
 
 
