@@ -349,6 +349,15 @@ class CategoryMatched:
     reannotated: bool = False
     tags: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has neither detections nor ground truths, as where the category vanished.
+
+        An undo and incomplete predictions leave such matches, so they do not show that the
+        detector processed the frame.
+        """
+        return not self.regions and not any(self.ground_truths)
+
 
 def categories_of(matches: Iterable[FrameMatched]) -> list[CategoryMatched]:
     """Every category of these matches, in their order."""

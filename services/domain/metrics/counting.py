@@ -3,6 +3,8 @@
 from enum import StrEnum
 
 from services.contracts.events import FrameAnnotated, PredictionsMade
+from services.contracts.identity import DetectorId
+from services.domain.ports.frames import FrameRecord
 
 
 class NotCounted(StrEnum):
@@ -34,3 +36,21 @@ def why_not_counted(
     if not truth.complete:
         return NotCounted.PARTIAL_GROUND_TRUTH
     return None if predictions.complete else NotCounted.PARTIAL_PREDICTIONS
+
+
+def counts_without_match(record: FrameRecord, detector: DetectorId, *, copy: bool) -> bool:
+    """Whether a frame counts for a detector, and has neither objects nor detections.
+
+    A frame that has either gets a match, which may not be stored yet.
+
+    Parameters
+    ----------
+    copy : whether the frame is a copy, and copies do not count
+    """
+    truth, predictions = record.ground_truth, record.predictions.get(detector)
+    if truth is None or predictions is None:
+        return False
+    if why_not_counted(truth, predictions, copy=copy) is not None:
+        return False
+    has_objects = any(annotation.counts for annotation in truth.annotations)
+    return not has_objects and not record.named(detector).predictions.detections

@@ -12,6 +12,7 @@ from services.contracts.identity import DetectorId, FamilyId, FrameId, NeedleId
 from services.contracts.matches import CategoryMatched
 from services.domain.chunks import chunks
 from services.domain.detection.operating_scores import OperatingScores
+from services.domain.metrics.counting import counts_without_match
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
@@ -57,10 +58,7 @@ class StoredVersions:
             A store does not answer.
         """
         split = Split.REFERENCE if frames_of == "reference" else None
-        found = {
-            name: sound_matches([m async for m in self.matches.scan(detector=name, split=split)])
-            for name in (old, new)
-        }
+        found = {name: await self._matches(name, split) for name in (old, new)}
         common = await self._common(old, new, found)
         if not common:
             raise InvalidRecord(
@@ -80,13 +78,17 @@ class StoredVersions:
         campaign = await self._campaign(old, before.families)
         return ComparisonReport.of(comparison, frames_of, campaign)
 
+    async def _matches(self, detector: DetectorId, split: Split | None) -> list[CategoryMatched]:
+        scanned = self.matches.scan(detector=detector, split=split)
+        return sound_matches([match async for match in scanned if not match.is_empty])
+
     async def _common(
         self,
         old: DetectorId,
         new: DetectorId,
         found: Mapping[DetectorId, Sequence[CategoryMatched]],
     ) -> set[FrameId]:
-        """The frames that both processed.
+        """The frames that both processed, and that one of them has a match of.
 
         A frame without objects has no match of a version that detects nothing on it: there, its
         predictions tell.
@@ -95,10 +97,13 @@ class StoredVersions:
         common = matched[old] & matched[new]
         for known, other in ((old, new), (new, old)):
             for chunk in chunks(sorted(matched[known] - matched[other]), _LOADED):
-                for frame_id, record in (await self.frames.load(chunk)).items():
-                    predictions = record.predictions.get(other)
-                    if predictions is not None and predictions.complete:
-                        common.add(frame_id)
+                records = await self.frames.load(chunk)
+                # The other version's match shows that the frame counts, even if it is a copy.
+                common |= {
+                    frame_id
+                    for frame_id, record in records.items()
+                    if counts_without_match(record, other, copy=False)
+                }
         return common
 
     async def _campaign(self, old: DetectorId, families: Families) -> Campaign:

@@ -9,12 +9,13 @@ from services.contracts.events import (
     Detection,
     FrameAnnotated,
     NeedleFound,
+    PredictionsMade,
     Provenance,
     ShortlistPublished,
     Split,
 )
 from services.contracts.identity import DetectorId, FamilyId, FrameId, NeedleId, needle_id
-from services.contracts.matches import CategoryMatched
+from services.contracts.matches import CategoryMatched, MatchGroups, MatchRevisions
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_changes import ApChange, SliceChange
 from services.domain.metrics.changes import Change
@@ -65,6 +66,18 @@ class World:
         await self.matches.record(samples.published(found))
         return found
 
+    async def replace(self, name: str, made: PredictionsMade, truth: FrameAnnotated) -> None:
+        """Store later predictions of a matched frame, of which nothing is left to match."""
+        await self.frames.record([made])
+        revisions = MatchRevisions(truth=truth.revision, predictions=made.revision)
+        (before,) = samples.published(
+            match
+            for match in await self.matches.load([FrameId(name)])
+            if match.detector == made.detector_id
+        )
+        emptied = {"revisions": revisions, "groups": MatchGroups()}
+        await self.matches.record([before.model_copy(update=emptied)])
+
     def versions(self) -> StoredVersions:
         async def families_of(detector: DetectorId) -> dict[NeedleId, FamilyId]:
             return self.families[detector]
@@ -92,6 +105,50 @@ async def test_a_frame_without_objects_counts_though_the_new_version_finds_nothi
     assert (family.old, family.new, len(family.improved_frames)) == (7, 0, 7)
     assert report.untested == 0
     assert report.sentence == "ods@2 fixes 1 failure mode, breaks 0"
+
+
+@pytest.mark.parametrize("later", [{"withdrawn": True}, {}], ids=["undone", "incomplete"])
+async def test_a_version_fixes_nothing_where_its_predictions_no_longer_count(
+    later: dict[str, bool],
+) -> None:
+    world = World()
+    truth = samples.frame_annotated(frame_id="f0")
+    for k in range(8):
+        await world.put(f"f{k}", (GHOST,), (GHOST,))
+    for k in range(7):
+        made = samples.predictions_made(
+            frame_id=f"f{k}", version="2", revision=2, complete=False
+        ).model_copy(update=later)
+        await world.replace(f"f{k}", made, truth)
+
+    report = await world.compare()
+
+    assert report.frames == 1
+    assert report.summary[Change.FIXED] == 0
+
+
+async def test_a_version_that_detects_nothing_any_more_fixes_what_was_wrong() -> None:
+    world = World()
+    for k in range(7):
+        truth = samples.frame_annotated(
+            samples.annotation().model_copy(update={"crowd": True}), frame_id=f"f{k}"
+        )
+        await world.put(f"f{k}", (GHOST,), (GHOST,), truth=truth)
+        made = samples.predictions_made(frame_id=f"f{k}", version="2", revision=2)
+        await world.replace(f"f{k}", made, truth)
+
+    report = await world.compare()
+
+    assert report.frames == 7
+    assert report.summary[Change.FIXED] == 1
+
+
+async def test_a_frame_whose_match_is_not_stored_yet_is_not_processed() -> None:
+    world = World()
+    await world.put("f", (GHOST,), (GHOST,))
+    await world.put("late", (GHOST,), None)
+    await world.frames.record([samples.predictions_made(GHOST, frame_id="late", version="2")])
+    assert (await world.compare()).frames == 1
 
 
 async def test_a_family_that_changed_on_few_frames_is_not_tested() -> None:
