@@ -15,7 +15,7 @@ from services.contracts.identity import Category, DetectorId, FrameId
 from services.contracts.matches import CategoryMatched
 from services.domain.chunks import chunks
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.counting import why_not_counted
+from services.domain.metrics.counting import counts_without_match
 from services.domain.metrics.match_columns import sound_matches
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.sampled_figures import (
@@ -99,7 +99,7 @@ class SampleCampaigns:
             A store does not answer.
         """
         scanned = self.matches.scan(detector=sample.detector, split=Split.HAYSTACK)
-        matches = sound_matches([match async for match in scanned])
+        matches = sound_matches([match async for match in scanned if not match.is_empty])
         matched = {match.frame_id for match in matches}
         empty = await self._empty([f for f in sample.frames if f not in matched], sample.detector)
         return await asyncio.to_thread(self._estimated, sample, matches, empty)
@@ -134,17 +134,12 @@ class SampleCampaigns:
         found: list[FrameId] = []
         for chunk in chunks(frame_ids, _LOADED):
             records = await self.frames.load(chunk)
-            found += (f for f, record in records.items() if self._is_empty(record, detector))
+            found += (
+                frame_id
+                for frame_id, record in records.items()
+                if counts_without_match(record, detector, copy=self._is_left_out(record))
+            )
         return found
-
-    def _is_empty(self, record: FrameRecord, detector: DetectorId) -> bool:
-        truth, predictions = record.ground_truth, record.predictions.get(detector)
-        if truth is None or predictions is None:
-            return False
-        if why_not_counted(truth, predictions, copy=self._is_left_out(record)) is not None:
-            return False
-        # A frame with either has a match, which may not be stored yet.
-        return not truth.annotations and not record.named(detector).predictions.detections
 
     def _estimated(
         self, sample: DrawnSample, matches: Sequence[CategoryMatched], empty: Sequence[FrameId]

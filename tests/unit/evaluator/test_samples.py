@@ -11,9 +11,11 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import DetectorId, FrameId
+from services.contracts.matches import MatchGroups, MatchRevisions
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.splits import SplitRule
 from services.domain.statistics.sampling import permanent_number
+from services.domain.withdrawal import withdrawn
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.gauges import show_reports
 from services.evaluator.reports.report import Counts
@@ -71,6 +73,14 @@ class World:
             frame = Frame(self.made(name), truth)
             found += matched(frame, shortlisted=name in shortlisted)
         await self.matches.record(samples.published(found))
+
+    async def replace(self, fact: FrameAnnotated | PredictionsMade) -> None:
+        """Store a later part of a matched frame, of which nothing is left to match."""
+        await self.frames.record([fact])
+        (before,) = samples.published(await self.matches.load([fact.frame_id]))
+        revisions = MatchRevisions(truth=fact.revision, predictions=1)
+        emptied = {"revisions": revisions, "groups": MatchGroups()}
+        await self.matches.record([before.model_copy(update=emptied)])
 
     def truth(self, name: str) -> FrameAnnotated:
         there = () if int(name[1:]) % 9 == 0 else (samples.annotation(),)
@@ -139,6 +149,49 @@ async def test_annotated_frames_whose_matches_are_not_stored_yet_do_not_count_as
     await world.frames.record([world.truth(late)])
 
     assert await world.campaigns.estimate(sample) == before
+
+
+async def test_a_drawn_frame_whose_ground_truth_was_withdrawn_is_not_annotated() -> None:
+    world, never = World(), World()
+    for one in (world, never):
+        await one.predict(names(400))
+    sample = await world.campaigns.draw("may", DETECTOR, 120)
+    drawn = sorted(str(frame_id) for frame_id in sample.frames)
+    undone = [name for name in drawn if int(name[1:]) % 9][:20]
+    chosen = frozenset(undone[:5])
+    await world.annotate(drawn, chosen)
+    await never.annotate(sorted({*drawn} - {*undone}), frozenset())
+
+    for name in undone:
+        truth = withdrawn(world.truth(name)).model_copy(update={"revision": 2})
+        await world.replace(truth)
+
+    found = await world.campaigns.estimate(sample)
+    assert found == await never.campaigns.estimate(sample)
+    assert found.awaited == 20
+
+
+async def test_a_drawn_frame_of_which_nothing_counts_any_more_is_annotated_and_empty() -> None:
+    world, never = World(), World()
+    for one in (world, never):
+        await one.predict(names(400))
+    sample = await world.campaigns.draw("may", DETECTOR, 120)
+    drawn = sorted(str(frame_id) for frame_id in sample.frames)
+    empty = [name for name in drawn if not int(name[1:]) % 9]
+    await never.annotate(drawn, frozenset())
+    await world.annotate(sorted({*drawn} - {*empty}), frozenset())
+    crowd = samples.annotation().model_copy(update={"crowd": True})
+    for name in empty:
+        before = samples.frame_annotated(samples.annotation(), frame_id=name)
+        await world.frames.record([before])
+        await world.matches.record(samples.published(matched(Frame(world.made(name), before))))
+        await world.replace(samples.frame_annotated(crowd, frame_id=name, revision=2))
+
+    found = await world.campaigns.estimate(sample)
+
+    assert empty
+    assert found == await never.campaigns.estimate(sample)
+    assert found.awaited == 0
 
 
 async def test_a_sample_says_what_all_frames_show_which_an_estimate_uses() -> None:
