@@ -26,8 +26,9 @@ from services.domain.metrics.sampled_figures import (
 )
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
+from services.domain.shortlists.drawn_frames import is_drawn
 from services.domain.splits import SplitRule
-from services.domain.statistics.sampling import inclusion_probabilities, permanent_number
+from services.domain.statistics.sampling import inclusion_probabilities
 from services.evaluator.samples.estimating import SampledFrom, report_of
 from services.evaluator.samples.report import DrawnSample, SampledReport, Shown
 
@@ -76,7 +77,7 @@ class SampleCampaigns:
             frames={
                 frame_id: probability
                 for frame_id, probability in zip(frame_ids, probabilities.tolist(), strict=True)
-                if permanent_number(campaign, frame_id) < probability
+                if is_drawn(campaign, frame_id, probability)
             },
             shown={
                 category: Shown(
