@@ -43,6 +43,10 @@ class RevisedFrames:
         yield None if everything else {item.frame_id for item in found - self._reported}
         self._checked_at, self._reported, self._erasures = now, found, erasures
 
+    def forget(self) -> None:
+        """Have the next call yield all frames, unless the current body ends without an error."""
+        self._checked_at = None
+
     @asynccontextmanager
     async def passed_over(self) -> AsyncIterator[None]:
         """Note that the body processes all frames, so the changed ones need not be looked up.

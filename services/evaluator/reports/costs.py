@@ -12,8 +12,8 @@ from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.redaction import is_named
 from services.evaluator.reports.frame_sample import FrameSample
+from services.evaluator.reports.sampled_reading import SampledReading
 from services.runtime.clock import Clock
-from services.runtime.revised_frames import RevisedFrames
 
 
 class StoredErrorCosts:
@@ -42,20 +42,12 @@ class StoredErrorCosts:
         self._frames = frames
         self._count_copies = count_copies
         self._redacting = redacting
-        self._revised = RevisedFrames(matches, clock)
+        self._reading = SampledReading("error_costs", matches, clock, most_frames)
         self._pools: defaultdict[DetectorId, ErrorCostPool] = defaultdict(ErrorCostPool)
-        self._sample = FrameSample(most_frames)
 
     async def take_in(self) -> None:
         """Read changed frames in advance, so that `now` is fast; not concurrently with `now`."""
-        async with self._revised.taken() as frame_ids:
-            if frame_ids is None:
-                self._pools.clear()
-            fits = await self._hold(frame_ids)
-            while not fits:
-                self._pools.clear()
-                self._sample = self._sample.halved("error_costs")
-                fits = await self._hold(None)
+        await self._reading.take_in(self._pools.clear, self._hold)
 
     async def now(self) -> dict[DetectorId, ErrorCosts]:
         """The error costs on all that is stored now. One call at a time.
@@ -71,11 +63,11 @@ class StoredErrorCosts:
             for detector_id, pool in sorted(self._pools.items())
         }
 
-    async def _hold(self, frame_ids: Collection[FrameId] | None) -> bool:
-        """Read these frames, or all for None; False once there are too many."""
+    async def _hold(self, frame_ids: Collection[FrameId] | None, sample: FrameSample) -> bool:
         async for records in self._frames.evaluable(frame_ids):
-            await asyncio.to_thread(self._put, records)
-            if not self._sample.fits(sum(map(len, self._pools.values()))):
+            sampled = [record for record in records if sample.includes(record.frame_id)]
+            await asyncio.to_thread(self._put, sampled)
+            if not sample.fits(sum(map(len, self._pools.values()))):
                 return False
         return True
 
@@ -84,7 +76,7 @@ class StoredErrorCosts:
         for record in records:
             truth = record.ground_truth
             copy = record.is_copy and not self._count_copies
-            if truth is not None and self._sample.includes(record.frame_id):
+            if truth is not None:
                 for detector, predictions in record.predictions.items():
                     if is_named(predictions, self._redacting):
                         continue

@@ -15,8 +15,8 @@ from services.evaluator.reports.match_figures import MatchFigures
 from services.evaluator.reports.match_pools import MatchPools
 from services.evaluator.reports.needle_tally import NeedleTally, needle_tallies
 from services.evaluator.reports.report import Counts, Report
+from services.evaluator.reports.sampled_reading import SampledReading
 from services.runtime.clock import Clock
-from services.runtime.revised_frames import RevisedFrames
 
 _CHUNK = 2000
 _NAMED = 200
@@ -52,9 +52,8 @@ class Reports:
         self._matches = matches
         self._needles = needles
         self._operating = operating
-        self._revised = RevisedFrames(matches, clock)
+        self._reading = SampledReading("reports", matches, clock, most_frames)
         self._pools = MatchPools(operating)
-        self._sample = FrameSample(most_frames)
 
     async def take_in(self) -> MatchFigures:
         """Read the matches of changed frames; the figures of all that are stored now.
@@ -64,15 +63,8 @@ class Reports:
         StoreUnavailable
             The store does not answer.
         """
-        async with self._revised.taken() as frame_ids:
-            if frame_ids is None:
-                self._pools = MatchPools(self._operating)
-            fits = await self._hold(frame_ids)
-            while not fits:
-                self._pools = MatchPools(self._operating)
-                self._sample = self._sample.halved("reports")
-                fits = await self._hold(None)
-        return MatchFigures(self._pools, is_sample=bool(self._sample.halvings))
+        await self._reading.take_in(self._clear, self._hold)
+        return MatchFigures(self._pools, is_sample=bool(self._reading.sample.halvings))
 
     async def now(self, counts: Counts) -> ReportsRead:
         """The reports on all that is stored now.
@@ -94,12 +86,14 @@ class Reports:
         ]
         return ReportsRead(reports, figures)
 
-    async def _hold(self, frame_ids: Collection[FrameId] | None) -> bool:
-        """Read the matches of these frames, or of all for None; False once there are too many."""
+    def _clear(self) -> None:
+        self._pools = MatchPools(self._operating)
+
+    async def _hold(self, frame_ids: Collection[FrameId] | None, sample: FrameSample) -> bool:
         async for matches in self._stored(frame_ids):
-            sampled = [match for match in matches if self._sample.includes(match.frame_id)]
+            sampled = [match for match in matches if sample.includes(match.frame_id)]
             await asyncio.to_thread(self._pools.put, sampled)
-            if not self._sample.fits(self._pools.frames):
+            if not sample.fits(self._pools.frames):
                 return False
         return True
 

@@ -8,7 +8,7 @@ import pytest
 
 from services.contracts.errors import StoreUnavailable
 from services.contracts.events import Split
-from services.contracts.identity import FrameId
+from services.contracts.identity import Category, DetectorId, FrameId
 from services.contracts.matches import CategoryMatched, categories_of
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.lift import LiftPool
@@ -38,6 +38,7 @@ class WatchedMatches(InMemoryMatchStore):
         super().__init__(clock.now)
         self.named: list[set[FrameId]] = []
         self.away = False
+        self.scans_fail = False
 
     async def load(self, frame_ids: Collection[FrameId]) -> list[CategoryMatched]:
         if self.away:
@@ -45,17 +46,32 @@ class WatchedMatches(InMemoryMatchStore):
         self.named.append(set(frame_ids))
         return await super().load(frame_ids)
 
+    async def scan(
+        self,
+        *,
+        detector: DetectorId | None = None,
+        categories: Collection[Category] | None = None,
+        split: Split | None = None,
+    ) -> AsyncIterator[CategoryMatched]:
+        if self.scans_fail:
+            raise StoreUnavailable("away")
+        async for match in super().scan(detector=detector, categories=categories, split=split):
+            yield match
+
 
 class WatchedFrames(InMemoryFrameStore):
-    """Tells which frames are asked for, None for all of them."""
+    """Tells which frames are asked for, None for all of them; may fail to read all."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[set[FrameId] | None] = []
+        self.scans_fail = False
 
     async def evaluable(
         self, frame_ids: Collection[FrameId] | None = None
     ) -> AsyncIterator[Sequence[FrameRecord]]:
+        if frame_ids is None and self.scans_fail:
+            raise StoreUnavailable("away")
         self.asked.append(None if frame_ids is None else set(frame_ids))
         async for some in super().evaluable(frame_ids):
             yield some
@@ -181,6 +197,31 @@ async def test_of_more_frames_than_may_be_held_figures_are_those_of_a_uniform_sa
     expected = (await quarter.reports().now(COUNTS)).reports, await quarter.costs().now()
     assert found == expected
     assert len(sampled) < 24 < sum(FrameSample(halvings=1).includes(f.frame_id) for f in frames)
+
+
+async def test_a_store_that_goes_while_a_sample_is_halved_leaves_no_frame_out() -> None:
+    stored = Stored()
+    frames = random_frames(4, 32)
+    reports = Reports(
+        stored.matches, stored.needles, OperatingScores(0.5), stored.clock, most_frames=24
+    )
+    costs = StoredErrorCosts(stored.frames, stored.matches, stored.clock, most_frames=24)
+    half = Stored()
+    await half.tell([frame for frame in frames if FrameSample(halvings=1).includes(frame.frame_id)])
+    await stored.tell(frames[:16])
+    await reports.now(COUNTS)
+    await costs.now()
+    stored.clock.advance(600)
+    await stored.tell(frames[16:])
+
+    stored.matches.scans_fail = stored.frames.scans_fail = True
+    for reading in (reports.now(COUNTS), costs.now()):
+        with pytest.raises(StoreUnavailable):
+            await reading
+    stored.matches.scans_fail = stored.frames.scans_fail = False
+
+    assert (await reports.now(COUNTS)).reports == (await half.reports().now(COUNTS)).reports
+    assert await costs.now() == await half.costs().now()
 
 
 def test_each_sample_has_about_half_of_the_frames_of_the_one_before() -> None:
