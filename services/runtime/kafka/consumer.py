@@ -7,7 +7,6 @@ body ends, what was not processed is delivered again.
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
@@ -167,15 +166,15 @@ class ConsumingService:
         If the batch takes longer than the drain deadline, the process exits instead.
         """
         self._draining = True
-        await _cancelled(self._watching)
+        await _ended(self._watching)
         app, self._app = self._app, None
         if app is not None and app.started:
             await self._drain(app)
             await app.stop()
         # After the drain, neither of them informs the listener: cancelled while it does, it would
         # end the process.
-        await _cancelled(self._reminding)
-        await _cancelled(self._settling)
+        await _ended(self._reminding)
+        await _ended(self._settling)
         await asyncio.to_thread(self._lag.close)
         log.info("service_stopped", service=self.name)
 
@@ -318,6 +317,14 @@ class ConsumingService:
         return positions[self.group]
 
     async def _watch(self) -> None:
+        try:
+            await self._watch_lag()
+        except Exception:
+            # Unwatched, the service could stall for good.
+            log.exception("watch_failed", service=self.name)
+            self._exit(ExitCode.FAILED)
+
+    async def _watch_lag(self) -> None:
         watchdog = Watchdog()
         pause = min(_WATCH_INTERVAL_S, self._settings.stall_limit_s / 4)
         while True:
@@ -368,9 +375,10 @@ class ConsumingService:
         self._shown = frozenset(owned)
 
 
-async def _cancelled(task: asyncio.Task[None] | None) -> None:
-    """Cancel a task, if there is one, and wait for its end."""
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task, if there is one, and wait for its end, which raises nothing."""
     if task is not None:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait({task})
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task_failed", task=task.get_name(), exc_info=error)

@@ -1,13 +1,17 @@
-"""A consuming service that stops while it informs a step of its partitions."""
+"""A consuming service that stops: while it informs a step of its partitions, or unwatched."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+import pytest
+
+from services.contracts.errors import InvalidSettings
 from services.contracts.events import Event
 from services.contracts.topics import FRAMES
-from services.runtime.exits import ExitCode
+from services.runtime.exits import Exit, ExitCode
+from services.runtime.kafka import admin_connection
 from services.runtime.kafka.assignment import Assignment
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
@@ -40,26 +44,32 @@ async def _nothing() -> None:
     pass
 
 
-def _started_app() -> Any:
+def _started_app(commit: Callable[[], Awaitable[None]] = _nothing) -> Any:
     """What a service needs of its app at its end."""
     return SimpleNamespace(
-        started=True, consumer=SimpleNamespace(commit=_nothing), stop=_nothing, ending=False
+        started=True, consumer=SimpleNamespace(commit=commit), stop=_nothing, ending=False
     )
 
 
-async def test_a_stop_lets_the_step_finish_with_a_repeated_assignment() -> None:
-    listener = SlowListener()
-    service = ConsumingService(
+def _service(
+    listener: SlowListener, exit_process: Exit = _exit, **settings: float
+) -> ConsumingService:
+    return ConsumingService(
         "tester",
         [FRAMES],
         listener,
         outbox=InMemoryOutbox(),
         broker=BrokerAddress(("localhost:1",)),
-        settings=Settings(metadata_max_age_s=0.01),
+        settings=Settings.model_validate(settings),
         clock=FakeClock(),
         listener=listener,
-        exit_process=_exit,
+        exit_process=exit_process,
     )
+
+
+async def test_a_stop_lets_the_step_finish_with_a_repeated_assignment() -> None:
+    listener = SlowListener()
+    service = _service(listener, metadata_max_age_s=0.01)
     service._app = _started_app()
     service._remind_later()
     await listener.begun.wait()
@@ -70,3 +80,47 @@ async def test_a_stop_lets_the_step_finish_with_a_repeated_assignment() -> None:
     await stopping
 
     assert listener.finished.is_set()
+
+
+class _LeftError(Exception):
+    """Ends what asked to exit."""
+
+
+async def test_a_service_that_may_no_longer_read_its_lag_exits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exits: list[ExitCode] = []
+
+    def leave(code: ExitCode) -> NoReturn:
+        exits.append(code)
+        raise _LeftError
+
+    def refuse(*_: object) -> NoReturn:
+        raise InvalidSettings("the user's grants were revoked")
+
+    monkeypatch.setattr(admin_connection, "connect_admin", refuse)
+    service = _service(SlowListener(), leave, stall_limit_s=0.04)
+
+    with pytest.raises(_LeftError):
+        await service._watch()
+
+    assert exits == [ExitCode.FAILED]
+
+
+async def test_a_stop_commits_although_the_watch_has_failed() -> None:
+    committed = asyncio.Event()
+
+    async def commit() -> None:
+        committed.set()
+
+    async def fail() -> None:
+        raise InvalidSettings("the user's grants were revoked")
+
+    service = _service(SlowListener())
+    service._app = _started_app(commit)
+    service._watching = asyncio.create_task(fail())
+    await asyncio.wait({service._watching})
+
+    await service.stop()
+
+    assert committed.is_set()
