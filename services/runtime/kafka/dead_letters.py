@@ -55,6 +55,8 @@ def read_letters(broker: BrokerAddress, settings: Settings) -> list[Letter]:
     ------
     BrokerUnavailable
         The broker does not answer.
+    InvalidSettings
+        The broker refuses the user.
     """
     return fold_letters(_events(broker, settings))
 
@@ -66,6 +68,8 @@ def count_unsettled(broker: BrokerAddress, settings: Settings) -> int:
     ------
     BrokerUnavailable
         The broker does not answer.
+    InvalidSettings
+        The broker refuses the user.
     """
     return sum(dead_letter.state in UNSETTLED for dead_letter in read_letters(broker, settings))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from time import monotonic
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -9,7 +10,8 @@ from kafka.errors import KafkaError
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.topics import Topic
 from services.runtime.kafka.admin_connection import closed_on_error
-from services.runtime.kafka.broker import BrokerAddress
+from services.runtime.kafka.broker import BrokerAddress, translate
+from services.runtime.kafka.broker_login import check_login
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
 from services.runtime.settings import Settings
 
@@ -28,12 +30,14 @@ def values(
     Raises
     ------
     BrokerUnavailable
-        The broker does not answer.
+        The broker does not answer, or has sent nothing for `delivery_timeout_s`.
+    InvalidSettings
+        The broker refuses the user.
     """
     try:
         yield from _values(broker, settings, topic, since or {})
     except KafkaError as exc:
-        raise BrokerUnavailable(f"{broker}: {type(exc).__name__}: {exc}") from exc
+        raise translate(exc, broker) from exc
 
 
 def _values(
@@ -43,17 +47,30 @@ def _values(
         numbers = consumer.partitions_for_topic(topic.name) or ()
         partitions = [TopicPartition(topic.name, number) for number in sorted(numbers)]
         consumer.assign(partitions)
-        ends = consumer.end_offsets(partitions)
-        consumer.seek_to_beginning(*partitions)
-        for partition in partitions:
-            if since.get(partition.partition, 0) > consumer.position(partition):
-                consumer.seek(partition, since[partition.partition])
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+        firsts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        for partition, first in firsts.items():
+            consumer.seek(partition, max(first, since.get(partition.partition, 0)))
+        left, read_at = _left(consumer, ends), monotonic()
+        while left:
             polled = consumer.poll(timeout_ms=_POLL_MS)
             yield from (record.value for records in polled.values() for record in records)
+            before, left = left, _left(consumer, ends)
+            # A poll of a broker that is away returns nothing and raises nothing.
+            if left != before:
+                read_at = monotonic()
+            elif monotonic() - read_at > settings.delivery_timeout_s:
+                raise BrokerUnavailable(f"{broker}: {topic.name} cannot be read to its end")
+
+
+def _left(consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]) -> int:
+    """How many offsets are still to be read."""
+    # A position is None until the broker has named the first record, where the next one expired.
+    positions = {at: consumer.position(at, timeout_ms=_POLL_MS) or 0 for at in ends}
+    return sum(max(0, end - positions[at]) for at, end in ends.items())
 
 
 def _consumer(broker: BrokerAddress, settings: Settings) -> KafkaConsumer:
+    check_login(broker)
     with closed_on_error() as network:
         return KafkaConsumer(
             **broker.client_options,

@@ -32,7 +32,7 @@ from services.domain.dead_letters import fold_letters
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
-from services.runtime.kafka.dead_letters import replay
+from services.runtime.kafka.dead_letters import read_letters, replay
 from services.runtime.kafka.delivery import Connect
 from services.runtime.kafka.kafka_python_producer import connect_kafka_python
 from services.runtime.kafka.lag import LagReader
@@ -148,6 +148,14 @@ async def test_a_wrong_password_is_refused_by_its_settings_name(
     message = await refusal("ingest", settings, samples.frame_captured(), connect)
     assert "GAZELOOP_KAFKA_PASSWORD" in message
     assert "swordfish" not in message
+
+
+async def test_a_wrong_password_is_refused_to_who_reads_dead_letters(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    settings = settings_of(OPERATOR, kafka, authority.file, password="swordfish")
+    with pytest.raises(InvalidSettings, match="GAZELOOP_KAFKA_PASSWORD"):
+        await asyncio.to_thread(read_letters, BrokerAddress.of(settings), settings)
 
 
 async def test_a_foreign_topic_is_refused_with_what_to_grant(
