@@ -91,7 +91,8 @@ class SharedProducer:
         with self._lock:
             closed = self._closed
             self._away = False
-        attempt.set_result(producer)
+            # Within the lock: `close` then either finds the producer, or leaves it to this thread.
+            attempt.set_result(producer)
         if closed:
             producer.close()
 

@@ -1,5 +1,5 @@
 import asyncio
-from threading import Event
+from threading import Event, Lock, current_thread
 from typing import Any
 
 import pytest
@@ -140,3 +140,28 @@ async def test_a_connection_that_comes_after_the_close_is_closed(brokers: Broker
     await shared.close()
     brokers.answer.set()
     await until(lambda: any(client.closed.is_set() for client in brokers.made))
+
+
+class ClosingLock:
+    """A lock after which the thread that connects closes the producer's owner."""
+
+    def __init__(self, shared: SharedProducer) -> None:
+        self._lock = Lock()
+        self._shared = shared
+        self._closed = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if current_thread().name == "producer-connect" and not self._closed:
+            self._closed = True
+            asyncio.run(self._shared.close())
+
+
+async def test_a_connection_that_comes_during_the_close_is_closed(brokers: Brokers) -> None:
+    shared = shared_on(brokers)
+    shared._lock = ClosingLock(shared)  # type: ignore[assignment]  # it is only entered and left
+    await shared.connected()
+    await until(brokers.made[0].closed.is_set)
