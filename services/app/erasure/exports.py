@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,7 @@ class ExportCopies:
 
     async def of(self, frame_ids: Collection[FrameId]) -> list[OutsideCopy]:
         folders = await _exported(self._audit)
-        elsewhere = tuple(str(folder) for folder in folders if not _manifest(folder))
-        files = await asyncio.to_thread(
-            lambda: tuple(file for folder in folders for file in _whole_files(folder, frame_ids))
-        )
+        elsewhere, files = await asyncio.to_thread(_copies, folders, frame_ids)
         found = []
         if files:
             remedy = "write these exports again to new folders, and delete the old ones"
@@ -130,9 +127,25 @@ def _own_files(manifest: Mapping[str, Any], names: Collection[str]) -> set[str]:
     return {path for path in manifest.get("files", {}) if Path(path).stem in stems}
 
 
-def _whole_files(folder: Path, frame_ids: Collection[FrameId]) -> list[str]:
+def _copies(
+    folders: Sequence[Path], frame_ids: Collection[FrameId]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The exports without a manifest here, and the files of the others that name the frames."""
+    elsewhere: list[str] = []
+    files: list[str] = []
+    for folder in folders:
+        manifest = _manifest(folder)
+        if manifest:
+            files += _whole_files(folder, manifest, frame_ids)
+        else:
+            elsewhere.append(str(folder))
+    return tuple(elsewhere), tuple(files)
+
+
+def _whole_files(
+    folder: Path, manifest: Mapping[str, Any], frame_ids: Collection[FrameId]
+) -> list[str]:
     """The files of an export that name the frames among others."""
-    manifest = _manifest(folder)
     names = _naming(manifest, frame_ids)
     if not names:
         return []

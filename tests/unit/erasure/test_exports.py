@@ -4,8 +4,10 @@ import asyncio
 import fcntl
 import os
 from pathlib import Path
+from threading import Thread, current_thread
 
 import orjson
+import pytest
 
 from services.app.erasure.exports import ExportCopies, ExportTraces
 from services.contracts.identity import FrameId
@@ -84,3 +86,21 @@ async def test_of_two_erasures_at_once_one_waits_for_the_other(tmp_path: Path) -
     os.close(other)
     await erasing
     assert orjson.loads((folder / "manifest.json").read_bytes())["frames"] == {}
+
+
+async def test_manifests_are_read_off_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _export(tmp_path / "export")
+    _, copies = await _parts(tmp_path / "export", tmp_path / "gone")
+    readers: list[Thread] = []
+    read_bytes = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        readers.append(current_thread())
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    await copies.of([GONE])
+    assert readers
+    assert current_thread() not in readers
