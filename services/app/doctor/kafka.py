@@ -16,12 +16,11 @@ from services.contracts.topics import TOPICS
 from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress, translate
 from services.runtime.kafka.lag import LagReader
-from services.runtime.kafka.topic_layout import topic_differences
+from services.runtime.kafka.topic_layout import DAY_MS, topic_differences
 from services.runtime.settings import Settings
 
 _PART = "kafka"
-_DAY_MS = 86_400_000
-_LEAST_RETENTION_MS = 3 * _DAY_MS  # a service may be down for a long weekend without losing events
+_LEAST_RETENTION_MS = 3 * DAY_MS  # a service may be down for a long weekend without losing events
 _GRANT = "grant what `gazeloop topics acls` prints"
 Configuration = Mapping[str, Mapping[str, str]]
 
@@ -158,7 +157,7 @@ def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Itera
         return
     kept_ms = int(values["retention.ms"]["value"])
     if 0 <= kept_ms < _LEAST_RETENTION_MS:
-        problem = f"{name} keeps events for {kept_ms / _DAY_MS:.1f} days"
+        problem = f"{name} keeps events for {kept_ms / DAY_MS:.1f} days"
         remedy = "a service that is down for longer loses events: raise retention.ms"
         yield Finding(Level.WARNING, _PART, problem, remedy)
     if int(values["retention.bytes"]["value"]) >= 0:

@@ -15,9 +15,8 @@ from services.domain.ports.erasure import OutsideCopy
 from services.formats.writers.frames import stem_of
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.kept_records import KeptRecords, kept_records
+from services.runtime.kafka.topic_layout import DAY_MS
 from services.runtime.settings import Settings
-
-_DAY_MS = 86_400_000
 
 
 class LabelStudioCopies:
@@ -114,4 +113,4 @@ def _remedy(retention_ms: int) -> str:
     how = "`kafka-configs.sh --alter --add-config retention.ms=…` for a while"
     if retention_ms < 0:
         return f"records of these offsets never expire; {how} deletes them"
-    return f"records before these offsets expire in {retention_ms / _DAY_MS:g} days; sooner: {how}"
+    return f"records before these offsets expire in {retention_ms / DAY_MS:g} days; sooner: {how}"

@@ -12,9 +12,8 @@ from kafka.structs import TopicPartition
 from services.contracts.topics import TOPICS
 from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress, translate
+from services.runtime.kafka.topic_layout import retention_ms
 from services.runtime.settings import Settings
-
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def _kept(admin: KafkaAdminClient, settings: Settings) -> Iterator[KeptRecords]:
             for at, end in ends.items()
             if at.topic == name and end.offset > firsts[at].offset
         }
-        by_setting = {"value": str(round(settings.retention_days_of(name) * _DAY_MS))}
-        kept_ms = int(configured[name].get("retention.ms", by_setting)["value"])
+        kept = configured[name].get("retention.ms")
+        kept_ms = retention_ms(name, settings) if kept is None else int(kept["value"])
         if held:
             yield KeptRecords(name, held, kept_ms)

@@ -12,7 +12,7 @@ from services.runtime.kafka.limits import largest_value
 from services.runtime.settings import Settings
 
 _RECORD_OVERHEAD = 64 * 1024
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 PARTITIONS, REPLICAS = "partitions", "replicas"
 
 
@@ -53,6 +53,11 @@ class Difference:
         return "`kafka-reassign-partitions.sh`, or the setting that says otherwise"
 
 
+def retention_ms(topic: str, settings: Settings) -> int:
+    """For how long a topic is to keep its records, if it deletes any."""
+    return round(settings.retention_days_of(topic) * DAY_MS)
+
+
 def configuration_of(topic: Topic, settings: Settings) -> dict[str, str]:
     """The configuration that a topic is to have."""
     wanted = {
@@ -60,7 +65,7 @@ def configuration_of(topic: Topic, settings: Settings) -> dict[str, str]:
         "max.message.bytes": str(largest_value(topic.name) + _RECORD_OVERHEAD),
     }
     if topic.retention == "delete":
-        wanted["retention.ms"] = str(round(settings.retention_days_of(topic.name) * _DAY_MS))
+        wanted["retention.ms"] = str(retention_ms(topic.name, settings))
     return wanted
 
 
