@@ -10,7 +10,7 @@ from services.contracts.identity import Category, DetectorId
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import Operating, operating_point, twelve
 from services.domain.metrics.drift import Drift
-from services.domain.metrics.kept_figures import EVER, Window
+from services.domain.metrics.kept_figures import Window
 from services.domain.metrics.match_snapshot import MatchSnapshot
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
@@ -27,7 +27,7 @@ MOST_PAIRS: Final = 10
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of one detector on one subset within a window."""
+    """The figures of one detector on one subset, over all time."""
 
     numbers: Mapping[str, float | None]
     """COCO's twelve numbers by name; None where no ground truth defines them."""
@@ -44,10 +44,9 @@ def evaluate(
     detector: DetectorId,
     subset: Subset,
     operating: OperatingScores,
-    window: Window = EVER,
 ) -> Evaluation:
-    """Compute all figures of a detector on a subset within a window."""
-    parts = state.of(detector, subset, window)
+    """Compute all figures of a detector on a subset."""
+    parts = state.of(detector, subset)
     return Evaluation(
         numbers=twelve(parts.values()),
         categories={category: part.average_precision for category, part in parts.items()},
