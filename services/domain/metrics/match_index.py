@@ -224,15 +224,10 @@ class MatchIndex:
         )
         return out
 
-    def score_curve(self, curve: int, view: View, threshold: int) -> ScoreCurve:
-        """Precision, recall and F1 of a curve against the score.
-
-        Parameters
-        ----------
-        threshold : index in `THRESHOLDS`
-        """
-        detections = self._scores.kept(self._index, curve, view.parts, view.window, threshold)
-        truths = self._scores.truths_of(self._index, curve, view.parts, view.window)
+    def score_curve(self, curve: int, parts: int) -> ScoreCurve:
+        """Precision, recall and F1 of a curve against the score, in these parts."""
+        detections = self._scores.kept(self._index, curve, parts)
+        truths = self._scores.truths_of(self._index, curve, parts)
         return ScoreCurve.of(*detections, truths)
 
     def frame_count(self, detector: int, parts: int) -> int:

@@ -129,25 +129,11 @@ class MatchState:
         figures = self._read(curves, subset, window)
         return {category: part for (_, category), part in zip(curves, figures, strict=True)}
 
-    def score_curves(
-        self, detector: DetectorId, subset: Subset, window: Window = EVER, threshold: int = 0
-    ) -> dict[Category, ScoreCurve]:
-        """Precision, recall and F1 of a detector's categories against the score.
-
-        Parameters
-        ----------
-        threshold : index in `THRESHOLDS` of the IoU from which detections match
-
-        Raises
-        ------
-        ValueError
-            The window's length is none of those that the state was made for.
-        """
-        view = View(subset.word, self._window(window))
+    def score_curves(self, detector: DetectorId, subset: Subset) -> dict[Category, ScoreCurve]:
+        """Precision, recall and F1 of a detector's categories against the score, at IoU .5."""
         return {
-            curve[1]: self._index.score_curve(self._curves[curve], view, threshold)
-            for curve in self.curves()
-            if curve[0] == detector
+            curve[1]: self._index.score_curve(self._curves[curve], subset.word)
+            for curve in self._curves_of(detector)
         }
 
     def slices(

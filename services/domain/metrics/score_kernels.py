@@ -6,27 +6,25 @@ import numpy as np
 from services.domain.compiled import compiled
 from services.domain.detection.coco import RECALLS, FloatArray, IntArray
 from services.domain.metrics.curve_kernels import needs_of
-from services.domain.metrics.index_layout import COUNTED, PART, TRUTHS, WINDOW, Array, Index
+from services.domain.metrics.index_layout import COUNTED, PART, TRUTHS, Array, Index
 
 _ONE = np.uint64(1)
 
 
 @compiled
-def truths_of(index: Index, curve: int, parts: int, window: int) -> int:  # pragma: no cover
-    """The ground truths of a curve within these parts and a window."""
+def truths_of(index: Index, curve: int, parts: int) -> int:  # pragma: no cover
+    """The ground truths of a curve within these parts."""
     total = 0
     for part in range(3):
         for windows in range(8):
-            if parts >> part & 1 and (window < 0 or windows >> window & 1):
+            if parts >> part & 1:
                 total += index.totals[curve, part, windows, TRUTHS]
     return total
 
 
 @compiled
-def kept(
-    index: Index, curve: int, parts: int, window: int, threshold: int
-) -> tuple[FloatArray, Array]:  # pragma: no cover
-    """Score and state of a curve's detections within these parts and a window, best first.
+def kept(index: Index, curve: int, parts: int) -> tuple[FloatArray, Array]:  # pragma: no cover
+    """Score and state at IoU .5 of a curve's detections within these parts, best first.
 
     Returns
     -------
@@ -47,12 +45,10 @@ def kept(
             for part in range(3):
                 if parts >> part & 1:
                     inside |= planes[word, PART + part]
-            if window >= 0:
-                inside &= planes[word, WINDOW + window]
             if inside >> bit & _ONE:
                 scores[d] = index.block_score[block, k]
-                right = planes[word, threshold] >> bit & _ONE
-                counts = planes[word, COUNTED + threshold] >> bit & _ONE
+                right = planes[word, 0] >> bit & _ONE
+                counts = planes[word, COUNTED] >> bit & _ONE
                 states[d] = counts + (counts & right)
                 d += 1
     return scores[:d], states[:d]

@@ -1,14 +1,11 @@
 """Precision, recall and F1 against the score, from the state that gives AP."""
 
-from datetime import timedelta
-
 import numpy as np
 import pytest
 
 from services.contracts.events import Split
 from services.contracts.identity import DetectorId
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.kept_figures import Window
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.score_curves import (
     SCORES,
@@ -24,42 +21,34 @@ DETECTOR = DetectorId("d@1")
 
 
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("threshold", [0, 5])
-def test_curves_are_those_that_pycocotools_accumulates(seed: int, threshold: int) -> None:
+def test_curves_are_those_that_pycocotools_accumulates(seed: int) -> None:
     frames = oracle.random_frames(seed, 20)
     state = MatchState(OperatingScores(0.5))
     for frame in frames:
         state.add(oracle.matched(frame))
     expected = oracle.coco_eval(frames).eval
-    curves = state.score_curves(DETECTOR, Subset.ALL, threshold=threshold)
+    curves = state.score_curves(DETECTOR, Subset.ALL)
     for k, category in enumerate(oracle.CATEGORIES):
         curve = curves.get(category)
-        of_coco = expected["precision"][threshold, :, k, 0, 2]
+        of_coco = expected["precision"][0, :, k, 0, 2]
         if curve is None or not curve.truths:
             assert (of_coco == -1).all()
             continue
         np.testing.assert_allclose(curve.precision, of_coco, atol=1e-12)
-        np.testing.assert_array_equal(curve.reached, expected["scores"][threshold, :, k, 0, 2])
+        np.testing.assert_array_equal(curve.reached, expected["scores"][0, :, k, 0, 2])
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_counts_and_the_best_score_are_those_of_a_plain_pass(seed: int) -> None:
     frames = oracle.random_frames(seed, 20)
-    state = MatchState(OperatingScores(0.5), (timedelta(days=3),))
+    state = MatchState(OperatingScores(0.5))
     matches = []
     for number, frame in enumerate(frames):
         split = Split.REFERENCE if number % 3 else Split.HAYSTACK
         matches += oracle.matched(frame, split=split)
     state.add(matches)
-    window = Window(timedelta(days=3), state.latest)
-    assert window.until is not None
-    inside = [
-        match
-        for match in matches
-        if match.split is Split.REFERENCE and match.captured_at > window.until - timedelta(days=3)
-    ]
-    for category, curve in state.score_curves(DETECTOR, Subset.R, window).items():
-        own = [match for match in inside if match.category == category]
+    for category, curve in state.score_curves(DETECTOR, Subset.R).items():
+        own = [m for m in matches if m.category == category and m.split is Split.REFERENCE]
         rows = [
             (score, matched & 1)
             for match in own
