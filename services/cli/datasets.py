@@ -189,7 +189,8 @@ class DetectionOptions:
     Raises
     ------
     typer.BadParameter
-        There are results without a detector, or a detector without results, or its name is none.
+        There are results without a detector, or options of results without them, or the detector's
+        name is none.
     """
 
     predictions: Predictions = None
@@ -206,18 +207,27 @@ class DetectionOptions:
             raise typer.BadParameter(
                 "name the detector that made these results", param_hint="--detector"
             )
-        if self.predictions is None and self.categories is not None:
-            raise typer.BadParameter(
-                "results with these categories are missing", param_hint="--categories"
-            )
-        if self.predictions is None and self.detector is not None:
-            raise typer.BadParameter(
-                "results of this detector are missing", param_hint="--predictions"
-            )
+        if self.predictions is None:
+            self._require_no_option_of_results()
         try:
             self.made_by()
         except InvalidRecord as exc:
             raise typer.BadParameter(str(exc), param_hint="--detector") from exc
+
+    def _require_no_option_of_results(self) -> None:
+        given = {
+            "--predictions-format": self.predictions_format is not FormatName.AUTO,
+            "--class-names": self.class_names is not None,
+            "--detector": self.detector is not None,
+            "--iou-type": self.iou_type != "bbox",
+            "--categories": self.categories is not None,
+        }
+        option = next((option for option, is_given in given.items() if is_given), None)
+        if option is not None:
+            raise typer.BadParameter(
+                "it is about a detector's results: give them with --predictions, or leave it out",
+                param_hint=option,
+            )
 
     def made_by(self) -> Detector | None:
         """The detector, if there are results."""

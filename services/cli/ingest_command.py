@@ -41,7 +41,7 @@ class PublishingOptions:
         typer.Option(
             "--source",
             help="`reannotation`: the annotation team's corrections. Only their ground truth is"
-            " read, and only of frames that were published before.",
+            " read, and only of frames that were published before: no results, no tags.",
         ),
     ] = Source.IMPORT
     accept_partial: AcceptPartial = False

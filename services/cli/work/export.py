@@ -1,7 +1,7 @@
 """What `gazeloop export` and `gazeloop training-set` do."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from services.app.undoing.campaigns import refuse_undone
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.export_command import NamedFrames
+from services.cli.idle_options import refuse_options
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
 from services.cli.tag_options import TagOptions
@@ -111,37 +112,21 @@ def training_set(
     tell(written, to)
 
 
-def _is_on_command_line(ctx: typer.Context, name: str) -> bool:
-    """Whether the command line has the option."""
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
 def _refuse_filters(ctx: typer.Context, form: str) -> None:
     names = {str(parameter.name) for parameter in ctx.command.params} - {"form", "to"}
-    _refuse_options(ctx, names, f"{form} writes everything")
+    refuse_options(ctx, names, f"{form} writes everything")
 
 
 def _refuse_idle(ctx: typer.Context, what: What, named: NamedFrames) -> None:
     """Refuse options that would select nothing, as the frames do not come from needles."""
     of_needles = {field.name for field in fields(NeedleOptions)}
     if named.sample is not None:
-        _refuse_options(ctx, of_needles | {"what", "proposals"}, "--sample names frames alone")
+        refuse_options(ctx, of_needles | {"what", "proposals"}, "--sample names frames alone")
     elif named.listed is not None or named.circled is not None:
-        _refuse_options(ctx, of_needles | {"what"}, "the frames are named")
+        refuse_options(ctx, of_needles | {"what"}, "the frames are named")
     elif what is What.ANNOTATED:
         without = "--what annotated takes all annotated frames, without needles"
-        _refuse_options(ctx, of_needles | {"proposals"}, without)
-
-
-def _refuse_options(ctx: typer.Context, names: Collection[str], why: str) -> None:
-    options = [
-        parameter.opts[0]
-        for parameter in ctx.command.params
-        if parameter.name in names and _is_on_command_line(ctx, str(parameter.name))
-    ]
-    if options:
-        raise typer.BadParameter(f"{why}: leave out {', '.join(options)}", ctx)
+        refuse_options(ctx, of_needles | {"proposals"}, without)
 
 
 def _export_tables(context: Context, form: TableFormat, to: Path) -> None:

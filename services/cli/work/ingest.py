@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import fields
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from services.cli.datasets import (
     LayoutOptions,
     TakenOptions,
 )
+from services.cli.idle_options import refuse_options
 from services.cli.ingest_command import PublishingOptions, VideoOptions
 from services.cli.lag_watch import LagWatch
 from services.cli.logs import log_to_file
@@ -114,6 +116,7 @@ def coco(
     how: PublishingOptions,
 ) -> None:
     """Run `gazeloop ingest coco`."""
+    _refuse_unpublished(ctx, how)
     opener = coco_opener(ground_truth, images, detections, how.manifest)
     _ingest(shared(ctx), opener, how)
 
@@ -127,6 +130,7 @@ def voc(
     how: PublishingOptions,
 ) -> None:
     """Run `gazeloop ingest voc`."""
+    _refuse_unpublished(ctx, how)
     opener = voc_opener(annotations, images, detections, how.manifest)
     _ingest(shared(ctx), opener, how)
 
@@ -141,6 +145,7 @@ def via(
     how: PublishingOptions,
 ) -> None:
     """Run `gazeloop ingest via`."""
+    _refuse_unpublished(ctx, how)
     opener = via_opener(
         annotations, images, detections, how.manifest, category_attribute=category_attribute
     )
@@ -188,6 +193,14 @@ def yolo(ctx: typer.Context, *, labels: Path, manifest: Path) -> None:
     """Run `gazeloop ingest yolo`."""
     opener = opener_of(partial(read_yolo, labels), manifest)
     _ingest(shared(ctx), opener, _CORRECTIONS)
+
+
+def _refuse_unpublished(ctx: typer.Context, how: PublishingOptions) -> None:
+    """Refuse what is never published of corrections: results, tags and parts of frames."""
+    if how.source is Source.REANNOTATION:
+        unpublished = {field.name for field in fields(DetectionOptions)} - {"name"}
+        why = "--source reannotation publishes only the ground truth of whole frames"
+        refuse_options(ctx, unpublished | {"accept_partial"}, why)
 
 
 def _ingest(context: Context, opener: Opener, how: PublishingOptions) -> None:

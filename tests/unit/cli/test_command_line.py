@@ -400,6 +400,65 @@ def test_an_export_takes_no_option_that_would_select_nothing(
     assert message in " ".join(printed.replace("│", "").split())
 
 
+@pytest.mark.parametrize("layout", ["coco", "voc", "via"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--accept-partial"],
+        ["--tags", "file"],
+        ["--predictions", "file", "--detector", "ods@1", "--iou-type", "segm"],
+    ],
+)
+def test_corrections_take_no_option_of_what_is_not_published_of_them(
+    layout: str,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    truth = {"coco": ["--ground-truth", "file"], "voc": ["--annotations", "folder"]}
+    source = [*truth.get(layout, ["--annotations", "file"]), "--source", "reannotation"]
+
+    code, printed = _errors(["ingest", layout, *source, *options], monkeypatch, capsys)
+
+    assert code == 2
+    named = ", ".join(option for option in options if option.startswith("--"))
+    message = f"publishes only the ground truth of whole frames: leave out {named}"
+    assert message in " ".join(printed.replace("│", "").split())
+
+
+@pytest.mark.parametrize("command", ["mine", "ingest"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--iou-type", "segm"],
+        ["--class-names", "file"],
+        ["--predictions-format", "yolo-txt"],
+        ["--detector", "ods@1"],
+        ["--categories", "file"],
+    ],
+)
+def test_an_option_of_results_needs_them(
+    command: str,
+    option: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("{}")
+    data_set = ["coco", "--images", ".", "--ground-truth", "file"]
+
+    code, printed = _errors([command, *data_set, *option], monkeypatch, capsys)
+
+    assert code == 2
+    message = f"{option[0]}: it is about a detector's results"
+    assert message in " ".join(printed.replace("│", "").split())
+
+
 _LOGGING = """
 import sys
 from contextlib import asynccontextmanager
