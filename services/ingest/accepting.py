@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TypeGuard
 
 from services.contracts.events import REANNOTATION_SOURCE, FrameAnnotated, FrameCaptured
 from services.domain.erasure import erased_frame
@@ -28,11 +27,6 @@ from services.runtime.observability import metrics
 
 DECODERS = 4
 """Images decoded concurrently; each may take 4 bytes per allowed pixel."""
-
-
-def _is_of_annotators(draft: Draft) -> TypeGuard[FrameAnnotated]:
-    """Whether the draft is ground truth from the annotation team."""
-    return isinstance(draft, FrameAnnotated) and draft.annotation_source == REANNOTATION_SOURCE
 
 
 class Acceptance:
@@ -106,13 +100,23 @@ class Acceptance:
         ]
 
     async def _tags(self, drafts: Sequence[Draft]) -> list[str]:
-        corrections = [at for at, draft in enumerate(drafts) if _is_of_annotators(draft)]
-        entries = [entry_of(drafts[at]) for at in corrections]
-        found = await tags_of(ways.HTTP, entries, self._parts.ledger)
+        truths: dict[str, list[int]] = {ways.HTTP: [], ways.HTTP_IMPORT: []}
+        for at, draft in enumerate(drafts):
+            if isinstance(draft, FrameAnnotated):
+                truths[_way_of(draft)].append(at)
         tags = [""] * len(drafts)
-        for at, tag in zip(corrections, found, strict=True):
-            tags[at] = tag
+        for way, positions in truths.items():
+            entries = [entry_of(drafts[at]) for at in positions]
+            found = await tags_of(way, entries, self._parts.ledger)
+            for at, tag in zip(positions, found, strict=True):
+                tags[at] = tag
         return tags
+
+
+def _way_of(truth: FrameAnnotated) -> str:
+    """The input path on which a change back is recognised."""
+    is_correction = truth.annotation_source == REANNOTATION_SOURCE
+    return ways.HTTP if is_correction else ways.HTTP_IMPORT
 
 
 def _drafted(

@@ -102,18 +102,20 @@ async def test_repeating_what_was_published_is_not_held(ingest: Ingest) -> None:
     assert len({event.event_id for event in ingest.outbox.published}) == 1
 
 
-async def test_a_reannotation_back_to_an_earlier_content_is_a_new_revision(
-    ingest: Ingest,
+@pytest.mark.parametrize("source", [REANNOTATION_SOURCE, "import"])
+async def test_ground_truth_back_to_an_earlier_content_is_a_new_revision(
+    ingest: Ingest, source: str
 ) -> None:
-    stop, none = (truth(*labels, source=REANNOTATION_SOURCE) for labels in (("stop",), ()))
+    stop, none = (truth(*labels, source=source) for labels in (("stop",), ()))
 
     assert [await ingest.revision(draft) for draft in (stop, none, stop, stop)] == [1, 2, 3, 3]
 
 
-async def test_an_import_back_to_an_earlier_content_is_that_revision(ingest: Ingest) -> None:
-    stop, none = truth("stop"), truth()
+async def test_an_import_that_is_repeated_takes_back_no_correction(ingest: Ingest) -> None:
+    imported, corrected = truth("stop"), truth(source=REANNOTATION_SOURCE)
 
-    assert [await ingest.revision(draft) for draft in (stop, none, stop)] == [1, 2, 1]
+    drafts = (imported, corrected, imported, corrected)
+    assert [await ingest.revision(draft) for draft in drafts] == [1, 2, 1, 2]
 
 
 async def test_results_come_in_the_order_of_their_drafts(ingest: Ingest) -> None:

@@ -140,9 +140,13 @@ async def test_a_correction_is_the_next_revision(web: Web) -> None:
     assert response.json()["revision"] == 2
 
 
-async def test_a_correction_that_is_taken_back_is_the_next_revision_again(web: Web) -> None:
-    nothing = GROUND_TRUTH | {"annotations": []}
-    posted = [GROUND_TRUTH, GROUND_TRUTH, nothing, GROUND_TRUTH, GROUND_TRUTH, nothing]
+@pytest.mark.parametrize("source", ["reannotation", "import"])
+async def test_a_correction_that_is_taken_back_is_the_next_revision_again(
+    web: Web, source: str
+) -> None:
+    something = GROUND_TRUTH | {"annotation_source": source}
+    nothing = something | {"annotations": []}
+    posted = [something, something, nothing, something, something, nothing]
 
     answers = [
         await web.post("/v1/ground-truth", document, "annotation:ana") for document in posted
@@ -150,7 +154,7 @@ async def test_a_correction_that_is_taken_back_is_the_next_revision_again(web: W
 
     assert [answer.json()["revision"] for answer in answers] == [1, 1, 2, 3, 3, 4]
     together = await web.post(
-        "/v1/ground-truth", lines(GROUND_TRUTH, nothing, GROUND_TRUTH), "annotation:ana", NDJSON
+        "/v1/ground-truth", lines(something, nothing, something), "annotation:ana", NDJSON
     )
     assert [item["revision"] for item in together.json()["results"]] == [5, 6, 7]
 
