@@ -215,14 +215,14 @@ class DetectionOptions:
             raise typer.BadParameter(str(exc), param_hint="--detector") from exc
 
     def _require_no_option_of_results(self) -> None:
-        given = {
+        options = {
             "--predictions-format": self.predictions_format is not FormatName.AUTO,
             "--class-names": self.class_names is not None,
             "--detector": self.detector is not None,
             "--iou-type": self.iou_type != "bbox",
             "--categories": self.categories is not None,
         }
-        option = next((option for option, is_given in given.items() if is_given), None)
+        option = next((name for name, is_set in options.items() if is_set), None)
         if option is not None:
             raise typer.BadParameter(
                 "it is about a detector's results: give them with --predictions, or leave it out",
