@@ -143,7 +143,7 @@ async def test_a_way_returns_to_a_content_when_it_has_said_another_since(
     assert await ledger.returns("http", [ORIGINAL]) == [0]
     assert await ledger.returns("http", [CORRECTED, ORIGINAL, ORIGINAL, CORRECTED]) == [0, 1, 1, 1]
     assert await ledger.returns("http", [CORRECTED]) == [1]
-    assert await ledger.returns("cvat", [ORIGINAL]) == [0]
+    assert await ledger.returns("http-import", [ORIGINAL]) == [0]
     assert await ledger.returns("http", []) == []
 
 

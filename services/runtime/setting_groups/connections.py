@@ -1,5 +1,6 @@
 """Where the parts are, and where HTTP is served."""
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -84,7 +85,11 @@ class HttpSettings(SettingGroup):
         description="Proxies whose `X-Forwarded-*` headers are trusted, `address,network/bits,…`.",
     )
     max_body_bytes: Count = Field(33_554_432, description="Largest HTTP request body, in bytes.")
-    rate_limit: str = Field("600/minute", description="Rate limit per token, in `limits` notation.")
+    rate_limit: str = Field(
+        "600/minute",
+        description="Rate limit per token, in `limits` notation; `1000000/second` is in effect"
+        " none.",
+    )
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -93,6 +98,14 @@ class HttpSettings(SettingGroup):
         for address in parts_of(listed):
             ip_network(address)
         return listed
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _allows_requests(cls, limit: str) -> str:
+        """Refuse the amount 0: some read it as no request, others as no limit."""
+        if re.match(r"\s*0+(?!\d)", limit):
+            raise ValueError("it allows no request; 1000000/second is in effect no limit")
+        return limit
 
     @property
     def proxies(self) -> list[str]:

@@ -51,6 +51,13 @@ def test_a_version_of_events_that_does_not_exist_is_refused(
         load_settings()
 
 
+@pytest.mark.parametrize("limit", ["0/minute", " 00 per 2 hours"])
+def test_a_rate_limit_of_no_request_is_refused(limit: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"GAZELOOP_RATE_LIMIT.*1000000/second"):
+        load_settings(rate_limit=limit)
+    assert load_settings(rate_limit="010/minute").rate_limit == "010/minute"
+
+
 def test_misses_are_refused_where_version_1_of_the_events_would_drop_them() -> None:
     assert load_settings(mine_misses=True, event_version=2).mine_misses
     with pytest.raises(InvalidSettings, match="GAZELOOP_EVENT_VERSION=2"):
