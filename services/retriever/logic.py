@@ -56,6 +56,8 @@ class FrameFacts:
     """Whether another frame had the same image first."""
     area: float = 0.0
     """Of the frame, in square pixels."""
+    detectors: frozenset[DetectorId] = frozenset()
+    """Those that have predicted the frame, even where they detected nothing."""
 
     @classmethod
     def of(cls, record: FrameRecord) -> Self | None:
@@ -80,7 +82,16 @@ class FrameFacts:
         reannotated = is_reannotated(record.ground_truth)
         context, uri = _context_of(captured), captured.image.uri
         area = float(captured.image.width * captured.image.height)
-        return cls(context, captured.captured_at, uri, reannotated, regions, record.is_copy, area)
+        return cls(
+            context,
+            captured.captured_at,
+            uri,
+            reannotated,
+            regions,
+            record.is_copy,
+            area,
+            frozenset(record.predictions),
+        )
 
     @property
     def features(self) -> dict[RegionId, FloatArray]:

@@ -101,8 +101,10 @@ class FrameTable:
         return found
 
     def put(self, facts: Iterable[FrameFacts]) -> None:
-        """Take in these frames, or what is known of them now."""
+        """Take in those of these frames that the detector has predicted, as they are now."""
         for item in facts:
+            if self._detector not in item.detectors:
+                continue  # an epoch has the frames of all detectors
             is_listable = item.split(
                 self._settings.split_rule
             ) is Split.HAYSTACK and item.is_listable(count_copies=self._settings.count_copies)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.contracts.identity import FrameId
+from services.contracts.identity import DetectorId, FrameId
 from services.domain.ports.frames import FrameRecord
 from services.retriever.logic import FrameFacts
 from services.retriever.scoring.frame_table import FrameTable
@@ -18,15 +18,15 @@ SIZES = [0, 3, 1, 2, 0, 1, 4, 1, 2, 1]
 """Categories on each frame."""
 
 
-def facts(number: int, drive: str | None = "d1") -> FrameFacts:
-    """A frame that was captured at this second."""
+def facts(number: int, drive: str | None = "d1", detector: DetectorId = DETECTOR) -> FrameFacts:
+    """A frame that was captured at this second, and predicted by this detector."""
     name = NAMES[number]
     captured = samples.frame_captured(name, drive)
     at = captured.captured_at + timedelta(seconds=number)
     found = [samples.detection(f"c{place}") for place in range(SIZES[number])]
     made = samples.predictions_made(*found, frame_id=name)
     captured = captured.model_copy(update={"captured_at": at})
-    known = FrameFacts.of(FrameRecord(FrameId(name), captured, None, {DETECTOR: made}))
+    known = FrameFacts.of(FrameRecord(FrameId(name), captured, None, {detector: made}))
     assert known is not None
     return known
 
@@ -60,3 +60,10 @@ def test_frames_without_a_drive_are_dropped_too() -> None:
     assert known.frames() == set()
     known.put([facts(2, None)])
     assert known.frames() == set()
+
+
+def test_frames_that_only_another_detector_predicted_are_no_neighbours() -> None:
+    known = table(10_000)
+    known.put([facts(4), facts(1, detector=DetectorId("ods@2")), facts(0)])
+    assert known.around([FrameId("a")]) == {"a"}
+    assert known.frames() == {"a", "e"}
