@@ -16,6 +16,7 @@ class Adjustment(StrEnum):
     SCORE_CLIPPED = "score_clipped"
     CORNERS_SORTED = "corners_sorted"
     BOX_FROM_POLYGON = "box_from_polygon"
+    KEYPOINTS_LEFT_OUT = "keypoints_left_out"
     SIZE_READ = "image_size_read"
     IMAGE_BY_STEM = "image_by_stem"
     IMAGE_SHARED = "image_shared"
@@ -43,6 +44,7 @@ _SENTENCES: Final = {
     Adjustment.CORNERS_SORTED: "{count} boxes with exchanged corners: the corners were sorted",
     Adjustment.BOX_FROM_POLYGON: "{count} records without a bbox: it was computed from their mask"
     " or polygon",
+    Adjustment.KEYPOINTS_LEFT_OUT: "{count} boxes were read without their keypoints",
     Adjustment.SIZE_READ: "{count} frames without width and height: read from the image",
     Adjustment.IMAGE_BY_STEM: "{count} files name another image: the image of the file's own"
     " name was used",

@@ -140,6 +140,7 @@ class DrawnBox(NamedTuple):
     outlined : whether it is the box around a polygon
     polygons : `[x1, y1, x2, y2, …]` of each part of the object, of which its mask is drawn
     mask : the object's pixels
+    has_keypoints : whether the tool wrote keypoints, which are left out
     """
 
     label: object
@@ -150,6 +151,7 @@ class DrawnBox(NamedTuple):
     outlined: bool = False
     polygons: Sequence[object] = ()
     mask: Rle | None = None
+    has_keypoints: bool = False
 
     @classmethod
     def polygon(cls, label: object, points: Iterable[Sequence[float]]) -> Self:
@@ -285,6 +287,8 @@ def _annotation(box: DrawnBox, mask: Rle | None, adjustments: Counter[Adjustment
         adjustments[Adjustment.ROTATED_BOX] += 1
     if box.outlined:
         adjustments[Adjustment.BOX_FROM_POLYGON] += 1
+    if box.has_keypoints:
+        adjustments[Adjustment.KEYPOINTS_LEFT_OUT] += 1
     category = category_name(box.label)
     return fields.checked(
         Annotation, category=category, bbox=bbox, crowd=box.crowd, ignore=box.ignore, mask=mask

@@ -8,6 +8,7 @@ from services.contracts.errors import InvalidRecord
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
 from services.formats.readers.detections.class_names import ClassNames, yaml_names
+from services.formats.readers.detections.yolo_keypoints import keypoint_numbers, without_keypoints
 from services.formats.readers.folders import text_of, visible_files
 from services.formats.readers.returned import (
     DrawnBox,
@@ -18,10 +19,10 @@ from services.formats.readers.returned import (
     version_of,
 )
 
-_FIELDS = 5
+_BOX = 4
 _NAMES = ("data.yaml", "dataset.yaml", "obj.names", "classes.txt")
 """Files with the names of the classes; the first that exists is used."""
-_LEAST_OF_A_SEGMENT = 7
+_LEAST_OF_A_SEGMENT = 6
 _NOT_LABELS = frozenset({"classes.txt", "train.txt", "valid.txt", "val.txt", "test.txt"})
 
 
@@ -30,7 +31,8 @@ def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
 
     They are in `labels/`, in `train/labels/` and the like (Roboflow), or next to the images
     (Darknet). A frame without a file was not returned; an empty file means an empty frame.
-    Segments are read with the boxes around them and their masks.
+    Segments are read with the boxes around them and their masks. Where the data set declares
+    keypoints, no line is a segment: the box comes first, and the keypoints are left out.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
             f"{folder} holds no data.yaml: name the folder that holds it, and `labels/`",
             reason="unreadable_file",
         )
-    names = ClassNames.read(listed)
+    names, keypoints = ClassNames.read(listed), keypoint_numbers(listed)
     files = {str(file): file for file in label_files(folder)}
     if not files and len(sent):
         raise InvalidRecord(
@@ -58,7 +60,7 @@ def read_yolo(folder: Path, sent: NamedFrames) -> Dataset:
         text = text_of(files[source.location])
         lines = [line for line in text.splitlines() if line.strip()]
         frame = ReturnedFrame(sent_frame.frame_id, sent_frame.size, source.location)
-        return [version_of(frame, lines, partial(_drawn, names, sent_frame.size))]
+        return [version_of(frame, lines, partial(_drawn, names, keypoints, sent_frame.size))]
 
     return Dataset(folder.name, len(sources), returned(sources, parse))
 
@@ -98,7 +100,7 @@ def image_of(label: Path) -> str:
     return "/".join("images" if part == "labels" else part for part in label.parts)
 
 
-def _drawn(names: ClassNames, size: Size, line: str) -> DrawnBox:
+def _drawn(names: ClassNames, keypoints: int, size: Size, line: str) -> DrawnBox:
     label, *values = line.split()
     try:
         numbers = [float(part) for part in values]
@@ -106,11 +108,12 @@ def _drawn(names: ClassNames, size: Size, line: str) -> DrawnBox:
         raise InvalidRecord(f"{line!r:.80} holds no numbers", reason="invalid_box") from None
     name = names.record_of(label)["category_name"]
     wide, high = size
-    if 1 + len(numbers) >= _LEAST_OF_A_SEGMENT and len(numbers) % 2 == 0:
+    if not keypoints and len(numbers) >= _LEAST_OF_A_SEGMENT and len(numbers) % 2 == 0:
         corners = zip(numbers[::2], numbers[1::2], strict=True)
         return DrawnBox.polygon(name, ((x * wide, y * high) for x, y in corners))
-    if 1 + len(numbers) != _FIELDS:
+    if len(numbers) not in {_BOX, _BOX + keypoints}:
         raise InvalidRecord(f"{line!r:.80} is not a box", reason="unsupported_shape")
-    x, y, width, height = numbers
+    x, y, width, height = without_keypoints(numbers, keypoints)
     left, top = (x - width / 2) * wide, (y - height / 2) * high
-    return DrawnBox(name, (left, top, left + width * wide, top + height * high))
+    corners_in_pixels = (left, top, left + width * wide, top + height * high)
+    return DrawnBox(name, corners_in_pixels, has_keypoints=len(numbers) > _BOX)

@@ -91,6 +91,20 @@ def yaml_names(file: Path) -> dict[str, str]:
     InvalidRecord
         `unreadable_file` or `invalid_yaml`.
     """
+    names = yaml_content(file).get("names")
+    if not isinstance(names, list | dict):
+        raise InvalidRecord(f"{file} has no names", reason="invalid_yaml")
+    return _numbered(names, file)
+
+
+def yaml_content(file: Path) -> Record:
+    """The mapping in a YAML file, empty if it holds none; every scalar stays a string.
+
+    Raises
+    ------
+    InvalidRecord
+        `unreadable_file` or `invalid_yaml`.
+    """
     try:
         # BaseLoader only creates strings: `no` stays a name, and no object is constructed.
         content = yaml.load(file.read_bytes(), yaml.BaseLoader)  # noqa: S506  # see above
@@ -98,10 +112,7 @@ def yaml_names(file: Path) -> dict[str, str]:
         raise InvalidRecord(f"{file}: {exc.strerror}", reason="unreadable_file") from exc
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
         raise InvalidRecord(f"{file}: not YAML: {exc}", reason="invalid_yaml") from exc
-    names = content.get("names") if isinstance(content, dict) else None
-    if not isinstance(names, list | dict):
-        raise InvalidRecord(f"{file} has no names", reason="invalid_yaml")
-    return _numbered(names, file)
+    return content if isinstance(content, dict) else {}
 
 
 def _numbered(names: Any, file: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from services.formats import fields
 from services.formats.json_files import parse_json, read_json
 from services.formats.readers.detections.class_names import ClassNames, found_names
 from services.formats.readers.detections.output import ImageReference
+from services.formats.readers.detections.yolo_keypoints import keypoint_numbers
 from services.formats.readers.folders import visible_files
 
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".txt", ".csv")
@@ -117,13 +118,28 @@ class OutputFiles:
         InvalidRecord
             The file is unreadable, or has no names; `unknown_category`: there is none.
         """
+        return ClassNames.read(self._required_names_file)
+
+    @property
+    def keypoint_numbers(self) -> int:
+        """The numbers of an object's keypoints, which the file with the names declares.
+
+        Raises
+        ------
+        InvalidRecord
+            As of `required_names`, and if `kpt_shape` cannot be read.
+        """
+        return keypoint_numbers(self._required_names_file)
+
+    @property
+    def _required_names_file(self) -> Path:
         if self._names_file is None:
             raise InvalidRecord(
                 f"{self.path} has only the numbers of classes: give their names with --class-names"
                 " (data.yaml, or a text file with a name per line)",
                 reason="unknown_category",
             )
-        return ClassNames.read(self._names_file)
+        return self._names_file
 
     def documents(self) -> Iterator[Document]:
         """The JSON values of all files; a file with a value per line has many.

@@ -3,9 +3,11 @@
 `class x y width height confidence [track]`, in fractions of the image from the box's centre, as
 Ultralytics' `save_txt=True, save_conf=True` writes them (`Results.save_txt` in
 ultralytics/engine/results.py), YOLOv5 and YOLOv7 as well. With masks, an outline `x y x y …` stands
-in place of the box.
+in place of the box. With poses, keypoints stand between the box and the confidence, and only
+`kpt_shape` in the data set's YAML tells them from an outline.
 """
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,10 +18,13 @@ from services.formats.readers.detections.boxes import RelativeBox, around, from_
 from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.output import Output
+from services.formats.readers.detections.yolo_keypoints import without_keypoints
 
 _SAMPLE = 8
 _BOX_FIELDS = 5
-"""Class and box."""
+"""Class and box; or box and confidence."""
+_BOX_LENGTHS = frozenset({5, 6})
+"""Box and confidence, and maybe a track."""
 
 
 def recognises(files: OutputFiles) -> bool:
@@ -50,6 +55,7 @@ def read(files: OutputFiles) -> Output:
         `unknown_category`: the classes have no names.
     """
     found, names = Output(files.path), files.required_names
+    keypoints = files.keypoint_numbers
     for file, image in files.texts():
         try:
             lines = file.read_text("utf-8-sig", errors="replace").splitlines()
@@ -60,14 +66,15 @@ def read(files: OutputFiles) -> Output:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 value = {"line": line}
-                found.add(
-                    image, value, f"{file}:{number}", lambda record: _converted(record, names)
-                )
+                convert = partial(_converted, names=names, keypoints=keypoints)
+                found.add(image, value, f"{file}:{number}", convert)
     return found
 
 
-def _converted(record: Record, names: ClassNames) -> Record:
+def _converted(record: Record, names: ClassNames, keypoints: int) -> Record:
     label, *rest = record["line"].split()
+    if keypoints:
+        rest = _box_of_pose(rest, keypoints)
     try:
         values = [float(text) for text in rest]
     except ValueError:
@@ -90,3 +97,14 @@ def _converted(record: Record, names: ClassNames) -> Record:
     number = int(label) if label.isdecimal() else label
     named = names.record_of(number)
     return {**named, "score": score, "bbox": RelativeBox(*box), **track_id}
+
+
+def _box_of_pose(values: list[str], keypoints: int) -> list[str]:
+    """Box, confidence and track of a line that may have this many numbers of keypoints."""
+    found = values if len(values) in _BOX_LENGTHS else without_keypoints(values, keypoints)
+    if len(found) not in _BOX_LENGTHS:
+        raise fields.malformed(
+            f"{len(values)} numbers are not a box, {keypoints} of keypoints (kpt_shape) and a"
+            " confidence: predict with save_conf=True"
+        )
+    return found
