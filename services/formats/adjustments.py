@@ -57,5 +57,6 @@ _SENTENCES: Final = {
     " detections were refused",
     Adjustment.DETECTIONS_OVER_LIMIT: "{count} detections beyond the limit per frame were dropped,"
     " lowest scores first (GAZELOOP_MAX_DETECTIONS_PER_FRAME)",
-    Adjustment.NO_SHAPE: "{count} results without a shape (choices, text, tags) were ignored",
+    Adjustment.NO_SHAPE: "{count} results without the shape of an object (choices, text, tags,"
+    " lanes) were ignored",
 }

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.run_lengths import INVALID_MASK
 from services.formats import fields, masks
 from services.formats.fields import Record
 from services.formats.geometry import Size
@@ -20,7 +19,6 @@ from services.formats.readers.returned import (
     returned,
     version_of,
 )
-from services.formats.rules import require_same_size
 
 _WITHOUT_SHAPE = ("label", "caption")  # a tuple compares values of any type
 """Annotation types that apply to a whole image."""
@@ -122,13 +120,7 @@ def _polygons(label: object, parts: Sequence[Record], _: Size | None) -> DrawnBo
 
 
 def _mask(label: object, parts: Sequence[Record], size: Size | None) -> DrawnBox:
-    shape = masks.from_coco(parts[0].get("rle"), None)
-    if shape is None:
-        raise InvalidRecord("a mask without run lengths", reason=INVALID_MASK)
-    if size is not None:
-        require_same_size(shape.mask, size)
-    x, y, width, height = shape.bbox
-    return DrawnBox(label, (x, y, x + width, y + height), mask=shape.mask)
+    return DrawnBox.of_runs(label, parts[0].get("rle"), size)
 
 
 _SHAPES: Mapping[str, Callable[[object, Sequence[Record], Size | None], DrawnBox]] = {

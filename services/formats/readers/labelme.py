@@ -9,6 +9,7 @@ from services.formats import fields
 from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
 from services.formats.readers.folders import visible_files
+from services.formats.readers.outlines import Point, points_of
 from services.formats.readers.records import declared_size
 from services.formats.readers.returned import (
     DrawnBox,
@@ -53,7 +54,7 @@ def read_labelme(folder: Path, sent: NamedFrames) -> Dataset:
 def _drawn(item: object) -> DrawnBox:
     shape = fields.record(item, "a shape")
     kind = shape.get("shape_type", "polygon")
-    points = _points(shape.get("points"))
+    points = points_of(shape.get("points"))
     if kind == "rectangle" and len(points) == _CORNERS:
         (left, top), (right, bottom) = points
         return DrawnBox(shape.get("label"), (left, top, right, bottom))
@@ -64,18 +65,8 @@ def _drawn(item: object) -> DrawnBox:
     raise InvalidRecord(f"a {kind!r:.40} has no box", reason="unsupported_shape")
 
 
-def _around_circle(points: Sequence[tuple[float, float]]) -> Box:
+def _around_circle(points: Sequence[Point]) -> Box:
     """The box around a circle, given by its centre and a point on it."""
     (x, y), (across, down) = points
     radius = ((across - x) ** 2 + (down - y) ** 2) ** 0.5
     return (x - radius, y - radius, x + radius, y + radius)
-
-
-def _points(points: object) -> list[tuple[float, float]]:
-    found = []
-    for point in points if isinstance(points, list) else ():
-        numbers = [fields.number(value) for value in point] if isinstance(point, list) else []
-        if len(numbers) != _CORNERS or numbers[0] is None or numbers[1] is None:
-            raise InvalidRecord("a point is not two numbers", reason="invalid_box")
-        found.append((numbers[0], numbers[1]))
-    return found

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Rle
 from services.contracts.identity import Box, DriveId, FrameId, VehicleId
+from services.contracts.run_lengths import INVALID_MASK
 from services.formats import fields, masks
 from services.formats.adjustments import Adjustment
 from services.formats.geometry import Size, upright_box
@@ -18,6 +19,7 @@ from services.formats.items import FrameItem, Item, Located, RecordKind, Rejecti
 from services.formats.json_files import read_json
 from services.formats.readers.category_names import category_name
 from services.formats.readers.records import Notes, hide_nothing, rejection, without
+from services.formats.rules import require_same_size
 
 R = TypeVar("R")
 
@@ -165,6 +167,40 @@ class DrawnBox(NamedTuple):
         corners = [(float(x), float(y)) for x, y in points]
         outline = [side for corner in corners for side in corner]
         return cls(label, _around(corners), outlined=True, polygons=(outline,))
+
+    @classmethod
+    def of_runs(cls, label: object, runs: object, size: Size | None) -> Self:
+        """A mask in COCO's run lengths, and the box around it.
+
+        Parameters
+        ----------
+        size : of the image, if the file has it
+
+        Raises
+        ------
+        InvalidRecord
+            `invalid_mask`, `box_without_area`; `size_mismatch`: it is not of this size.
+        """
+        shape = masks.from_coco(runs, None)
+        if shape is None:
+            raise InvalidRecord("a mask without run lengths", reason=INVALID_MASK)
+        if size is not None:
+            require_same_size(shape.mask, size)
+        x, y, width, height = shape.bbox
+        return cls(label, (x, y, x + width, y + height), mask=shape.mask)
+
+    @classmethod
+    def around(cls, parts: Sequence[Self]) -> Self:
+        """One object of several parts: the box around them; their mask, if all are polygons."""
+        if len(parts) == 1:
+            return parts[0]
+        across, down = ([side for part in parts for side in part.corners[at::2]] for at in (0, 1))
+        polygons = [outline for part in parts for outline in part.polygons]
+        return parts[0]._replace(
+            corners=(min(across), min(down), max(across), max(down)),
+            outlined=True,
+            polygons=polygons if all(part.polygons for part in parts) else (),
+        )
 
 
 class Version(NamedTuple):

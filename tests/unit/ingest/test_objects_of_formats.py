@@ -8,9 +8,12 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
 from services.formats.adjustments import Adjustment
 from services.formats.items import Dataset, FrameItem, Rejection
+from services.formats.masks import from_polygons
 from services.formats.readers.detections.registry import read_output
 from services.formats.readers.returned import Manifest, NamedFrame
+from services.formats.readers.scalabel import read_scalabel
 from services.formats.readers.yolo import read_yolo
+from tests.unit.ingest.datasets import Json, write_json
 
 SIZE = (800, 1000)
 SENT = Manifest({name: NamedFrame(FrameId(name), SIZE) for name in ("a", "b")})
@@ -18,8 +21,20 @@ TIGER = "0 .5 .5 .25 .4" + " .3 .4" * 12
 """A line of a data set with `kpt_shape: [12, 2]`, as Ultralytics' tiger-pose."""
 
 
+def opened(dataset: Dataset) -> tuple[dict[str, FrameItem], list[str]]:
+    """The frames by their id, and the reasons of all rejections."""
+    items = list(dataset.items)
+    found: dict[str, FrameItem] = {
+        item.frame_id: item for item in items if isinstance(item, FrameItem)
+    }
+    return found, [item.reason for item in items if isinstance(item, Rejection)]
+
+
 def frames(dataset: Dataset) -> dict[str, FrameItem]:
-    return {item.frame_id: item for item in dataset.items if isinstance(item, FrameItem)}
+    """The frames of a data set in which nothing is refused."""
+    found, reasons = opened(dataset)
+    assert not reasons
+    return found
 
 
 def boxes(frame: FrameItem) -> list[tuple[float, ...]]:
@@ -58,12 +73,10 @@ def test_a_box_without_keypoints_is_read_where_others_have_them(tmp_path: Path) 
 
 
 def test_a_line_with_other_keypoints_than_declared_is_refused(tmp_path: Path) -> None:
-    dataset = yolo(tmp_path, TIGER, "kpt_shape: [10, 2]")
+    found, reasons = opened(yolo(tmp_path, TIGER, "kpt_shape: [10, 2]"))
 
-    items = list(dataset.items)
-
-    assert [item.reason for item in items if isinstance(item, Rejection)] == ["unsupported_shape"]
-    assert [item.complete for item in items if isinstance(item, FrameItem)] == [False]
+    assert reasons == ["unsupported_shape"]
+    assert not found["a"].complete
 
 
 @pytest.mark.parametrize("shape", ["12", "[12]", "[12, 4]", "[many, 2]", "{a: 2}"])
@@ -107,3 +120,107 @@ def test_a_detected_pose_without_confidence_is_refused(tmp_path: Path, line: str
     (found,) = results(tmp_path, line)
 
     assert "24 of keypoints" in str(found)
+
+
+def scalabel(folder: Path, label: Json, **frame: object) -> Dataset:
+    content = [{"name": "a.jpg", "labels": [{"id": "1", "category": "car", **label}], **frame}]
+    return read_scalabel(write_json(folder / "labels.json", content), SENT)
+
+
+def outline(*points: tuple[float, float], types: str = "", closed: bool = True) -> Json:
+    return {"vertices": [*map(list, points)], "types": types or "L" * len(points), "closed": closed}
+
+
+CAR = outline((100, 200), (300, 200), (300, 400))
+
+
+def test_an_object_of_scalabel_without_a_box_is_its_closed_outline(tmp_path: Path) -> None:
+    frame = frames(scalabel(tmp_path, {"poly2d": [CAR], "box2d": None}))["a"]
+
+    assert boxes(frame) == [(100, 200, 200, 200)]
+    drawn = from_polygons([[100, 200, 300, 200, 300, 400]], SIZE).mask
+    assert [part.value.mask for part in frame.annotations or ()] == [drawn]
+    assert frame.complete
+    assert frame.adjustments == {Adjustment.BOX_FROM_POLYGON: 1}
+
+
+def test_the_outlines_of_a_label_of_scalabel_are_one_object(tmp_path: Path) -> None:
+    other = outline((500, 200), (600, 200), (600, 500))
+
+    frame = frames(
+        scalabel(tmp_path, {"poly2d": [CAR, other]}, size={"width": 800, "height": 1000})
+    )
+
+    assert boxes(frame["a"]) == [(100, 200, 500, 300)]
+    parts = [[100, 200, 300, 200, 300, 400], [500, 200, 600, 200, 600, 500]]
+    drawn = from_polygons(parts, SIZE).mask
+    assert [part.value.mask for part in frame["a"].annotations or ()] == [drawn]
+
+
+@pytest.mark.parametrize("types", ["LLCCL", "LLCCC"])
+def test_control_points_of_curves_are_no_corners(tmp_path: Path, types: str) -> None:
+    curved = outline((100, 500), (100, 300), (100, 100), (300, 100), (300, 300), types=types)
+
+    (box,) = boxes(frames(scalabel(tmp_path, {"poly2d": [curved]}))["a"])
+
+    # The curve's top is at 3/4 of the way to its control points.
+    assert box == pytest.approx((100, 150, 200, 350))
+
+
+def test_a_curve_may_end_where_its_outline_begins(tmp_path: Path) -> None:
+    curved = outline((100, 300), (300, 300), (300, 100), (100, 100), types="LLCC")
+
+    (box,) = boxes(frames(scalabel(tmp_path, {"poly2d": [curved]}))["a"])
+
+    assert box == pytest.approx((100, 150, 200, 150))
+
+
+def test_a_mask_of_scalabel_is_an_object(tmp_path: Path) -> None:
+    mask = from_polygons([[100, 200, 300, 200, 300, 400]], SIZE)
+    rle = {"counts": mask.mask.counts, "size": [1000, 800]}
+
+    frame = frames(scalabel(tmp_path, {"rle": rle}))["a"]
+
+    assert boxes(frame) == [mask.bbox]
+    assert [part.value.mask for part in frame.annotations or ()] == [mask.mask]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        {"category": "lane", "poly2d": [outline((1, 2), (300, 400), closed=False)]},
+        {"category": "single white", "poly2d": [outline((1, 2), (300, 400), closed=False)]},
+        {"category": "lane/road curb", "poly2d": [CAR]},
+        {"category": "drivable area", "poly2d": [CAR]},
+        {"category": "area/alternative", "poly2d": [CAR]},
+        {"category": "direct", "poly2d": [CAR]},
+        {"category": "lane", "poly2d": []},
+    ],
+)
+def test_lanes_and_drivable_areas_are_left_out_and_counted(tmp_path: Path, label: Json) -> None:
+    frame = frames(scalabel(tmp_path, label))["a"]
+
+    assert frame.annotations == ()
+    assert frame.complete
+    assert frame.adjustments == {Adjustment.NO_SHAPE: 1}
+
+
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [
+        ({"box3d": {"location": [1, 2, 3]}}, "unsupported_shape"),
+        ({"graph": {"nodes": [], "edges": []}}, "unsupported_shape"),
+        ({"poly2d": []}, "unsupported_shape"),
+        ({"poly2d": [outline((1, 2), (3, 4))]}, "unsupported_shape"),
+        ({"poly2d": [{"vertices": [[1, 2], ["a", 4]], "closed": True}]}, "invalid_box"),
+        ({"poly2d": 5}, "malformed_record"),
+        ({"rle": {"counts": "", "size": [1000, 800]}}, "invalid_mask"),
+    ],
+)
+def test_an_object_without_a_shape_leaves_its_frame_incomplete(
+    tmp_path: Path, label: Json, reason: str
+) -> None:
+    found, reasons = opened(scalabel(tmp_path, label))
+
+    assert reasons == [reason]
+    assert not found["a"].complete
