@@ -4,18 +4,20 @@
 _via_shape.js). An image without regions counts as annotated and empty, as in VIA 2.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Box
 from services.formats import fields
 from services.formats.fields import Record
-from services.formats.items import Dataset, Located
+from services.formats.items import Dataset, Located, RecordKind, Rejection
 from services.formats.json_files import read_json
+from services.formats.readers.records import Groups, ImageKey, by_image, may_be_of_any
 from services.formats.readers.returned import (
     DrawnBox,
     NamedFrames,
@@ -47,15 +49,11 @@ def read_via3(file: Path, sent: NamedFrames) -> Dataset:
     """
     content = fields.record(read_json(file), str(file))
     attribute, options = _category(fields.record(content.get("attribute", {}), "attribute"))
-    regions: dict[str, list[Record]] = defaultdict(list)
-    for item in fields.record(content.get("metadata"), "metadata").values():
-        region = fields.record(item, "a region")
-        regions[str(region.get("vid"))].append(region)
     files = fields.record(content.get("file"), "file")
-    sources = [
-        Located[object](view, f"{file}:view {key}")
-        for key, view in fields.record(content.get("view"), "view").items()
-    ]
+    views = fields.record(content.get("view"), "view")
+    keys = {f"{file}:view {key}": key for key in views}
+    sources = [Located[object](views[key], place) for place, key in keys.items()]
+    regions = _Regions.of(file, content.get("metadata"), views)
     drawn = partial(_drawn, attribute, options)
 
     def parse(source: Located[object]) -> Sequence[Version]:
@@ -66,11 +64,56 @@ def read_via3(file: Path, sent: NamedFrames) -> Dataset:
         if image.get("type", _IMAGE) != _IMAGE:
             raise InvalidRecord("the file is not an image", reason="unsupported_format")
         frame = ReturnedFrame(sent.of(str(image.get("fname"))).frame_id, None, source.location)
-        found = regions[source.location.rpartition(" ")[2]]
-        # Metadata without coordinates is about the whole image.
-        return [version_of(frame, [item for item in found if item.get("xy")], drawn)]
+        version = version_of(frame, regions.of_view(keys[source.location]), drawn)
+        complete = version.item.complete and not regions.others_may_be_of_any
+        return [version._replace(item=replace(version.item, complete=complete))]
 
-    return Dataset(file.stem, len(sources), returned(sources, parse))
+    return Dataset(file.stem, len(sources), chain(regions.rejected, returned(sources, parse)))
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """The regions, in groups by view; those of no view are refused."""
+
+    groups: Groups
+    rejected: Sequence[Rejection]
+
+    @classmethod
+    def of(cls, file: Path, metadata: object, views: Record) -> Self:
+        """The regions of a project with these views.
+
+        Raises
+        ------
+        InvalidRecord
+            No region is of one of the views: each image would count as annotated and empty.
+        """
+        sources = [
+            Located(region, f"{file}:metadata {key}")
+            for key, region in fields.record(metadata, "metadata").items()
+        ]
+        rejected: list[Rejection] = []
+        groups = by_image(sources, partial(_view_of, views), rejected, RecordKind.ANNOTATION)
+        if sources and views and not groups:
+            raise InvalidRecord(
+                f"{file}: none of {len(sources):,} regions is of a view that the file lists; the"
+                f" first: {rejected[0].detail}",
+                reason=rejected[0].reason,
+            )
+        return cls(groups, rejected)
+
+    @property
+    def others_may_be_of_any(self) -> bool:
+        return may_be_of_any(self.rejected)
+
+    def of_view(self, key: str) -> list[Record]:
+        return [region.value for region in self.groups.get(key, [])]
+
+
+def _view_of(views: Record, region: Record) -> ImageKey:
+    view = str(fields.key(region.get("vid")))
+    if view not in views:
+        raise InvalidRecord(f"no view is listed as {view!r:.60}", reason="unknown_image")
+    return view
 
 
 def _category(attributes: Record) -> tuple[str, Mapping[str, object]]:
@@ -92,11 +135,12 @@ def _category(attributes: Record) -> tuple[str, Mapping[str, object]]:
     return key, options if isinstance(options, dict) else {}
 
 
-def _drawn(attribute: str, options: Mapping[str, object], value: object) -> DrawnBox:
-    region = fields.record(value, "a region")
+def _drawn(attribute: str, options: Mapping[str, object], region: Record) -> DrawnBox | None:
+    xy = region.get("xy")
+    if xy == []:  # about the whole image
+        return None
     choice = fields.record(region.get("av"), "av").get(attribute)
     label = options.get(str(choice), choice)
-    xy = region["xy"]
     numbers = [fields.number(item) for item in xy] if isinstance(xy, list) else []
     shape, *rest = (float("nan") if item is None else item for item in numbers or [None])
     kind = int(shape) if shape in _SHAPES else 0

@@ -12,6 +12,7 @@ from services.formats.masks import from_polygons
 from services.formats.readers.detections.registry import read_output
 from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.readers.scalabel import read_scalabel
+from services.formats.readers.via3 import read_via3
 from services.formats.readers.yolo import read_yolo
 from tests.unit.ingest.datasets import Json, write_json
 
@@ -223,4 +224,71 @@ def test_an_object_without_a_shape_leaves_its_frame_incomplete(
     found, reasons = opened(scalabel(tmp_path, label))
 
     assert reasons == [reason]
+    assert not found["a"].complete
+
+
+def via3(folder: Path, *regions: Json, views: tuple[str, ...] = ("1", "2")) -> Dataset:
+    names = ("a.jpg", "b.jpg")
+    content = {
+        "project": {},
+        "attribute": {"1": {"aname": "kind", "anchor_id": "FILE1_Z0_XY1", "options": {"0": "car"}}},
+        "file": {str(at): {"fname": name, "type": 2} for at, name in enumerate(names)},
+        "view": {view: {"fid_list": [str(at)]} for at, view in enumerate(views)},
+        "metadata": {
+            f"r{at}": {"xy": [2, 10, 20, 30, 40], "av": {"1": "0"}, "z": [], **region}
+            for at, region in enumerate(regions)
+        },
+    }
+    return read_via3(write_json(folder / "via.json", content), SENT)
+
+
+@pytest.mark.parametrize("views", [("1", "2"), ("view 1", "view 2"), ("x 1", "y 1")])
+def test_a_view_of_via_3_has_its_regions_whatever_its_key(
+    tmp_path: Path, views: tuple[str, str]
+) -> None:
+    found = frames(via3(tmp_path, {"vid": views[0]}, views=views))
+
+    assert boxes(found["a"]) == [(10, 20, 30, 40)]
+    assert boxes(found["b"]) == []
+    assert found["a"].complete
+    assert found["b"].complete
+
+
+def test_a_region_of_an_unknown_view_is_refused_by_name(tmp_path: Path) -> None:
+    found, reasons = opened(via3(tmp_path, {"vid": "1"}, {"vid": "9"}))
+
+    assert reasons == ["unknown_image"]
+    assert boxes(found["a"]) == [(10, 20, 30, 40)]
+
+
+@pytest.mark.parametrize("vid", [None, "", [], 1.5])
+def test_a_region_that_may_be_of_any_view_leaves_all_incomplete(
+    tmp_path: Path, vid: object
+) -> None:
+    found, reasons = opened(via3(tmp_path, {"vid": "1"}, {"vid": vid}))
+
+    assert reasons == ["malformed_record"]
+    assert not found["a"].complete
+    assert not found["b"].complete
+
+
+def test_a_project_whose_regions_are_of_no_view_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRecord, match="none of 2 regions is of a view") as refused:
+        via3(tmp_path, {"vid": "8"}, {"vid": "9"})
+    assert refused.value.reason == "unknown_image"
+
+
+def test_metadata_of_a_whole_image_is_no_object(tmp_path: Path) -> None:
+    found = frames(via3(tmp_path, {"vid": 1, "xy": []}))["a"]
+
+    assert found.annotations == ()
+    assert found.complete
+    assert found.adjustments == {Adjustment.NO_SHAPE: 1}
+
+
+@pytest.mark.parametrize("xy", [None, 0, {}])
+def test_a_region_of_via_3_without_coordinates_is_refused(tmp_path: Path, xy: object) -> None:
+    found, reasons = opened(via3(tmp_path, {"vid": "1", "xy": xy}))
+
+    assert reasons == ["unsupported_shape"]
     assert not found["a"].complete
