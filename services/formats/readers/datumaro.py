@@ -10,6 +10,7 @@ from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
+from services.formats.readers.grouped_shapes import shapes_of_objects
 from services.formats.readers.records import located
 from services.formats.readers.returned import (
     DrawnBox,
@@ -56,23 +57,19 @@ def _versions(
     if not isinstance(annotations, list):
         raise fields.malformed("annotations is not a list")
     frame = ReturnedFrame(sent.frame_id, _size(item), source.location)
-    return [version_of(frame, _objects(annotations), partial(_drawn, names, frame.size))]
+    objects = shapes_of_objects(annotations, _object_of)
+    return [version_of(frame, objects, partial(_drawn, names, frame.size))]
 
 
-def _objects(annotations: Sequence[object]) -> list[list[object]]:
-    """The annotations of each object: one, or all polygons of a label in one group.
+def _object_of(annotation: object) -> tuple[str, str] | None:
+    """What the polygons of one object have in common: group and label.
 
     Datumaro itself writes an object of several polygons so, such as those that it reads from COCO.
     """
-    objects: dict[tuple[object, ...], list[object]] = {}
-    for at, annotation in enumerate(annotations):
-        group = annotation.get("group") if isinstance(annotation, dict) else None
-        if group and isinstance(annotation, dict) and annotation.get("type") == "polygon":
-            key: tuple[object, ...] = (repr(group), repr(annotation.get("label_id")))
-        else:
-            key = (at,)
-        objects.setdefault(key, []).append(annotation)
-    return list(objects.values())
+    found = annotation if isinstance(annotation, dict) else {}
+    if not found.get("group") or found.get("type") != "polygon":
+        return None
+    return repr(found["group"]), repr(found.get("label_id"))
 
 
 def _size(item: Record) -> Size | None:

@@ -1,4 +1,7 @@
-"""LabelMe: one JSON file per image, with `shapes` (wkentaro/labelme, labelme/label_file.py)."""
+"""LabelMe: one JSON file per image, with `shapes` (wkentaro/labelme, labelme/label_file.py).
+
+Shapes with one label and one `group_id` are one object, as in its labelme2coco.py.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +9,11 @@ from pathlib import Path
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Box
 from services.formats import fields
+from services.formats.fields import Record
 from services.formats.items import Dataset, Located
 from services.formats.json_files import read_json
 from services.formats.readers.folders import visible_files
+from services.formats.readers.grouped_shapes import shapes_of_objects
 from services.formats.readers.outlines import Point, points_of
 from services.formats.readers.records import declared_size
 from services.formats.readers.returned import (
@@ -21,6 +26,7 @@ from services.formats.readers.returned import (
 )
 
 _CORNERS = 2
+_WITH_BOX = ("rectangle", "polygon", "circle")  # a tuple compares values of any type
 
 
 def is_labelme(content: object) -> bool:
@@ -46,14 +52,30 @@ def read_labelme(folder: Path, sent: NamedFrames) -> Dataset:
         found = sent.find(str(near)) or sent.of(str(content["imagePath"]))
         sides = {"width": content.get("imageWidth"), "height": content.get("imageHeight")}
         frame = ReturnedFrame(found.frame_id, declared_size(sides), source.location)
-        return [version_of(frame, shapes, _drawn)]
+        return [version_of(frame, shapes_of_objects(shapes, _object_of), _drawn)]
 
     return Dataset(folder.name, len(files), returned(sources, parse))
 
 
-def _drawn(item: object) -> DrawnBox:
+def _object_of(shape: object) -> tuple[str, str] | None:
+    """What the shapes of one object have in common, as in labelme2coco: label and `group_id`."""
+    found = shape if isinstance(shape, dict) else {}
+    if found.get("group_id") is None or _kind(found) not in _WITH_BOX:
+        return None
+    return repr(found.get("label")), repr(found["group_id"])
+
+
+def _drawn(parts: Sequence[object]) -> DrawnBox:
+    return DrawnBox.around([_shape(part) for part in parts])
+
+
+def _kind(shape: Record) -> object:
+    return shape.get("shape_type", "polygon")
+
+
+def _shape(item: object) -> DrawnBox:
     shape = fields.record(item, "a shape")
-    kind = shape.get("shape_type", "polygon")
+    kind = _kind(shape)
     points = points_of(shape.get("points"))
     if kind == "rectangle" and len(points) == _CORNERS:
         (left, top), (right, bottom) = points

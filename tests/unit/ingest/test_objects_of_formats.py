@@ -10,6 +10,7 @@ from services.formats.adjustments import Adjustment
 from services.formats.items import Dataset, FrameItem, Rejection
 from services.formats.masks import from_polygons
 from services.formats.readers.detections.registry import read_output
+from services.formats.readers.labelme import read_labelme
 from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.readers.scalabel import read_scalabel
 from services.formats.readers.via3 import read_via3
@@ -291,4 +292,57 @@ def test_a_region_of_via_3_without_coordinates_is_refused(tmp_path: Path, xy: ob
     found, reasons = opened(via3(tmp_path, {"vid": "1", "xy": xy}))
 
     assert reasons == ["unsupported_shape"]
+    assert not found["a"].complete
+
+
+LEFT: Json = {"label": "car", "points": [[10, 10], [50, 10], [50, 90]]}
+RIGHT: Json = {"label": "car", "points": [[70, 10], [99, 10], [99, 99]]}
+RECTANGLE: Json = {"label": "car", "points": [[99, 99], [70, 10]], "shape_type": "rectangle"}
+
+
+def labelme(folder: Path, *shapes: Json) -> Dataset:
+    content = {"shapes": shapes, "imagePath": "a.jpg", "imageWidth": 800, "imageHeight": 1000}
+    return read_labelme(write_json(folder / "a.json", content), SENT)
+
+
+def test_shapes_of_labelme_with_one_label_and_group_are_one_object(tmp_path: Path) -> None:
+    shapes: list[Json] = [
+        {**LEFT, "group_id": 0},
+        {**RIGHT, "group_id": None},
+        {**RIGHT, "group_id": 0},
+    ]
+
+    frame = frames(labelme(tmp_path, *shapes))["a"]
+
+    assert boxes(frame) == [(10, 10, 89, 89), (70, 10, 29, 89)]
+    both = [[10, 10, 50, 10, 50, 90], [70, 10, 99, 10, 99, 99]]
+    drawn = [from_polygons(parts, SIZE).mask for parts in (both, both[1:])]
+    assert [part.value.mask for part in frame.annotations or ()] == drawn
+
+
+def test_a_group_of_labelme_with_a_rectangle_is_one_object_without_a_mask(tmp_path: Path) -> None:
+    frame = frames(labelme(tmp_path, {**LEFT, "group_id": 3}, {**RECTANGLE, "group_id": 3}))["a"]
+
+    assert boxes(frame) == [(10, 10, 89, 89)]
+    assert [part.value.mask for part in frame.annotations or ()] == [None]
+
+
+def test_shapes_of_labelme_with_another_label_or_group_are_two_objects(tmp_path: Path) -> None:
+    shapes: list[Json] = [
+        {**LEFT, "group_id": 1},
+        {**RIGHT, "group_id": 1, "label": "bus"},
+        {**RIGHT, "group_id": 2},
+        {**RIGHT, "group_id": "1"},
+    ]
+
+    assert len(boxes(frames(labelme(tmp_path, *shapes))["a"])) == 4
+
+
+def test_a_point_in_a_group_of_labelme_is_refused_alone(tmp_path: Path) -> None:
+    point = {"label": "car", "points": [[5, 5]], "shape_type": "point", "group_id": 1}
+
+    found, reasons = opened(labelme(tmp_path, {**LEFT, "group_id": 1}, point))
+
+    assert reasons == ["unsupported_shape"]
+    assert boxes(found["a"]) == [(10, 10, 40, 80)]
     assert not found["a"].complete
