@@ -121,6 +121,28 @@ def test_typing_ahead_of_one_needle_decides_what_was_left_each_time(
     ]
 
 
+def test_undo_takes_back_the_correction_that_resolved_the_needle_and_no_other_act(
+    context: BrowserContext, site: Site
+) -> None:
+    page, (first, second, *_) = open_first(context, site)
+    page.keyboard.type("1xj", delay=TYPING_MS)
+    expect(page.locator(".place b")).to_have_text("2")
+    page.keyboard.press("c")
+    page.locator(".query .fix input[name=category]").fill("yield")
+    page.locator(".query .fix button[value=missing_label]").press("Enter")
+    expect(page.locator(SENT)).to_have_count(1)
+    with database(site) as held:
+        held["needles"].update_one({"_id": second}, {"$set": {"shortlist.event.candidates": []}})
+    page.reload()
+    expect(page.locator(".cards")).to_have_count(0)
+
+    page.keyboard.press("z")
+
+    expect(page.locator(".log")).to_have_count(0)
+    expect(page.locator(IDLE)).to_have_count(1)
+    assert acts(site) == [(first, "reject", 1), (second, "correct", 0), (second, "undo", 0)]
+
+
 def test_a_comment_typed_ahead_is_a_comment_and_no_commands(
     context: BrowserContext, site: Site
 ) -> None:

@@ -217,14 +217,20 @@ async def correct(browser: Browser, place: int, edit: str, **more: object) -> st
     return answer.text
 
 
-async def test_a_verdict_on_a_needle_that_was_withdrawn_meanwhile_is_told(
-    ana: Browser, ben: Browser
-) -> None:
-    regions, needles = await values(ana), ana.world.stores.needles
+async def withdraw_shortlist(browser: Browser) -> None:
+    """Retract the needle, as a correction that resolves it does."""
+    needles = browser.world.stores.needles
     record = (await needles.load([NEEDLE]))[NEEDLE]
     assert record.needle is not None
     await needles.record([needle_retracted(record.needle, 2)])
     await needles.write_shortlists([shortlist(record.needle, [], revision=2)])
+
+
+async def test_a_verdict_on_a_needle_that_was_withdrawn_meanwhile_is_told(
+    ana: Browser, ben: Browser
+) -> None:
+    regions = await values(ana)
+    await withdraw_shortlist(ana)
 
     for browser in (ana, ben):
         answer = await browser.post(f"{PAGE}/decisions", {"act": "accept", "region": regions})
@@ -353,6 +359,19 @@ async def test_undoing_a_correction_publishes_what_was_said_before(ana: Browser)
 
     assert (again.revision, again.annotations) == (3, before)
     assert (await latest(ana, "h000-0")).revision == 4
+
+
+async def test_a_correction_that_resolved_its_needle_can_be_undone_there(ana: Browser) -> None:
+    before = (await latest(ana, "h000-0")).annotations
+    await correct(ana, 0, "no_object")
+    await withdraw_shortlist(ana)
+
+    button = re.search(r'<button id="undo"[^>]*>', (await ana.get(PAGE)).text)
+    await ana.post(f"{PAGE}/undo", {})
+
+    assert button is not None
+    assert "disabled" not in button[0]
+    assert (await latest(ana, "h000-0")).annotations == before
 
 
 async def test_a_correction_is_sent_later_when_the_broker_is_away(ana: Browser) -> None:
