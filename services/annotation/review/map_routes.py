@@ -1,7 +1,6 @@
 """The map of embeddings: similar regions are close together, to be circled and listed."""
 
 import asyncio
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 
@@ -12,7 +11,12 @@ from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
-from services.annotation.review.region_selection import COLOURS, columns, selected
+from services.annotation.review.region_selection import (
+    COLOURS,
+    Selection,
+    columns,
+    selected,
+)
 from services.annotation.stores.region_shortlists import MOST_REGIONS
 from services.runtime.stores.region_maps import MappedRegion
 
@@ -26,22 +30,25 @@ _COLUMNS = (
 )
 
 
-async def selection(context: Context, outline: str = "") -> Sequence[MappedRegion]:
+async def selection(context: Context, outline: str = "", places: str = "") -> Selection:
     """The regions inside the outline that the address names.
 
     Raises
     ------
     HTTPException
-        400: the address names no outline.
+        400: the address names no outline. 409: it names other places of the regions than the map
+        has; one that names none is about the latest map.
     """
     drawn = await context.stores.region_maps.find()
     found = await asyncio.to_thread(selected, drawn, outline)
     if found is None:
         raise HTTPException(HTTPStatus.BAD_REQUEST, _NO_OUTLINE)
+    if places:
+        found.check_places(places)
     return found
 
 
-Selection = Annotated[Sequence[MappedRegion], Depends(selection)]
+Selected = Annotated[Selection, Depends(selection)]
 
 
 @router.get("/map")
@@ -69,23 +76,24 @@ async def regions(request: Request, _: LoggedIn, context: Context) -> Response:
 
 
 @router.get("/map/selection")
-async def selected_regions(page: Page, found: Selection, outline: str = "") -> Response:
+async def selected_regions(page: Page, found: Selected, outline: str = "") -> Response:
     """The circled regions as a list."""
     return page.html(
         "map_selection.html",
-        regions=found[:_SHOWN],
-        count=len(found),
-        frames=len({region.frame_id for region in found}),
-        needles=sum(bool(region.needle) for region in found),
+        regions=found.regions[:_SHOWN],
+        count=len(found.regions),
+        frames=len({region.frame_id for region in found.regions}),
+        needles=sum(bool(region.needle) for region in found.regions),
         outline=outline,
+        places=found.places,
         most=MOST_REGIONS,
     )
 
 
 @router.get("/map/selection.csv")
-async def selected_regions_csv(_: LoggedIn, found: Selection) -> Response:
+async def selected_regions_csv(_: LoggedIn, found: Selected) -> Response:
     """The circled regions."""
-    return csv_table("regions", _COLUMNS, map(_cells, found))
+    return csv_table("regions", _COLUMNS, map(_cells, found.regions))
 
 
 def _cells(region: MappedRegion) -> tuple[object, ...]:

@@ -5,9 +5,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from http import HTTPStatus
 from typing import Any, Final
 
 import numpy as np
+import orjson
+from fastapi import HTTPException
 from numpy.typing import NDArray
 
 from services.domain.detection.coco import BoolArray
@@ -20,6 +24,10 @@ _MOST_VALUES: Final = 12
 _MOST_KEYS: Final = 8
 """Keys of tags that regions can be coloured by: each costs 100 kB for 100,000 regions."""
 _OTHER: Final = "other"
+_REDRAWN: Final = (
+    "The map has been drawn again since, with other places for its regions, so your outline would"
+    " circle other regions than you saw. Nothing was saved. Open the map and circle them again."
+)
 
 Outline = tuple[tuple[float, float], ...]
 """The corners of a polygon, in the map's coordinates."""
@@ -54,10 +62,48 @@ def outline_of(text: str) -> Outline | None:
     return corners if finite and _LEAST_CORNERS <= len(corners) <= _MOST_CORNERS else None
 
 
-def selected(drawn: RegionMap | None, text: str) -> list[MappedRegion] | None:
-    """The regions inside the polygon of an address, highest score first; None without a polygon."""
+@dataclass(frozen=True)
+class Selection:
+    """What an outline circles.
+
+    Attributes
+    ----------
+    regions : the regions inside the outline, highest score first
+    places : the digest of the places of all regions, for addresses and forms with this outline
+    """
+
+    regions: Sequence[MappedRegion]
+    places: str
+
+    def check_places(self, seen: str) -> None:
+        """Refuse an outline of another map, where it would circle other regions.
+
+        Parameters
+        ----------
+        seen : the digest of the places that the outline was drawn around
+
+        Raises
+        ------
+        HTTPException
+            409: regions have other places now.
+        """
+        if seen != self.places:
+            raise HTTPException(HTTPStatus.CONFLICT, _REDRAWN)
+
+
+def selected(drawn: RegionMap | None, text: str) -> Selection | None:
+    """The regions inside the polygon of an address; None without a polygon."""
     outline = outline_of(text)
-    return circled(drawn.regions if drawn else (), outline) if outline is not None else None
+    if outline is None:
+        return None
+    regions = drawn.regions if drawn else ()
+    return Selection(circled(regions, outline), _places_digest(regions))
+
+
+def _places_digest(regions: Sequence[MappedRegion]) -> str:
+    # Only what decides which regions an outline circles: needles and tags change more often.
+    places = orjson.dumps([(region.region_id, region.x, region.y) for region in regions])
+    return blake2b(places, digest_size=16).hexdigest()
 
 
 def circled(regions: Sequence[MappedRegion], outline: Outline) -> list[MappedRegion]:
@@ -88,10 +134,11 @@ def columns(regions: Sequence[MappedRegion]) -> dict[str, Any]:
     """The map as the page's script reads it: columns in base64, little-endian.
 
     Each colouring has the names of its values and one byte per region, 255 for none. Those by tags
-    have the name `tag:` and the key.
+    have the name `tag:` and the key. `digest` is what addresses with an outline carry.
     """
     tags = _tagged(regions)
     return {
+        "digest": _places_digest(regions),
         "places": _packed(np.array([(region.x, region.y) for region in regions], "<f4")),
         "scores": _packed((np.array([region.score for region in regions]) * 255).astype("u1")),
         "colours": {

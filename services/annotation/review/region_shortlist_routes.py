@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Response
+from starlette.datastructures import FormData
 
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
@@ -72,7 +73,7 @@ async def shortlist_csv(_: LoggedIn, shortlist: NamedShortlist) -> Response:
 async def add_shortlist(page: Page, form: Form, context: Context) -> Response:
     """Store the circled regions as a shortlist."""
     name = str(form.get("name", "")).strip()[:_LONGEST_NAME]
-    refusal = await _made(context, page.session.by, name, str(form.get("outline", "")))
+    refusal = await _made(context, page.session.by, name, form)
     if refusal:
         return await _listed(page, context, refusal)
     return page.redirect("/map/shortlist", name=name)
@@ -91,16 +92,24 @@ async def _listed(page: Page, context: Context, message: str = "") -> Response:
     return page.html("map_shortlists.html", shortlists=found, message=message)
 
 
-async def _made(context: Context, by: str, name: str, outline: str) -> str:
-    """Store a shortlist of the circled regions; returns why it is refused, or nothing."""
+async def _made(context: Context, by: str, name: str, form: FormData) -> str:
+    """Store a shortlist of the circled regions; returns why it is refused, or nothing.
+
+    Raises
+    ------
+    HTTPException
+        409: the map was drawn again since the person saw the regions.
+    """
     if not name or not name.isprintable():
         return "Name the shortlist first."
-    found = (
-        await asyncio.to_thread(selected, await context.stores.region_maps.find(), outline) or ()
-    )
-    if not 1 <= len(found) <= MOST_REGIONS:
-        return f"A shortlist has 1 to {MOST_REGIONS:,} regions; you circled {len(found):,}."
-    regions = tuple(map(ListedRegion.of, found))
+    drawn = await context.stores.region_maps.find()
+    found = await asyncio.to_thread(selected, drawn, str(form.get("outline", "")))
+    if found is None:
+        return "Circle regions on the map first."
+    found.check_places(str(form.get("places", "")))
+    if not 1 <= len(found.regions) <= MOST_REGIONS:
+        return f"A shortlist has 1 to {MOST_REGIONS:,} regions; you circled {len(found.regions):,}."
+    regions = tuple(map(ListedRegion.of, found.regions))
     shortlist = RegionShortlist(name, by, context.clock.now(), regions)
     if await context.stores.region_shortlists.add(shortlist):
         return ""

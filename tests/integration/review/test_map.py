@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import re
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -114,13 +115,16 @@ async def test_circled_regions_are_listed_with_their_needles(ana: Browser, tmp_p
 async def test_circled_regions_become_a_shortlist_with_a_name(ana: Browser, ben: Browser) -> None:
     stores = ana.world.stores
     await draw_region_map(stores, await embedded(ana))
-    form: dict[str, object] = {"name": "wet <roads>", "outline": EVERYTHING}
+    listed = (await ana.get(f"/map/selection?outline={EVERYTHING}")).text
+    places = digest_in(listed)
+    form: dict[str, object] = {"name": "wet <roads>", "outline": EVERYTHING, "places": places}
+    elsewhere: dict[str, object] = {"name": "x", "outline": "8,8 9,8 9,9", "places": places}
 
-    assert "Save as a shortlist" in (await ana.get(f"/map/selection?outline={EVERYTHING}")).text
+    assert "Save as a shortlist" in listed
     made = await ana.post("/map/shortlists", form)
     page = (await ana.get("/map/shortlist?name=wet%20%3Croads%3E")).text
     again = (await ben.post("/map/shortlists", form)).text
-    nothing = (await ben.post("/map/shortlists", {"name": "x", "outline": "8,8 9,8 9,9"})).text
+    nothing = (await ben.post("/map/shortlists", elsewhere)).text
     unnamed = (await ben.post("/map/shortlists", {"name": " ", "outline": EVERYTHING})).text
 
     assert made.status_code == HTTPStatus.SEE_OTHER
@@ -129,6 +133,10 @@ async def test_circled_regions_become_a_shortlist_with_a_name(ana: Browser, ben:
     assert "annotated" in page
     assert "wet &lt;roads&gt; is taken" in again
     assert "you circled 0" in nothing
+    assert (
+        "Circle regions on the map first."
+        in (await ben.post("/map/shortlists", {"name": "x"})).text
+    )
     assert "Name the shortlist first." in unnamed
     table = (await ben.get("/map/shortlist.csv?name=wet%20%3Croads%3E")).text
     assert [row["frame_id"] for row in csv.DictReader(table.splitlines())] == [
@@ -143,6 +151,40 @@ async def test_circled_regions_become_a_shortlist_with_a_name(ana: Browser, ben:
     gone = (await ben.post("/map/shortlists/delete", {"name": "wet <roads>"})).text
     assert "No shortlists yet" in gone
     assert (await ben.get("/map/shortlist?name=wet")).status_code == HTTPStatus.NOT_FOUND
+
+
+async def test_an_outline_of_an_older_map_is_refused_and_nothing_is_saved(ana: Browser) -> None:
+    stores = ana.world.stores
+    await draw_region_map(stores, await embedded(ana))
+    drawn = await stores.region_maps.find()
+    assert drawn is not None
+    address = f"/map/selection?outline={EVERYTHING}"
+    page = (await ana.get(address)).text
+    places = digest_in(page)
+    assert (await ana.get("/map/regions")).json()["digest"] == places
+    form: dict[str, object] = {"name": "roads", "outline": EVERYTHING, "places": places}
+    other_needles = [region._replace(needle="", family="f") for region in drawn.regions]
+    await stores.region_maps.put(replace(drawn, regions=other_needles))
+    assert (await ana.get(f"{address}&places={places}")).status_code == HTTPStatus.OK
+
+    moved = [region._replace(x=region.x + 20) for region in drawn.regions[:1]]
+    await stores.region_maps.put(replace(drawn, regions=[*moved, *drawn.regions[1:]]))
+
+    for answer in (
+        await ana.get(f"{address}&places={places}"),
+        await ana.get(f"/map/selection.csv?outline={EVERYTHING}&places={places}"),
+        await ana.post("/map/shortlists", form),
+    ):
+        assert answer.status_code == HTTPStatus.CONFLICT
+        assert "The map has been drawn again since" in answer.text
+    assert await stores.region_shortlists.find("roads") is None
+
+
+def digest_in(page: str) -> str:
+    found = re.search(r'name="places" value="([0-9a-f]+)"', page)
+    assert found is not None
+    assert f"places={found[1]}" in page  # the CSV file's address too
+    return found[1]
 
 
 async def test_a_map_has_only_so_many_regions(ana: Browser) -> None:

@@ -147,7 +147,7 @@
   const offer = (outline) => {
     const every = Math.ceil(outline.length / MOST_CORNERS);
     const text = outline.filter((_, k) => k % every === 0).map(([x, y]) => `${x.toFixed(4)},${y.toFixed(4)}`).join(" ");
-    link.href = `${canvas.dataset.selection}?outline=${encodeURIComponent(text)}`;
+    link.href = `${canvas.dataset.selection}?places=${data.digest}&outline=${encodeURIComponent(text)}`;
     link.hidden = false;
     link.focus();
   };
