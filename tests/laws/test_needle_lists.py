@@ -128,6 +128,7 @@ async def test_a_needles_place_has_its_neighbours(stored: Stored, sort: Sort) ->
 async def test_filters_select(stored: Stored, wanted: NeedleFilter, expected: int) -> None:
     assert await stored.lists.count(wanted) == expected
     assert len(await stored.names(wanted)) == expected
+    assert sum(group.count for group in await stored.lists.groups(wanted)) == expected
 
 
 async def test_every_needle_has_one_stage(stored: Stored) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from services.contracts.events import ErrorType
 
@@ -52,3 +53,6 @@ class NeedleFilter:
     stage: Stage | None = None
     family: str | None = None
     tag: str | None = None
+
+
+ANY_NEEDLE: Final = NeedleFilter()

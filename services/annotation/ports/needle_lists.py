@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Protocol
 
-from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.annotation.ports.needle_filters import ANY_NEEDLE, NeedleFilter, Sort, Stage
 from services.annotation.ports.reviews import Projection
 from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import Category, FrameId, NeedleId
@@ -168,8 +168,11 @@ class NeedleLists(Protocol):
         """How many needles pass the filter."""
         ...
 
-    async def groups(self) -> list[NeedleGroup]:
-        """All active needles and their work, by group; answered from an index alone."""
+    async def groups(self, wanted: NeedleFilter = ANY_NEEDLE) -> list[NeedleGroup]:
+        """The active needles that pass the filter and their work, by group.
+
+        Those of all needles are answered from an index alone.
+        """
         ...
 
     async def queue(self) -> Queue:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from services.annotation.ports.needle_filters import ANY_NEEDLE, NeedleFilter
 from services.annotation.ports.needle_lists import ReviewWork
 from services.annotation.review.annotator_work import PAUSE
 from services.annotation.review.context import ReviewContext
-from services.annotation.review.listing import View, work
+from services.annotation.review.listing import View
 from services.contracts.identity import DetectorId
 from services.domain.metrics.ap_recovered import RepairGain
 from services.runtime.stores.figures import Figures
@@ -69,15 +70,14 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
     StoreUnavailable
         The store does not answer.
     """
-    groups, rows, corrections, gains, spent = await asyncio.gather(
-        context.stores.needle_lists.groups(),
+    everything, viewed, rows, corrections, gains, spent = await asyncio.gather(
+        _work(context, ANY_NEEDLE),
+        _work(context, replace(view.wanted, stage=None)),
         context.stores.figures.since(context.clock.now() - _SINCE),
         context.corrector.corrections.count_published(),
         context.stores.repair_gains.all(),
         _hours(context),
     )
-    viewed = work(groups, view.wanted)
-    total = sum((group.work for group in groups), ReviewWork())
     wanted = view.wanted.detector
     detectors = sorted({row.detector for row in rows if wanted in (None, row.detector)})
     changes = [
@@ -87,7 +87,14 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
         )
         for name in detectors
     ]
-    return Outcome(viewed, total.to_review - viewed.to_review, corrections, spent, changes)
+    elsewhere = max(everything.to_review - viewed.to_review, 0)  # counted at two moments
+    return Outcome(viewed, elsewhere, corrections, spent, changes)
+
+
+async def _work(context: ReviewContext, wanted: NeedleFilter) -> ReviewWork:
+    """The review work of the needles that a filter selects."""
+    groups = await context.stores.needle_lists.groups(wanted)
+    return sum((group.work for group in groups), ReviewWork())
 
 
 async def _hours(context: ReviewContext) -> float:

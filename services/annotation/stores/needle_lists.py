@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from datetime import UTC
 from typing import Any
 
-from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
+from services.annotation.ports.needle_filters import ANY_NEEDLE, NeedleFilter, Sort, Stage
 from services.annotation.ports.needle_lists import (
     ListPosition,
     NeedleGroup,
@@ -127,10 +127,12 @@ class MongoNeedleLists:
         with translated():
             return await self._needles.count_documents(where)
 
-    async def groups(self) -> list[NeedleGroup]:
+    async def groups(self, wanted: NeedleFilter = ANY_NEEDLE) -> list[NeedleGroup]:
         group = {"group": "$group", "family": "$mark.family"}
+        # The condition of filters is more than the index of groups can answer.
+        where = {"state.active": True} if wanted == ANY_NEEDLE else await self._selected(wanted)
         pipeline: list[Document] = [
-            {"$match": {"state.active": True}},
+            {"$match": where},
             {"$group": {"_id": group, "count": {"$sum": 1}}},
         ]
         with translated():
@@ -213,7 +215,7 @@ class MongoNeedleLists:
 
 _QUEUED = (Stage.OPEN, Stage.STARTED, Stage.DONE, Stage.EXTENDED)
 """Every shortlist has exactly one of these stages."""
-_HINTED = (NeedleFilter(), NeedleFilter(stage=Stage.LISTED))
+_HINTED = (ANY_NEEDLE, NeedleFilter(stage=Stage.LISTED))
 
 
 def _hint(wanted: NeedleFilter, sort: Sort) -> list[tuple[str, int]]:

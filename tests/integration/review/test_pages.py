@@ -91,6 +91,24 @@ async def test_a_deployment_without_needles_says_so_on_its_pages(ana: Browser) -
     await database.client.close()
 
 
+async def test_the_end_of_a_review_counts_what_its_view_has_left(ana: Browser) -> None:
+    settings = ana.world.context.settings
+    database = connect(settings.mongodb, settings.mongodb_database)
+    moved = {"$set": {"needle.drive_id": "d9"}}
+    await database["needles"].update_one({"_id": needle_id_of(0)}, moved)
+    await database.client.close()
+
+    for view, left in (("drive=d9", "1 shortlist left"), ("drive=d0", "2 shortlists left")):
+        page = (await ana.get(f"/done?{view}")).text
+        assert f"{left} to review" in page, view
+        assert (
+            f"{left.partition(' ')[0]} match" in (await ana.get(f"/needles?{view}&stage=todo")).text
+        )
+    nothing = (await ana.get("/done?tag=vehicle%3Dv7")).text
+    assert "No shortlists here" in nothing
+    assert "3 shortlists are left outside this view" in nothing
+
+
 async def test_needles_without_candidates_are_not_to_be_reviewed(ana: Browser) -> None:
     record = (await ana.world.stores.needles.load([needle_id_of(0)]))[needle_id_of(0)]
     assert record.needle is not None
