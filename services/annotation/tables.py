@@ -24,7 +24,6 @@ from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.stores.figures import Figures
 
 _PAGE = 1000
-_ALL_FIGURES = 1 << 31
 _ALL_AREAS = (1 << 10) - 1
 """The bits of a match for the ten IoU thresholds over all areas."""
 _BOX: Final = dict.fromkeys(("x", "y", "width", "height"), float)
@@ -207,7 +206,7 @@ async def _verdicts(stores: AnnotationStores) -> Pages:
 
 
 async def _figures(stores: AnnotationStores) -> Pages:
-    all_figures = await stores.figures.since(FIRST_TIME, _ALL_FIGURES)
+    all_figures = await stores.figures.since(FIRST_TIME)
     yield [row for figures in all_figures for row in figure_rows(figures)]
 
 

@@ -36,12 +36,37 @@ async def test_rows_come_as_they_were_added_oldest_first(figures: FigureStore) -
     assert list(await figures.since(NOW + timedelta(minutes=1))) == rows[1:]
 
 
-async def test_the_last_rows_count_where_there_are_too_many(figures: FigureStore) -> None:
-    for minute in range(5):
+async def test_a_history_is_thinned_evenly_over_time_whatever_other_detectors_do(
+    figures: FigureStore,
+) -> None:
+    busy = range(1000, 1040)
+    for minute in (0, 500, *busy):
+        await figures.add(row(minute, lift=float(minute)))
+        await figures.add(row(minute, "other@1", lift=float(minute)))
+
+    whole = await figures.history("ods@1", NOW)
+    thin = await figures.history("ods@1", NOW, most=5)
+
+    assert [one.lift for one in whole] == [0, 500, *busy]
+    assert [one.lift for one in thin] == [0, 500, 1039]
+    assert {one.detector for one in (*whole, *thin)} == {"ods@1"}
+    assert await figures.detectors() == ["ods@1", "other@1"]
+
+
+async def test_a_history_begins_with_the_figures_in_force(figures: FigureStore) -> None:
+    for minute in (0, 10, 20, 30):
         await figures.add(row(minute, lift=float(minute)))
 
-    found = await figures.since(NOW, limit=2)
-    assert [one.lift for one in found] == [3.0, 4.0]
+    for start, most, expected in (
+        (15, 9, [(15, 10), (20, 20), (30, 30)]),
+        (15, 2, [(15, 10), (30, 30)]),
+        (99, 9, [(99, 30)]),
+        (-5, 2, [(0, 0), (30, 30)]),
+        (-5, 4, [(0, 0), (10, 10), (20, 20), (30, 30)]),
+    ):
+        found = await figures.history("ods@1", NOW + timedelta(minutes=start), most)
+        assert [((one.at - NOW) / timedelta(minutes=1), one.lift) for one in found] == expected
+    assert await figures.history("none@1", NOW) == []
 
 
 async def test_values_that_stay_make_no_row(figures: FigureStore) -> None:

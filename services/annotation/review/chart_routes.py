@@ -16,12 +16,12 @@ router = APIRouter()
 async def chart_page(page: Page, context: Context, span: Period, detector: str = "") -> Response:
     """The charts of a detector; of the last one, if the address names none."""
     start = context.clock.now() - timedelta(days=DAYS[span])
-    rows = await context.stores.figures.since(start)
-    detectors = sorted({row.detector for row in rows})
+    figures = context.stores.figures
+    detectors = await figures.detectors()
     chosen = detector if detector in detectors else next(reversed(detectors), "")
     return page.html(
         "charts.html",
-        charts=charts_of([row for row in rows if row.detector == chosen]),
+        charts=charts_of(await figures.history(chosen, start)),
         detectors=detectors,
         detector=chosen,
         spans=list(DAYS),

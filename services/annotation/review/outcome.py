@@ -33,7 +33,7 @@ class DetectorChange:
 
     Attributes
     ----------
-    since : when the first of them was recorded
+    since : thirty days ago, or when the first of them was recorded
     gain : what repairing the reviewed frames gains; None before it is computed
     """
 
@@ -70,25 +70,20 @@ async def review_outcome(context: ReviewContext, view: View) -> Outcome:
     StoreUnavailable
         The store does not answer.
     """
-    everything, viewed, rows, corrections, gains, spent = await asyncio.gather(
+    everything, viewed, changes, corrections, gains, spent = await asyncio.gather(
         _work(context, ANY_NEEDLE),
         _work(context, replace(view.wanted, stage=None)),
-        context.stores.figures.since(context.clock.now() - _SINCE),
+        _changes(context, view.wanted.detector),
         context.corrector.corrections.count_published(),
         context.stores.repair_gains.all(),
         _hours(context),
     )
-    wanted = view.wanted.detector
-    detectors = sorted({row.detector for row in rows if wanted in (None, row.detector)})
-    changes = [
-        replace(
-            _change([row for row in rows if row.detector == name]),
-            gain=gains.get(DetectorId(name), {}).get(ALL_FAMILIES),
-        )
-        for name in detectors
+    detectors = [
+        replace(change, gain=gains.get(DetectorId(change.detector), {}).get(ALL_FAMILIES))
+        for change in changes
     ]
     elsewhere = max(everything.to_review - viewed.to_review, 0)  # counted at two moments
-    return Outcome(viewed, elsewhere, corrections, spent, changes)
+    return Outcome(viewed, elsewhere, corrections, spent, detectors)
 
 
 async def _work(context: ReviewContext, wanted: NeedleFilter) -> ReviewWork:
@@ -100,6 +95,14 @@ async def _work(context: ReviewContext, wanted: NeedleFilter) -> ReviewWork:
 async def _hours(context: ReviewContext) -> float:
     spent = await context.stores.reviews.time_by_needle(PAUSE)
     return sum(spent.values(), timedelta(0)) / timedelta(hours=1)
+
+
+async def _changes(context: ReviewContext, wanted: str | None) -> list[DetectorChange]:
+    """How the figures of every detector, or of this one, have changed."""
+    start, figures = context.clock.now() - _SINCE, context.stores.figures
+    names = [name for name in await figures.detectors() if wanted in (None, name)]
+    ends = await asyncio.gather(*(figures.history(name, start, 2) for name in names))
+    return [_change(rows) for rows in ends if rows]
 
 
 def _change(rows: Sequence[Figures]) -> DetectorChange:

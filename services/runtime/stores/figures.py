@@ -3,10 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Protocol
+from itertools import pairwise
+from typing import Final, Protocol
 
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
+
+MOST_SHOWN: Final = 400
+"""Rows of a chart, which is about as many pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,23 @@ class FigureStore(Protocol):
         """Store a row, unless its values equal those of the detector's last row."""
         ...
 
-    async def since(self, at: datetime, limit: int = 20_000) -> Sequence[Figures]:
-        """The last `limit` rows from this time on, oldest first."""
+    async def since(self, at: datetime) -> Sequence[Figures]:
+        """Every row from this time on, oldest first."""
+        ...
+
+    async def detectors(self) -> Sequence[str]:
+        """Every detector with a row, in alphabetical order."""
+        ...
+
+    async def history(
+        self, detector: str, start: datetime, most: int = MOST_SHOWN
+    ) -> Sequence[Figures]:
+        """The detector's figures since `start`, oldest first.
+
+        They begin with the row that was in force at `start`, dated `start`, or with the first row
+        after it. Where there are more than `most`, they are thinned evenly over time, not by
+        number: a busy hour has as many as a quiet one. The latest row is always there.
+        """
         ...
 
 
@@ -66,10 +85,62 @@ class MongoFigureStore:
             if last is None or _values(last) != _values(document):
                 await self._figures.insert_one(document)
 
-    async def since(self, at: datetime, limit: int = 20_000) -> Sequence[Figures]:
+    async def since(self, at: datetime) -> Sequence[Figures]:
         with translated():
-            found = await self._figures.find({"at": {"$gte": at}}).sort("at", -1).to_list(limit)
-        return readable("figures", reversed(found), _figures)
+            found = await self._figures.find({"at": {"$gte": at}}).sort("at", 1).to_list()
+        return readable("figures", found, _figures)
+
+    async def detectors(self) -> Sequence[str]:
+        with translated():
+            return sorted(await self._figures.distinct("detector"))
+
+    async def history(
+        self, detector: str, start: datetime, most: int = MOST_SHOWN
+    ) -> Sequence[Figures]:
+        own: Document = {"detector": detector}
+        shown: Document = {**own, "at": {"$gte": start}}
+        with translated():
+            before = await self._figures.find_one({**own, "at": {"$lt": start}}, sort=[("at", -1)])
+            in_force = [before | {"at": start}] if before else []
+            if await self._figures.count_documents(shown, limit=most) < most:
+                found = await self._figures.find(shown).sort("at", 1).to_list()
+            else:
+                first = in_force or await self._figures.find(shown).sort("at", 1).to_list(1)
+                in_force, found = first, await self._thinned(own, first[0]["at"], most - 1)
+        return readable("figures", [*in_force, *found], _figures)
+
+    async def _thinned(self, own: Document, after: datetime, parts: int) -> list[Document]:
+        """The last row of each of some equal parts of the time between a row and the latest."""
+        [latest] = await self._figures.find(own, {"at": 1}).sort("at", -1).to_list(1)
+        width = (latest["at"] - after) / parts
+        ends = [*(after + width * part for part in range(1, parts)), latest["at"]]
+        parts_of_time = [{"after": a, "end": b} for a, b in pairwise([after, *ends])]
+        # One search of the index per part: a busy detector has two million rows in a year.
+        pipeline: list[Document] = [
+            # One document, to be replaced: stages without a collection need another privilege.
+            {"$match": own},
+            {"$limit": 1},
+            {"$project": {"part": {"$literal": parts_of_time}}},
+            {"$unwind": "$part"},
+            {
+                "$lookup": {
+                    "from": self._figures.name,
+                    "let": {"after": "$part.after", "end": "$part.end"},
+                    "pipeline": [
+                        {"$match": {**own, "$expr": _IN_PART}},
+                        {"$sort": {"at": -1}},
+                        {"$limit": 1},
+                    ],
+                    "as": "rows",
+                }
+            },
+            {"$unwind": "$rows"},
+            {"$replaceRoot": {"newRoot": "$rows"}},
+        ]
+        return await (await self._figures.aggregate(pipeline)).to_list()
+
+
+_IN_PART: Document = {"$and": [{"$gt": ["$at", "$$after"]}, {"$lte": ["$at", "$$end"]}]}
 
 
 def _values(document: Document) -> Document:

@@ -549,6 +549,25 @@ async def test_charts_draw_each_subset_and_say_the_latest_figures(ana: Browser) 
     )
 
 
+async def test_figures_that_have_not_changed_for_long_are_shown_all_the_same(ana: Browser) -> None:
+    add, now = ana.world.stores.figures.add, ana.world.clock.now()
+    for detector, days, value in (("quiet@1", 60, 0.41), ("ods@1", 50, 0.5), ("ods@1", 1, 0.6)):
+        at = now - timedelta(days=days)
+        await add(Figures(detector, at, {"H": value}, None, None, None, {"open": 1}))
+
+    quiet = (await ana.get("/charts?detector=quiet@1")).text
+    other = (await ana.get("/charts?detector=ods@1")).text
+    end = (await ana.get("/done")).text
+
+    assert "latest: R \u2013, H 0.410" in quiet
+    assert '<option value="quiet@1">' in other
+    assert other.count('class="curve c2" d="M') == 2  # H and started: from 30 days ago on
+    assert re.search(
+        r"quiet@1 .*?<td class=.num.>0.410</td><td class=.num.>0.410</td>", end, re.DOTALL
+    )
+    assert "+0.100" in end
+
+
 async def test_versions_are_empty_before_two_of_a_detector_can_be_compared(ana: Browser) -> None:
     assert "Nothing to compare yet" in (await ana.get("/versions")).text
 
