@@ -10,6 +10,7 @@ from services.annotation.review.frame_view import frame_view
 from services.annotation.review.guard import Form, whole_number
 from services.annotation.review.page import Page
 from services.annotation.review.reviewing import OVERTAKEN
+from services.annotation.stores.id_search import GAVE_UP
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
 
@@ -63,18 +64,27 @@ def _part(text: str) -> str:
 
 
 async def _search(page: Page, context: Context, part: str) -> Response:
-    """The frames and needles whose ids contain a text; a single one is opened."""
-    ids = context.stores.id_search
-    frames, needles = (
-        await asyncio.gather(ids.frames(part, _FOUND), ids.needles(part, _FOUND))
-        if part
-        else ([], [])
+    """The frames and needles whose ids contain a text; if there is just one, it is opened."""
+    if not part:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "The address names no frame.")
+    search = context.stores.id_search
+    frames, needles = await asyncio.gather(
+        search.frames(part, _FOUND), search.needles(part, _FOUND)
     )
-    if not frames and not needles:
+    is_complete = frames.is_complete and needles.is_complete
+    count = len(frames.ids) + len(needles.ids)
+    if count == 0 and is_complete:
         detail = f"There is no frame {part!r}, and no id of a frame or needle contains it."
         raise HTTPException(HTTPStatus.NOT_FOUND, detail)
-    if len(frames) + len(needles) == 1:
-        if needles:
-            return page.redirect(f"/needles/{needles[0]}")
-        return page.redirect("/frames", id=frames[0])
-    return page.html("found.html", part=part, frames=frames, needles=needles, most=_FOUND)
+    if count == 1 and is_complete:
+        if needles.ids:
+            return page.redirect(f"/needles/{needles.ids[0]}")
+        return page.redirect("/frames", id=frames.ids[0])
+    return page.html(
+        "found.html",
+        part=part,
+        frames=frames.ids,
+        needles=needles.ids,
+        most=_FOUND,
+        gave_up="" if is_complete else GAVE_UP.format(part=part),
+    )

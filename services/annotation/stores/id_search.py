@@ -1,7 +1,9 @@
 """Frames and needles whose ids contain a text."""
 
 import re
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
 
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ExecutionTimeout
@@ -9,13 +11,32 @@ from pymongo.errors import ExecutionTimeout
 from services.contracts.identity import FrameId, NeedleId
 from services.runtime.stores.mongo import Database, Document, translated
 
-_PATIENCE_MS = 2_000
+GAVE_UP: Final = (
+    "The search for ids with {part!r} within them gave up, because there are too many ids: other"
+    " ids may contain it. Give the beginning of the id, or all of it."
+)
+_PATIENCE_MS: Final = 2_000
+
+_Id = TypeVar("_Id", FrameId, NeedleId)
+
+
+@dataclass(frozen=True)
+class FoundIds(Generic[_Id]):
+    """Ids that contain a text.
+
+    Attributes
+    ----------
+    is_complete : whether no id is missing, except those beyond the limit; else the search gave up
+    """
+
+    ids: Sequence[_Id]
+    is_complete: bool
 
 
 class IdSearch(Protocol):
     """Finds ids by a part of them; ids that begin with it come first."""
 
-    async def frames(self, part: str, limit: int) -> list[FrameId]:
+    async def frames(self, part: str, limit: int) -> FoundIds[FrameId]:
         """The ids of frames that contain this text.
 
         Raises
@@ -25,7 +46,7 @@ class IdSearch(Protocol):
         """
         ...
 
-    async def needles(self, part: str, limit: int) -> list[NeedleId]:
+    async def needles(self, part: str, limit: int) -> FoundIds[NeedleId]:
         """The ids of active needles that contain this text."""
         ...
 
@@ -33,32 +54,35 @@ class IdSearch(Protocol):
 class MongoIdSearch:
     """Searches the indexes of ids; gives up on a part in the middle after two seconds."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, patience_ms: int = _PATIENCE_MS) -> None:
         self._frames = database["frames"]
         self._needles = database["needles"]
+        self._patience_ms = patience_ms
 
-    async def frames(self, part: str, limit: int) -> list[FrameId]:
-        return [FrameId(found) for found in await _found(self._frames, part, limit, {})]
+    async def frames(self, part: str, limit: int) -> FoundIds[FrameId]:
+        found, is_complete = await self._found(self._frames, part, limit, {})
+        return FoundIds([*map(FrameId, found)], is_complete)
 
-    async def needles(self, part: str, limit: int) -> list[NeedleId]:
+    async def needles(self, part: str, limit: int) -> FoundIds[NeedleId]:
         active = {"state.active": True}
-        return [NeedleId(found) for found in await _found(self._needles, part, limit, active)]
+        found, is_complete = await self._found(self._needles, part, limit, active)
+        return FoundIds([*map(NeedleId, found)], is_complete)
 
-
-async def _found(
-    collection: AsyncCollection[Document], part: str, limit: int, where: Document
-) -> list[str]:
-    text = re.escape(part)
-    ids: dict[str, None] = {}
-    for pattern in (f"^{text}", text):
-        if len(ids) >= limit:
-            break
-        wanted = {**where, "_id": {"$regex": pattern}}
-        cursor = collection.find(wanted, {"_id": 1}).sort("_id", 1).limit(limit)
-        with translated():
-            try:
-                found = await cursor.max_time_ms(_PATIENCE_MS).to_list()
-            except ExecutionTimeout:
-                break  # a part in the middle has no index; what begins with it was found
-        ids |= {document["_id"]: None for document in found}
-    return list(ids)[:limit]
+    async def _found(
+        self, collection: AsyncCollection[Document], part: str, limit: int, where: Document
+    ) -> tuple[list[str], bool]:
+        """The ids, and whether they are all."""
+        text = re.escape(part)
+        ids: dict[str, None] = {}
+        for pattern in (f"^{text}", text):
+            if len(ids) >= limit:
+                break
+            wanted = {**where, "_id": {"$regex": pattern}}
+            cursor = collection.find(wanted, {"_id": 1}).sort("_id", 1).limit(limit)
+            with translated():
+                try:
+                    found = await cursor.max_time_ms(self._patience_ms).to_list()
+                except ExecutionTimeout:  # a part in the middle has no index
+                    return list(ids), False
+            ids |= {document["_id"]: None for document in found}
+        return list(ids)[:limit], True

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from services.annotation.ports.needle_lists import NeedleRow
+from services.annotation.stores.id_search import GAVE_UP, FoundIds
 from services.annotation.stores.opening import AnnotationStores
 from services.cli.console import console, print_json
 from services.contracts.errors import InvalidRecord
@@ -31,21 +32,27 @@ async def read_frame(stores: AnnotationStores, text: str) -> FrameView:
     Raises
     ------
     InvalidRecord
-        `no_such_frame`: no id contains the text, or several do.
+        `no_such_frame`: no id contains the text, or several do, or the search gave up.
     StoreUnavailable
         The store does not answer.
     """
     frame_id = FrameId(text)
     if frame_id not in await stores.frames.load([frame_id]):
         found = await stores.id_search.frames(text, _NAMED)
-        if len(found) != 1:
-            several = f"several ids contain {text!r}: {', '.join(found)}"
-            detail = several if found else f"there is no frame {text!r}"
-            raise InvalidRecord(detail, reason="no_such_frame")
-        frame_id = found[0]
+        if len(found.ids) != 1 or not found.is_complete:
+            raise InvalidRecord(_not_one(found, text), reason="no_such_frame")
+        frame_id = found.ids[0]
     record = (await stores.frames.load([frame_id]))[frame_id]
     lists = stores.needle_lists
     return FrameView(record, await lists.of_frame(frame_id), await lists.naming(frame_id))
+
+
+def _not_one(found: FoundIds[FrameId], text: str) -> str:
+    several = f"several ids contain {text!r}: {', '.join(found.ids)}"
+    if not found.is_complete:
+        gave_up = GAVE_UP.format(part=text)
+        return f"{gave_up} Found so far: {', '.join(found.ids)}" if found.ids else gave_up
+    return several if found.ids else f"there is no frame {text!r}"
 
 
 def print_frame_json(view: FrameView) -> None:

@@ -15,7 +15,9 @@ from PIL import Image
 from services.annotation.ports.needle_filters import NeedleFilter, Stage
 from services.annotation.review.base_map import BaseMap
 from services.annotation.review.listing import View
-from services.contracts.errors import InvalidSettings, StoreUnavailable
+from services.annotation.stores.id_search import MongoIdSearch
+from services.cli.work.frame_view import read_frame
+from services.contracts.errors import InvalidRecord, InvalidSettings, StoreUnavailable
 from services.contracts.events import Annotation, Detection, PredictionsMade
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.metrics.subsets import Subset
@@ -289,6 +291,27 @@ async def test_ids_are_found_by_a_part(ana: Browser) -> None:
     assert one.headers["Location"] == "/review/frames?id=h000-3"
     assert needle.headers["Location"] == f"/review/needles/{needle_id_of(0)}"
     assert special.status_code == HTTPStatus.NOT_FOUND
+
+
+async def test_a_search_that_gives_up_says_so_and_opens_no_frame(world: World) -> None:
+    settings = world.context.settings
+    database = connect(settings.mongodb, settings.mongodb_database)
+    await database["frames"].insert_many([{"_id": f"many-{k}"} for k in range(20_000)])
+    impatient = MongoIdSearch(database, patience_ms=1)
+    stores = replace(world.context.stores, id_search=impatient)
+    context = replace(world.context, stores=stores)
+    browser = Browser(world, served(replace(world, context=context)))
+    await browser.log_in("Ana")
+
+    answer = await browser.get("/frames?id=nowhere")
+
+    assert answer.status_code == HTTPStatus.OK
+    assert "The search for ids with &#39;nowhere&#39; within them gave up" in answer.text
+    assert "Give the beginning of the id" in answer.text
+    with pytest.raises(InvalidRecord, match="gave up"):
+        await read_frame(stores, "nowhere")
+    await browser.client.aclose()
+    await database.client.close()
 
 
 async def test_a_frame_tells_what_was_said_of_it_and_where_it_is_used(ana: Browser) -> None:
