@@ -1,6 +1,8 @@
 """The start page: failure modes, review progress, latest decisions."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
@@ -46,7 +48,7 @@ async def overview(page: Page, context: Context) -> Response:
     )
     return page.html(
         "overview.html",
-        modes=[_view(mode, groups) for mode in modes[:_SHOWN]],
+        modes=[*mode_views(modes[:_SHOWN], groups)],
         work=sum((group.work for group in groups), ReviewWork()),
         total=sum(group.count for group in groups),
         recent=recent,
@@ -59,17 +61,23 @@ async def modes_csv(_: LoggedIn, context: Context) -> Response:
     modes, groups = await asyncio.gather(
         context.stores.needle_modes.modes(), context.stores.needle_lists.groups()
     )
-    return csv_table("failure-modes", _COLUMNS, (_cells(_view(mode, groups)) for mode in modes))
+    return csv_table("failure-modes", _COLUMNS, map(_cells, mode_views(modes, groups)))
 
 
-def _view(mode: FailureModeCounts, groups: list[NeedleGroup]) -> ModeView:
-    own = [
-        group
-        for group in groups
-        if (group.family, group.detector, group.category, group.error_type, group.true_category)
-        == (mode.family, mode.detector, mode.category, mode.error_type, mode.true_category)
-    ]
-    return ModeView(mode, sum((group.work for group in own), ReviewWork()))
+def mode_views(
+    modes: Iterable[FailureModeCounts], groups: Iterable[NeedleGroup]
+) -> Iterator[ModeView]:
+    """Each mode with the work of its groups."""
+    # By mode first: there can be thousands of modes, and more groups.
+    works: defaultdict[Hashable, ReviewWork] = defaultdict(ReviewWork)
+    for group in groups:
+        works[_mode_of(group)] += group.work
+    return (ModeView(mode, works[_mode_of(mode)]) for mode in modes)
+
+
+def _mode_of(counted: FailureModeCounts | NeedleGroup) -> Hashable:
+    error = (counted.error_type, counted.true_category)
+    return counted.family, counted.detector, counted.category, *error
 
 
 def _cells(view: ModeView) -> tuple[object, ...]:
