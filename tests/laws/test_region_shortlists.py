@@ -7,6 +7,7 @@ from services.annotation.stores.region_shortlists import (
     ListedRegion,
     MongoRegionShortlists,
     RegionShortlist,
+    ShortlistSummary,
 )
 from services.contracts.identity import Category, FrameId, NeedleId, RegionId
 from services.runtime.stores.mongo import Database
@@ -36,7 +37,10 @@ async def test_shortlists_come_as_they_were_added_the_latest_first(
     assert await shortlists.add(shortlist("wet", 0))
     assert await shortlists.add(shortlist("night", 5, "Ben"))
 
-    assert await shortlists.all() == [shortlist("night", 5, "Ben"), shortlist("wet", 0)]
+    assert await shortlists.summaries() == [
+        ShortlistSummary("night", "Ben", NOW + timedelta(minutes=5), regions=3, frames=2),
+        ShortlistSummary("wet", "Ana", NOW, regions=3, frames=2),
+    ]
     assert await shortlists.find("wet") == shortlist("wet", 0)
     assert await shortlists.find("unknown") is None
     assert shortlist().frames == {"f1", "f2"}

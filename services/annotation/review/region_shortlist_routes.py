@@ -88,7 +88,7 @@ async def delete_shortlist(page: Page, form: Form, context: Context) -> Response
 
 
 async def _listed(page: Page, context: Context, message: str = "") -> Response:
-    found = await context.stores.region_shortlists.all()
+    found = await context.stores.region_shortlists.summaries()
     return page.html("map_shortlists.html", shortlists=found, message=message)
 
 

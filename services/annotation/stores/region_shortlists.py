@@ -61,11 +61,27 @@ class RegionShortlist:
         return frozenset(region.frame_id for region in self.regions)
 
 
+@dataclass(frozen=True)
+class ShortlistSummary:
+    """A shortlist of regions without them.
+
+    Attributes
+    ----------
+    regions, frames : their numbers
+    """
+
+    name: str
+    by: str
+    at: datetime
+    regions: int
+    frames: int
+
+
 class RegionShortlists(Protocol):
     """Shortlists of regions by name."""
 
-    async def all(self) -> Sequence[RegionShortlist]:
-        """Every shortlist, the latest first.
+    async def summaries(self) -> Sequence[ShortlistSummary]:
+        """Every shortlist, the latest first; its regions are only counted.
 
         Raises
         ------
@@ -93,10 +109,17 @@ class MongoRegionShortlists:
     def __init__(self, database: Database) -> None:
         self._shortlists = database["region_shortlists"]
 
-    async def all(self) -> Sequence[RegionShortlist]:
+    async def summaries(self) -> Sequence[ShortlistSummary]:
+        # Counted by the server: all regions of all shortlists are up to 200 MB.
+        counts = {
+            "by": 1,
+            "at": 1,
+            "regions": {"$size": "$regions"},
+            "frames": {"$size": {"$setUnion": ["$regions.frame_id"]}},
+        }
         with translated():
-            found = await self._shortlists.find().sort([("at", -1), ("_id", 1)]).to_list()
-        return [_shortlist(document) for document in found]
+            found = await self._shortlists.find({}, counts).sort([("at", -1), ("_id", 1)]).to_list()
+        return [ShortlistSummary(name=item.pop("_id"), **item) for item in found]
 
     async def find(self, name: str) -> RegionShortlist | None:
         with translated():

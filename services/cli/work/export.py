@@ -228,7 +228,7 @@ async def _chosen(
 async def _circled(stores: AnnotationStores, wanted: Circled) -> Listed:
     shortlist = await stores.region_shortlists.find(wanted.name)
     if shortlist is None:
-        names = ", ".join(known.name for known in await stores.region_shortlists.all())
+        names = ", ".join(known.name for known in await stores.region_shortlists.summaries())
         text = f"there is no shortlist {wanted.name}; known ones: {names or 'none'}"
         raise typer.BadParameter(text, param_hint="--circled")
     return exporting.proposals_of(shortlist)
