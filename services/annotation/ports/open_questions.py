@@ -56,8 +56,8 @@ class OpenQuestions(Protocol):
         """The labels without an answer, by falling number of waiting corrections."""
         ...
 
-    async def choices(self, limit: int) -> list[OpenChoice]:
-        """Corrections that wait for a choice, oldest first."""
+    async def choices(self, limit: int, after: OpenChoice | None = None) -> list[OpenChoice]:
+        """Corrections that wait for a choice, oldest first; with `after`, those behind it."""
         ...
 
     async def naming(self, label: str, limit: int) -> list[HeldCorrection]:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from services.annotation.review.context import Context
-from services.annotation.review.csv_files import csv_table
+from services.annotation.review.csv_files import csv_file
 from services.annotation.review.guard import Form, LoggedIn, whole_number
 from services.annotation.review.page import Page
 from services.annotation.review.questions import (
@@ -55,7 +55,7 @@ async def questions(request: Request, page: Page, context: Context) -> Response:
 @router.get("/questions.csv")
 async def questions_csv(_: LoggedIn, context: Context) -> Response:
     """The open questions."""
-    return csv_table("questions", QUESTION_COLUMNS, await question_rows(context))
+    return csv_file("questions", QUESTION_COLUMNS, question_rows(context))
 
 
 @router.get("/questions/label")

@@ -1,7 +1,7 @@
 """The data of the questions' pages: open questions, examples, latest answers."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -161,23 +161,19 @@ async def question_list(context: ReviewContext) -> QuestionList:
 QUESTION_COLUMNS = ("question", "label_or_frame", "corrections", "annotators", "origin", "since")
 
 
-async def question_rows(context: ReviewContext) -> list[tuple[object, ...]]:
-    """The open questions as the lines of a table, in the order of the page."""
-    found = await question_list(context)
-    labels = [
-        ("unknown label", item.label, item.corrections, None, None, item.since.isoformat())
-        for item in found.labels
-    ]
-    return [
-        *labels,
-        *(
-            (
-                *(item.question.value, item.frame_id, 1, ", ".join(item.annotators)),
-                *(item.origin or None, item.since.isoformat()),
+async def question_rows(context: ReviewContext) -> AsyncIterator[tuple[object, ...]]:
+    """All open questions as the lines of a table, in the order of the page, which shows fewer."""
+    for label in await context.stores.questions.labels():
+        since = label.since.isoformat()
+        yield "unknown label", label.label, label.corrections, None, None, since
+    last = None
+    while choices := await context.stores.questions.choices(MOST_CHOICES, after=last):
+        for choice in choices:
+            yield (
+                *(choice.question.value, choice.frame_id, 1, ", ".join(choice.annotators)),
+                *(choice.origin or None, choice.since.isoformat()),
             )
-            for item in found.choices
-        ),
-    ]
+        last = choices[-1]
 
 
 async def latest_answers(context: ReviewContext) -> list[LabelAnswer | HeldCorrection]:

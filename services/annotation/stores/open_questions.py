@@ -57,10 +57,11 @@ class MongoOpenQuestions:
             if document["_id"] not in answered
         ]
 
-    async def choices(self, limit: int) -> list[OpenChoice]:
+    async def choices(self, limit: int, after: OpenChoice | None = None) -> list[OpenChoice]:
         shown = {"frame_id": 1, "question": 1, "origin": 1, "held_at": 1}
+        where = {**_UNDECIDED, **(_behind(after) if after else {})}
         with translated():
-            cursor = self._held.find(_UNDECIDED, {**shown, "versions.annotated_by": 1})
+            cursor = self._held.find(where, {**shown, "versions.annotated_by": 1})
             found = await cursor.sort([("held_at", 1), ("_id", 1)]).limit(limit).to_list()
         return [
             OpenChoice(
@@ -84,3 +85,8 @@ class MongoOpenQuestions:
         with translated():
             found = await self._answers.find().sort("at", -1).limit(limit).to_list()
         return [answer_of(document) for document in found]
+
+
+def _behind(choice: OpenChoice) -> Document:
+    later = {"held_at": {"$gt": choice.since}}
+    return {"$or": [later, {"held_at": choice.since, "_id": {"$gt": choice.held_id}}]}

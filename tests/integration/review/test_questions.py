@@ -1,5 +1,6 @@
 """Held corrections are answered on the page: by one, by two at once, and sent on their way."""
 
+import csv
 from http import HTTPStatus
 
 import pytest
@@ -9,6 +10,7 @@ from services.contracts.identity import Category
 from services.domain.ports.held_corrections import HeldCorrection, Meaning, Question
 from services.ground_truth.holding import HeldRelease
 from services.ground_truth.publishing import RevisionPublisher
+from services.runtime.stores.mongo import connect
 from tests.integration.review.conftest import Browser
 from tests.review_world import HOSTILE, OTHER, REGION, STOP, UNKNOWN, World, ask, held, version_by
 
@@ -45,6 +47,24 @@ async def test_every_page_counts_what_is_asked_and_a_label_once(ana: Browser) ->
     page = (await ana.get("/questions")).text
     assert f'>{UNKNOWN}</a></th><td class="num">2<' in page
     assert "Eve, Finn" in page
+
+
+async def test_the_csv_file_has_every_question_though_the_page_shows_fewer(ana: Browser) -> None:
+    _, choice = await ask(ana.world.stores)
+    settings = ana.world.context.settings
+    database = connect(settings.mongodb, settings.mongodb_database)
+    copied = await database["held_corrections"].find_one({"_id": choice.held_id})
+    assert copied is not None
+    copies = [copied | {"_id": f"copy-{k:04}", "frame_id": f"copy-{k:04}"} for k in range(600)]
+    await database["held_corrections"].insert_many(copies)
+    await database.client.close()
+
+    table = (await ana.get("/questions.csv")).text
+
+    label, *choices = csv.DictReader(table.splitlines())
+    assert (label["label_or_frame"], label["corrections"]) == (UNKNOWN, "1")
+    named = [row["label_or_frame"] for row in choices]
+    assert sorted(named) == [*(f"copy-{k:04}" for k in range(600)), choice.frame_id]
 
 
 async def test_a_label_is_shown_where_it_was_used_with_the_category_it_is_most_like(
