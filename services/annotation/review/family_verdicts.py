@@ -8,7 +8,8 @@ from services.annotation.review.context import ReviewContext
 from services.annotation.review.reviewing import Lost, Reviewer
 from services.annotation.review.sessions import Session
 
-_MOST = 200
+MOST_AT_ONCE = 200
+"""Shortlists: each takes some writes, and people wait for the answer."""
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,19 @@ class FamilyVerdict:
     ----------
     claimed : number of shortlists that were left to the people who have claimed them
     refused : why other shortlists were left as they were, each reason once
+    beyond : number of shortlists to review that come after the most that are decided at once
     """
 
     shortlists: int
     claimed: int
     refused: tuple[str, ...]
+    beyond: int = 0
 
 
 async def decide_family(
     context: ReviewContext, session: Session, family: str, act: Act, note: str
 ) -> FamilyVerdict:
-    """Decide the undecided candidates of a family's shortlists, at most 200 shortlists.
+    """Decide the undecided candidates of a family's shortlists, at most `MOST_AT_ONCE`.
 
     Every shortlist gets an event of its own, which its needle's page can undo.
 
@@ -39,8 +42,10 @@ async def decide_family(
         A store does not answer; the shortlists before are decided.
     """
     wanted = NeedleFilter(family=family, stage=Stage.TODO)
-    rows = await context.stores.needle_lists.page(wanted, Sort.SCORE, limit=_MOST)
-    records = await context.stores.needles.load([row.needle.needle_id for row in rows])
+    lists = context.stores.needle_lists
+    to_review = await lists.count(wanted)
+    ids = await lists.ids(wanted, Sort.SCORE, limit=MOST_AT_ONCE)
+    records = await context.stores.needles.load(ids)
     refused = []
     for record in records.values():
         refusal = await Reviewer(context, session, record).decide_rest(act, note)
@@ -48,4 +53,9 @@ async def decide_family(
             refused.append(refusal)
     claimed = sum(refusal.why is Lost.CLAIMED for refusal in refused)
     others = (refusal.text for refusal in refused if refusal.why is not Lost.CLAIMED)
-    return FamilyVerdict(len(records) - len(refused), claimed, tuple(dict.fromkeys(others)))
+    return FamilyVerdict(
+        len(records) - len(refused),
+        claimed,
+        tuple(dict.fromkeys(others)),
+        max(to_review - len(ids), 0),
+    )

@@ -90,11 +90,13 @@ def _in_words(decided: FamilyVerdict) -> str:
         sentences.append("Undo on a needle's page takes it back.")
     if decided.claimed:
         sentences.append(f"{_shortlists(decided.claimed)} left to the people at work on them.")
+    if decided.beyond:
+        sentences.append(f"{_shortlists(decided.beyond)} of the family left: decide again.")
     return " ".join((*sentences, *decided.refused))
 
 
 def _shortlists(count: int) -> str:
-    return f"{count} shortlist{'' if count == 1 else 's'}"
+    return f"{count:,} shortlist{'' if count == 1 else 's'}"
 
 
 async def _rows(context: Context, view: View) -> AsyncIterator[tuple[object, ...]]:

@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
+
 from services.annotation.ports.needle_filters import NeedleFilter
+from services.annotation.review import family_verdicts, needle_answers
 from services.contracts.events import ErrorType
 from services.contracts.identity import FamilyId
 from services.domain.mining.family_changes import Change, FamilyChange
@@ -61,6 +64,26 @@ async def test_one_verdict_decides_a_family_except_what_others_work_on(
     (event,) = await ana.world.stores.reviews.events(needle_id_of(0))
     assert (len(event.regions), event.note) == (4, "all billboards")
     assert await ana.world.stores.reviews.events(needle_id_of(2)) == []
+
+
+async def test_a_family_larger_than_what_is_decided_at_once_says_so(
+    ana: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (family_verdicts, needle_answers):
+        monkeypatch.setattr(module, "MOST_AT_ONCE", 1)
+    marks = {needle_id_of(0): Mark("f", exemplar=True), needle_id_of(2): Mark("f")}
+    await ana.world.stores.family_marks.show(marks, CAPTURED_AT)
+    form: dict[str, object] = {"act": "accept"}
+
+    listed = (await ana.get("/needles?family=f")).text
+    first = (await ana.post("/needles/decisions?family=f", form)).text
+    second = (await ana.post("/needles/decisions?family=f", form)).text
+
+    assert "on 1 of the 2 shortlists of this family that have some" in listed
+    assert "1 shortlist decided." in first
+    assert "1 shortlist of the family left: decide again." in first
+    assert "1 shortlist decided." in second
+    assert "left" not in second.partition('id="message"')[2].partition("</p>")[0]
 
 
 async def test_a_familys_face_is_the_one_that_is_marked(world: World) -> None:
