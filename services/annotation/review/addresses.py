@@ -1,6 +1,6 @@
 """Addresses of the review page, wherever it is mounted."""
 
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from fastapi import Request
 
@@ -25,10 +25,19 @@ def login_address(request: Request) -> str:
     return f"{root_of(request)}/login?next={quote(request.url.path + query)}"
 
 
+def parts_of(text: str) -> SplitResult | None:
+    """The parts of an address; None if a text from outside, such as `//[`, is no address."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return None
+
+
 def safe_next(request: Request, wanted: str) -> str:
     """The wanted address if it is part of this application, else the start page."""
     root = root_of(request)
-    parts = urlsplit(wanted)
+    parts = parts_of(wanted)
     printable = wanted.isprintable() and "\\" not in wanted
-    inside = not parts.scheme and not parts.netloc and wanted.startswith(f"{root}/")
-    return wanted if printable and inside and not wanted.startswith("//") else f"{root}/"
+    local = parts is not None and not parts.scheme and not parts.netloc
+    inside = local and wanted.startswith(f"{root}/") and not wanted.startswith("//")
+    return wanted if printable and inside else f"{root}/"

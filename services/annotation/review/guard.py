@@ -3,13 +3,12 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
 from starlette.datastructures import FormData, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.annotation.review.addresses import login_address
+from services.annotation.review.addresses import login_address, parts_of
 from services.annotation.review.sessions import COOKIE, Session, Sessions, is_same
 
 CSRF_FIELD = "csrf"
@@ -128,7 +127,10 @@ def check_origin(request: Request) -> None:
     if site not in (None, "same-origin", "none"):
         raise Forbidden("Another site has sent this form.")
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+    if origin is None:
+        return
+    parts = parts_of(origin)
+    if parts is None or parts.netloc != request.headers.get("Host"):
         raise Forbidden("Another site has sent this form.")
 
 

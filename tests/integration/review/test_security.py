@@ -66,9 +66,14 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(visitor: Browser)
 
 
 @pytest.mark.parametrize(
-    "given", ["https://evil.example/", "//evil.example/review/", "/review\\@evil", "javascript:x"]
+    "given",
+    ["https://evil.example/", "//evil.example/review/", "/review\\@evil", "javascript:x", "//["],
 )
 async def test_login_leads_to_no_other_site(visitor: Browser, given: str) -> None:
+    form = await visitor.client.get(f"{BASE}/login", params={"next": given})
+    assert form.status_code == HTTPStatus.OK
+    assert 'name="next" value="/review/"' in form.text
+
     answer = await visitor.post_raw("/login", {"token": visitor.world.token, "next": given})
 
     assert answer.headers["Location"] == "/review/"
@@ -180,7 +185,8 @@ async def test_one_persons_mark_is_no_good_in_anothers_session(ana: Browser, ben
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+    "headers",
+    [{"Origin": "https://evil.example"}, {"Origin": "//["}, {"Sec-Fetch-Site": "cross-site"}],
 )
 async def test_what_another_site_sends_is_refused(ana: Browser, headers: dict[str, str]) -> None:
     answer = await ana.post(f"/needles/{needle_id_of(0)}/undo", {}, **headers)
