@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice, product
 from pathlib import Path
 from typing import Final, Self
 
@@ -84,14 +85,20 @@ class BaseMap:
 
     def _tiles(self, bounds: Bounds) -> tuple[int, list[tuple[int, int]]]:
         """The highest zoom that needs few tiles, and those tiles."""
-        tiles: list[tuple[int, int]] = []
         for zoom in reversed(self.archive.zooms):
-            left, top = _tile_at(zoom, bounds.north, bounds.west)
-            right, bottom = _tile_at(zoom, bounds.south, bounds.east)
-            tiles = [(x, y) for x in range(left, right + 1) for y in range(top, bottom + 1)]
-            if len(tiles) <= _MOST_TILES:
-                return zoom, tiles
-        return self.archive.zooms.start, tiles[:_MOST_TILES]
+            columns, rows = _sides(zoom, bounds)
+            # Counted before they are listed: a continent has millions of the finest tiles.
+            if len(columns) * len(rows) <= _MOST_TILES:
+                return zoom, list(product(columns, rows))
+        lowest = self.archive.zooms.start
+        return lowest, list(islice(product(*_sides(lowest, bounds)), _MOST_TILES))
+
+
+def _sides(zoom: int, bounds: Bounds) -> tuple[range, range]:
+    """The columns and the rows of the tiles that these bounds touch."""
+    left, top = _tile_at(zoom, bounds.north, bounds.west)
+    right, bottom = _tile_at(zoom, bounds.south, bounds.east)
+    return range(left, right + 1), range(top, bottom + 1)
 
 
 def _tile_at(zoom: int, lat: float, lon: float) -> tuple[int, int]:

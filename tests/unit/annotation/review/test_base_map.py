@@ -1,4 +1,5 @@
 import gzip
+import tracemalloc
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -85,6 +86,19 @@ def test_the_finest_tiles_that_are_few_are_drawn(tmp_path: Path) -> None:
     }
     near = Bounds(80.0, -170.0, 81.0, -169.0)
     assert base_map.paths(near, degrees)[Ground.STREET] == "M-180 79.2L-90 79.2"
+
+
+def test_a_wide_view_of_fine_tiles_takes_little_memory(tmp_path: Path) -> None:
+    tiles = {zxy_to_tileid(9, 0, 0): layer("roads", LINE, ACROSS)}
+    base_map = BaseMap.open(archive(tmp_path / "a.pmtiles", tiles))
+
+    tracemalloc.start()
+    drawn = base_map.paths(EARTH, lambda lat, lon: 10 * degrees(lat, lon))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert set(drawn) == {Ground.STREET}
+    assert peak_bytes < 2_000_000  # a list of the 262,144 tiles takes 20 MB
 
 
 @pytest.mark.parametrize(
