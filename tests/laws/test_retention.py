@@ -1,9 +1,14 @@
 """Which records are old, in MongoDB."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from services.contracts.identity import FrameId, ImportId, ModelId
+from services.annotation.ports.reviews import Act, Projection, ReviewEvent
+from services.annotation.stores.needle_lists import MongoNeedleLists
+from services.annotation.stores.reviews_mongo import MongoReviewStore
+from services.contracts.identity import FrameId, ImportId, ModelId, NeedleId, RegionId
 from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, Part, Undo
+from services.domain.ports.needles import ReviewProgress
 from services.domain.ports.retention import OldFrame
 from services.domain.withdrawal import withdrawn
 from services.runtime.stores.figures import MongoFigureStore
@@ -72,6 +77,67 @@ async def test_old_decisions_about_retracted_needles_are_deleted(empty_database:
     assert await retention.drop_decisions(at + timedelta(days=5), 10) == 0
     left = {document["needle_id"] for document in await reviews.find().to_list()}
     assert left == {active.needle_id, recent.needle_id}
+
+
+async def test_a_needle_whose_decisions_were_deleted_is_reviewed_from_the_beginning(
+    empty_database: Database,
+) -> None:
+    needles, reviews = MongoNeedleStore(empty_database), MongoReviewStore(empty_database)
+    lists, retention = MongoNeedleLists(empty_database), MongoRetention(empty_database)
+    needle = samples.needle_found("again")
+    await needles.record([needle])
+    await needles.write_shortlists([samples.shortlist_published(needle, "f3")])
+    for version in (1, 2, 3):
+        await decided(reviews, needle.needle_id, version)
+    await needles.record([samples.needle_retracted(needle, 2)])
+    assert await retention.drop_decisions(LATER, 10) == 3
+    await needles.record([needle.model_copy(update={"revision": 3})])
+    (to_review,) = await lists.groups()
+    assert (to_review.progress, to_review.work.to_review) == (ReviewProgress.OPEN, 1)
+    await decided(reviews, needle.needle_id, 1)
+    (row,) = await lists.rows([needle.needle_id])
+    assert row.review is not None
+    assert (row.review.version, row.review.progress) == (1, ReviewProgress.DONE)
+    (done,) = await lists.groups()
+    assert (done.work.to_review, done.work.decided) == (0, 1)
+
+
+async def test_decisions_that_come_while_old_ones_are_deleted_stay(
+    empty_database: Database,
+) -> None:
+    needles, reviews = MongoNeedleStore(empty_database), MongoReviewStore(empty_database)
+    needle = samples.needle_found("again")
+    await needles.record([needle, samples.needle_retracted(needle, 2)])
+    await decided(reviews, needle.needle_id, 1)
+    retention = _DecidedMeanwhile(empty_database)
+    assert await retention.drop_decisions(LATER, 10) == 1
+    assert [event.version for event in await reviews.events(needle.needle_id)] == [2]
+    (row,) = await MongoNeedleLists(empty_database).rows([needle.needle_id])
+    assert row.review is not None
+    assert row.review.version == 2
+
+
+class _DecidedMeanwhile(MongoRetention):
+    """People decide between its reading and its deleting."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._store = MongoReviewStore(database)
+
+    async def _forget_reviews(self, versions: Mapping[NeedleId, int]) -> None:
+        for needle_id, version in versions.items():
+            await decided(self._store, needle_id, version + 1)
+        await super()._forget_reviews(versions)
+
+
+async def decided(reviews: MongoReviewStore, needle_id: NeedleId, version: int) -> None:
+    """Somebody decides a needle's only candidate."""
+    at = samples.CAPTURED_AT + timedelta(minutes=version)
+    regions = (RegionId("r1"),)
+    event = ReviewEvent(needle_id, version, Act.ACCEPT, regions, "ada", "t1", at)
+    assert await reviews.append(event)
+    shown = Projection(version, ReviewProgress.DONE, 1, 1, 1, "ada", at)
+    await reviews.project(needle_id, shown)
 
 
 async def test_old_figures_are_deleted_but_the_last_row_of_each_detector(

@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Final
 
 from bson import Timestamp
+from pymongo import DeleteMany, UpdateOne
 
-from services.contracts.identity import FrameId, ModelId
+from services.contracts.identity import FrameId, ModelId, NeedleId
 from services.domain.ports.imports import ImportKind
 from services.domain.ports.retention import OldFrame
 from services.runtime.stores.frame_documents import IMAGE_DELETED, IN_FORCE, captured_of
-from services.runtime.stores.mongo import Database, Document, insert_new, translated
+from services.runtime.stores.mongo import Database, Document, insert_new, translated, write
+from services.runtime.stores.needles_mongo import REVIEW_WORK
 
 _COLD: Final = "cold_frames"
 # Null where there is no ground truth, and where it is withdrawn.
@@ -116,18 +118,45 @@ class MongoRetention:
     async def drop_decisions(self, before: datetime, limit: int) -> int:
         needle = {"from": "needles", "localField": "_id", "foreignField": "_id", "as": "of"}
         # All decisions about a needle or none: they are numbered without a gap.
+        latest = {"latest": {"$max": "$at"}, "version": {"$max": "$version"}}
         pipeline: list[Document] = [
-            {"$group": {"_id": "$needle_id", "latest": {"$max": "$at"}}},
+            {"$group": {"_id": "$needle_id", **latest}},
             {"$match": {"latest": {"$lt": before}}},
             {"$lookup": needle},
             {"$match": {"of.state.active": {"$ne": True}}},
             {"$limit": limit},
-            {"$project": {"_id": 1}},
+            {"$project": {"version": 1}},
         ]
         with translated():
             found = await (await self._reviews.aggregate(pipeline)).to_list()
-            needles = {"needle_id": {"$in": [document["_id"] for document in found]}}
-            return (await self._reviews.delete_many(needles)).deleted_count
+        versions = {NeedleId(item["_id"]): item["version"] for item in found}
+        # First, so that an interrupted call leaves decisions by which the next one finds the rest.
+        await self._forget_reviews(versions)
+        return await self._drop_reviews(versions)
+
+    async def _forget_reviews(self, versions: Mapping[NeedleId, int]) -> None:
+        """Remove what lists show of these decisions.
+
+        If the needle is found again, its decisions are numbered from 1, and lists show the highest
+        number that they know.
+        """
+        forget: list[Document] = [{"$unset": "review"}, {"$set": REVIEW_WORK}]
+        updates = [
+            UpdateOne({"_id": needle_id, "review.version": {"$lte": version}}, forget)
+            for needle_id, version in versions.items()
+        ]
+        await write(self._needles, updates)
+
+    async def _drop_reviews(self, versions: Mapping[NeedleId, int]) -> int:
+        """Delete decisions up to these versions: people may have added others meanwhile."""
+        deletes = [
+            DeleteMany({"needle_id": needle_id, "version": {"$lte": version}})
+            for needle_id, version in versions.items()
+        ]
+        if not deletes:
+            return 0
+        with translated():
+            return (await self._reviews.bulk_write(deletes, ordered=False)).deleted_count
 
     async def drop_imports(self, before: datetime, limit: int) -> int:
         with translated():
