@@ -19,7 +19,7 @@ from services.contracts.topics import FRAMES
 from services.domain.chunks import chunks
 from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import ErasureRequest
-from services.domain.ports.vectors import VectorStore
+from services.domain.ports.vectors import VectorStore, Where
 from services.runtime.clock import Clock
 from services.runtime.durability import replace_file
 from services.runtime.embedded import stack
@@ -145,6 +145,12 @@ class Restoring:
                 raise InvalidSettings(
                     f"the database {database.name} is not empty ({name}): restore to an empty data"
                     " folder, or to a database without collections"
+                )
+        for name in await self.vectors.collections():
+            if await self.vectors.count(name, Where()):
+                raise InvalidSettings(
+                    f"the vectors are not empty ({name}): restore to an empty data folder, or to a"
+                    " Qdrant without collections; delete those that nothing needs any more"
                 )
 
     async def _refuse_snapshots(self, manifest: Manifest) -> None:

@@ -329,6 +329,23 @@ async def test_only_empty_stores_are_restored_to(
     assert await contents(there) == before
 
 
+async def test_vectors_are_not_restored_among_others(
+    made: Made, frames: list[str], tmp_path: Path
+) -> None:
+    here, there = made(), made()
+    await fill(here, frames)
+    await fill(there, ["v9:1"])
+    async with connected(there) as database:
+        await database.client.drop_database(database.name)
+    await backed_up(here, tmp_path / "to")
+    before = await contents(there)
+
+    with pytest.raises(InvalidSettings, match=f"the vectors are not empty .{COLLECTION}."):
+        await restored(there, tmp_path / "to")
+
+    assert (await contents(there)).vectors == before.vectors
+
+
 async def test_an_interrupted_restore_keeps_services_out_and_goes_on(
     made: Made, frames: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
