@@ -12,9 +12,11 @@ from services.contracts.identity import DriveId, FrameId
 from services.domain.withdrawal import withdrawn
 from services.runtime.stores.frame_ids import LeftOut, MongoFrameIds
 from services.runtime.stores.frames_mongo import MongoFrameStore
+from services.runtime.stores.indexes import make_indexes
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database
 from services.runtime.stores.needles_mongo import MongoNeedleStore
+from tests.mongo_profile import profiled
 from tests.samples import (
     CAPTURED_AT,
     annotation,
@@ -48,6 +50,20 @@ async def test_only_frames_with_a_position_have_a_place(
     assert len(await places.sample(2)) == 2
     ids = [FIRST, FrameId("nowhere"), FrameId("unknown")]
     assert await places.of(ids) == {FIRST: (53.0, 13.0)}
+
+
+async def test_frames_without_a_position_are_not_read_for_a_sample(
+    frames: MongoFrameStore, empty_database: Database
+) -> None:
+    await make_indexes(empty_database, [MongoFrameStore, MongoFramePlaces])
+    await frames.record([frame_captured(f"f{number}") for number in range(20)])
+    placed = frame_captured("placed").model_copy(update={"position": Position(lat=52.0, lon=13.0)})
+    await frames.record([placed])
+    async with profiled(empty_database, "frames") as queries:
+        assert await MongoFramePlaces(empty_database).sample(9) == [(52.0, 13.0)]
+    assert [(query["planSummary"], query["docsExamined"]) for query in queries] == [
+        ("IXSCAN { captured_stored: 1 }", 1)
+    ]
 
 
 async def test_what_a_picture_needs_of_a_frame_is_how_it_was_captured(

@@ -29,6 +29,7 @@ from services.runtime.stores.opening import Stores
 
 INDEXED_STORES = (
     MongoDriveFrames,
+    MongoFramePlaces,
     MongoNeedleLists,
     MongoModes,
     MongoReviewStore,
