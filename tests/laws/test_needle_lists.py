@@ -18,6 +18,7 @@ from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.mongo import Database
 from services.runtime.stores.needles_mongo import MongoNeedleStore
+from tests.mongo_profile import profiled
 from tests.samples import CAPTURED_AT as NOW
 from tests.samples import frame_captured, needle_found, needle_retracted, shortlist_published
 
@@ -232,3 +233,39 @@ async def test_a_failure_mode_shows_its_exemplar_span_and_size(stored: Stored) -
     assert (family.first_seen, family.last_seen) == (NOW, NOW + timedelta(minutes=2))
     assert sum(family.trend) == 3
     assert (rest.family, rest.size, rest.exemplar) == (None, 1, NEEDLES["d"])
+
+
+async def test_a_failure_mode_has_a_trend_and_no_impossible_times(
+    stored: Stored, empty_database: Database
+) -> None:
+    at = {"a": NOW, "b": NOW + timedelta(minutes=80), "c": NOW + timedelta(hours=4, microseconds=1)}
+    for name, moment in at.items():
+        changes = {"captured_at": moment, "revision": 2}
+        await stored.needles.record([NEEDLES[name].model_copy(update=changes)])
+    await empty_database["needles"].update_one(
+        {"_id": NEEDLES["d"].needle_id}, {"$set": {"needle.captured_at": "0001-01-01T00:00:00Z"}}
+    )
+
+    (mode,) = await stored.modes.modes()
+    assert (mode.size, mode.first_seen, mode.last_seen) == (4, at["a"], at["c"])
+    assert mode.trend == (1, 0, 0, 0, 0, 1, *[0] * 9, 1)
+
+
+async def test_the_times_of_a_large_failure_mode_need_not_fit_into_one_document(
+    stored: Stored, empty_database: Database
+) -> None:
+    # As many bytes as 431,000 times have: MongoDB's documents hold 16 MB.
+    await MongoModes(empty_database).prepare()
+    worse = {"score": 0.1}  # the exemplar is another one
+    needles = [needle_found(f"large{number}").model_copy(update=worse) for number in range(17)]
+    await stored.needles.record(needles)
+    large = {"$set": {"needle.captured_at": "0001" + " " * 2**20}}
+    ids = {"_id": {"$in": [needle.needle_id for needle in needles]}}
+    await empty_database["needles"].update_many(ids, large)
+
+    async with profiled(empty_database, "needles") as queries:
+        (mode,) = await stored.modes.modes()
+    assert mode.size == len(NEEDLES) + len(needles)
+    assert sum(mode.trend) == len(NEEDLES)
+    counted = [query for query in queries if "aggregate" in query["command"]]
+    assert [query["docsExamined"] for query in counted] == [0]  # the index has every field

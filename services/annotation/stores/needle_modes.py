@@ -1,11 +1,13 @@
 """Needles counted by failure mode and family, by MongoDB."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
 
 from services.annotation.ports.needle_modes import FailureModeCounts
-from services.contracts.bounds import is_possible_time
+from services.contracts.bounds import FIRST_TIME, LAST_TIME
 from services.contracts.events import ErrorType, NeedleFound
-from services.runtime.stores.mongo import Database, Document, translated
+from services.runtime.stores.mongo import Database, Document, literal, translated
 from services.runtime.stores.unreadable import readable
 
 _BINS = 16
@@ -18,6 +20,13 @@ _INDEX = [
     )
 ]
 """Every field that modes are made of: without it, the shortlists of all needles are read too."""
+_MODE: Final = ("detector", "category", "error_type", "true_category")
+_ACTIVE: Final[Document] = {"state.active": True}
+_TIME: Final = "$needle.captured_at"
+_POSSIBLE: Final = {"$gte": FIRST_TIME.isoformat(), "$lt": LAST_TIME.isoformat()}
+"""The order of texts is that of times; here as for the lists that are sorted by time."""
+_IS_POSSIBLE: Final[Document] = {"$and": [{name: [_TIME, at]} for name, at in _POSSIBLE.items()]}
+_SEEN: Final[Document] = {"$cond": [_IS_POSSIBLE, _TIME, None]}
 
 
 class MongoModes:
@@ -32,32 +41,66 @@ class MongoModes:
             await self._needles.create_index(_INDEX, name="failure_modes")
 
     async def modes(self) -> list[FailureModeCounts]:
-        parts = ("detector", "category", "error_type", "true_category")
-        group: Document = {
-            "_id": {name: f"$needle.{name}" for name in parts} | {"family": "$mark.family"},
-            "size": {"$sum": 1},
-            "times": {"$push": "$needle.captured_at"},
-            "best": {"$max": {"face": "$mark.exemplar", "score": "$needle.score", "id": "$_id"}},
-            "resolved": {"$max": "$mark.resolved"},
-            "suspects": {"$sum": {"$cond": [{"$gt": ["$mark.suspicion", None]}, 1, 0]}},
-        }
-        pipeline: list[Document] = [{"$match": {"state.active": True}}, {"$group": group}]
         with translated():
-            grouped = await (await self._needles.aggregate(pipeline)).to_list()
+            starts = _span_starts(await self._seen(1), await self._seen(-1))
+            grouped = await (await self._needles.aggregate(_counted(starts))).to_list()
             found = [group for group in grouped if group["_id"].get("category")]
             ids = [document["best"]["id"] for document in found]
             best = await self._needles.find({"_id": {"$in": ids}}, {"needle": 1}).to_list()
         needles = readable("needles", best, _needle)
         exemplars = {needle.needle_id: needle for needle in needles}
-        found = [document for document in found if document["best"]["id"] in exemplars]
-        times = [_times(document) for document in found]
-        first = min((min(time_) for time_ in times), default=datetime.min.replace(tzinfo=UTC))
-        last = max((max(time_) for time_ in times), default=first)
         modes = [
-            _mode(document, exemplars[document["best"]["id"]], seen, first, last)
-            for document, seen in zip(found, times, strict=True)
+            _mode(document, exemplars[document["best"]["id"]])
+            for document in found
+            if document["best"]["id"] in exemplars
         ]
         return sorted(modes, key=_order)
+
+    async def _seen(self, direction: int) -> datetime:
+        """The first possible time of capture, or with -1 the last; found by the lists' index."""
+        where = {**_ACTIVE, "needle.captured_at": _POSSIBLE}
+        order = [("needle.captured_at", direction), ("_id", direction)]
+        found = await self._needles.find_one(where, {"needle.captured_at": 1}, sort=order)
+        return datetime.fromisoformat(found["needle"]["captured_at"]) if found else FIRST_TIME
+
+
+def _span_starts(first: datetime, last: datetime) -> list[str]:
+    """When the second of the equal spans begins, and each one after it."""
+    width = (last - first) / _BINS
+    return [(first + number * width).isoformat() for number in range(1, _BINS)]
+
+
+def _counted(starts: Sequence[str]) -> list[Document]:
+    """The pipeline that counts needles by mode; first by span too, which are few documents."""
+    parts = {name: f"$needle.{name}" for name in _MODE} | {"family": "$mark.family"}
+    of_spans: Document = {
+        "_id": parts | {"span": {"$cond": [_IS_POSSIBLE, _span(starts), None]}},
+        "size": {"$sum": 1},
+        "first": {"$min": _SEEN},
+        "last": {"$max": _SEEN},
+        "best": {"$max": {"face": "$mark.exemplar", "score": "$needle.score", "id": "$_id"}},
+        "resolved": {"$max": "$mark.resolved"},
+        "suspects": {"$sum": {"$cond": [{"$gt": ["$mark.suspicion", None]}, 1, 0]}},
+    }
+    span = {"number": "$_id.span", "size": "$size"}
+    of_modes: Document = {
+        "_id": {name: f"$_id.{name}" for name in parts},
+        "spans": {"$push": span},
+        **{name: {"$sum": f"${name}"} for name in ("size", "suspects")},
+        **{name: {"$max": f"${name}"} for name in ("last", "best", "resolved")},
+        "first": {"$min": "$first"},
+    }
+    return [{"$match": _ACTIVE}, {"$group": of_spans}, {"$group": of_modes}]
+
+
+def _span(starts: Sequence[str], before: int = 0) -> Document:
+    """The number of a needle's span, by halving: reading times as dates takes six times as long."""
+    if not starts:
+        return literal(before)
+    middle = len(starts) // 2
+    earlier = _span(starts[:middle], before)
+    later = _span(starts[middle + 1 :], before + middle + 1)
+    return {"$cond": [{"$lt": [_TIME, starts[middle]]}, earlier, later]}
 
 
 def _order(mode: FailureModeCounts) -> tuple[object, ...]:
@@ -68,24 +111,11 @@ def _needle(document: Document) -> NeedleFound:
     return NeedleFound.model_validate(document["needle"], extra="ignore")
 
 
-def _times(document: Document) -> list[datetime]:
-    """When the needles were captured, without impossible times."""
-    times = [datetime.fromisoformat(text) for text in document["times"]]
-    # Never empty: the exemplar's time is possible.
-    return [time for time in times if is_possible_time(time)]
-
-
-def _mode(
-    document: Document,
-    exemplar: NeedleFound,
-    seen: list[datetime],
-    first: datetime,
-    last: datetime,
-) -> FailureModeCounts:
-    span = (last - first).total_seconds() or 1.0
+def _mode(document: Document, exemplar: NeedleFound) -> FailureModeCounts:
     trend = [0] * _BINS
-    for time in seen:
-        trend[min(int((time - first).total_seconds() / span * _BINS), _BINS - 1)] += 1
+    for span in document["spans"]:
+        if span["number"] is not None:  # of possible times
+            trend[span["number"]] = span["size"]
     key = document["_id"]
     return FailureModeCounts(
         detector=key["detector"],
@@ -94,10 +124,15 @@ def _mode(
         true_category=key.get("true_category"),
         size=document["size"],
         exemplar=exemplar,
-        first_seen=min(seen),
-        last_seen=max(seen),
+        first_seen=_time(document["first"], exemplar),
+        last_seen=_time(document["last"], exemplar),
         trend=tuple(trend),
         family=key.get("family"),
         resolved=bool(document["resolved"]),
         suspects=document["suspects"],
     )
+
+
+def _time(text: str | None, exemplar: NeedleFound) -> datetime:
+    """The time; that of the exemplar if all texts are out of bounds."""
+    return datetime.fromisoformat(text) if text else exemplar.captured_at
