@@ -200,6 +200,14 @@ async def test_old_images_are_those_of_annotated_frames_without_active_needles(
     assert await MongoFrameIds(empty_database).shown(every) == {"2" * 64, "3" * 64}
 
 
+async def test_more_images_are_asked_for_than_one_query_holds(empty_database: Database) -> None:
+    frames, captured = MongoFrameStore(empty_database), samples.frame_captured()
+    await frames.record([captured])
+    shown = captured.image.sha256
+    every = {f"{number:064x}" for number in range(300_000)} | {shown}
+    assert await MongoFrameIds(empty_database).shown(every) == {shown}
+
+
 async def test_what_old_imports_published_is_no_longer_noted(empty_database: Database) -> None:
     imports, retention = MongoImports(empty_database), MongoRetention(empty_database)
     at = samples.CAPTURED_AT

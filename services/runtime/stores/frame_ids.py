@@ -1,9 +1,9 @@
 """The ids of frames, by what is known of them."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.contracts.identity import (
     DetectorId,
@@ -13,8 +13,12 @@ from services.contracts.identity import (
     VehicleId,
     frame_hash,
 )
+from services.domain.chunks import chunks
 from services.runtime.stores.frame_documents import IMAGE_DELETED, IN_FORCE
 from services.runtime.stores.mongo import Database, Document, beginning, translated
+
+_AT_ONCE: Final = 5000
+"""Images per query: MongoDB takes 16 MB, which are 220,000."""
 
 
 class LeftOut(NamedTuple):
@@ -126,14 +130,18 @@ class MongoFrameIds:
         StoreUnavailable
             The store does not answer.
         """
+        found: set[str] = set()
+        for chunk in chunks(sorted(images), _AT_ONCE):
+            found |= await self._shown(chunk)
+        return found
+
+    async def _shown(self, images: Sequence[str]) -> set[str]:
         with translated():
-            found = await self._pictures.find(
-                {"_id": {"$in": sorted(images)}}, {"frame_id": 1}
-            ).to_list()
+            found = await self._pictures.find({"_id": {"$in": images}}, {"frame_id": 1}).to_list()
             # Of copies, one may have its image still: then the page draws the picture again.
             firsts = [document["frame_id"] for document in found]
             deleted = {"_id": {"$in": firsts}, IMAGE_DELETED: True}
-            gone = set(await self._frames.distinct("_id", deleted))
+            gone = {item["_id"] async for item in self._frames.find(deleted, {"_id": 1})}
         return {document["_id"] for document in found if document["frame_id"] not in gone}
 
     async def left_out(self, limit: int) -> list[LeftOut]:
