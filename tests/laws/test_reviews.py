@@ -11,8 +11,10 @@ from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.contracts.identity import FrameId, NeedleId, RegionId
 from services.domain.ports.needles import ReviewProgress
+from services.runtime.stores.audit_mongo import MongoAuditLog
 from services.runtime.stores.mongo import Database
 from services.runtime.stores.needles_mongo import MongoNeedleStore
+from tests.mongo_profile import profiled
 from tests.samples import CAPTURED_AT as NOW
 from tests.samples import needle_found
 
@@ -38,6 +40,23 @@ def claim(by: str = "Ana", until_s: float = 60.0, token: str = "t1") -> Claim:
 
 def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
+
+
+async def test_events_and_audits_are_sorted_by_an_index(
+    reviews: ReviewStore, empty_database: Database
+) -> None:
+    # MongoDB sorts 100 MB in memory, and refuses more.
+    audit = MongoAuditLog(empty_database)
+    await audit.prepare()
+    assert await reviews.append(event())
+    for collection, since in (("reviews", reviews.since), ("audit", audit.since)):
+        async with profiled(empty_database, collection) as queries:
+            assert [item async for item in since(NOW + timedelta(hours=1))] == []
+        (query,) = queries
+        assert (query["planSummary"], query.get("hasSortStage")) == (
+            "IXSCAN { at: 1, _id: 1 }",
+            None,
+        )
 
 
 async def test_events_come_as_they_were_appended_in_the_order_of_versions(

@@ -42,7 +42,7 @@ class MongoReviewStore:
         with translated():
             await self._events.create_index([("needle_id", 1), ("version", 1)])
             await self._events.create_index([("frame_id", 1), ("at", 1)])
-            await self._events.create_index([("at", -1)])
+            await self._events.create_index([("at", 1), ("_id", 1)])
             await self._events.create_index([*_BY_PERSON.items()])
 
     async def events(self, needle_id: NeedleId) -> list[ReviewEvent]:

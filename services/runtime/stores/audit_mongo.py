@@ -19,7 +19,8 @@ class MongoAuditLog:
     async def prepare(self) -> None:
         """Create the index, unless it is there."""
         with translated():
-            await self._audit.create_index("at")
+            # With the id, because records of the same time come in its order.
+            await self._audit.create_index([("at", 1), ("_id", 1)])
 
     async def append(self, record: AuditRecord) -> None:
         with translated():

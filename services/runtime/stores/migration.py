@@ -35,12 +35,18 @@ _CHECKPOINTS: Final = "migration"
 OLD_FRAMES: Final = "frames_v1"
 OLD_MATCHES: Final = "matches_v1"
 _RENAMED: Final = {"frames": OLD_FRAMES, "matches": OLD_MATCHES}
-_OLD_INDEXES: Final = re.compile(
-    r"state\.active_1_detector_1_.*"
-    r"|state\.active_1_needle\.category_1_needle\.score_-1__id_-1"
-)
-"""Names of those indexes of `needles` by which groups were counted before these had a field of
-their own, and of the one of categories without the stages of review."""
+_OLD_INDEXES: Final = {
+    # By which groups were counted before these had a field of their own; and the one of categories
+    # without the stages of review.
+    "needles": re.compile(
+        r"state\.active_1_detector_1_.*"
+        r"|state\.active_1_needle\.category_1_needle\.score_-1__id_-1"
+    ),
+    # Without the id, by which those of the same time are ordered.
+    "reviews": re.compile("at_-1"),
+    "audit": re.compile("at_1"),
+}
+"""The names of indexes that others have replaced, by collection."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,9 @@ async def migrate(database: Database, on_progress: OnProgress = lambda _: None) 
 
 
 async def drop_old(database: Database) -> list[str]:
-    """Drop what version 1 left, once it is migrated; returns the names of it.
+    """Drop what older versions left, once it is migrated; returns the names of it.
 
-    These are collections, and indexes of needles.
+    These are collections of version 1, and indexes that others have replaced.
 
     Raises
     ------
@@ -117,16 +123,14 @@ async def drop_old(database: Database) -> list[str]:
     if await store_version(database) != STORE_VERSION:
         return []
     leftover = sorted(await _collections(database) & set(_RENAMED.values()))
-    needles = database["needles"]
     with translated():
         for name in leftover:
             await database[name].drop()
-        indexes = [
-            name for name in await needles.index_information() if _OLD_INDEXES.fullmatch(name)
-        ]
-        for name in indexes:
-            await needles.drop_index(name)
-    return leftover + indexes
+        for name, old in _OLD_INDEXES.items():
+            for index in filter(old.fullmatch, await database[name].index_information()):
+                await database[name].drop_index(index)
+                leftover.append(f"{name}.{index}")
+    return leftover
 
 
 async def _collections(database: Database) -> set[str]:

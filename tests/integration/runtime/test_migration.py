@@ -175,9 +175,14 @@ async def test_the_old_documents_stay_until_they_are_dropped(database: Database)
     index = await database["needles"].create_index([(field, 1) for field in fields])
     order = [("state.active", 1), ("needle.category", 1), ("needle.score", -1), ("_id", -1)]
     of_categories = await database["needles"].create_index(order)
+    await database["reviews"].create_index([("at", -1)])
+    await database["audit"].create_index("at")
     await migration.migrate(database)
     assert (await content(database))[OLD_FRAMES] == before["frames"]
-    assert await migration.drop_old(database) == [OLD_FRAMES, OLD_MATCHES, index, of_categories]
+    assert await migration.drop_old(database) == [
+        *(OLD_FRAMES, OLD_MATCHES, f"needles.{index}", f"needles.{of_categories}"),
+        *("reviews.at_-1", "audit.at_1"),
+    ]
     assert not {OLD_FRAMES, OLD_MATCHES} & set(await database.list_collection_names())
     assert await database["needles"].index_information() == current
     await require_version(database)
