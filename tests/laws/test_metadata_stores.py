@@ -54,6 +54,7 @@ from tests.fakes.frames import InMemoryFrameStore
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
 from tests.fakes.shortlists import InMemoryShortlistStore
+from tests.mongo_profile import profiled
 from tests.unit.domain import oracle
 from tests.unit.domain.test_match_columns import spelled
 
@@ -394,6 +395,35 @@ async def test_matches_of_a_detector_are_read_in_the_order_of_their_frames(store
     assert await ids(None, "yield") == ["f0"]
     other = stores.matches.in_frame_order(DetectorId("nothing@1"))
     assert [match async for match in other] == []
+
+
+async def test_a_list_of_frames_with_a_rare_category_reads_no_others(
+    empty_database: Database,
+) -> None:
+    matches = MongoMatchStore(empty_database)
+    await matches.prepare()
+    common = [samples.frame_matched(f"f{number}") for number in range(300)]
+    await matches.record([*common, samples.frame_matched("rare", category="yield")])
+    async with profiled(empty_database, "matches") as queries:
+        listed = matches.in_frame_order(samples.DETECTOR, categories=[Category("yield")])
+        assert [match.frame_id async for match in listed] == ["rare"]
+    assert [query["docsExamined"] for query in queries] == [1]
+
+
+async def test_a_list_of_a_detectors_frames_reads_no_match_of_another(
+    empty_database: Database,
+) -> None:
+    matches = MongoMatchStore(empty_database)
+    await matches.prepare()
+    common = [samples.frame_matched(f"f{number}") for number in range(20)]
+    rare = common[7].model_copy(update={"detector": "rare@1"})
+    await matches.record([*common, rare])
+    async with profiled(empty_database, "matches") as queries:
+        found = [match async for match in matches.in_frame_order(DetectorId("rare@1"))]
+        every = [match async for match in matches.scan(detector=samples.DETECTOR)]
+    assert ([match.frame_id for match in found], len(every)) == (["f7"], len(common))
+    read = [(query["docsExamined"], query["planSummary"]) for query in queries]
+    assert read == [(1, "IXSCAN { detector: 1, frame_id: 1 }"), (21, "COLLSCAN")]
 
 
 async def test_needles_are_remembered_even_when_an_old_match_brings_them(stores: Stores) -> None:

@@ -45,6 +45,8 @@ _OLD_INDEXES: Final = {
     # Without the id, by which those of the same time are ordered.
     "reviews": re.compile("at_-1"),
     "audit": re.compile("at_1"),
+    # Without the detector, by which unknown categories are counted.
+    "matches": re.compile("categories_1"),
 }
 """The names of indexes that others have replaced, by collection."""
 

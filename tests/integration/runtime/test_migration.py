@@ -178,10 +178,11 @@ async def test_the_old_documents_stay_until_they_are_dropped(database: Database)
     await database["reviews"].create_index([("at", -1)])
     await database["audit"].create_index("at")
     await migration.migrate(database)
+    await database["matches"].create_index("categories")
     assert (await content(database))[OLD_FRAMES] == before["frames"]
     assert await migration.drop_old(database) == [
         *(OLD_FRAMES, OLD_MATCHES, f"needles.{index}", f"needles.{of_categories}"),
-        *("reviews.at_-1", "audit.at_1"),
+        *("reviews.at_-1", "audit.at_1", "matches.categories_1"),
     ]
     assert not {OLD_FRAMES, OLD_MATCHES} & set(await database.list_collection_names())
     assert await database["needles"].index_information() == current
