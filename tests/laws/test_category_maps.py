@@ -7,7 +7,12 @@ import pytest
 
 from services.contracts.identity import Category, DetectorId
 from services.domain.detection.category_map import CategoryMap, Names
-from services.domain.ports.category_maps import CategoryMaps, MapScope, Rematch
+from services.domain.ports.category_maps import (
+    CategoryMaps,
+    MapScope,
+    Rematch,
+    UnknownCategory,
+)
 from services.domain.ports.frames import FrameStore
 from services.runtime.stores.category_maps import MongoCategoryMaps
 from services.runtime.stores.frames_mongo import MongoFrameStore
@@ -16,6 +21,7 @@ from services.runtime.stores.mongo import Database
 from tests import samples
 from tests.fakes.category_maps import InMemoryCategoryMaps
 from tests.fakes.frames import InMemoryFrameStore
+from tests.mongo_profile import profiled
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
 ALL, FIRST = MapScope("ods"), MapScope("ods@1")
@@ -127,3 +133,29 @@ async def test_unknown_are_predicted_categories_that_no_annotation_has_and_no_ma
     await change(maps, ALL, {STOP: SIGN})
     await change(maps, FIRST, {HALT: HALT})
     assert await maps.unknown() == []
+
+
+async def test_of_an_unknown_category_only_some_frames_are_counted(
+    empty_database: Database,
+) -> None:
+    matches, maps = MongoMatchStore(empty_database), MongoCategoryMaps(empty_database)
+    await matches.prepare()
+    first = samples.frame_matched("f1", category=STOP)
+    seen = [first.model_copy(update={"frame_id": f"f{number}"}) for number in range(1100)]
+    other = first.model_copy(update={"frame_id": "f2", "detector": TWO})
+    await matches.record([*seen, other])
+    vanished = [
+        samples.frame_matched(match.frame_id, category=SIGN, revision=2) for match in seen[:100]
+    ]
+    await matches.record(vanished)
+    await change(maps, ALL, {SIGN: SIGN})
+    async with profiled(empty_database, "matches") as queries:
+        found = await maps.unknown()
+    assert found == [
+        UnknownCategory(ONE, STOP, 900, at_least=True),
+        UnknownCategory(TWO, STOP, 1),
+    ]
+    distinct = [query for query in queries if "distinct" in query["command"]]
+    assert {query["docsExamined"] for query in distinct} == {0}
+    counted = [query["docsExamined"] for query in queries if "aggregate" in query["command"]]
+    assert sorted(counted) == [1, 1000]

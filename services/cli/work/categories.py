@@ -176,6 +176,7 @@ def _print_unknown(unknown: Sequence[UnknownCategory]) -> None:
     table.add_column("category")
     table.add_column("frames", justify="right")
     for item in unknown:
-        table.add_row(escape(item.detector), escape(item.category), f"{item.frames:,}")
+        frames = f"{'at least ' if item.at_least else ''}{item.frames:,}"
+        table.add_row(escape(item.detector), escape(item.category), frames)
     out.print(table)
     out.print("[dim]`gazeloop categories map`, or `ignore`, answers them once.[/]")

@@ -46,11 +46,17 @@ class Rematch:
 class UnknownCategory:
     """A category that a detector predicts on annotated frames, that no annotation has, and that is
     not mapped.
+
+    Attributes
+    ----------
+    frames : how many of the frames that were counted have it
+    at_least : whether there may be more, as counting all would take too long
     """
 
     detector: DetectorId
     category: Category
     frames: int
+    at_least: bool = False
 
 
 class CategoryMaps(Protocol):

@@ -1,6 +1,5 @@
 """Category maps in MongoDB: one small document per detector, or per detector version."""
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -22,6 +21,9 @@ from services.domain.ports.category_maps import (
 from services.runtime.stores.mongo import Database, Document, literal, translated
 
 _NAMES: Final[Document] = {"$ifNull": ["$names", []]}
+_COUNTED: Final = 1000
+"""Matches of a detector and a category that are read: there may be millions, and a thousand
+categories."""
 
 
 class MongoCategoryMaps:
@@ -83,24 +85,34 @@ class MongoCategoryMaps:
 
     async def unknown(self) -> Sequence[UnknownCategory]:
         with translated():
-            # Both are read from indexes alone.
+            # All are read from indexes alone.
             matched = set(await self._matches.distinct("categories")) - {None}
             unannotated = sorted(matched - set(await self._frames.distinct("categories")))
-            counts = [
-                (name, item["_id"], item["count"])
+            detectors = {
+                name: await self._matches.distinct("detector", {"categories": name})
                 for name in unannotated
-                async for item in await self._matches.aggregate(_frames_with(name))
+            }
+            maps = await self.of({detector for found in detectors.values() for detector in found})
+            counted = [
+                await self._counted(DetectorId(detector), name)
+                for name, found in detectors.items()
+                for detector in found
+                if name not in maps.get(detector, SAME_NAMES).names
             ]
-        of_detector = defaultdict(list)
-        for name, detector, count in counts:
-            of_detector[DetectorId(detector)].append(UnknownCategory(detector, name, count))
-        maps = await self.of(of_detector)
-        return [
-            item
-            for detector, items in sorted(of_detector.items())
-            for item in items
-            if item.category not in maps.get(detector, SAME_NAMES).names
+        found = [item for item in counted if item.frames]
+        return sorted(found, key=lambda item: (item.detector, item.category))
+
+    async def _counted(self, detector: DetectorId, category: Category) -> UnknownCategory:
+        """How many of a detector's matches have a category now, of the first that ever had it."""
+        counted = {"$sum": {"$cond": [{"$in": [literal(category), "$groups.categories"]}, 1, 0]}}
+        pipeline: list[Document] = [
+            {"$match": {"categories": category, "detector": detector}},
+            {"$limit": _COUNTED},
+            {"$group": {"_id": None, "read": {"$sum": 1}, "frames": counted}},
         ]
+        found = await (await self._matches.aggregate(pipeline)).to_list()
+        read, frames = (found[0]["read"], found[0]["frames"]) if found else (0, 0)
+        return UnknownCategory(detector, category, frames, at_least=read == _COUNTED)
 
 
 def _changing(names: Names, dropped: Collection[Category], by: str, at: datetime) -> list[Document]:
@@ -129,11 +141,3 @@ def _revised(names: Document, by: str, at: datetime) -> Document:
 
 def _map(document: Document) -> CategoryMap:
     return CategoryMap(dict(document["names"]), document["revision"])
-
-
-def _frames_with(category: str) -> list[Document]:
-    # The categories of the current match, beside all that a match ever had, which are indexed.
-    return [
-        {"$match": {"categories": category, "groups.categories": category}},
-        {"$sortByCount": "$detector"},
-    ]
