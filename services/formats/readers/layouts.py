@@ -1,7 +1,9 @@
 """The formats of annotated data sets by name, and which of them a folder holds."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +28,7 @@ from services.formats.readers.via3 import is_via3, read_via3
 from services.formats.readers.yolo import label_files, names_file, read_yolo
 
 _LOOKED_AT = 50
-"""Files of one kind that are opened to detect their format: those of one data set are alike."""
+"""Files of one kind in a folder that are opened to detect their format: most are alike."""
 _TRIED = 20
 _FOLDERS = frozenset({LayoutName.VOC, LayoutName.KITTI})
 """Those that are read from a folder only."""
@@ -96,7 +98,7 @@ def found_layout(path: Path, name: LayoutName = LayoutName.AUTO) -> FoundLayout:
     }
     if len(found) == 1:
         ((layout, files),) = found.items()
-        return FoundLayout(layout, files)
+        return FoundLayout(layout, [*files, *_not_looked_at(path, layout)])
     if found:
         named = "; ".join(f"{layout} ({files[0].name})" for layout, files in found.items())
         detail = f"{path} holds annotations in several formats: {named}. Name one with --format"
@@ -141,7 +143,7 @@ def _all_layouts(path: Path) -> dict[LayoutName, list[Path]]:
         **documents,
         LayoutName.LABELME: _folders(documents[LayoutName.LABELME], path),
         LayoutName.VOC: _folders(voc, path),
-        LayoutName.CVAT: [file for file in xml if _root_tag(file) == "annotations"],
+        LayoutName.CVAT: [file for file in xml if _is_cvat(file)],
         LayoutName.YOLO: yolo,
         LayoutName.KITTI: _folders([file for file in text if is_kitti(file)], path),
         LayoutName.OPENIMAGES: [file for file in _files(path, ".csv") if is_openimages(file)],
@@ -149,9 +151,23 @@ def _all_layouts(path: Path) -> dict[LayoutName, list[Path]]:
 
 
 def _files(path: Path, ending: str) -> list[Path]:
+    """The file, or the first files with this ending of each folder."""
     if path.is_file():
         return [path] if path.suffix.lower() == ending else []
-    return visible_files(path, [ending])[:_LOOKED_AT]
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for file in visible_files(path, [ending]):
+        folders[file.parent].append(file)
+    return [file for files in folders.values() for file in files[:_LOOKED_AT]]
+
+
+def _not_looked_at(path: Path, layout: LayoutName) -> list[Path]:
+    """The files of this format beyond the first of each folder; empty if folders are read."""
+    if path.is_file() or layout not in _SINGLE_FILES:
+        return []
+    ending, fits = _SINGLE_FILES[layout]
+    looked_at = set(_files(path, ending))
+    others = (file for file in visible_files(path, [ending]) if file not in looked_at)
+    return [file for file in others if fits(file)]
 
 
 def _folders(files: Sequence[Path], path: Path) -> list[Path]:
@@ -181,6 +197,14 @@ def _root_tag(file: Path) -> str:
         if part[:1].isalpha():
             return part.split(">")[0].split()[0].rstrip("/")
     return ""
+
+
+def _fits(fits: Callable[[object], bool], file: Path) -> bool:
+    return fits(_content(file))
+
+
+def _is_cvat(file: Path) -> bool:
+    return _root_tag(file) == "annotations"
 
 
 def _is_coco(content: object) -> bool:
@@ -214,3 +238,14 @@ _DOCUMENTS: Final[dict[LayoutName, Callable[[object], bool]]] = {
     LayoutName.DATUMARO: _is_datumaro,
 }
 """JSON files, by what they hold."""
+
+_SINGLE_FILES: Final[dict[LayoutName, tuple[str, Callable[[Path], bool]]]] = {
+    **{
+        layout: (".json", partial(_fits, fits))
+        for layout, fits in _DOCUMENTS.items()
+        if layout is not LayoutName.LABELME
+    },
+    LayoutName.CVAT: (".xml", _is_cvat),
+    LayoutName.OPENIMAGES: (".csv", is_openimages),
+}
+"""The formats of which each file is read by itself: the ending, and what recognises one."""
