@@ -9,6 +9,7 @@ from services.contracts.identity import FrameId
 from services.formats.adjustments import Adjustment
 from services.formats.items import Dataset, FrameItem, Rejection
 from services.formats.masks import from_polygons
+from services.formats.readers.cvat_video import read_cvat_video
 from services.formats.readers.detections.registry import read_output
 from services.formats.readers.labelme import read_labelme
 from services.formats.readers.returned import Manifest, NamedFrame
@@ -346,3 +347,56 @@ def test_a_point_in_a_group_of_labelme_is_refused_alone(tmp_path: Path) -> None:
     assert reasons == ["unsupported_shape"]
     assert boxes(found["a"]) == [(10, 10, 40, 80)]
     assert not found["a"].complete
+
+
+def cvat_video(folder: Path, meta: str, number: int) -> Dataset:
+    """A video of 30 frames, of which one has a triangle."""
+    shape = f'<polygon frame="{number}" outside="0" points="10,20;30,20;30,60"></polygon>'
+    text = (
+        f'<annotations><meta>{meta}</meta><track id="0" label="car">{shape}</track></annotations>'
+    )
+    (folder / "annotations.xml").write_text(text)
+    names = [f"frame_{frame:06}" for frame in range(30)]
+    sent = Manifest({name: NamedFrame(FrameId(name), SIZE) for name in names})
+    return read_cvat_video(folder / "annotations.xml", sent)
+
+
+SIDES = "<original_size><width>800</width><height>1000</height></original_size>"
+
+FIFTH = "<frame_filter>step=5</frame_filter>"
+
+
+@pytest.mark.parametrize(
+    ("meta", "numbers"),
+    [
+        (f"<task><size>3</size>{SIDES}</task>", [0, 1, 2]),
+        (f"<job><size>3</size><start_frame>20</start_frame></job>{SIDES}", [20, 21, 22]),
+        (
+            f"<task><size>3</size><start_frame>2</start_frame>{FIFTH}{SIDES}</task>",
+            [2, 7, 12],
+        ),
+        (
+            f"<job><size>3</size><start_frame>12</start_frame>{FIFTH}</job>{SIDES}",
+            [12, 17, 22],
+        ),
+    ],
+)
+def test_only_the_frames_of_a_task_or_job_of_cvat_are_annotated(
+    tmp_path: Path, meta: str, numbers: list[int]
+) -> None:
+    found = frames(cvat_video(tmp_path, meta, numbers[1]))
+
+    assert list(found) == [f"frame_{number:06}" for number in numbers]
+    assert [boxes(frame) for frame in found.values()] == [[], [(10, 20, 20, 40)], []]
+    drawn = from_polygons([[10, 20, 30, 20, 30, 60]], SIZE).mask
+    masks = [part.value.mask for frame in found.values() for part in frame.annotations or ()]
+    assert masks == [drawn]
+
+
+def test_pictures_of_several_sizes_have_none_in_common(tmp_path: Path) -> None:
+    other = SIDES.replace("800", "640")
+    meta = f"<project><tasks><task>{SIDES}</task><task>{other}</task></tasks></project>"
+
+    found = frames(cvat_video(tmp_path, meta, 4))
+
+    assert [frame.size for frame in found.values()] == [None]
