@@ -61,12 +61,14 @@ def read_scalabel(file: Path, sent: NamedFrames) -> Dataset:
 
     def parse(source: Located[object]) -> Sequence[Version]:
         record = fields.record(source.value, "the frame")
+        labels = record.get("labels")
+        if labels is None:  # nothing says that anybody looked for objects
+            return []
+        if not isinstance(labels, list):
+            raise fields.malformed("labels is not a list")
         found = sent.of(str(record.get("name")))
         size = record.get("size") or shared
         video = record.get("videoName", record.get("video_name"))
-        labels = record.get("labels") or []
-        if not isinstance(labels, list):
-            raise fields.malformed("labels is not a list")
         declared = declared_size(size) if isinstance(size, Mapping) else None
         frame = ReturnedFrame(
             found.frame_id,

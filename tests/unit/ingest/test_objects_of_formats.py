@@ -296,6 +296,17 @@ def test_a_region_of_via_3_without_coordinates_is_refused(tmp_path: Path, xy: ob
     assert not found["a"].complete
 
 
+@pytest.mark.parametrize("frame", [{"name": "b.jpg"}, {"name": "b.jpg", "labels": None}])
+def test_a_frame_of_scalabel_that_has_no_list_of_labels_is_not_annotated(
+    tmp_path: Path, frame: Json
+) -> None:
+    content = [{"name": "a.jpg", "labels": []}, frame]
+
+    found = frames(read_scalabel(write_json(tmp_path / "labels.json", content), SENT))
+
+    assert {name: frame.complete for name, frame in found.items()} == {"a": True}
+
+
 LEFT: Json = {"label": "car", "points": [[10, 10], [50, 10], [50, 90]]}
 RIGHT: Json = {"label": "car", "points": [[70, 10], [99, 10], [99, 99]]}
 RECTANGLE: Json = {"label": "car", "points": [[99, 99], [70, 10]], "shape_type": "rectangle"}
