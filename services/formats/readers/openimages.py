@@ -7,20 +7,23 @@ import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from services.contracts.errors import InvalidRecord
 from services.formats import fields
 from services.formats.fields import Record
 from services.formats.geometry import Size
-from services.formats.items import Dataset, Located
+from services.formats.items import Dataset, Located, RecordKind, Rejection
 from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.folders import columns_of
+from services.formats.readers.records import rejection
 from services.formats.readers.returned import (
     DrawnBox,
     NamedFrames,
     ReturnedFrame,
     Version,
+    incomplete,
     returned,
     version_of,
 )
@@ -46,13 +49,8 @@ def read_openimages(file: Path, sent: NamedFrames) -> Dataset:
     if not is_openimages(file):
         detail = f"{file} lacks some of the columns {', '.join(sorted(_COLUMNS))}"
         raise InvalidRecord(detail, reason="unsupported_format")
-    images: dict[str, list[Record]] = defaultdict(list)
-    try:
-        with file.open(encoding="utf-8-sig", errors="replace", newline="") as opened:
-            for row in csv.DictReader(opened, restkey="more"):
-                images[row.get("ImageID") or ""].append(row)
-    except (OSError, csv.Error) as exc:
-        raise InvalidRecord(f"{file}: {exc}", reason="unreadable_file") from exc
+    unplaced: list[Rejection] = []
+    images = _rows_of_images(file, unplaced)
     named = next(iter(sorted(file.parent.glob("class-descriptions*.csv"))), None)
     names = ClassNames.read(named) if named else None
     sources = [Located[object](rows, f"{file}:{name}") for name, rows in images.items()]
@@ -62,9 +60,28 @@ def read_openimages(file: Path, sent: NamedFrames) -> Dataset:
         name = at[source.location]
         found = sent.of(name)
         frame = ReturnedFrame(found.frame_id, found.size, source.location)
-        return [version_of(frame, images[name], partial(_drawn, names, found.size))]
+        version = version_of(frame, images[name], partial(_drawn, names, found.size))
+        return [incomplete(version) if unplaced else version]
 
-    return Dataset(file.stem, len(sources), returned(sources, parse))
+    return Dataset(file.stem, len(sources), chain(unplaced, returned(sources, parse)))
+
+
+def _rows_of_images(file: Path, unplaced: list[Rejection]) -> dict[str, list[Record]]:
+    """The rows of each image; those that name none, and may be of any, are added to `unplaced`."""
+    images: dict[str, list[Record]] = defaultdict(list)
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace", newline="") as opened:
+            reader = csv.DictReader(opened, restkey="more")
+            for row in reader:
+                if row.get("ImageID"):
+                    images[row["ImageID"]].append(row)
+                else:
+                    source = Located[object](row, f"{file}:{reader.line_num}")
+                    error = fields.malformed("the row names no image")
+                    unplaced.append(rejection(error, source, RecordKind.ANNOTATION))
+    except (OSError, csv.Error) as exc:
+        raise InvalidRecord(f"{file}: {exc}", reason="unreadable_file") from exc
+    return images
 
 
 def _drawn(names: ClassNames | None, size: Size, row: Mapping[str, str]) -> DrawnBox:

@@ -271,6 +271,11 @@ def version_of(
     return Version(item, [*rejected, *notes.rejected])
 
 
+def incomplete(version: Version) -> Version:
+    """The version, where a record that names no image may be one of its objects."""
+    return version._replace(item=replace(version.item, complete=False))
+
+
 def returned(
     records: Iterable[Located[object]], parse: Callable[[Located[object]], Sequence[Version]]
 ) -> Iterator[Item]:

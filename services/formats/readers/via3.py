@@ -5,7 +5,7 @@ _via_shape.js). An image without regions counts as annotated and empty, as in VI
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,7 @@ from services.formats.readers.returned import (
     NamedFrames,
     ReturnedFrame,
     Version,
+    incomplete,
     returned,
     version_of,
 )
@@ -65,8 +66,7 @@ def read_via3(file: Path, sent: NamedFrames) -> Dataset:
             raise InvalidRecord("the file is not an image", reason="unsupported_format")
         frame = ReturnedFrame(sent.of(str(image.get("fname"))).frame_id, None, source.location)
         version = version_of(frame, regions.of_view(keys[source.location]), drawn)
-        complete = version.item.complete and not regions.others_may_be_of_any
-        return [version._replace(item=replace(version.item, complete=complete))]
+        return [incomplete(version) if regions.others_may_be_of_any else version]
 
     return Dataset(file.stem, len(sources), chain(regions.rejected, returned(sources, parse)))
 

@@ -12,6 +12,7 @@ from services.formats.masks import from_polygons
 from services.formats.readers.cvat_video import read_cvat_video
 from services.formats.readers.detections.registry import read_output
 from services.formats.readers.labelme import read_labelme
+from services.formats.readers.openimages import read_openimages
 from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.readers.scalabel import read_scalabel
 from services.formats.readers.via3 import read_via3
@@ -411,3 +412,18 @@ def test_pictures_of_several_sizes_have_none_in_common(tmp_path: Path) -> None:
     found = frames(cvat_video(tmp_path, meta, 4))
 
     assert [frame.size for frame in found.values()] == [None]
+
+
+def test_a_row_of_open_images_that_names_no_image_leaves_all_incomplete(tmp_path: Path) -> None:
+    file = tmp_path / "annotations-bbox.csv"
+    rows = [f"{image},car,0,.1,.2,.1,.2" for image in ("a", "", "b")]
+    file.write_text("\n".join(["ImageID,LabelName,IsGroupOf,XMin,XMax,YMin,YMax", *rows]))
+
+    dataset = read_openimages(file, SENT)
+    items = list(dataset.items)
+
+    assert [(item.reason, item.location) for item in items if isinstance(item, Rejection)] == [
+        ("malformed_record", f"{file}:3")
+    ]
+    assert [item.complete for item in items if isinstance(item, FrameItem)] == [False, False]
+    assert dataset.frames == 2
