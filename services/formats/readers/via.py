@@ -1,7 +1,8 @@
 """VIA 2.x (VGG Image Annotator): a saved project, or its exported annotations.
 
-An image without regions counts as annotated and empty. `file_attributes` may have the same fields
-as COCO's images: vehicle_id, drive_id, captured_at, lat, lon, heading.
+An image whose list of regions is empty counts as annotated and empty; one without such a list, as
+not annotated. `file_attributes` may have the same fields as COCO's images: vehicle_id, drive_id,
+captured_at, lat, lon, heading.
 """
 
 import math
@@ -195,7 +196,7 @@ class _Via:
             detections=found.detections,
             detections_size=found.size,
             detections_complete=found.complete,
-            annotations=annotations,
+            annotations=annotations if _is_annotated(source.value) else None,
             complete=hide_nothing(refused) and image.is_whole,
             adjustments=notes.adjustments,
         )
@@ -239,8 +240,12 @@ def _file_attributes(record: Record) -> dict[str, Any]:
     return attributes
 
 
+def _is_annotated(record: Record) -> bool:
+    return record.get("regions") is not None
+
+
 def _regions(source: Located[Record]) -> list[Located[object]]:
-    regions = source.value.get("regions") or []
+    regions = source.value["regions"] if _is_annotated(source.value) else []
     if isinstance(regions, dict):  # VIA 1 numbers them
         regions = list(regions.values())
     if not isinstance(regions, list):

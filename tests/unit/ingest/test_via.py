@@ -171,6 +171,8 @@ def test_file_attributes_say_where_and_when(folder: Path) -> None:
         ("path_outside_folder", {"filename": "/etc/passwd"}),
         ("missing_image", {"filename": "https://example.org/a.jpg"}),
         ("malformed_record", {"regions": "none"}),
+        ("malformed_record", {"regions": ""}),
+        ("malformed_record", {"regions": 0}),
         ("malformed_record", {"file_attributes": ["a"]}),
         ("invalid_position", {"file_attributes": {"lat": "north"}}),
         ("invalid_time", {"file_attributes": {"captured_at": "noon"}}),
@@ -219,6 +221,17 @@ def test_regions_of_via_1_are_read(folder: Path) -> None:
     content["b.jpg123"]["regions"] = {"0": region(), "1": region(POLYGON)}
 
     assert len(frames(read(folder, content))[1].annotations or ()) == 2
+
+
+@pytest.mark.parametrize("regions", [{}, {"regions": None}])
+def test_an_image_that_has_no_list_of_regions_is_not_annotated(folder: Path, regions: Json) -> None:
+    content = export()
+    del content["b.jpg123"]["regions"]
+    content["b.jpg123"] |= regions
+
+    items = read(folder, content)
+
+    assert [frame.annotations for frame in frames(items)] == [(), None]
 
 
 def test_results_name_images_by_file(folder: Path) -> None:
