@@ -237,9 +237,10 @@ class MatchIndex:
         return seen - int(np.count_nonzero(of_erased))
 
     def samples(self, curves: Sequence[int]) -> list[Sample]:
-        """The contents of these curves, copied."""
+        """The contents of these curves, copied; without erased frames, as in `frame_count`."""
         rows = self._index.rows[: self._index.used[USED_ROWS]]
         order = np.argsort(rows["curve"], kind="stable")
+        order = order[~np.isin(self._index.row_frame[order], self._erased)]
         bounds = np.searchsorted(rows["curve"][order], np.arange(len(self) + 1))
         frame, part = self._index.row_frame[order], rows["part"][order]
         truths = rows["truths"][order, 0].astype(np.int64)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.contracts.identity import DetectorId
+from services.contracts.identity import DetectorId, frame_hash
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics import drift as subject
 from services.domain.metrics.drift import Drift, DriftMeasure
@@ -28,6 +28,27 @@ def drifts(taken: dict[str, list[oracle.Frame]]) -> list[Drift]:
     for vehicle, frames in taken.items():
         state.add(m for f in frames for m in oracle.matched(f, vehicle=vehicle))
     return state.snapshot().drift(DETECTOR)
+
+
+def test_forgotten_frames_leave_no_trace() -> None:
+    taken = fleet(6, vehicles=2)
+    taken["v0"] = [changed(frame, score=0.95) for frame in taken["v0"]]
+    state = MatchState(OperatingScores(0.5))
+    for vehicle, frames in taken.items():
+        state.add(m for f in frames for m in oracle.matched(f, vehicle=vehicle))
+    assert drifting(taken)
+
+    for kept in (40, 1):  # with one frame left, the vehicle is not tested
+        state.forget({frame_hash(f.frame_id) for f in taken["v0"][kept:]})
+        remaining = taken | {"v0": taken["v0"][:kept]}
+        found, expected = state.snapshot().drift(DETECTOR), drifts(remaining)
+        assert [rounded(result) for result in found] == [rounded(result) for result in expected]
+    assert found == []
+
+
+def rounded(result: Drift) -> tuple[object, ...]:
+    effect, p_value = f"{result.effect:.9g}", f"{result.p_value:.9g}"
+    return result.vehicle, result.measure, effect, p_value, result.drifts
 
 
 def drifting(taken: dict[str, list[oracle.Frame]]) -> set[tuple[str, DriftMeasure]]:
