@@ -38,6 +38,10 @@ _GROUPS: Final = 100
 """Of drawn frames, whose weights change together: the cost of intervals does not grow beyond."""
 _RESOLUTION: Final = 4096
 """Kernels count in integers: a weight is a whole multiple of the mean weight over this."""
+_OF_A_FRAME: Final = 64
+"""The fewest units of weight 1, that of a chosen frame: rounding changes it by less than 1%."""
+_MOST_UNITS: Final = 2.0**44
+"""Of all frames together, so that counts of their detections stay exact."""
 _FIRST: Final = np.uint16(1)
 
 
@@ -201,7 +205,7 @@ def mean_ap(samples: Sequence[Sample], weights: FloatArray) -> float:
     """
     from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
 
-    whole: IntArray = np.rint(weights * (_RESOLUTION / weights.mean())).astype(np.int64)
+    whole = _whole(weights)
     aps = [
         resampling_kernels.weighted_ap(
             int(whole[sample.match_frame] @ sample.truths),
@@ -213,6 +217,14 @@ def mean_ap(samples: Sequence[Sample], weights: FloatArray) -> float:
         for sample in samples
     ]
     return float(np.mean(aps)) if aps else float("nan")
+
+
+def _whole(weights: FloatArray) -> IntArray:
+    """(F,) int64, nearly proportional to the weights."""
+    # Where few frames represent very many, the mean's resolution would round chosen frames to 0.
+    finest = min(_OF_A_FRAME, _MOST_UNITS / float(weights.sum()))
+    whole: IntArray = np.rint(weights * max(_RESOLUTION / weights.mean(), finest)).astype(np.int64)
+    return whole
 
 
 def _ratio(parts: FloatArray, wholes: FloatArray) -> FloatArray:

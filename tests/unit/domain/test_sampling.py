@@ -141,6 +141,34 @@ def test_equal_weights_give_the_figures_themselves(haystack: Haystack) -> None:
     assert mean_ap(haystack.samples, np.full(300, 7.5)) == pytest.approx(haystack.truth[0])
 
 
+@pytest.mark.parametrize("weight", [10, 1000, 100_000, 10_000_000])
+def test_chosen_frames_count_beside_drawn_ones_of_any_weight(
+    haystack: Haystack, weight: float
+) -> None:
+    """Of a category that is on chosen frames alone, AP does not depend on the others' weight."""
+    chosen = np.arange(300) < 100
+    alone = [sample.on(chosen) for sample in haystack.samples]
+    found = mean_ap(alone, np.where(chosen, 1.0, weight))
+    assert found == pytest.approx(mean_ap(alone, chosen.astype(np.float64)), abs=1e-9)
+
+
+def test_weights_beyond_64_bits_do_not_overflow(haystack: Haystack) -> None:
+    drawn = np.arange(300) >= 100
+    found = mean_ap(haystack.samples, np.where(drawn, 1e300, 1.0))
+    assert found == pytest.approx(mean_ap(haystack.samples, drawn.astype(np.float64)), abs=1e-9)
+
+
+def test_a_category_on_chosen_frames_alone_keeps_map_defined(haystack: Haystack) -> None:
+    probability: FloatArray = np.zeros(300)
+    probability[:50], probability[50:130] = 1.0, 80 / 3_000_000
+    samples = [haystack.samples[0].on(np.arange(300) < 40), *haystack.samples[1:]]
+    found = sampled_figures(AnnotatedFrames(samples, HALF, probability, 3_000_000))
+    assert found is not None
+    assert (found.chosen, found.drawn, found.categories) == (50, 80, 3)
+    assert found.map is not None
+    assert 0 < found.map.value < 1
+
+
 def test_estimates_of_chosen_and_drawn_frames_are_of_the_whole_haystack(
     haystack: Haystack,
 ) -> None:
