@@ -171,7 +171,10 @@ def _agree(categories: Sequence[Category], annotated: Sequence[Category]) -> Boo
 def _right(
     frames: Sequence[LabelledFrame], overlaps: Sequence[FloatArray], same: Sequence[BoolArray]
 ) -> list[FloatArray]:
-    """Per frame (N,), how probably each detection is right, learnt from frames of other units."""
+    """Per frame (N,), how probably each detection is right, learnt from frames of other units.
+
+    With detections on one frame only, there are no others: scores are taken as they are.
+    """
     names = sorted({name for frame in frames for name in frame.categories})
     place = {name: number for number, name in enumerate(names)}
     category = np.array([place[name] for frame in frames for name in frame.categories], np.int64)
@@ -187,9 +190,11 @@ def _right(
         for overlap, agrees in zip(overlaps, same, strict=True)
     ]
     labels = np.concatenate(covered).astype(np.int64)
-    folds = [int(permanent_number("fold", frame.unit) * _FOLDS) for frame in frames]
     sizes = [len(frame.scores) for frame in frames]
-    fold = np.repeat(folds, sizes)
+    shown = [frame for frame in frames if len(frame.scores)]
+    fold = np.repeat(_folds(shown), [len(frame.scores) for frame in shown])
+    if (fold == fold[0]).all():
+        return [frame.scores for frame in frames]
     right = np.zeros(category.size)
     for number in range(_FOLDS):
         others, held_out = np.flatnonzero(fold != number), fold == number
@@ -197,6 +202,19 @@ def _right(
         model = logistic.fit(inputs[fitted], labels[fitted], 2, ridge=_RIDGE)
         right[held_out] = model.probabilities(inputs[held_out])[:, 1]
     return np.split(right, np.cumsum(sizes)[:-1])
+
+
+def _folds(frames: Sequence[LabelledFrame]) -> list[int]:
+    """The fold of each frame: that of its unit, or its own if all are of one unit."""
+    units: list[str] = [frame.unit for frame in frames]
+    if len(set(units)) == 1:
+        units = [frame.frame_id for frame in frames]
+    folds = [int(permanent_number("fold", unit) * _FOLDS) for unit in units]
+    if len(set(folds)) > 1:
+        return folds
+    # A few units may share a fold by chance, which leaves no others to learn from.
+    ranks = {unit: rank for rank, unit in enumerate(sorted(set(units)))}
+    return [ranks[unit] % _FOLDS for unit in units]
 
 
 def _missing(frame: LabelledFrame, overlap: FloatArray, right: FloatArray) -> list[SuspectedLabel]:

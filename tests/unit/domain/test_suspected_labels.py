@@ -1,5 +1,7 @@
 """Label errors that detectors make suspect."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,38 @@ def test_a_detection_like_the_right_ones_without_a_label_is_the_most_suspicious(
     assert (found[0].frame_id, found[0].bbox, found[0].annotated_as) == ("odd", BOX, None)
     assert found[0].suspicion > 0.7
     assert all(other.suspicion < 0.3 for other in found[1:])
+
+
+def of_units(frames: list[LabelledFrame], *units: str) -> list[LabelledFrame]:
+    """The frames, which take turns in belonging to these drives."""
+    return [replace(frame, unit=units[k % len(units)]) for k, frame in enumerate(frames)]
+
+
+@pytest.mark.parametrize(
+    "units", [("d1",), ("d3", "d9"), ("d1", "d2", "d3")], ids=["one", "one_fold", "some"]
+)
+def test_few_drives_are_enough_to_learn_from(units: tuple[str, ...]) -> None:
+    odd = [framed(f"odd{n}", (samples.detection(score=0.9, bbox=BOX),), ()) for n in range(2)]
+    found = suspected_labels(of_units([*KNOWN, *odd], *units))
+    missing = [s for s in found if s.error is LabelError.MISSING]
+    assert {s.frame_id for s in missing[:2]} == {"odd0", "odd1"}
+    assert missing[1].suspicion > 0.7
+    assert missing[2].suspicion < 0.4
+
+
+def test_frames_without_detections_are_none_to_learn_from() -> None:
+    empty = [framed(f"e{n}", (), (samples.annotation(bbox=BOX),)) for n in range(9)]
+    odd = framed("odd", (samples.detection(score=0.9, bbox=BOX),), ())
+    units = of_units([*KNOWN, odd], "d1") + of_units(empty, *map(str, range(9)))
+    found = [s for s in suspected_labels(units) if s.error is LabelError.MISSING]
+    assert found[0].frame_id == "odd"
+    assert found[0].suspicion > 0.7
+
+
+def test_on_a_lone_frame_scores_are_taken_as_they_are() -> None:
+    twice = (samples.detection(score=0.9, bbox=BOX), samples.detection(score=0.4, bbox=FAR))
+    found = suspected_labels([framed("odd", twice, ())])
+    assert [s.suspicion for s in found] == [0.9, 0.4]
 
 
 def test_boxes_on_one_object_lack_one_label() -> None:
