@@ -146,12 +146,17 @@ def in_order(found: Sequence[SuspectedLabel]) -> list[SuspectedLabel]:
     return sorted(found, key=lambda s: (-s.suspicion, s.frame_id, s.error, s.bbox, s.category))
 
 
+def _covers(overlap: FloatArray) -> BoolArray:
+    covered: BoolArray = overlap >= _COVERS
+    return covered
+
+
 def _is_same(one: SuspectedLabel, other: SuspectedLabel) -> bool:
     if one.error is not LabelError.MISSING:
         return one.bbox == other.bbox
     boxes = np.array([one.bbox, other.bbox], np.float64)
     overlap = iou_matrix(boxes[:1], boxes[1:], np.zeros(1, np.bool_))[0, 0]
-    return one.category == other.category and bool(overlap >= _COVERS)
+    return one.category == other.category and bool(_covers(overlap))
 
 
 def _mean(group: Sequence[SuspectedLabel], detectors: int) -> SuspectedLabel:
@@ -186,7 +191,7 @@ def _right(
         [(features - features.mean(axis=0)) / deviation, np.eye(len(names))[category]]
     )
     covered = [
-        ((overlap >= _COVERS) & agrees).any(axis=1)
+        (_covers(overlap) & agrees).any(axis=1)
         for overlap, agrees in zip(overlaps, same, strict=True)
     ]
     labels = np.concatenate(covered).astype(np.int64)
@@ -226,7 +231,7 @@ def _missing(frame: LabelledFrame, overlap: FloatArray, right: FloatArray) -> li
     for k in np.argsort(-right, kind="stable"):
         if is_repeated[k]:
             continue
-        is_repeated |= among[k] > _COVERS
+        is_repeated |= _covers(among[k])
         if suspicion[k] > 0:
             found.append(_suspect(frame, LabelError.MISSING, k, None, float(suspicion[k])))
     return found
@@ -236,7 +241,7 @@ def _contradicted(
     frame: LabelledFrame, overlap: FloatArray, agrees: BoolArray
 ) -> list[SuspectedLabel]:
     """Annotations whose category or box a detection contradicts that no other one explains."""
-    explains = (overlap >= _COVERS) & agrees
+    explains = _covers(overlap) & agrees
     found = []
     for g in np.flatnonzero(frame.counts & bool(len(frame.scores))):
         is_free = explains.sum(axis=1) == explains[:, g]

@@ -101,6 +101,18 @@ def test_boxes_on_one_object_lack_one_label() -> None:
     assert sum(s.frame_id == "odd" and s.error is LabelError.MISSING for s in found) == 1
 
 
+HALF: Box = (100.0, 100.0, 40.0, 20.0)
+"""Overlaps with `BOX` by exactly .5."""
+
+
+def test_boxes_that_overlap_by_exactly_half_are_one_object() -> None:
+    found = (samples.detection(score=0.9, bbox=BOX), samples.detection(score=0.8, bbox=HALF))
+    lacking = suspected_labels([framed("odd", found, ())])
+    assert [(s.bbox, s.suspicion) for s in lacking] == [(BOX, 0.9)]
+    merged = of_several([lacking, [replace(lacking[0], bbox=HALF, suspicion=0.8)]])
+    assert [(s.bbox, round(s.suspicion, 9)) for s in merged] == [(BOX, 0.85)]
+
+
 def test_what_is_annotated_as_a_crowd_lacks_no_label() -> None:
     crowd = samples.annotation(bbox=(50.0, 50.0, 200.0, 200.0)).model_copy(update={"crowd": True})
     frame = framed("odd", (samples.detection(score=0.9, bbox=BOX),), (crowd,))
