@@ -1,5 +1,6 @@
 """Label errors that detectors make suspect."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated
 from services.contracts.identity import Box, Category, FrameId
+from services.domain.detection.boxes import iou_matrix
 from services.domain.detection.category_map import SAME_NAMES
 from services.domain.mining.label_error import LabelError
 from services.domain.mining.suspected_labels import (
@@ -200,3 +202,66 @@ def test_what_several_detectors_contradict_comes_before_what_one_does() -> None:
         (LabelError.MISSING, FAR, 0.4),
     ]
     assert of_several([one]) == in_order(one)
+
+
+def crowded(seed: int, count: int) -> list[SuspectedLabel]:
+    """Many suspects on one frame, a lot of which overlap."""
+    rng = np.random.default_rng(seed)
+    places = np.column_stack([rng.integers(0, 8, (count, 2)) * 10, np.full((count, 2), 40)])
+    kinds = rng.choice([LabelError.MISSING, LabelError.CATEGORY], count)
+    categories = rng.choice([STOP, YIELD], count)
+    return [
+        SuspectedLabel(
+            FrameId("f"),
+            LabelError(kind),
+            (float(x), float(y), float(width), float(height)),
+            Category(category),
+            None if kind == LabelError.MISSING else YIELD,
+            float(rng.integers(1, 9)) / 16 + number / 2**20,
+        )
+        for number, ((x, y, width, height), kind, category) in enumerate(
+            zip(places, kinds, categories, strict=True)
+        )
+    ]
+
+
+def is_same(one: SuspectedLabel, other: SuspectedLabel) -> bool:
+    if one.error is not LabelError.MISSING or other.error is not LabelError.MISSING:
+        return (one.error, one.bbox) == (other.error, other.bbox)
+    boxes = np.array([one.bbox, other.bbox], np.float64)
+    overlap = iou_matrix(boxes[:1], boxes[1:], np.zeros(1, np.bool_))[0, 0]
+    return one.category == other.category and bool(overlap >= 0.5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_suspects_are_merged_as_one_by_one(seed: int) -> None:
+    detectors = [crowded(seed, 60), crowded(seed + 100, 60)]
+    groups: list[list[SuspectedLabel]] = []
+    for item in [*detectors[0], *detectors[1]]:
+        group = next((group for group in groups if is_same(group[0], item)), None)
+        if group is None:
+            groups.append([item])
+        else:
+            group.append(item)
+    firsts = [max(group, key=lambda item: item.suspicion) for group in groups]
+    means = [min(sum(item.suspicion for item in group) / 2, 1.0) for group in groups]
+    expected = [replace(first, suspicion=m) for first, m in zip(firsts, means, strict=True)]
+    assert of_several(detectors) == in_order(expected)
+
+
+def test_the_memory_of_a_frame_does_not_grow_with_the_square_of_its_detections() -> None:
+    rng = np.random.default_rng(0)
+    found = tuple(
+        samples.detection(score=float(score), bbox=(x, y, 20.0, 20.0))
+        for score, x, y in rng.random((3000, 3)) * [1, 300, 150]
+    )
+    frame = framed("odd", found, ())
+    tracemalloc.start()
+    try:
+        suspects = suspected_labels([frame])
+        of_several([suspects, suspects])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(suspects) > 200
+    assert peak < 10_000_000  # an overlap of each pair alone takes 72 MB
