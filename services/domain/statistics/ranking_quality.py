@@ -7,7 +7,7 @@ every ranking. The difference of two rankings of the same regions therefore has 
 than either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -20,6 +20,8 @@ from services.domain.statistics.resampling import Interval
 
 REPLICATES: Final = 1000
 _SEED: Final = 95
+_MOST_WEIGHTS: Final = 1 << 17
+"""Of regions or frames, at a time: 1 MB."""
 
 
 class RankingMeasure(StrEnum):
@@ -49,6 +51,13 @@ class RankedRegions:
     same: BoolArray
     frame: IntArray
 
+    def best_first(self) -> "RankedRegions":
+        """The same in the ranking's order."""
+        order = np.argsort(-self.evidence, kind="stable")
+        return RankedRegions(
+            self.evidence[order], self.wrong[order], self.same[order], self.frame[order]
+        )
+
 
 def replicates(
     rankings: Sequence[RankedRegions], measure: RankingMeasure, frames: int
@@ -61,25 +70,41 @@ def replicates(
     ----------
     frames : the number of frame numbers
     """
-    drawn = np.random.default_rng(_SEED).poisson(1, (REPLICATES, frames))
-    weights = np.concatenate([np.ones((1, frames)), drawn])
-    hits, all_ = np.zeros(len(weights)), np.zeros(len(weights))
+    ordered = [ranking.best_first() for ranking in rankings]
+    rows = max(1, _MOST_WEIGHTS // max(frames, 1, *(ranking.frame.size for ranking in ordered)))
+    totals = [_totals(ordered, measure, weights) for weights in _weights(frames, rows)]
+    hits, all_ = np.concatenate(totals, axis=1)
+    undefined = np.full(hits.size, np.nan)
+    return np.asarray(np.divide(hits, all_, out=undefined, where=all_ > 0))
+
+
+def _weights(frames: int, rows: int) -> Iterator[FloatArray]:
+    """The weights of all frames, then those of the replicates, (rows, frames) at a time."""
+    yield np.ones((1, frames))
+    generator = np.random.default_rng(_SEED)
+    for first in range(0, REPLICATES, rows):
+        yield generator.poisson(1, (min(rows, REPLICATES - first), frames)).astype(np.float64)
+
+
+def _totals(
+    rankings: Sequence[RankedRegions], measure: RankingMeasure, weights: FloatArray
+) -> FloatArray:
+    """(2, R), what counts over all rankings, and of how much.
+
+    Parameters
+    ----------
+    rankings : best first
+    weights : (R, F), by frame number
+    """
+    totals = np.zeros((2, len(weights)))
     for ranking in rankings:
-        order = np.argsort(-ranking.evidence, kind="stable")
-        row_weights = weights[:, ranking.frame[order]]
+        row_weights = weights[:, ranking.frame]
         if measure is RankingMeasure.AUC:
-            counted_weight, total_weight = _concordant(
-                ranking.evidence[order], ranking.wrong[order], row_weights
-            )
+            totals += _concordant(ranking.evidence, ranking.wrong, row_weights)
         else:
             counted = ranking.wrong if measure is RankingMeasure.YIELD else ranking.same
-            counted_weight, total_weight = _counted_in_first(
-                counted[order], row_weights, row_weights @ ranking.same[order]
-            )
-        hits += counted_weight
-        all_ += total_weight
-    undefined = np.full(len(weights), np.nan)
-    return np.asarray(np.divide(hits, all_, out=undefined, where=all_ > 0))
+            totals += _counted_in_first(counted, row_weights, row_weights @ ranking.same)
+    return totals
 
 
 def interval(drawn: FloatArray) -> Interval | None:

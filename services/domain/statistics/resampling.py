@@ -8,7 +8,7 @@ deviation is the root of the sum of squared influences (the infinitesimal jackkn
 which takes one pass over any number of frames; a few draws give the bias.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -133,18 +133,22 @@ def difference(first: Sequence[Sample], second: Sequence[Sample], frames: int) -
 
 def _interval(detectors: Sequence[Sequence[Sample]], frames: int) -> Interval | None:
     detectors, frames = _numbered(detectors, frames)
-    value = _minus([_mean_ap(samples, np.ones(frames, np.int64)) for samples in detectors])
+    value = _value(detectors, np.ones(frames, np.int64))
     if np.isnan(value):
         return None
     if REPLICATES * sum(s.size for samples in detectors for s in samples) <= EXACT_UP_TO:
-        draws, _ = _drawn(detectors, frames, REPLICATES)
+        # One at a time: all weights would take 3 kB per frame, also without detections.
+        draws = np.array([_value(detectors, w) for w in _weights(frames, REPLICATES)])
+        draws = draws[~np.isnan(draws)]
         low, high = middle_95(draws) if draws.size else (value, value)
         # A pivotal interval: the envelope favours repeated frames, so the draws are biased upward
         # from the value, as the value is from the truth.
         return Interval(value, 2 * value - high, 2 * value - low)
     moved = _minus([_influence(samples, frames) for samples in detectors])
     half = NORMAL_975 * float(np.sqrt(np.square(moved).sum()))
-    draws, weights = _drawn(detectors, frames, _FEW)
+    weights = np.array(list(_weights(frames, _FEW)))
+    draws = np.array([_value(detectors, w) for w in weights])
+    draws, weights = draws[~np.isnan(draws)], weights[~np.isnan(draws)]
     # The remainder of a draw beyond first order is mostly that bias, and varies little.
     bias = float(np.mean(draws - value - (weights - 1) @ moved)) if draws.size else 0.0
     return Interval(value, value - bias - half, value - bias + half)
@@ -165,14 +169,15 @@ def _numbered(
     return renumbered, int(seen.sum())
 
 
-def _drawn(
-    detectors: Sequence[Sequence[Sample]], frames: int, count: int
-) -> tuple[FloatArray, IntArray]:
-    """Draws of mAP, or of the difference, with their weights; undefined draws are left out."""
-    weights = np.random.default_rng(_SEED).poisson(1, (count, frames))
-    draws = np.array([_minus([_mean_ap(samples, w) for samples in detectors]) for w in weights])
-    known = ~np.isnan(draws)
-    return draws[known], weights[known]
+def _weights(frames: int, count: int) -> Iterator[IntArray]:
+    """So many draws of the frames' weights, each (frames,)."""
+    generator = np.random.default_rng(_SEED)
+    return (generator.poisson(1, frames) for _ in range(count))
+
+
+def _value(detectors: Sequence[Sequence[Sample]], weights: IntArray) -> float:
+    """MAP, or the difference of two detectors', under frame weights; NaN where it is undefined."""
+    return _minus([_mean_ap(samples, weights) for samples in detectors])
 
 
 def _mean_ap(samples: Iterable[Sample], weights: IntArray) -> float:

@@ -1,5 +1,7 @@
 """Rankings of regions whose truth is known: by hand, and beside pair counting."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,18 @@ def test_the_interval_of_a_known_share_has_its_usual_width() -> None:
     assert bounds is not None
     assert bounds.low < 0.3 < bounds.high
     assert 0.03 < bounds.high - bounds.low < 0.12
+
+
+@pytest.mark.parametrize("measure", RankingMeasure)
+def test_the_memory_of_replicates_does_not_grow_with_the_regions(measure: RankingMeasure) -> None:
+    rng = np.random.default_rng(6)
+    wrong = rng.random(2500) < 0.5
+    asked = question(rng.random(2500).tolist(), wrong.tolist())
+    tracemalloc.start()
+    try:
+        drawn = replicates([asked], measure, 2500)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.isfinite(drawn).all()
+    assert peak < 15_000_000  # the weights of all replicates alone take 20 MB

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.random import Generator
@@ -9,7 +11,7 @@ from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics import resampling
-from services.domain.statistics.resampling import Interval
+from services.domain.statistics.resampling import Interval, Sample
 from services.domain.statistics.resampling_kernels import weighted_ap
 from tests.unit.domain import oracle
 from tests.unit.domain.test_match_index import average_precision
@@ -160,3 +162,21 @@ def test_a_difference_is_of_the_frames_that_both_looked_at() -> None:
     ]
     found = state_of(one, same).snapshot().difference(ONE, TWO, Subset.ALL)
     assert found == Interval(0.0, 0.0, 0.0)
+
+
+def test_frames_without_detections_take_no_memory_per_draw() -> None:
+    frames = np.arange(5000, dtype=np.int32)
+    nothing = np.zeros(0, np.int32)
+    none = nothing.astype(np.uint16)
+    sample = Sample(
+        *(frames, np.zeros(frames.size, np.uint8), np.ones(frames.size, np.int64)),
+        *(nothing, nothing.astype(np.uint8), none, none, nothing.astype(np.float32)),
+    )
+    assert resampling.interval([sample], frames.size) == Interval(0.0, 0.0, 0.0)  # compiled
+    tracemalloc.start()
+    try:
+        resampling.interval([sample], frames.size)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000  # the weights of all draws take 16 MB
