@@ -36,6 +36,8 @@ from services.domain.statistics.significance import wilson_interval
 
 _REPLICATES: Final = 400
 _SEED: Final = 95
+_ROUNDING: Final = 1e-24
+"""A variance of shares below this is of rounding: replicates that are equal differ by 1e-16."""
 
 
 class Stratum(NamedTuple):
@@ -273,13 +275,17 @@ class _Share(NamedTuple):
 
     def interval(self) -> Interval:
         """Wilson's, for as many independent regions as vary like the replicates do."""
-        share, variance = float(self.drawn[0]), float(np.nanvar(self.drawn[1:]))
+        share, variance = float(self.drawn[0]), self._variance()
         trials = share * (1 - share) / variance if variance else self.frames
         return Interval(share, *wilson_interval(share, trials))
 
+    def _variance(self) -> float:
+        variance = float(np.nanvar(self.drawn[1:]))
+        return variance if variance > _ROUNDING else 0.0
+
     def varied(self, draw: np.random.Generator) -> FloatArray:
         """The replicates; of a share that they do not vary, draws from its Jeffreys posterior."""
-        if np.nanvar(self.drawn[1:]) > 0:
+        if self._variance():
             return self.drawn
         wrong = self.drawn[0] * self.frames
         rest = draw.beta(wrong + 0.5, self.frames - wrong + 0.5, len(self.drawn) - 1)

@@ -108,6 +108,18 @@ def test_a_share_of_one_has_wilsons_interval_and_widens_the_lift() -> None:
     assert nothing.over_random.high > 0
 
 
+def test_a_share_that_varies_by_rounding_alone_does_not_vary() -> None:
+    # Under every weight of the only frame, 3/7 of a random draw are wrong.
+    regions = [(0.9, place < 3) for place in range(7)]
+
+    value = lift([match("a", *regions)], "a/0", "a/1", "a/2")
+
+    assert value is not None
+    assert value.over_random is not None
+    assert value.over_random.low < value.over_random.value < value.over_random.high
+    assert (value.random.low, value.random.high) == pytest.approx(wilson_interval(3 / 7, 1))
+
+
 def test_a_share_is_as_uncertain_as_its_independent_regions() -> None:
     rng = np.random.default_rng(1)
     wrong = rng.random(100) < 0.7
