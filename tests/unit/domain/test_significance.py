@@ -1,10 +1,13 @@
+import math
 import random
+import time
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from services.domain.statistics.significance import (
+    MOST_EXACT,
     NORMAL_975,
     chi_squared_p_value,
     holm_rejected,
@@ -61,6 +64,28 @@ def test_holm_of_nothing_rejects_nothing() -> None:
 def test_the_sign_test_is_scipys_exact_binomial_test(successes: int, trials: int) -> None:
     expected = stats.binomtest(successes, trials).pvalue
     assert sign_test_p_value(successes, trials) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 9, 10, 301])
+def test_the_sign_test_sums_binomial_coefficients(trials: int) -> None:
+    for successes in range(trials + 1):
+        extreme = max(successes, trials - successes)
+        ways = sum(math.comb(trials, k) for k in range(extreme, trials + 1))
+        assert sign_test_p_value(successes, trials) == min(1.0, 2 * ways / 2**trials)
+
+
+@pytest.mark.parametrize("trials", [MOST_EXACT, MOST_EXACT + 1, 100_000, 1_000_000])
+@pytest.mark.parametrize("deviations", [0, 0.5, 2, 6, 30])
+def test_the_sign_test_of_many_trials_is_scipys_and_takes_no_second(
+    trials: int, deviations: float
+) -> None:
+    successes = trials // 2 - round(deviations * trials**0.5 / 2)
+    start = time.process_time()
+    found = sign_test_p_value(successes, trials)
+    assert time.process_time() - start < 1
+    # SciPy's binomtest looks for the other tail, and takes a second.
+    expected = min(1.0, 2 * stats.binom.cdf(successes, trials, 0.5))
+    assert found == pytest.approx(expected, rel=1e-8)
 
 
 @pytest.mark.parametrize("freedom", [7, 9, 12, 30, 200])
