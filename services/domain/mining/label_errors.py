@@ -19,6 +19,8 @@ NEIGHBOURS: Final = 5
 def missing_label_suspicion(needles: Vectors, scores: FloatArray, examples: Examples) -> FloatArray:
     """(N,) in [0, 1]: the score times the share of true positives among the nearest examples.
 
+    0 for a needle without examples but its own.
+
     Parameters
     ----------
     needles : (N, D) vectors of needles of the background type
@@ -32,7 +34,10 @@ def missing_label_suspicion(needles: Vectors, scores: FloatArray, examples: Exam
     similar[similar > _ITSELF] = -np.inf
     count = min(NEIGHBOURS, len(right))
     nearest = np.argsort(-similar, axis=1, kind="stable")[:, :count]
-    return np.asarray(scores * right[nearest].mean(axis=1))
+    # With few examples, the needle's own is among the nearest.
+    others = np.isfinite(np.take_along_axis(similar, nearest, axis=1))
+    share = (right[nearest] * others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)
+    return np.asarray(scores * share)
 
 
 _ITSELF: Final = 1 - 1e-6

@@ -35,6 +35,17 @@ def test_a_needle_does_not_speak_for_itself() -> None:
     assert missing_label_suspicion(needle, np.array([0.8]), among) == pytest.approx([0.8])
 
 
+@pytest.mark.parametrize(("others", "share"), [(0, 0.0), (1, 1.0), (3, 1.0)])
+def test_a_needle_among_few_examples_does_not_speak_for_itself(others: int, share: float) -> None:
+    known = examples()
+    needle = known.vectors[[9]]
+    vectors = np.concatenate([known.vectors[:others], needle])
+    modes = [None] * others + [WRONG]
+    among = Examples(vectors, np.zeros((others + 1, 1)), modes)
+    suspicion = missing_label_suspicion(needle, np.array([0.8]), among)
+    assert suspicion == pytest.approx([0.8 * share])
+
+
 def test_without_examples_nothing_is_suspected() -> None:
     empty = Examples(np.empty((0, 2), np.float32), np.empty((0, 1)), ())
     assert missing_label_suspicion(around(0, 2), np.ones(2), empty) == pytest.approx([0, 0])
