@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Final
 
 from services.contracts.identity import Category, DetectorId
@@ -99,7 +99,7 @@ def confidence(matches: MatchSnapshot) -> Confidence:
     """Intervals, differences of detectors and drift of vehicles, over all time."""
     detectors = matches.detectors()
     intervals = {(d, s): matches.interval(d, s) for d in detectors for s in Subset}
-    pairs = list(combinations(detectors, 2))[:MOST_PAIRS]
+    pairs = islice(combinations(detectors, 2), MOST_PAIRS)
     differences = {(new, old): matches.difference(new, old, Subset.ALL) for old, new in pairs}
     return Confidence(
         intervals={key: interval for key, interval in intervals.items() if interval is not None},

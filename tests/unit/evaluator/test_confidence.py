@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 from prometheus_client import Gauge
 
-from services.contracts.identity import DetectorId
+from services.contracts.identity import Category, DetectorId
 from services.contracts.matches import FrameMatched, categories_of
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.drift import DriftMeasure
 from services.domain.metrics.match_snapshot import MatchSnapshot
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
+from services.domain.statistics.resampling import Sample
 from services.evaluator.live import service
 from services.evaluator.live.logic import Confidence, confidence
 from services.evaluator.live.service import EvaluateMatches
@@ -158,3 +160,19 @@ async def test_the_vehicle_that_drifts_is_named() -> None:
     effect = read(metrics.VEHICLE_DRIFT, detector="d@1", measure=measure, vehicle="v3")
     assert effect is not None
     assert effect < 0
+
+
+def test_pairs_of_detectors_that_are_not_compared_take_no_memory() -> None:
+    none = np.zeros(0, np.int64)
+    detectors = [DetectorId(f"d@{number}") for number in range(400)]
+    curves = {(detector, Category("sign")): Sample(*[none] * 8) for detector in detectors}
+    matches = MatchSnapshot(curves, np.zeros(0, np.int32), [])
+    matches.interval(detectors[0], Subset.ALL)  # compiled
+    tracemalloc.start()
+    try:
+        found = confidence(matches)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found.differences, len(found.drifts)) == ({}, 400)
+    assert peak < 1_000_000  # all pairs take 5 MB
