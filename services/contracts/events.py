@@ -171,7 +171,7 @@ class Detection(Strict):
 
 
 class Annotation(Strict):
-    """One object of the ground truth; `area` in square pixels, the box's where it is not given."""
+    """One object of the ground truth; `area` in square pixels, else the mask's, else the box's."""
 
     category: AnyCategory
     bbox: AnyBox

@@ -1,8 +1,8 @@
 """Match whole frames: all their categories at once, many frames in one call of the kernel.
 
-The area of an annotation is its `area`, else its mask's, else its box's; the area of a detection
-is its box's, or its mask's if masks are matched, as in `COCO.loadRes` for results with either. (For
-results with both, that function takes the box's area even for masks.)
+The area of an annotation is that of `area_of`; the area of a detection is its box's, or its mask's
+if masks are matched, as in `COCO.loadRes` for results with either. (For results with both, that
+function takes the box's area even for masks.)
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from pycocotools import mask as rle
 
 from services.contracts.events import (
     Annotation,
@@ -33,7 +32,7 @@ from services.domain.detection.error_types import (
     errors_of_overlaps,
 )
 from services.domain.detection.grouping import GroupedObjects, bounds, group_of
-from services.domain.detection.masks import Grid, Masks, grid_of, mask_iou_matrix
+from services.domain.detection.masks import Grid, Masks, area_of, grid_of, mask_iou_matrix
 from services.domain.detection.matching import Matches, match_groups
 
 _CONFUSED: Final = (TYPES.index(ErrorType.CLASSIFICATION), TYPES.index(ErrorType.BOTH))
@@ -260,19 +259,11 @@ def _annotations(objects: GroupedObjects[Annotation], grid: Grid | None) -> Anno
     return Annotations(
         objects.starts,
         np.array([item.bbox for item in objects.items], np.float64).reshape(-1, 4),
-        np.array([_area(item) for item in objects.items], np.float64),
+        np.array([area_of(item) for item in objects.items], np.float64),
         np.array([item.crowd for item in objects.items], np.bool_),
         np.array([item.ignore for item in objects.items], np.bool_),
         Masks.of(objects.items, grid) if grid else None,
     )
-
-
-def _area(annotation: Annotation) -> float:
-    if annotation.area is not None:
-        return annotation.area
-    if annotation.mask is not None:
-        return float(rle.area(annotation.mask.model_dump()))
-    return annotation.bbox[2] * annotation.bbox[3]
 
 
 def _false_positives_and_scores(

@@ -42,6 +42,15 @@ class Masks:
         return Masks([self.encoded[i] for i in order])
 
 
+def area_of(annotation: Annotation) -> float:
+    """The area in square pixels: as it is stated, else the mask's, else the box's."""
+    if annotation.area is not None:
+        return annotation.area
+    if annotation.mask is not None:
+        return float(rle.area(annotation.mask.model_dump()))
+    return annotation.bbox[2] * annotation.bbox[3]
+
+
 def grid_of(items: Iterable[Detection | Annotation]) -> Grid | None:
     """The grid of a frame's masks: that of the first one; None without masks."""
     return next((item.mask.size for item in items if item.mask is not None), None)

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from services.contracts.events import Annotation
+from services.domain.detection.masks import area_of
 from services.formats.writers.frames import Export, ExportFrame, Proposal, annotated, labels, lost
 
 INSTANCES = "annotations/instances_default.json"
@@ -73,12 +74,11 @@ def _result(image: int, category: int, proposal: Proposal) -> dict[str, Any]:
 
 
 def _annotation(image: int, category: int, annotation: Annotation) -> dict[str, Any]:
-    _, _, width, height = annotation.bbox
     record: dict[str, Any] = {
         "image_id": image,
         "category_id": category,
         "bbox": list(annotation.bbox),
-        "area": width * height if annotation.area is None else annotation.area,
+        "area": area_of(annotation),
         "iscrowd": int(annotation.crowd),
     }
     if annotation.ignore:

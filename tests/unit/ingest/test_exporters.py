@@ -108,6 +108,16 @@ def test_coco_comes_back_exactly_by_our_own_reader(tmp_path: Path) -> None:
     assert (back["z"][0].crowd, back["z"][0].area, back["z"][0].mask) == (True, 40.0, mask)
 
 
+def test_an_object_goes_out_to_coco_with_the_area_of_its_mask(tmp_path: Path) -> None:
+    mask = Rle(size=(360, 640), counts=runs())
+    wide = Annotation(category=STOP, bbox=(0.0, 0.0, 100.0, 100.0), mask=mask)
+    write(to_coco([frame("a", annotations=(wide,))]).files, tmp_path)
+
+    ((back,),) = truths(read_coco(tmp_path / INSTANCES, images=None, dataset="other")).values()
+
+    assert back.area == 100  # the mask's, by which it is matched
+
+
 def test_coco_is_read_by_pycocotools_with_its_results(tmp_path: Path) -> None:
     write(to_coco([frame("a", proposals=(PROPOSAL,)), frame("b")]).files, tmp_path)
 

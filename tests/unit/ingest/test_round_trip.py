@@ -103,10 +103,13 @@ def came_back(form: Format, frames: list[ExportFrame]) -> dict[str, list[Annotat
 
 
 def as_kept(form: Format, annotation: Annotation) -> Annotation:
-    """COCO always has an area: where none was given, the box's own."""
+    """COCO always has an area: where none was given, the mask's, or the box's own."""
     if form is not Format.COCO or annotation.area is not None:
         return annotation
-    return annotation.model_copy(update={"area": annotation.bbox[2] * annotation.bbox[3]})
+    area = annotation.bbox[2] * annotation.bbox[3]
+    if annotation.mask is not None:
+        area = float(masks.area(annotation.mask.model_dump()))
+    return annotation.model_copy(update={"area": area})
 
 
 @pytest.mark.parametrize("form", Format)
