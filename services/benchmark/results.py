@@ -5,7 +5,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.markup import escape
 from rich.table import Table
 
 from services.benchmark.measuring import Searched
@@ -129,7 +128,7 @@ def _table(title: str, found: Sequence[Row], columns: Sequence[str]) -> Table:
     for row in found:
         model = str(row["model"])
         if model != before:
-            table.add_row(f"[bold]{escape(model)}", *[""] * len(columns))
+            table.add_row(model, *[""] * len(columns), style="bold")
         cells = [_cell(row[column]) for column in columns]
         table.add_row(f"  {row['search']}", *cells)
         before = model

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from services.benchmark import measuring, montages, results
 from services.benchmark.measuring import Embedded, Searched
@@ -155,7 +156,7 @@ def _one(choice: Choice, prepared: _Prepared, out: Console) -> Measured:
 def _embedded(choice: Choice, prepared: _Prepared, out: Console) -> Embedded:
     letterbox, chosen = prepared.run.letterbox, prepared.examples
     embedder = embedder_of(choice, prepared.settings, letterbox)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn(), console=out, transient=True) as progress:
         task = progress.add_task(choice.title, total=len(chosen))
         embedded = measuring.embed(
@@ -163,10 +164,8 @@ def _embedded(choice: Choice, prepared: _Prepared, out: Console) -> Embedded:
         )
     if embedded.unreadable:
         count, first = len(embedded.unreadable), embedded.unreadable[0]
-        out.print(
-            f"[yellow]left out:[/] {count:,} frames whose image cannot be read; the first: {first}",
-            highlight=False,
-        )
+        text = f" {count:,} frames whose image cannot be read; the first: {first}"
+        out.print(Text.assemble(("left out:", "yellow"), text))
     if len(embedded.examples) < _FEWEST:
         raise InvalidSettings(f"only {len(embedded.examples)} examples can be read")
     return embedded
@@ -199,11 +198,9 @@ def shown(run: RetrievalRun, found: Sequence[Measured], out: Console) -> None:
         out.print()
     for result in found:
         if result.collapsed:
-            out.print(
-                f"[bold red]{result.model} has collapsed:[/] {result.collapsed}. Its ranking is"
-                " arbitrary; see docs/train-an-embedder.md.",
-                highlight=False,
-            )
+            title = f"{result.model} has collapsed:", "bold red"
+            text = f" {result.collapsed}. Its ranking is arbitrary; see docs/train-an-embedder.md."
+            out.print(Text.assemble(title, text))
     with as_the_user_writes():
         (run.to / "retrieval.csv").write_text(results.as_csv(rows))
         (run.to / "retrieval.svg").write_text(plot(rows))

@@ -48,7 +48,7 @@ def _line(name: str, value: float) -> str:
 def print_evaluation(out: Console, report: FileReport) -> None:
     """Print the whole evaluation, most important questions first."""
     for line in summary(report.numbers):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        out.print(line, highlight=False, soft_wrap=True)
     if report.interval:
         low, high = report.interval
         out.print(Text(f" AP: {low:.3f} to {high:.3f} (95% interval)", style="dim"))
@@ -116,10 +116,10 @@ def print_refused(
     reasons = Counter(rejection.reason for rejection in rejections)
     for reason, count in reasons.most_common():
         remedy = REMEDIES.get(reason, "")
-        out.print(f"{count:,} records refused: {reason}. {remedy}", markup=False, highlight=False)
+        out.print(f"{count:,} records refused: {reason}. {remedy}", highlight=False)
     for rejection in rejections[:_REJECTIONS]:
         line = f"  {rejection.location}: {rejection.detail}"
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        out.print(line, highlight=False, soft_wrap=True)
     if len(rejections) > _REJECTIONS:
         out.print(f"  … and {len(rejections) - _REJECTIONS:,} more", highlight=False)
     if left_out:

@@ -106,7 +106,8 @@ def main() -> None:
             # A warning, because the log handler prints errors, and the next line prints this one.
             logging.getLogger("services.cli").warning("the command failed", exc_info=True)
             path = log_path()
-        console(stderr=True).print(explained(exc, path), highlight=False, soft_wrap=True)
+        message = explained(exc, path)
+        console(stderr=True).print(message, markup=True, highlight=False, soft_wrap=True)
         sys.exit(exit_code(exc))
 
 

@@ -41,7 +41,7 @@ def print_comparison(out: Console, found: Comparison) -> None:
         table.add_row(model.model, f"{model.haystack_frames:,}", *figures)
         if place:
             above = [_figure(model.over_first[measure], sign="+") for measure in RankingMeasure]
-            table.add_row("[dim]over the first[/]", "", *(f"[dim]{text}[/]" for text in above))
+            table.add_row("over the first", "", *above, style="dim")
     out.print(table)
 
 

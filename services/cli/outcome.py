@@ -2,10 +2,11 @@
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from services.app.first_names import first_names
+from services.cli.console import styled
 from services.cli.mining import Mined
 from services.cli.montage_options import MontagePlan
 from services.cli.refusals import end_if_refused
@@ -38,38 +39,39 @@ def concluded(out: Console, mined: Mined, plan: MontagePlan) -> None:
     if mined.montages:
         out.print(f"\n{len(mined.montages)} montages in {plan.folder}", highlight=False)
     if mined.lost:
-        out.print(
-            f"[bold red]Lost:[/] {mined.lost:,} frames of the data set are not stored completely."
-            " See the log in the data folder; run the command again to send them again.",
-            highlight=False,
+        text = styled(
+            "[bold red]Lost:[/] {:,} frames of the data set are not stored completely. See the log"
+            " in the data folder; run the command again to send them again.",
+            mined.lost,
         )
+        out.print(text)
         raise typer.Exit(1)
     if mined.empty_split:
-        out.print(f"\n[yellow]{escape(mined.empty_split)}[/]", highlight=False, soft_wrap=True)
+        out.print(Text(f"\n{mined.empty_split}", style="yellow"), soft_wrap=True)
     end_if_refused(out, mined.published, Source.IMPORT)
 
 
 def print_if_empty(out: Console, dataset: Dataset) -> None:
     """Say that a data set has no images, as nothing else does."""
     if dataset.frames == 0:
-        name = escape(dataset.name)
-        out.print(f"[yellow]{name} lists no images: nothing to publish[/]", soft_wrap=True)
+        text = f"{dataset.name} lists no images: nothing to publish"
+        out.print(Text(text, style="yellow"), soft_wrap=True)
 
 
 def print_adjustments(out: Console, summary: Summary) -> None:
     """Print repairs and assumptions: one line per kind, with the first location."""
     if not summary.adjusted:
         return
-    out.print("\n[yellow]Repairs and assumptions:[/]")
+    out.print(Text("\nRepairs and assumptions:", style="yellow"))
     for adjustment, count in summary.adjusted.most_common():
         line = f"  {adjustment.sentence(count)}; first in {summary.adjusted_at[adjustment]}"
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        out.print(Text(line), soft_wrap=True)
 
 
 def print_left_out(out: Console, summary: Summary) -> None:
     """Print the frames that count neither as reference nor in mAP, and the remedy."""
     for line in left_out(summary):
-        out.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        out.print(Text(line, style="yellow"), soft_wrap=True)
 
 
 def left_out(summary: Summary) -> list[str]:
@@ -105,7 +107,7 @@ def print_rejections(out: Console, summary: Summary) -> None:
         return
     count = summary.rejected.total()
     rest = "; the rest was accepted" if summary.accepted_frames else ""
-    out.print(f"\n[yellow]{count:,} records could not be used{rest}:[/]")
+    out.print(Text(f"\n{count:,} records could not be used{rest}:", style="yellow"))
     table = Table(box=None)
     table.add_column("reason", header_style="dim")
     table.add_column("records", justify="right", header_style="dim")
@@ -113,7 +115,7 @@ def print_rejections(out: Console, summary: Summary) -> None:
         table.add_row(reason, f"{count:,}")
     out.print(table)
     for rejection in summary.rejections[:SHOWN_REJECTIONS]:
-        out.print(f"  {rejection.location}: {rejection.detail}", markup=False, highlight=False)
+        out.print(Text(f"  {rejection.location}: {rejection.detail}"))
     hidden = summary.rejected.total() - min(len(summary.rejections), SHOWN_REJECTIONS)
     if hidden:
         out.print(f"  … and {hidden:,} more: `gazeloop dead-letters list`", highlight=False)

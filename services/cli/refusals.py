@@ -6,8 +6,8 @@ from typing import Final
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
+from services.cli.console import styled
 from services.formats.items import RecordKind
 from services.ingest.source import Source
 from services.ingest.summary import Summary
@@ -98,7 +98,7 @@ def end_if_refused(out: Console, summary: Summary, source: Source, *, idle: bool
     """
     lines = refusals(summary, source)
     for line in lines:
-        out.print(f"\n[bold red]Refused:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        out.print(styled("\n[bold red]Refused:[/] {}", line), soft_wrap=True)
     if lines or not (summary.accepted_frames or idle):
         raise typer.Exit(1)
 

@@ -6,6 +6,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from services.embedder.training.checkpoints import TrainingProgress
 from services.embedder.training.training_run import Course
@@ -71,13 +72,13 @@ class TrainingView:
         row = progress.history[-1]
         loss = f"loss {row['loss']:.4f}  " if "loss" in row else ""
         best = "  best so far" if progress.best_epoch == progress.epoch else ""
-        collapsed = "  [bold red]collapsed[/]" if row["collapsed"] else ""
+        collapsed = ("  collapsed", "bold red") if row["collapsed"] else ""
         name = f"epoch {progress.epoch}" if progress.epoch else "before "
-        self._out.print(
+        line = (
             f"{name}  {loss}held out: P@1 {row['precision_at_1']:.3f}"
-            f"  mAP@100 {row['map_at_100']:.3f}{best}{collapsed}",
-            highlight=False,
+            f"  mAP@100 {row['map_at_100']:.3f}{best}"
         )
+        self._out.print(Text.assemble(line, collapsed))
 
     def stops(self) -> bool:
         """Whether the user has requested a stop."""

@@ -26,7 +26,7 @@ def audit(ctx: typer.Context, *, since: datetime | None, as_json: bool) -> None:
         if as_json:
             print(orjson.dumps(asdict(record)).decode())  # noqa: T201  # to be piped
         else:
-            console().print(line_of(record), markup=False, highlight=False, soft_wrap=True)
+            console().print(line_of(record), highlight=False, soft_wrap=True)
     if not found and not as_json:
         console().print("no acts")
 

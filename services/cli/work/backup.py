@@ -13,7 +13,7 @@ from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify as verified
 from services.app.parts import joined
 from services.cli.account import account
-from services.cli.console import console, print_json, print_stage
+from services.cli.console import console, print_json, print_stage, styled
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import DamagedBackup
@@ -36,11 +36,13 @@ def create(ctx: typer.Context, to: str, *, keep: int, snapshots: bool) -> None:
     out.print(f"{_line(manifest)}", highlight=False)
     if manifest.unreadable_images:
         names = ", ".join(manifest.unreadable_images[:_NAMED])
-        out.print(
-            f"[yellow]{len(manifest.unreadable_images):,} images are missing from the blob store,"
-            f" or are not what was stored:[/] {names}",
-            highlight=False,
+        text = styled(
+            "[yellow]{:,} images are missing from the blob store, or are not what was"
+            " stored:[/] {}",
+            len(manifest.unreadable_images),
+            names,
         )
+        out.print(text)
     if manifest.cut.backlog:
         out.print(
             f"{manifest.cut.backlog:,} records were not processed yet; only the broker has them.",

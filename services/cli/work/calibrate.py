@@ -58,9 +58,10 @@ def _print_result(calibrated: Calibrated, settings: Settings, to: Path) -> None:
     )
     out.print(f"{to}, with its model card in the same folder", highlight=False, soft_wrap=True)
     out.print(
-        f"[dim]Use it: --set embedder={settings.embedder} --set embed_precision=int8"
+        f"Use it: --set embedder={settings.embedder} --set embed_precision=int8"
         f" --set embed_int8={to}\n"
-        f"Its sha256, for GAZELOOP_EMBED_INT8_SHA256: {calibrated.sha256}[/]",
+        f"Its sha256, for GAZELOOP_EMBED_INT8_SHA256: {calibrated.sha256}",
+        style="dim",
         highlight=False,
         soft_wrap=True,
     )

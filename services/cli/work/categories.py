@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from services.app.categories.changing import apply_change, match_again
 from services.app.parts import joined
@@ -93,14 +93,14 @@ def _change(
     )
     out = console()
     out.print(
-        f"the map of {escape(change.scope)} is {'changed' if changed else 'as it was'}",
+        f"the map of {change.scope} is {'changed' if changed else 'as it was'}",
         highlight=False,
     )
     if again:
         _print_matched_again(again)
     if not is_known:
         text = f"no predictions of {change.scope} are stored: its map counts once they come"
-        out.print(text, style="yellow", highlight=False, markup=False)
+        out.print(text, style="yellow", highlight=False)
 
 
 @contextmanager
@@ -161,8 +161,8 @@ def _print_maps(maps: Sequence[StoredMap]) -> None:
         table.add_column(title)
     for stored in maps:
         for name, target in stored.map.names.items():
-            stands_for = "[dim]ignored[/]" if target is None else escape(target)
-            table.add_row(escape(stored.scope), escape(name), stands_for, escape(stored.changed_by))
+            stands_for = Text("ignored", style="dim") if target is None else target
+            table.add_row(stored.scope, name, stands_for, stored.changed_by)
     console().print(table if table.row_count else "no names are mapped")
 
 
@@ -170,13 +170,13 @@ def _print_unknown(unknown: Sequence[UnknownCategory]) -> None:
     if not unknown:
         return
     out = console()
-    out.print("\n[yellow]Predicted, but neither annotated nor mapped:[/]")
+    out.print("\nPredicted, but neither annotated nor mapped:", style="yellow")
     table = Table(box=None, header_style="dim")
     table.add_column("detector")
     table.add_column("category")
     table.add_column("frames", justify="right")
     for item in unknown:
         frames = f"{'at least ' if item.at_least else ''}{item.frames:,}"
-        table.add_row(escape(item.detector), escape(item.category), frames)
+        table.add_row(item.detector, item.category, frames)
     out.print(table)
-    out.print("[dim]`gazeloop categories map`, or `ignore`, answers them once.[/]")
+    out.print("`gazeloop categories map`, or `ignore`, answers them once.", style="dim")

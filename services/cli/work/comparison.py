@@ -57,7 +57,7 @@ def comparison(context: Context, old: str, new: str, options: CompareOptions) ->
     evaluate_view.print_refused(out, list(refused.values()), {})
     left_out = [line for file in (before, after) for line in file.left_out]
     for line in left_out:
-        out.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        out.print(line, style="yellow", highlight=False, soft_wrap=True)
     report = compared_files(before.version, after.version, operating)
     return Compared(report, () if options.accept_partial else left_out)
 

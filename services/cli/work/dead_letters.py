@@ -164,6 +164,6 @@ def _print(selected: list[Letter], limit: int, settled: int) -> None:
         last = letter.latest
         place = last.location or f"{last.original_topic}[{last.partition}]@{last.offset}"
         state = letter.state.value.replace("_", " ")
-        out.print(f"  {state}  {place}: {last.detail}", markup=False, highlight=False)
+        out.print(f"  {state}  {place}: {last.detail}", highlight=False)
     if len(selected) > limit:
         out.print(f"  … and {len(selected) - limit:,} more", highlight=False)

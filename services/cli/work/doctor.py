@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from services.app.doctor.bounds import BOUNDS, settings_of
 from services.app.doctor.examining import examine
@@ -45,7 +45,7 @@ def _show_bounds(settings: Settings, *, as_json: bool) -> None:
     for item in BOUNDS:
         names = ", ".join(item.names)
         values = "\n".join(f"{k} = {v}" for k, v in settings_of(item, settings).items())
-        table.add_row(*map(escape, (item.part, names, item.grows_by, item.bound, values)))
+        table.add_row(item.part, names, item.grows_by, item.bound, values)
     console().print(table)
 
 
@@ -57,10 +57,7 @@ async def _examine(context: Context, *, model: bool) -> list[Finding]:
 def _show(found: list[Finding]) -> None:
     out = console()
     for finding in found:
-        colour = _COLOURS[finding.level]
-        out.print(
-            f"[{colour}]{finding.level:<8}[/] {finding.part:<12} {escape(finding.what)}",
-            soft_wrap=True,
-        )
+        level = f"{finding.level:<8}", _COLOURS[finding.level]
+        out.print(Text.assemble(level, f" {finding.part:<12} {finding.what}"), soft_wrap=True)
         if finding.remedy:
-            out.print(f"{'':22}[dim]{escape(finding.remedy)}[/]", soft_wrap=True)
+            out.print(f"{'':22}{finding.remedy}", style="dim", highlight=False, soft_wrap=True)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from services.app.erasure.choosing import Chosen, FrameChoice
@@ -13,7 +12,7 @@ from services.app.erasure.eraser import Outcome
 from services.app.erasure.opening import Erasure, opened_erasure
 from services.app.first_names import first_names
 from services.cli.account import account
-from services.cli.console import console
+from services.cli.console import console, styled
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import InvalidRecord
@@ -99,11 +98,8 @@ def _print(done: _Erased, *, dry_run: bool) -> None:
         out.print(f"{frames:,} frames are erased.", highlight=False)
     _print_unknown(done.chosen.unknown)
     for service, frames in done.awaited.items():
-        out.print(
-            f"[yellow]{service} has yet to erase what it holds of {frames:,} frames;[/]"
-            " it does once it runs.",
-            highlight=False,
-        )
+        text = "[yellow]{} has yet to erase what it holds of {:,} frames;[/] it does once it runs."
+        out.print(styled(text, service, frames))
 
 
 def _print_unknown(unknown: Sequence[FrameId]) -> None:
@@ -111,9 +107,12 @@ def _print_unknown(unknown: Sequence[FrameId]) -> None:
         return
     named = first_names(unknown, _NAMED)
     console().print(
-        f"[yellow]Nothing is stored of {len(unknown):,} of them:[/] {escape(named)}. Are the ids"
-        " right? Events of these frames that still come are dropped.",
-        highlight=False,
+        styled(
+            "[yellow]Nothing is stored of {:,} of them:[/] {}. Are the ids right? Events of these"
+            " frames that still come are dropped.",
+            len(unknown),
+            named,
+        ),
         soft_wrap=True,
     )
 
@@ -122,10 +121,10 @@ def _print_copies(copies: Sequence[OutsideCopy]) -> None:
     if not copies:
         return
     out = console()
-    out.print("[yellow]What stays, for you to delete (docs/privacy.md):[/]")
+    out.print("What stays, for you to delete (docs/privacy.md):", style="yellow", highlight=False)
     for copy in copies:
         named = "; ".join(copy.ids[:_NAMED])
         if len(copy.ids) > _NAMED:
             named += f" and {len(copy.ids) - _NAMED:,} more: `gazeloop audit`"
         line = f"  {copy.where}: {named}; {copy.remedy}"
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        out.print(line, highlight=False, soft_wrap=True)

@@ -19,7 +19,7 @@ from services.annotation.tables import write_tables
 from services.app.parts import joined
 from services.app.read_vectors import open_vectors_to_read
 from services.app.undoing.campaigns import refuse_undone
-from services.cli.console import console
+from services.cli.console import console, styled
 from services.cli.context import Context, run, shared
 from services.cli.export_command import NamedFrames
 from services.cli.idle_options import refuse_options
@@ -164,11 +164,8 @@ def _export_fiftyone(context: Context, to: Path) -> None:
         highlight=False,
     )
     if counts.unreadable:
-        out.print(
-            f"[yellow]left out:[/] {counts.unreadable:,} images: unreadable, not redacted yet,"
-            " or deleted",
-            highlight=False,
-        )
+        text = "[yellow]left out:[/] {:,} images: unreadable, not redacted yet, or deleted"
+        out.print(styled(text, counts.unreadable))
 
 
 async def _fiftyone(context: Context, to: Path) -> FiftyOneCounts:
@@ -315,6 +312,6 @@ def tell(written: Written, to: Path) -> None:
     out = console()
     out.print(f"{len(export.frames):,} frames with {boxes:,} boxes in {to}", highlight=False)
     for name, count in export.losses.items():
-        out.print(f"[yellow]left out:[/] {count:,} {name}", highlight=False)
+        out.print(styled("[yellow]left out:[/] {:,} {}", count, name))
     if not export.frames and not export.losses:
-        out.print("[dim]No frame matches the filters.[/]", highlight=False)
+        out.print("No frame matches the filters.", style="dim", highlight=False)

@@ -28,8 +28,8 @@ def families(ctx: typer.Context, *, most: int, as_json: bool) -> None:
     if not overview.families:
         console().print("There are no needles here yet.", highlight=False)
         return
-    _print_families(overview, most)
-    _print_recheck(overview, most)
+    print_families(overview, most)
+    print_recheck(overview, most)
     for at, step in changes[:most]:
         change = "went into" if step.change == "merged" else "was split: now"
         needles = f"{step.needles} needle{'s' * (step.needles != 1)}"
@@ -54,7 +54,8 @@ async def _read(context: Context) -> tuple[Overview, list[tuple[datetime, Family
         await vectors.close()
 
 
-def _print_families(overview: Overview, most: int) -> None:
+def print_families(overview: Overview, most: int) -> None:
+    """Print the largest families."""
     found = overview.families
     table = Table(box=None, title=f"{len(found)} families of needles", title_justify="left")
     for heading in ("family", "taken for", "error", "needles", "first seen", "last seen", "state"):
@@ -101,7 +102,8 @@ def _error(family: Family) -> str:
     return f"{family.error_type.value}{really}"
 
 
-def _print_recheck(overview: Overview, most: int) -> None:
+def print_recheck(overview: Overview, most: int) -> None:
+    """Print the most suspicious needles, whose labels may be missing."""
     if not overview.recheck:
         return
     table = Table(box=None, title="Labels that may be missing", title_justify="left")

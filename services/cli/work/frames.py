@@ -41,7 +41,7 @@ def not_counted(ctx: typer.Context, *, most: int, as_json: bool) -> None:
     elif not found:
         console().print("Every frame that has predictions and ground truth counts.")
     else:
-        _print(found, most)
+        print_not_counted(found, most)
 
 
 async def _read(context: Context, limit: int) -> list[LeftOut]:
@@ -51,7 +51,8 @@ async def _read(context: Context, limit: int) -> list[LeftOut]:
         return await app.stores.frame_ids.left_out(limit)
 
 
-def _print(found: list[LeftOut], most: int) -> None:
+def print_not_counted(found: list[LeftOut], most: int) -> None:
+    """Print the first frames that do not count, and why."""
     table = Table(box=None, header_style="dim")
     for heading in ("frame", "why"):
         table.add_column(heading, overflow="fold")

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from services.app.parts import joined
@@ -31,8 +30,8 @@ def list_imports(ctx: typer.Context, *, as_json: bool) -> None:
         table.add_row(
             the_run.import_id,
             the_run.kind,
-            escape(the_run.name),
-            escape(the_run.by),
+            the_run.name,
+            the_run.by,
             f"{the_run.at:%Y-%m-%d %H:%M}",
             *(f"{summary.counts.get(part, 0):,}" for part in Part),
             f"{summary.undone_at:%Y-%m-%d %H:%M}" if summary.undone_at else "",

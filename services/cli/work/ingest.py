@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import typer
-from rich.markup import escape
 
 from services.app.first_names import first_names
 from services.app.parts import joined
@@ -222,7 +221,7 @@ async def _publish(context: Context, opener: Opener, how: PublishingOptions) -> 
     print_if_empty(out, dataset)
     out.print(summary_text(summary, questions), highlight=False, soft_wrap=True)
     if dataset.left:
-        out.print(_missing_text(sorted(dataset.left)), highlight=False, markup=False)
+        out.print(_missing_text(sorted(dataset.left)), highlight=False)
     print_adjustments(out, summary)
     print_rejections(out, summary)
     print_left_out(out, summary)
@@ -237,7 +236,7 @@ async def _follow(
     log_to_file(settings, "ingest")
     arrivals = Arrivals(folder)
     async with joined(settings) as app:
-        out.print(f"following {escape(str(folder))}; Ctrl-C ends it", highlight=False)
+        out.print(f"following {folder}; Ctrl-C ends it", highlight=False)
         while True:
             if files := await asyncio.to_thread(arrivals.look):
                 dataset = images_opener(folder, by, detections, files)()

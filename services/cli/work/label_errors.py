@@ -43,7 +43,7 @@ def label_errors(
         print_csv(found)
     else:
         for error_kind in kinds:
-            _print(error_kind, _of_kind(suspects, error_kind), most)
+            print_suspects(error_kind, _of_kind(suspects, error_kind), most)
 
 
 async def _read(context: Context, split: Split | None) -> list[SuspectedLabel]:
@@ -80,7 +80,8 @@ def _box(item: SuspectedLabel) -> str:
     return " ".join(f"{side:g}" for side in item.bbox)
 
 
-def _print(kind: LabelError, found: Sequence[SuspectedLabel], most: int) -> None:
+def print_suspects(kind: LabelError, found: Sequence[SuspectedLabel], most: int) -> None:
+    """Print the most suspicious labels of one kind."""
     table = Table(
         box=None,
         title=f"{kind.value}: {len(found):,} labels that a detector contradicts",

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import typer
-from rich.markup import escape
 
 from services.annotation.label_studio.plans import Pushed
 from services.annotation.label_studio.project import ensure_project, ensure_webhook, offer_labels
@@ -13,7 +12,7 @@ from services.annotation.stores.opening import open_annotation_stores
 from services.app.label_studio_parts import LabelStudioParts
 from services.app.label_studio_parts import label_studio as label_studio_parts
 from services.app.parts import App, joined
-from services.cli.console import console, print_json
+from services.cli.console import console, print_json, styled
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.cli.refusals import of_tasks
@@ -157,7 +156,7 @@ def _print_pulled(app: App, pulled: Pulled) -> None:
     }
     _print_counts("pulled", counts)
     for adjustment, count in pulled.adjusted.items():
-        console().print(f"  {adjustment.sentence(count)}", highlight=False, markup=False)
+        console().print(f"  {adjustment.sentence(count)}", highlight=False)
     if held:
         console().print(_held_text(held, app), highlight=False, soft_wrap=True)
 
@@ -171,7 +170,7 @@ def _end_if_refused(pulled: Pulled) -> None:
         return
     taken = bool(pulled.published or pulled.held)
     line = of_tasks(pulled.refused, pulled.first_refusal, taken=taken)
-    console().print(f"\n[bold red]Refused:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    console().print(styled("\n[bold red]Refused:[/] {}", line), soft_wrap=True)
     if not taken:
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ from functools import partial
 from services.annotation import exporting
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.app.parts import joined
-from services.cli.console import console
+from services.cli.console import console, styled
 from services.cli.context import Context
 from services.cli.labelled_source import Source
 from services.cli.logs import log_to_file
@@ -58,7 +58,7 @@ def _of_dataset(items: Iterable[Item], limits: ImageLimits) -> list[LabelledFram
                 rejected[exc.reason] += 1
     if rejected:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected.most_common())
-        console(stderr=True).print(f"[yellow]left out:[/] {reasons}", highlight=False)
+        console(stderr=True).print(styled("[yellow]left out:[/] {}", reasons))
     return frames
 
 
@@ -94,8 +94,8 @@ async def _of_data_folder(
         images = ShownImages.originals(stores.blobs, settings)
         shown = await exporting.shown_images(stores, frames, images)
     if left_out := len(frames) - len(shown):
-        text = f"[yellow]left out:[/] {left_out:,} frames whose images were deleted as too old"
-        console(stderr=True).print(text, highlight=False)
+        text = "[yellow]left out:[/] {:,} frames whose images were deleted as too old"
+        console(stderr=True).print(styled(text, left_out))
     return of_stored(frames, shown, images, limits)
 
 

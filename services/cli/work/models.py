@@ -15,7 +15,7 @@ from services.app.parts import joined
 from services.app.read_vectors import open_vectors_to_read
 from services.app.repeating import Ticker
 from services.cli import models_view
-from services.cli.console import console, print_json
+from services.cli.console import console, print_json, styled
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.embedder.filling import Filled
@@ -130,7 +130,7 @@ def _conclude(model: str, filled: Filled) -> None:
     out = console()
     out.print(f"{model}: {filled.done:,} of {filled.captured:,} frames", highlight=False)
     for frame_id, why in sorted(filled.unreadable.items())[:_UNREADABLE_SHOWN]:
-        out.print(f"[yellow]not embedded:[/] {frame_id}: {why}", highlight=False)
+        out.print(styled("[yellow]not embedded:[/] {}: {}", frame_id, why))
     if filled.unreadable:
         out.print(f"{len(filled.unreadable):,} images cannot be embedded", highlight=False)
 
@@ -177,9 +177,13 @@ async def _use(context: Context, name: str, *, incomplete: bool) -> None:
 
 def _refuse(wanted: Model) -> None:
     console(stderr=True).print(
-        f"[bold red]Error:[/] {wanted.model_id} lacks {wanted.lacking:,} frames that the live model"
-        f" has: searches would miss them.\n[dim]Fill it with {_FILL}, or give --incomplete.[/]",
-        highlight=False,
+        styled(
+            "[bold red]Error:[/] {} lacks {:,} frames that the live model has: searches would miss"
+            " them.\n[dim]Fill it with {}, or give --incomplete.[/]",
+            wanted.model_id,
+            wanted.lacking,
+            _FILL,
+        ),
         soft_wrap=True,
     )
     raise typer.Exit(1)
@@ -192,10 +196,11 @@ def _print_used(wanted: Model, found: Models) -> None:
     if before is None or before == wanted:
         return
     out.print(
-        f"[dim]was:  {before.model_id}\nBack: gazeloop models use {before.model_id}\n"
+        f"was:  {before.model_id}\nBack: gazeloop models use {before.model_id}\n"
         "Keep filling both until the services embed with the new model (`gazeloop up` uses the"
         " live model unless an embedder is set): searches miss frames that only the old model"
-        " embeds.[/]",
+        " embeds.",
+        style="dim",
         highlight=False,
         soft_wrap=True,
     )

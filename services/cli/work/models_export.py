@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from services.cli.console import console
+from services.cli.console import console, styled
 from services.cli.context import shared
 from services.embedder.models.choosing import EXPORTED_SUFFIX
 from services.embedder.models.exporting import exported
@@ -22,8 +22,13 @@ def export(ctx: typer.Context, to: Path) -> None:
         to.write_bytes(content)
     sha256 = hashlib.sha256(content).hexdigest()
     console().print(
-        f"{to}, {len(content) / 1e6:.1f} MB\n[dim]Use it: GAZELOOP_EMBEDDER={to}\n"
-        f"Its sha256, for GAZELOOP_WEIGHTS_SHA256: {sha256}[/]",
-        highlight=False,
+        styled(
+            "{}, {:.1f} MB\n[dim]Use it: GAZELOOP_EMBEDDER={}\n"
+            "Its sha256, for GAZELOOP_WEIGHTS_SHA256: {}[/]",
+            to,
+            len(content) / 1e6,
+            to,
+            sha256,
+        ),
         soft_wrap=True,
     )

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import typer
-from rich.markup import escape
 
 from services.cli.console import console
 from services.cli.datasets import DetectionOptions, LayoutOptions, TakenOptions
@@ -57,7 +56,7 @@ def _opened(
     names = ", ".join(str(path.relative_to(folder)) for path in found.annotations[:3])
     more = f" and {len(found.annotations) - 3} more" if len(found.annotations) > 3 else ""  # noqa: PLR2004  # those shown
     line = f"read as {found.name} ({LAYOUTS[found.name]}): {names}{more}; images in {images}"
-    console().print(escape(line), highlight=False, soft_wrap=True)
+    console().print(line, highlight=False, soft_wrap=True)
     # The images' own folder is called the same in most data sets, such as `images`.
     named = replace(detections, name=detections.name or folder.resolve().name)
     return _dataset(found, images, by, named)

@@ -72,7 +72,7 @@ async def _print_waiting(app: App) -> None:
     out = console()
     waiting = await app.stores.held.waiting()
     for correction in waiting:
-        out.print(_text(correction), highlight=False, markup=False, soft_wrap=True)
+        out.print(_text(correction), highlight=False, soft_wrap=True)
     if waiting:
         page = app.review("/questions")
         hint = f"Answer on {page}, or by `gazeloop questions label` and `choose`."

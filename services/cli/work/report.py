@@ -5,7 +5,7 @@ import typer
 from services.app.parts import joined
 from services.app.reporting import read_reports
 from services.cli import report_view
-from services.cli.console import console
+from services.cli.console import console, styled
 from services.cli.context import Context, run, shared
 from services.cli.dead_letter_reading import dead_letter_count
 from services.cli.logs import log_to_file
@@ -19,13 +19,14 @@ def report(ctx: typer.Context, *, as_json: bool, detector: str | None) -> None:
     chosen = [item for item in found if detector in (None, item.detector)]
     if not chosen:
         known = ", ".join(item.detector for item in found) or "none yet"
-        console(stderr=True).print(
-            "[bold red]Error:[/] no frame has both predictions and ground truth"
-            f"{f' for {detector}' if detector else ''}; detectors: {known}.\n"
+        text = styled(
+            "[bold red]Error:[/] no frame has both predictions and ground truth{}; detectors: {}.\n"
             "[dim]`gazeloop mine` or `gazeloop ingest` publishes them; `gazeloop status` shows"
             " whether the services have caught up.[/]",
-            highlight=False,
+            f" for {detector}" if detector else "",
+            known,
         )
+        console(stderr=True).print(text)
         raise typer.Exit(1)
 
     if as_json:

@@ -5,7 +5,7 @@ import typer
 from services.app.backup.backups import Backups
 from services.app.backup.places import open_backups
 from services.app.backup.restoring import Restored, restoring
-from services.cli.console import console, print_stage
+from services.cli.console import console, print_stage, styled
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.runtime.clock import SystemClock
@@ -39,10 +39,11 @@ def _print(done: Restored, settings: Settings) -> None:
     if done.goes_on:
         out.print("services go on from the backup's offsets", highlight=False)
     else:
-        out.print(
-            f"[yellow]This is another broker than the backup's.[/] {cut.backlog:,} records were not"
-            " processed yet, and what came later is not in the backup: publish it again.",
-            highlight=False,
+        text = styled(
+            "[yellow]This is another broker than the backup's.[/] {:,} records were not processed"
+            " yet, and what came later is not in the backup: publish it again.",
+            cut.backlog,
         )
+        out.print(text)
     for setting, (before, now) in done.manifest.differing(settings).items():
-        out.print(f"[yellow]{setting} was {before}, and is {now} here[/]", highlight=False)
+        out.print(f"{setting} was {before}, and is {now} here", style="yellow", highlight=False)

@@ -37,7 +37,7 @@ def search(ctx: typer.Context, *, query: QueryOptions, montage: Path | None, as_
     if as_json:
         print_json([_document(item) for item in found])
     else:
-        _print(found)
+        print_found(found)
     if found:
         console(stderr=as_json).print(f"Drawn in {target}", highlight=False)
 
@@ -110,7 +110,8 @@ def _document(item: Found) -> dict[str, object]:
     }
 
 
-def _print(found: list[Found]) -> None:
+def print_found(found: list[Found]) -> None:
+    """Print the frames by falling similarity."""
     table = Table(box=None)
     for heading in ("", "frame", "drive", "category", "score", "similarity"):
         table.add_column(heading, justify="right" if heading in {"", "score"} else "left")

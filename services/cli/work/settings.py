@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import typer
 from pydantic import SecretStr
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.console import console, print_json
 from services.cli.context import shared
@@ -69,9 +69,8 @@ def settings(ctx: typer.Context, text: str | None, *, as_json: bool, markdown: b
     else:
         console(stderr=True).print(f"No setting has {text!r} in its name, meaning or group.")
     for variable, setting in misspelt(os.environ):
-        console(stderr=True).print(
-            f"[yellow]{variable} is set but unknown; did you mean {setting}?[/]"
-        )
+        text = f"{variable} is set but unknown; did you mean {setting}?"
+        console(stderr=True).print(text, style="yellow")
 
 
 def _document(now: Settings, name: str, line: SettingLine) -> dict[str, object]:
@@ -93,14 +92,13 @@ def _table(now: Settings, lines: Mapping[str, SettingLine]) -> Table:
     for name, line in lines.items():
         if line.group != shown:
             shown = line.group
-            table.add_row(f"[dim]{escape(shown)}[/]")
-        value = escape(_value(now, name))
+            table.add_row(Text(shown, style="dim"))
         style = "green" if name in now.model_fields_set else ""
         table.add_row(
             line.variable,
-            f"[{style}]{value}[/]" if style else value,
-            escape(line.default),
-            escape(line.meaning),
+            Text(_value(now, name), style=style),
+            line.default,
+            line.meaning,
         )
     return table
 

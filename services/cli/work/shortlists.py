@@ -64,7 +64,7 @@ def held_back(ctx: typer.Context, *, most: int, as_json: bool) -> None:
         console().print("No shortlists were planned here yet.", highlight=False)
     else:
         for report in reports:
-            _print(report, most)
+            print_budgets(report, most)
 
 
 async def _read(context: Context) -> list[BudgetReport]:
@@ -74,7 +74,8 @@ async def _read(context: Context) -> list[BudgetReport]:
         return await app.stores.budgets.all()
 
 
-def _print(report: BudgetReport, most: int) -> None:
+def print_budgets(report: BudgetReport, most: int) -> None:
+    """Print a detector's budgets and the first frames that they hold back."""
     table = Table(box=None, title=report.detector, title_justify="left")
     for heading in ("budget", "frames", "spent", "held back"):
         table.add_column(heading, justify="left" if heading == "budget" else "right")

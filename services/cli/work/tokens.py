@@ -8,7 +8,7 @@ from rich.table import Table
 
 from services.app.parts import joined
 from services.cli.account import account
-from services.cli.console import console, print_json
+from services.cli.console import console, print_json, styled
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import InvalidRecord
@@ -91,15 +91,17 @@ def revoke(ctx: typer.Context, token_id: str) -> None:
 def _show(token: str) -> None:
     print(token)  # noqa: T201  # to be piped
     console(stderr=True).print(
-        "[dim]Keep it: only its hash is stored. Send it as `Authorization: Bearer TOKEN`.[/]"
+        "Keep it: only its hash is stored. Send it as `Authorization: Bearer TOKEN`.", style="dim"
     )
 
 
 def _refuse(token_id: str) -> NoReturn:
     console(stderr=True).print(
-        f"[bold red]Error:[/] no valid token has the id {token_id}\n"
-        "[dim]`gazeloop tokens list` shows them.[/]",
-        highlight=False,
+        styled(
+            "[bold red]Error:[/] no valid token has the id {}\n"
+            "[dim]`gazeloop tokens list` shows them.[/]",
+            token_id,
+        )
     )
     raise typer.Exit(1)
 

@@ -3,13 +3,15 @@
 import typer
 
 from services.app.topic_access import OPERATOR, SCALER, commands, source_commands
-from services.cli.console import console
+from services.cli.console import console, styled
 from services.cli.context import shared
 from services.contracts.errors import InvalidSettings
 from services.contracts.flow import WRITES
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.topic_admin import alter_topics, create_topics
 from services.runtime.settings import Settings
+
+_DIFFERS = "[yellow]differs:[/] {}: {}"
 
 
 def create(ctx: typer.Context, kafka: str) -> None:
@@ -19,7 +21,7 @@ def create(ctx: typer.Context, kafka: str) -> None:
     for name in report.created:
         out.print(f"created {name}", highlight=False)
     for difference in report.differences:
-        out.print(f"[yellow]differs:[/] {difference}: {difference.remedy}", highlight=False)
+        out.print(styled(_DIFFERS, difference, difference.remedy))
     if not report.created:
         out.print("all topics exist")
 
@@ -32,7 +34,7 @@ def alter(ctx: typer.Context, kafka: str) -> None:
         was = f"{difference.what} was {difference.actual}, is {difference.wanted}"
         out.print(f"altered {difference.topic}: {was}", highlight=False)
     for difference in alteration.left:
-        out.print(f"[yellow]differs:[/] {difference}: {difference.remedy}", highlight=False)
+        out.print(styled(_DIFFERS, difference, difference.remedy))
     if not (alteration.altered or alteration.left):
         out.print("all topics are as the settings say")
 

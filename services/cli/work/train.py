@@ -8,7 +8,7 @@ import torch
 import typer
 
 from services.annotation import exporting
-from services.cli.console import console
+from services.cli.console import console, styled
 from services.cli.context import INTERRUPTED, run, shared
 from services.cli.labelled_source import ExampleOptions, Source
 from services.cli.train_command import DeviceOptions, ScheduleOptions
@@ -109,15 +109,18 @@ def _print_result(trained: Trained) -> None:
         out(f"{label} on drives held out: {after:.3f} (before: {before:.3f})")
     out(f"{trained.weights}, with its model card in the same folder", soft_wrap=True)
     use = f"--set embedder={trained.card['name']} --set weights={trained.weights}"
-    out(f"[dim]Use it: {use}[/]", soft_wrap=True)
+    out(f"Use it: {use}", style="dim", soft_wrap=True)
     if not metrics["best_epoch"]:
-        out(
+        text = styled(
             "[yellow]No epoch was better than the start, which is what was kept.[/] Try a lower"
             " --rate, or more frames."
         )
+        out(text)
     if metrics["collapsed"]:
-        out(
-            f"[bold red]The embedding has collapsed:[/] {metrics['collapsed']}. A search would"
-            " find anything: try a lower --rate, or another --seed or --pooling."
+        text = styled(
+            "[bold red]The embedding has collapsed:[/] {}. A search would find anything: try a"
+            " lower --rate, or another --seed or --pooling.",
+            metrics["collapsed"],
         )
+        out(text)
         raise typer.Exit(1)

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from services.app.parts import joined
 from services.app.undoing.requesting import undo_now, undoer_of
 from services.app.undoing.undoer import LASTING, Effect
 from services.cli.account import account
-from services.cli.console import console
+from services.cli.console import console, styled
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.contracts.errors import InvalidRecord
@@ -48,7 +47,6 @@ def undo(
             f"{done.by} undid it at {done.at:%Y-%m-%d %H:%M} (UTC): nothing of it is left to take"
             " back.",
             highlight=False,
-            markup=False,
         )
         return
     _print(done, dry_run=dry_run)
@@ -59,9 +57,11 @@ def _print_unknown(import_id: str | None, detector: str | None) -> None:
     if detector is not None:
         nothing = f"no predictions of {detector} are stored"
     console(stderr=True).print(
-        f"[bold red]Error:[/] {escape(nothing)}\n"
-        "[dim]`gazeloop imports list` and `gazeloop report` show them.[/]",
-        highlight=False,
+        styled(
+            "[bold red]Error:[/] {}\n"
+            "[dim]`gazeloop imports list` and `gazeloop report` show them.[/]",
+            nothing,
+        )
     )
 
 

@@ -32,7 +32,8 @@ def whiten(
     out = console()
     out.print(f"{to}, with its card {card.name} beside it", highlight=False, soft_wrap=True)
     out.print(
-        f"[dim]Use it: --set embedder={context.settings().embedder} --set weights={to}[/]",
+        f"Use it: --set embedder={context.settings().embedder} --set weights={to}",
+        style="dim",
         highlight=False,
         soft_wrap=True,
     )
