@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import Self
@@ -43,8 +44,7 @@ class EventVectors:
         self._name = name
         self.frame_dimension = frame_dimension
         self.region_dimension = region_dimension
-        plain = _UNFIT_FOR_NAMES.sub("_", name)
-        self.model_id = ModelId(f"event-{plain}-{frame_dimension}d-{region_dimension}d")
+        self.model_id = ModelId(f"event-{_plain(name)}-{frame_dimension}d-{region_dimension}d")
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -132,6 +132,14 @@ class EventVectors:
                 reason="invalid_vector",
             )
         return values.astype(np.float32)
+
+
+def _plain(name: str) -> str:
+    """The name as part of a collection's name; another name gives another one."""
+    plain = _UNFIT_FOR_NAMES.sub("_", name)
+    if plain == name:
+        return name
+    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _padded(values: str) -> str:

@@ -67,7 +67,13 @@ async def test_frames_and_regions_have_the_vectors_that_came() -> None:
     assert [list(vector) for vector in frames.values()] == [pytest.approx([0.6, 0.8])]
     assert list(regions[points[0]]) == [0, 0, 1]
     assert list(regions[points[1]]) == pytest.approx([1 / 3, 2 / 3, 2 / 3])
-    assert SOURCE.model_id == "event-fleet_vit-2d-3d"
+
+
+def test_models_of_different_names_have_different_ids() -> None:
+    names = ["模型一", "模型二", "a/b", "a b", "a_b"]
+    ids = {EventVectors(name, 512, 512).model_id for name in names}
+    assert len(ids) == len(names)
+    assert "event-a_b-512d-512d" in ids
 
 
 async def test_a_detection_without_a_usable_vector_is_counted_and_the_others_are_stored() -> None:
