@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-import numpy as np
 import structlog
 
 from services.contracts.errors import Fatal, Invalid
@@ -34,8 +33,6 @@ from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.embeddings import held_points, lost_frames
 
-_REGIONS_MAX = 10_000
-"""Limit of one frame's regions that are searched for dropped ones; detectors report hundreds."""
 _POINTS_AT_ONCE = 512
 """Regions per write request."""
 log = structlog.get_logger()
@@ -239,18 +236,15 @@ class EmbedFrames:
     async def _drop_stale(self, task: EmbeddingTask) -> None:
         """Delete the vectors of regions that the frame's predictions no longer contain.
 
-        It searches the vector store instead of reading the former FrameEmbedded, because a crash
-        may have left vectors for which no event was published.
+        By the frame's id instead of the former FrameEmbedded, because a crash may have left vectors
+        for which no event was published.
         """
-        anything = np.ones(self._source.region_dimension, np.float32)
         where = Where(equals={"frame_id": task.captured.frame_id})
-        hits = await self._vectors.nearest(self._in_regions, anything, where, _REGIONS_MAX)
         wanted = {
             region_point_id(task.embedded.model, region_id)
             for region_id in task.embedded.region_ids()
         }
-        stale = {hit.point_id for hit in hits} - wanted
-        await self._vectors.delete(self._in_regions, sorted(stale))
+        await self._vectors.delete_others(self._in_regions, where, wanted)
 
     def _count(self, fresh: Sequence[EmbeddingTask], done: int) -> None:
         regions = sum(len(task.missing) for task in fresh)

@@ -60,6 +60,12 @@ class InMemoryVectors:
         for point_id in point_ids:
             self._points(collection).pop(point_id, None)
 
+    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
+        points = self._points(collection)
+        for point_id in [p for p, (_, payload) in points.items() if _passes(payload, where)]:
+            if point_id not in kept:
+                del points[point_id]
+
     async def drop(self, collections: Collection[str]) -> None:
         for collection in collections:
             self._held.pop(collection, None)

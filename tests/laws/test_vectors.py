@@ -110,7 +110,8 @@ def written_by_its_owner(owner: VectorStore) -> VectorStore:
 
     class Both(ServedVectors):
         ensure, alias = owner.ensure, owner.alias
-        upsert, delete, drop = owner.upsert, owner.delete, owner.drop
+        upsert, drop = owner.upsert, owner.drop
+        delete, delete_others = owner.delete, owner.delete_others
 
         async def close(self) -> None:
             await super().close()
@@ -240,6 +241,20 @@ async def test_deleted_points_are_gone_and_deleting_again_is_fine(vectors: Vecto
 
     assert await numbers_near(vectors, vector(1, 0, 0)) == [2]
     assert await vectors.load("signs", [point_id(1)]) == {}
+
+
+async def test_others_that_pass_a_filter_are_deleted(vectors: VectorStore) -> None:
+    stop, light = {"category": "stop"}, {"category": "light"}
+    points = [point(1, 1, 0, 0, **stop), point(2, 0, 1, 0, **stop), point(3, 0, 1, 0, **light)]
+    await vectors.upsert("signs", points)
+    where = Where(equals=stop)
+    for _ in range(2):
+        await vectors.delete_others("signs", where, {point_id(2), point_id(5)})
+        assert sorted(await numbers_near(vectors, vector(1, 0, 0))) == [2, 3]
+
+    await vectors.delete_others("lamps", where, set())
+    await vectors.delete_others("signs", where, set())
+    assert await numbers_near(vectors, vector(1, 0, 0)) == [3]
 
 
 async def test_filters_ask_for_all_equal_fields_and_reached_bounds(vectors: VectorStore) -> None:

@@ -177,6 +177,10 @@ class VectorStore(CollectionNames, Protocol):
         """Remove points; ids that are not there are fine."""
         ...
 
+    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
+        """Remove all points that pass the filter but these."""
+        ...
+
     async def drop(self, collections: Collection[str]) -> None:
         """Delete collections with all their points; those that are not there are fine."""
         ...

@@ -128,6 +128,10 @@ class TimedVectors:
         with measured("vectors", "delete"):
             await self._vectors.delete(collection, point_ids)
 
+    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
+        with measured("vectors", "delete"):
+            await self._vectors.delete_others(collection, where, kept)
+
     async def drop(self, collections: Collection[str]) -> None:
         with measured("vectors", "drop"):
             await self._vectors.drop(collections)

@@ -248,14 +248,17 @@ class ClientVectorStore:
             raise Fatal(f"there is no collection {collection}: ensure it first") from exc
 
     async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
-        if not point_ids:
-            return
-        selector = models.PointIdsList(points=[*point_ids])
-        try:
-            with _translated(f"deleting from {collection}"):
-                await self._client.delete(collection, selector, wait=True)
-        except _NoCollectionError:
-            return
+        if point_ids:
+            await self._delete(collection, models.PointIdsList(points=[*point_ids]))
+
+    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
+        others = _filter(where) or models.Filter()
+        others.must_not = [models.HasIdCondition(has_id=[*kept])]
+        await self._delete(collection, models.FilterSelector(filter=others))
+
+    async def _delete(self, collection: str, selected: models.PointsSelector) -> None:
+        with suppress(_NoCollectionError), _translated(f"deleting from {collection}"):
+            await self._client.delete(collection, selected, wait=True)
 
     async def drop(self, collections: Collection[str]) -> None:
         for collection in collections:

@@ -40,7 +40,7 @@ from services.runtime.stores.vectors_edge_files import (
     vector_config,
 )
 from services.runtime.stores.vectors_edge_names import EdgeNames
-from services.runtime.stores.vectors_edge_queries import filter_of, hits_of, request_of
+from services.runtime.stores.vectors_edge_queries import filter_of, hits_of, others_of, request_of
 
 _QUANTISE_FROM = 20_000
 _QUANTISE_SHARE = 5
@@ -142,7 +142,11 @@ class EdgeVectorStore:
 
     async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
         if point_ids:
-            await asyncio.to_thread(self._delete, collection, point_ids)
+            deletion = edge.UpdateOperation.delete_points([*point_ids])
+            await asyncio.to_thread(self._delete, collection, deletion)
+
+    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
+        await asyncio.to_thread(self._delete_others, collection, others_of(where, kept))
 
     async def drop(self, collections: Collection[str]) -> None:
         await asyncio.to_thread(self._drop, collections)
@@ -172,7 +176,7 @@ class EdgeVectorStore:
         return await asyncio.to_thread(self._nearest_batch, collection, vectors, where, limit)
 
     async def count(self, collection: str, where: Where) -> int:
-        return await asyncio.to_thread(self._count, collection, where)
+        return await asyncio.to_thread(self._counted, collection, filter_of(where))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
@@ -236,13 +240,18 @@ class EdgeVectorStore:
             self._unquantised[collection] = 0
             shard.optimize()
 
-    def _delete(self, collection: str, point_ids: Collection[PointId]) -> None:
+    def _delete_others(self, collection: str, others: edge.Filter) -> None:
+        # A deletion flushes, which holds the whole process for as long as the disk needs.
+        if self._counted(collection, others):
+            self._delete(collection, edge.UpdateOperation.delete_points_by_filter(others))
+
+    def _delete(self, collection: str, deletion: edge.UpdateOperation) -> None:
         found = self._shard(collection)
         if found is None:
             return
         shard, writing = found
         with writing, _translated(f"deleting from {collection}"), writing_to(self._folder):
-            shard.update(edge.UpdateOperation.delete_points([*point_ids]))
+            shard.update(deletion)
             shard.flush()
 
     def _drop(self, collections: Collection[str]) -> None:
@@ -319,12 +328,12 @@ class EdgeVectorStore:
             for hits, vector in zip(per_query, vectors, strict=True)
         ]
 
-    def _count(self, collection: str, where: Where) -> int:
+    def _counted(self, collection: str, points: edge.Filter | None) -> int:
         found = self._shard(collection)
         if found is None:
             return 0
         with _translated(f"counting in {collection}"):
-            counted: int = found[0].count(edge.CountRequest(exact=True, filter=filter_of(where)))
+            counted: int = found[0].count(edge.CountRequest(exact=True, filter=points))
         return counted
 
     def _close(self) -> None:

@@ -1,6 +1,6 @@
 """Searches of Qdrant Edge: its conditions and queries, and its points as hits."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import qdrant_edge as edge
@@ -29,6 +29,16 @@ def hits_of(found: Iterable[edge.ScoredPoint]) -> list[Hit]:
 
 def filter_of(where: Where) -> edge.Filter | None:
     """The condition as the engine takes it; None where every point meets it."""
+    conditions = _conditions(where)
+    return edge.Filter(must=[*conditions]) if conditions else None
+
+
+def others_of(where: Where, kept: Collection[PointId]) -> edge.Filter:
+    """The condition that all points meet that pass the filter, but these."""
+    return edge.Filter(must=[*_conditions(where)], must_not=[edge.HasIdCondition({*kept})])
+
+
+def _conditions(where: Where) -> list[edge.FieldCondition]:
     equal = [
         edge.FieldCondition(name, match=edge.MatchValue(value))
         for name, value in where.equals.items()
@@ -37,4 +47,4 @@ def filter_of(where: Where) -> edge.Filter | None:
         edge.FieldCondition(name, range=edge.RangeFloat(gte=bound))
         for name, bound in where.at_least.items()
     ]
-    return edge.Filter(must=[*equal, *reached]) if equal or reached else None
+    return [*equal, *reached]

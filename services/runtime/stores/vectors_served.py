@@ -110,6 +110,10 @@ class ServedVectors:
         del collection, point_ids
         raise InvalidSettings(_READ_ONLY)
 
+    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
+        del collection, where, kept
+        raise InvalidSettings(_READ_ONLY)
+
     async def drop(self, collections: Collection[str]) -> None:
         del collections
         raise InvalidSettings(_READ_ONLY)

@@ -233,6 +233,21 @@ async def test_a_newer_revision_drops_the_regions_that_it_lacks() -> None:
     assert embedded.regions == {DETECTOR: tuple(new.region_ids())}
 
 
+async def test_a_newer_revision_drops_regions_however_many_a_frame_has() -> None:
+    world = World()
+    old, new = predictions_made(STOP), predictions_made(LAMP, revision=2)
+    await world.run(world.captured(), old, world.captured("f2"))
+    many = [
+        Point(PointId(f"{number:032x}"), np.ones(4, np.float32), {"frame_id": "f1"})
+        for number in range(10_001)
+    ]
+    await world.vectors.upsert(REGION_VECTORS, many)
+
+    await world.run(new)
+
+    assert await world.stored(REGION_VECTORS) == world.points(new, 0)
+
+
 async def test_an_older_revision_that_comes_late_changes_nothing() -> None:
     world = World()
     old, new = predictions_made(STOP, LAMP), predictions_made(LAMP, revision=2)
