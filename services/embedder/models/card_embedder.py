@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,8 +25,6 @@ from services.runtime.settings import Settings
 
 GRID = 7
 """Cells per side of RoIAlign, as in torchvision."""
-_RUNTIMES = ("auto", "openvino")
-_PRECISIONS = ("fp32", "bf16")
 _REFUSED = re.compile(r'[<>:"/\\|?*]|[\x00-\x1f]')
 """What Qdrant refuses in the name of a collection, which has the model's id in it."""
 _LONGEST_OUTPUT = 100
@@ -100,12 +99,7 @@ class CardEmbedder(MapEmbedder[CellMaps]):
         MissingWeights, InvalidSettings
             As from `read_card` and `open_graph`; or a setting does not apply to ONNX files.
         """
-        for value, allowed, name in (
-            (settings.embed_runtime, _RUNTIMES, "GAZELOOP_EMBED_RUNTIME"),
-            (settings.embed_precision, _PRECISIONS, "GAZELOOP_EMBED_PRECISION"),
-        ):
-            if value not in allowed:
-                raise InvalidSettings(f"{name} is {value}; an ONNX file runs with {allowed}")
+        _refuse_others(settings, "an ONNX file", ("auto", "openvino"), ("fp32", "bf16"))
         path, bf16 = Path(settings.embedder), settings.embed_precision == "bf16"
         content = checked_content(path, settings.weights_sha256, "ONNX file", MissingWeights)
         card = read_card(path)
@@ -128,8 +122,9 @@ class CardEmbedder(MapEmbedder[CellMaps]):
         Raises
         ------
         MissingWeights, InvalidSettings
-            As from `timm_network`.
+            As from `timm_network`; or a setting does not apply to timm's networks.
         """
+        _refuse_others(settings, "a network of timm's", ("auto", "torch"), ("fp32",))
         # Imports torch, which an ONNX file does not need.
         from services.embedder.models.timm_graph import timm_network  # noqa: PLC0415
 
@@ -220,6 +215,18 @@ class CardEmbedder(MapEmbedder[CellMaps]):
         height, width = maps.height, maps.width
         cells = (corners * (width, height, width, height)).astype(np.float32)
         return scaled_to_unit(region_shares(cells, height, width, GRID) @ maps.cells[place])
+
+
+def _refuse_others(
+    settings: Settings, network: str, runtimes: Sequence[str], precisions: Sequence[str]
+) -> None:
+    """Refuse a runtime or a precision that a network would be computed without."""
+    for value, allowed, name in (
+        (settings.embed_runtime, runtimes, "GAZELOOP_EMBED_RUNTIME"),
+        (settings.embed_precision, precisions, "GAZELOOP_EMBED_PRECISION"),
+    ):
+        if value not in allowed:
+            raise InvalidSettings(f"{name} is {value}; {network} runs with {' or '.join(allowed)}")
 
 
 def _expect(array: NDArray[np.float32], rank: int, name: str) -> NDArray[np.float32]:

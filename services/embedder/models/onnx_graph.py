@@ -52,7 +52,8 @@ def open_graph(content: bytes, card: ModelCard, *, threads: int, bf16: bool = Fa
     MissingWeights
         The content is no ONNX network, or keeps its weights in another file.
     InvalidSettings
-        The network's input or outputs differ from the card's.
+        The network's input or outputs differ from the card's, or `bf16` needs OpenVINO, which
+        lacks an operator.
     """
     if _EXTERNAL.search(content):
         raise MissingWeights(
@@ -62,13 +63,13 @@ def open_graph(content: bytes, card: ModelCard, *, threads: int, bf16: bool = Fa
     try:
         model = openvino.Core().read_model(content)
     except RuntimeError as exc:
-        return _by_onnx_runtime(content, card, threads, exc)
+        return _by_onnx_runtime(content, card, threads, exc, bf16=bf16)
     batch = _checked_input(_shape(model.inputs), card)
     prepared = _with_preparation(_with_outputs(model, card.outputs), card)
     try:
         run = OpenVinoRequests(prepared, "bf16" if bf16 else "f32", threads, batch)
     except RuntimeError as exc:
-        return _by_onnx_runtime(content, card, threads, exc)
+        return _by_onnx_runtime(content, card, threads, exc, bf16=bf16)
     return _OpenVinoGraph(run, card.outputs)
 
 
@@ -133,7 +134,9 @@ def _with_preparation(model: "openvino.Model", card: ModelCard) -> "openvino.Mod
     return steps.build()
 
 
-def _by_onnx_runtime(content: bytes, card: ModelCard, threads: int, cause: Exception) -> Graph:
+def _by_onnx_runtime(
+    content: bytes, card: ModelCard, threads: int, cause: Exception, *, bf16: bool
+) -> Graph:
     reason = str(cause).strip().splitlines()[-1][:300] if str(cause).strip() else "no reason given"
     try:
         # An extra, which most installations lack.
@@ -152,6 +155,11 @@ def _by_onnx_runtime(content: bytes, card: ModelCard, threads: int, cause: Excep
             f"neither OpenVINO ({reason}) nor ONNX Runtime ({str(exc)[:300]}) can run the network:"
             " is it a whole ONNX file, with its weights inside?"
         ) from exc
+    if bf16:
+        raise InvalidSettings(
+            f"OpenVINO cannot run the network ({reason}), and ONNX Runtime computes in full"
+            " precision only: set GAZELOOP_EMBED_PRECISION=fp32"
+        )
     log.info("onnx_runtime_chosen", reason=reason)
     return _OnnxRuntimeGraph(session, card)
 

@@ -74,6 +74,29 @@ def vit(tmp_path: Path) -> Path:
     return path
 
 
+def write_determinants(path: Path) -> Path:
+    """A network with an operator that OpenVINO lacks, and its card."""
+    shape: list[int | str | None] = ["n", 3, 32, 32]
+    nodes = [
+        onnx.helper.make_node("Det", ["pixels"], ["determinants"]),
+        onnx.helper.make_node("Unsqueeze", ["determinants", "axes"], ["scale"]),
+        onnx.helper.make_node("Mul", ["pixels", "scale"], ["cells"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "determinants",
+        [onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, shape)],
+        [onnx.helper.make_tensor_value_info("cells", onnx.TensorProto.FLOAT, shape)],
+        [onnx.helper.make_tensor("axes", onnx.TensorProto.INT64, [2], [2, 3])],
+    )
+    versions = [onnx.helper.make_opsetid("", 17)]
+    network = onnx.helper.make_model(graph, opset_imports=versions, ir_version=8)
+    path.write_bytes(network.SerializeToString())
+    size = {"width": 32, "height": 32}
+    write_card(path, input=size, regions={"kind": "map", "output": "cells"})
+    return path
+
+
 def opened(path: Path, **changed: Any) -> Embedder:
     given = {"region_encoder": "roi", "torch_threads": 1} | changed
     return embedder_of(Settings.model_validate({"embedder": str(path)} | given))
@@ -132,8 +155,18 @@ def test_onnx_runtime_gives_what_openvino_gives(vit: Path, channels: str) -> Non
     pixels = np.stack([np.asarray(picture(SIDE, SIDE, seed)) for seed in range(3)])
     content = vit.read_bytes()
     one = open_graph(content, card, threads=1)(pixels)
-    other = _by_onnx_runtime(content, card, 1, RuntimeError("no such operator"))(pixels)
+    other = _by_onnx_runtime(content, card, 1, RuntimeError("no such operator"), bf16=False)(pixels)
     assert np.allclose(one["tokens"], other["tokens"], atol=1e-4)
+
+
+def test_a_network_that_openvino_lacks_an_operator_for_runs_in_full_precision_only(
+    tmp_path: Path,
+) -> None:
+    path = write_determinants(tmp_path / "determinants.onnx")
+    embedder = opened(path)
+    assert "bf16" not in embedder.model_id
+    with pytest.raises(InvalidSettings, match="set GAZELOOP_EMBED_PRECISION=fp32"):
+        opened(path, embed_precision="bf16")
 
 
 def test_one_image_at_a_time_gives_the_same(tmp_path: Path, vit: Path) -> None:
@@ -293,6 +326,9 @@ def test_what_timm_lacks_is_named(mobilenet: Path) -> None:
         ({"embedder": "timm:no_such"}, InvalidSettings, "has no network 'no_such'"),
         ({"embedder": "timm:test_vit"}, MissingWeights, "needs its weights"),
         ({"embedder": "timm:test_vit", "weights": mobilenet}, InvalidSettings, "does not fit"),
+        ({"embedder": "timm:test_vit", "embed_precision": "bf16"}, InvalidSettings, "is bf16"),
+        ({"embedder": "timm:test_vit", "embed_precision": "int8"}, InvalidSettings, "is int8"),
+        ({"embedder": "timm:test_vit", "embed_runtime": "cuda"}, InvalidSettings, "is cuda"),
     ):
         with pytest.raises(error, match=message):
             embedder_of(Settings.model_validate(given))
