@@ -34,7 +34,8 @@ class ScheduleOptions:
             "--held-out",
             min=0.01,
             max=0.9,
-            help="Share of drives (frames, if drives are unknown) held out to decide when to stop.",
+            help="Share of drives (frames, if drives are unknown) held out to decide when to stop;"
+            " at least two are held out, and two learnt from.",
         ),
     ] = 0.2
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0

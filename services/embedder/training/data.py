@@ -17,7 +17,9 @@ from services.embedder.models.crops import Pixels
 from services.embedder.training.labelled import Example, pixels_of
 
 _FEWEST_DRIVES = 4
-_FEWEST_HELD_OUT = 2
+_FEWEST_PER_PART = 2
+"""Drives that are held out at least, and that stay at least."""
+_PIXELS, _INDEX = "pixels.npy", "pixels.json"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class TrainingData:
 
 
 def held_out_drives(drives: Sequence[str], share: float, seed: int) -> set[str]:
-    """Choose at least two drives to hold out, deterministically by the seed.
+    """Choose drives to hold out, deterministically by the seed: at least two, and all but two.
 
     Raises
     ------
@@ -56,7 +58,8 @@ def held_out_drives(drives: Sequence[str], share: float, seed: int) -> set[str]:
             " but holding some out needs at least"
             f" {_FEWEST_DRIVES}: give more, or omit drive_id to hold out frames instead"
         )
-    count = max(round(share * len(all_drives)), _FEWEST_HELD_OUT)
+    most = len(all_drives) - _FEWEST_PER_PART
+    count = min(max(round(share * len(all_drives)), _FEWEST_PER_PART), most)
     order = sorted(all_drives, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())
     return {*order[:count]}
 
@@ -82,9 +85,22 @@ def prepared(
     ----------
     side : side of the square pixels
     advance : called with the number of newly read examples
+
+    Raises
+    ------
+    InvalidSettings
+        No image of the drives to learn from can be read, or none of the drives held out.
     """
     pixels, kept, unreadable = _pixels(examples, side, folder, advance)
     readable = [examples[place] for place in kept]
+    if len({example.frame.drive in held_out for example in readable}) < len((True, False)):
+        # Else the images would count as unreadable after they are corrected.
+        (folder / _INDEX).unlink()
+        raise InvalidSettings(
+            f"{len(unreadable):,} images cannot be read, such as {unreadable[0]}, and too few are"
+            " left to learn from some drives and hold out others: correct or replace them, and run"
+            " the same command again"
+        )
     names, labels = np.unique([example.label for example in readable], return_inverse=True)
     _, drives = np.unique([example.frame.drive for example in readable], return_inverse=True)
     return TrainingData(
@@ -101,7 +117,7 @@ def _pixels(
     examples: Sequence[Example], side: int, folder: Path, advance: Callable[[int], None]
 ) -> tuple[Pixels, list[int], list[str]]:
     folder.mkdir(parents=True, exist_ok=True)
-    file, index = folder / "pixels.npy", folder / "pixels.json"
+    file, index = folder / _PIXELS, folder / _INDEX
     key = f"{digest_of(examples)}-{side}"
     if index.exists() and file.exists():
         known = orjson.loads(index.read_bytes())

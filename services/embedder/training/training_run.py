@@ -97,9 +97,9 @@ def train(
     held = held_out_drives([e.frame.drive for e in examples], course.held_out, course.schedule.seed)
     model = _begun(course, settings, method)
     fingerprint = _fingerprint(course, method, examples, model)
-    card = course.weights.with_suffix(".json")
-    if card.exists() and (known := orjson.loads(card.read_bytes()))["fingerprint"] == fingerprint:
-        return Trained(course.weights, known, before=True)
+    earlier = _earlier_card(course.weights)
+    if earlier is not None and earlier["fingerprint"] == fingerprint:
+        return Trained(course.weights, earlier, before=True)
     data = prepared(
         examples, held, side_of(backbone, course.looked), course.folder / "work", watch.read
     )
@@ -115,6 +115,29 @@ def train(
     collapsed = _collapse(objective, data, device)
     metrics_card = _card(course, method, data, progress, collapsed)
     return _written(course, method, model.cpu(), {"fingerprint": fingerprint, **metrics_card})
+
+
+def _earlier_card(trained: Path) -> Mapping[str, object] | None:
+    """The card of an earlier training whose weights are there; None if there are none.
+
+    Raises
+    ------
+    InvalidSettings
+        The card is of something else, as of a whitening, which a training would overwrite.
+    """
+    path = trained.with_suffix(".json")
+    if not path.exists():
+        return None
+    try:
+        card = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        card = None
+    if not isinstance(card, dict) or "fingerprint" not in card:
+        raise InvalidSettings(
+            f"{path} is no card of a training, and would be overwritten with {trained.name}: name"
+            " another folder with --to, or move them"
+        )
+    return card
 
 
 def _begun(course: Course, settings: Settings, method: Pooling) -> nn.Module:

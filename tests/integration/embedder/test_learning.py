@@ -153,6 +153,23 @@ def test_every_kind_of_network_learns_and_its_file_is_an_embedder(
     assert not (tmp_path / "work").exists()
 
 
+def test_weights_that_are_not_of_a_training_are_not_overwritten(
+    tmp_path: Path, crops: list[Example]
+) -> None:
+    there = course(tmp_path)
+    settings = Settings(embedder=there.backbone.name)
+    write_whitened(settings, crops, 8, there.weights, _ignored)
+    before = there.weights.read_bytes()
+
+    with pytest.raises(InvalidSettings, match="no card of a training"):
+        run(there, crops)
+
+    assert there.weights.read_bytes() == before
+    there.weights.with_suffix(".json").write_text("{")
+    with pytest.raises(InvalidSettings, match="no card of a training"):
+        run(there, crops)
+
+
 def test_a_run_that_was_stopped_ends_with_the_same_weights(
     tmp_path: Path, crops: list[Example]
 ) -> None:
