@@ -9,6 +9,7 @@ from rich.table import Table
 
 from services.benchmark.measuring import Searched
 from services.domain.statistics.retrieval_quality import PRECISION_AT, RECALL_AT, RetrievalQuality
+from services.formats.csv_cells import cell_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def as_csv(found: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found)
+    writer.writerows({name: cell_of(value) for name, value in row.items()} for row in found)
     return text.getvalue()
 
 

@@ -17,6 +17,7 @@ from services.cli.rounding import rounded
 from services.domain.detection.coco import METRICS
 from services.evaluator.curves import Confusion, Point
 from services.evaluator.files.report import CategoryEvaluation, FileReport
+from services.formats.csv_cells import cell_of
 from services.formats.items import Rejection
 
 _IOUS: Final = {"AP50": "0.50     ", "AP75": "0.75     "}
@@ -96,7 +97,7 @@ def as_csv(report: FileReport) -> str:
     )
     for part in report.categories:
         best = report.curves.categories[part.category].recommended
-        rows.writerow([part.category, *_cells(part, best)])
+        rows.writerow([cell_of(part.category), *_cells(part, best)])
     rows.writerow(["all", *_cells(report, report.curves.recommended)])
     return text.getvalue()
 

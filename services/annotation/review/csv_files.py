@@ -6,8 +6,7 @@ from io import StringIO
 
 from fastapi.responses import StreamingResponse
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters by which spreadsheets recognize a formula (OWASP, CSV injection)."""
+from services.formats.csv_cells import cell_of
 
 
 def csv_file(
@@ -40,15 +39,10 @@ async def _lines(
 ) -> AsyncIterator[str]:
     yield _line(columns)
     async for row in rows:
-        yield _line([_cell(value) for value in row])
+        yield _line([cell_of(value) for value in row])
 
 
 def _line(cells: Sequence[object]) -> str:
     out = StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue()
-
-
-def _cell(value: object) -> object:
-    is_formula = isinstance(value, str) and value.startswith(_FORMULA)
-    return f"'{value}" if is_formula else value

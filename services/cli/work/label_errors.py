@@ -16,6 +16,7 @@ from services.contracts.events import Split
 from services.domain.mining.label_error import LabelError
 from services.domain.mining.suspected_labels import SuspectedLabel
 from services.evaluator.reports.label_errors import read_label_errors
+from services.formats.csv_cells import cell_of
 
 _COLUMNS: Final = ("kind", "suspicion", "frame_id", "annotated_as", "category", "bbox")
 
@@ -61,7 +62,10 @@ def print_csv(found: Sequence[SuspectedLabel]) -> None:
     """Print a row per suspect, with a header."""
     rows = csv.DictWriter(sys.stdout, _COLUMNS)
     rows.writeheader()
-    rows.writerows({**document(item), "bbox": _box(item)} for item in found)
+    for item in found:
+        cells = {name: cell_of(value) for name, value in document(item).items()}
+        # Numbers, which an apostrophe would hide from other programs where x is negative.
+        rows.writerow(cells | {"bbox": _box(item)})
 
 
 def document(item: SuspectedLabel) -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from services.contracts.identity import Category, FrameId, NeedleId, RegionId
+from services.formats.csv_cells import text_of
 from services.formats.writers.frames import Proposal
 
 Listed = dict[FrameId, dict[RegionId, Proposal]]
@@ -30,8 +31,7 @@ def read_listed(path: Path) -> Listed:
             if "frame_id" not in (rows.fieldnames or ()):
                 _refuse(f"{path} has no column frame_id")
             for row in rows:
-                # The page puts an apostrophe before what a spreadsheet would compute.
-                frame = found.setdefault(FrameId(row["frame_id"].removeprefix("'")), {})
+                frame = found.setdefault(FrameId(text_of(row["frame_id"])), {})
                 if (proposal := _proposal(row)) is not None:
                     frame[proposal.region_id] = proposal
     except (UnicodeDecodeError, csv.Error) as exc:
@@ -41,7 +41,7 @@ def read_listed(path: Path) -> Listed:
 
 def _proposal(row: Mapping[str, str | None]) -> Proposal | None:
     """The row's region; None if it names none."""
-    names = {name: (row.get(name) or "").removeprefix("'") for name in ("region_id", "category")}
+    names = {name: text_of(row.get(name) or "") for name in ("region_id", "category")}
     if not all(names.values()):
         return None
     try:

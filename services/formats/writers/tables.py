@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from services.contracts.errors import MissingPart
+from services.formats.csv_cells import cell_of
 
 Row = Mapping[str, object]
 """Values by column; None where there is none."""
@@ -77,10 +78,8 @@ def _cell(value: object) -> object:
             return str(value).lower()
         case datetime():
             return value.isoformat()
-        case str() if value.startswith(("=", "+", "-", "@", "\t", "\r")):
-            return f"'{value}"
         case _:
-            return value
+            return cell_of(value)
 
 
 class ParquetTable(AbstractContextManager["ParquetTable"]):
