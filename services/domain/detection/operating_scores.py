@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from services.contracts.identity import Category, DetectorId
 
-_OF_VERSION: Final = re.compile(r"([^\s@]+@[^\s@:]+):(.+)")
+_VERSION: Final = re.compile(r"[^\s@]+@[^\s@]+")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class OperatingScores:
     def parsed(cls, default: float, listed: str) -> Self:
         """The scores in `category=score,NAME@VERSION:category=score,…`.
 
-        As in CSV, a category with a comma is quoted: `"sign, round=.4"`.
+        As in CSV, a category with a comma is quoted: `"sign, round=.4"`. Versions and categories
+        may have colons, so a score is of every version and category that its text may name.
 
         Raises
         ------
@@ -40,12 +41,12 @@ class OperatingScores:
         (parts,) = csv.reader([listed]) if listed.strip() else ([],)
         for part in parts:
             name, _, text = part.rpartition("=")
-            key, score = _named(name.strip()), float(text)
-            if not key[1] or key in own:
+            keys, score = _named(name.strip()), float(text)
+            if not name.strip() or own.keys() & keys:
                 raise ValueError(f"{part!r:.200} names no category, or one that is there twice")
             if not 0 <= score <= 1:
                 raise ValueError(f"{part!r:.200}: a score is from 0 to 1")
-            own[key] = score
+            own |= dict.fromkeys(keys, score)
         return cls(default, own)
 
     def of(self, detector: DetectorId, category: Category) -> float:
@@ -60,8 +61,12 @@ class OperatingScores:
         return [self.of(detector, category) for category in categories]
 
 
-def _named(name: str) -> tuple[DetectorId | None, Category]:
-    of_version = _OF_VERSION.fullmatch(name)
-    if of_version is None:
-        return None, Category(name)
-    return DetectorId(of_version[1]), Category(of_version[2].strip())
+def _named(name: str) -> set[tuple[DetectorId | None, Category]]:
+    """What a text may name: a category, and a version and a category on both sides of a colon."""
+    colons = [place for place, character in enumerate(name) if character == ":"]
+    halves = [(name[:place], name[place + 1 :].strip()) for place in colons]
+    return {(None, Category(name))} | {
+        (DetectorId(version), Category(category))
+        for version, category in halves
+        if category and _VERSION.fullmatch(version)
+    }

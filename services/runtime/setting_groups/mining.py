@@ -44,7 +44,8 @@ class MatchingSettings(SettingGroup):
     operating_score_of: str = Field(
         "",
         description="Operating scores of single categories,"
-        " `stop sign=.6,NAME@VERSION:stop sign=.7,…`; docs/evaluation.md.",
+        " `stop sign=.6,NAME@VERSION:stop sign=.7,…`; any colon may end the version;"
+        " docs/evaluation.md.",
     )
     mine_misses: bool = Field(
         False,

@@ -23,6 +23,16 @@ def test_a_versions_score_comes_before_the_categorys_and_that_before_the_default
     assert OperatingScores.parsed(0.5, "k=v=1").of(OLD, Category("k=v")) == 1
 
 
+def test_versions_and_categories_may_have_colons() -> None:
+    scores = OperatingScores.parsed(0.5, "yolo@1:2:car=.3, speed:30=.4")
+    assert scores.of(DetectorId("yolo@1:2"), Category("car")) == 0.3
+    assert scores.of(DetectorId("yolo@1"), Category("2:car")) == 0.3
+    assert scores.of(DetectorId("yolo@1"), Category("car")) == 0.5
+    assert scores.of(DetectorId("yolo@1:2"), Category("speed:30")) == 0.4
+    with pytest.raises(ValueError, match="there twice"):
+        OperatingScores.parsed(0.5, "yolo@1:2:car=.3,yolo@1: 2:car=.4")
+
+
 @pytest.mark.parametrize("listed", ["sign", "=.5", "sign=1.1", "sign=nan", "a=.5,a=.6", "a=.5,"])
 def test_what_names_no_category_or_no_score_is_refused(listed: str) -> None:
     with pytest.raises(ValueError, match=r"."):
