@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
 from services.formats import fields
+from services.formats.adjustments import Adjustment
 from services.formats.corrections import one_of
 from services.formats.items import (
     Dataset,
@@ -130,6 +131,7 @@ def read_annotated_folder(
     )
     found = _Truths([item for truth in truths for item in truth.items])
     found.require_use({fields.frame_id(name, file) for file in files}, images)
+    found.require_objects(images)
     return Dataset(name, len(files), found.joined(pictures.items))
 
 
@@ -167,6 +169,25 @@ class _Truths:
                 f"no annotations fit an image of {folder}; the first, {first.location}:"
                 f" {first.detail}",
                 reason=first.reason,
+            )
+
+    def require_objects(self, folder: Path) -> None:
+        """Refuse annotations that are all about whole images, as those of a classifier are.
+
+        Raises
+        ------
+        InvalidRecord
+            `unsupported_shape`: each image would count as annotated and empty.
+        """
+        items = [item for item in self._frames.values() if isinstance(item, FrameItem)]
+        without = sum(item.adjustments[Adjustment.NO_SHAPE] for item in items)
+        is_empty = all(item.complete and not item.annotations for item in items)
+        if without and is_empty and len(items) == len(self._frames):
+            raise InvalidRecord(
+                f"all {without:,} annotations of images of {folder} are without the shape of an"
+                " object (choices, text, tags, lanes): each image would count as annotated and"
+                " empty. If they are empty, leave these annotations out",
+                reason="unsupported_shape",
             )
 
     def joined(self, pictures: Iterable[Item]) -> Iterator[Item]:

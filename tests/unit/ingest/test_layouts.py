@@ -46,6 +46,7 @@ def objects() -> dict[str, Objects]:
     return found
 
 
+LINE = '{"vertices": [[1, 1], [9, 9]], "types": "LL", "closed": false}'
 CATEGORIES = sorted({category for boxes in objects().values() for category, _ in boxes})
 
 
@@ -493,6 +494,30 @@ def test_annotations_that_disagree_are_refused_and_the_image_stays(survey: Path)
     assert [frame for frame, found in truths(outcome).items() if found is None] == [
         "survey:img/f001.jpg"
     ]
+
+
+@pytest.mark.parametrize(
+    ("write", "file", "shape", "whole_image"),
+    [
+        (datumaro, "default.json", '"type": "bbox"', '"type": "label"'),
+        (label_studio, "project-1.json", '"type": "rectanglelabels"', '"type": "choices"'),
+        (scalabel, "bdd100k_labels_images_val.json", '"box2d"', f'"poly2d": [{LINE}], "was"'),
+        (cvat, "annotations.xml", "box", "tag"),
+    ],
+)
+def test_a_data_set_without_any_object_is_refused_and_not_taken_for_empty(
+    survey: Path, write: Callable[[Path], None], file: str, shape: str, whole_image: str
+) -> None:
+    write(survey)
+    content = (survey / file).read_text()
+    assert shape in content
+    (survey / file).write_text(content.replace(shape, whole_image, 2))
+    assert not opened(survey).rejections  # of some images, such annotations hide nothing
+
+    (survey / file).write_text(content.replace(shape, whole_image))
+    with pytest.raises(InvalidRecord, match="without the shape of an object") as refused:
+        opened(survey)
+    assert refused.value.reason == "unsupported_shape"
 
 
 def test_annotations_of_an_unknown_image_are_named(survey: Path) -> None:
