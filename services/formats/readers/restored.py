@@ -38,7 +38,7 @@ def _items(
     for item in items:
         match item:
             case FrameItem():
-                if item.complete:
+                if item.complete and item.annotations is not None:
                     left.discard(item.frame_id)
                 yield _restored(item, sent, carried)
             case _:

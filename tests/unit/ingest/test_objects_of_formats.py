@@ -13,8 +13,10 @@ from services.formats.readers.cvat_video import read_cvat_video
 from services.formats.readers.detections.registry import read_output
 from services.formats.readers.labelme import read_labelme
 from services.formats.readers.openimages import read_openimages
+from services.formats.readers.restored import restored
 from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.readers.scalabel import read_scalabel
+from services.formats.readers.via import read_via
 from services.formats.readers.via3 import read_via3
 from services.formats.readers.yolo import read_yolo
 from tests.unit.ingest.datasets import Json, write_json
@@ -427,3 +429,15 @@ def test_a_row_of_open_images_that_names_no_image_leaves_all_incomplete(tmp_path
     ]
     assert [item.complete for item in items if isinstance(item, FrameItem)] == [False, False]
     assert dataset.frames == 2
+
+
+def test_an_image_that_comes_back_without_annotations_has_not_come_back(tmp_path: Path) -> None:
+    content = {"1": {"filename": "a.jpg", "regions": []}, "2": {"filename": "b.jpg"}}
+    dataset = restored(
+        read_via(write_json(tmp_path / "via.json", content), images=None, sent=SENT), SENT, ()
+    )
+
+    found = frames(dataset)
+
+    assert [frame.annotations for frame in found.values()] == [(), None]
+    assert dataset.left == {"b"}
