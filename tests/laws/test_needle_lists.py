@@ -16,7 +16,7 @@ from services.domain.ports.family_marks import Mark
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.family_marks import MongoFamilyMarks
 from services.runtime.stores.frames_mongo import MongoFrameStore
-from services.runtime.stores.mongo import Database
+from services.runtime.stores.mongo import Database, Document
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from tests.mongo_profile import profiled
 from tests.samples import CAPTURED_AT as NOW
@@ -269,3 +269,50 @@ async def test_the_times_of_a_large_failure_mode_need_not_fit_into_one_document(
     assert sum(mode.trend) == len(NEEDLES)
     counted = [query for query in queries if "aggregate" in query["command"]]
     assert [query["docsExamined"] for query in counted] == [0]  # the index has every field
+
+
+async def test_a_list_of_tagged_needles_is_paged_counted_and_walked(
+    stored: Stored, empty_database: Database
+) -> None:
+    rain = {"weather": "rain"}
+    names = [f"wet{number}" for number in range(4)]
+    frames = [frame_captured(name).model_copy(update={"tags": rain}) for name in names]
+    await MongoFrameStore(empty_database).record(frames)
+    scores = {"wet0": 0.8, "wet1": 0.6, "wet2": 0.6, "wet3": 0.1}
+    needles = {
+        name: needle_found(name).model_copy(update={"score": score})
+        for name, score in scores.items()
+    }
+    await stored.needles.record([*needles.values()])
+    tied = sorted(("wet1", "wet2"), key=lambda name: needles[name].needle_id, reverse=True)
+    order = ["a", "wet0", *tied, "wet3"]
+    ids = [(needles | NEEDLES)[name].needle_id for name in order]
+    wanted = NeedleFilter(tag="weather=rain")
+
+    assert await stored.names(wanted) == order
+    assert await stored.names(wanted, skip=1, limit=2) == order[1:3]
+    assert await stored.lists.ids(wanted, Sort.SCORE, limit=2, after=needles[tied[0]]) == ids[3:]
+    assert await stored.lists.count(wanted) == 5
+    assert sum(group.count for group in await stored.lists.groups(wanted)) == 5
+    places = [
+        await stored.lists.place(wanted, Sort.SCORE, (needles | NEEDLES)[name]) for name in order
+    ]
+    neighbours = [None, *ids, None]
+    assert places == [
+        ListPosition(neighbours[number], neighbours[number + 2], number, 5) for number in range(5)
+    ]
+    outside = await stored.lists.place(wanted, Sort.SCORE, NEEDLES["c"])
+    assert outside == ListPosition(ids[1], ids[2], 2, 5)
+
+
+async def test_needles_are_selected_by_tags_of_more_frames_than_a_document_can_name(
+    stored: Stored, empty_database: Database
+) -> None:
+    # As many bytes as the ids of 400,000 frames have: MongoDB's documents hold 16 MB.
+    await stored.needles.record([needle_found(f"many{number}") for number in range(2100)])
+    longer: Document = {"$set": {"frame_id": {"$concat": ["$frame_id", "x" * 8000]}}}
+    many = {"frame_id": {"$regex": "^many"}}
+    await empty_database["needles"].update_many(many, [longer])
+
+    assert await stored.lists.count(NeedleFilter(tag="weather=rain")) == 1
+    assert await stored.names(NeedleFilter(tag="weather=rain")) == ["a"]

@@ -15,10 +15,10 @@ from services.annotation.ports.needle_lists import (
     ReviewWork,
 )
 from services.annotation.ports.reviews import Projection
+from services.annotation.stores.tagged_needles import TaggedNeedles
 from services.contracts.events import ErrorType, NeedleFound
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 from services.domain.ports.needles import ReviewProgress
-from services.runtime.stores.frame_tags import MongoFrameTags
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.needles_mongo import (
     GROUP_END,
@@ -53,7 +53,7 @@ class MongoNeedleLists:
 
     def __init__(self, database: Database) -> None:
         self._needles = database["needles"]
-        self._tags = MongoFrameTags(database)
+        self._database = database
 
     async def prepare(self) -> None:
         """Create the indexes, unless they are there."""
@@ -105,9 +105,11 @@ class MongoNeedleLists:
     ) -> list[NeedleId]:
         field, direction = _ORDERS[sort]
         order = [(field, direction), ("_id", direction)]
-        where = await self._selected(wanted)
+        where = _where(wanted)
         if after is not None:
             where = {"$or": _beyond(where, sort, after, ahead=False)}
+        if wanted.tag is not None:
+            return await self._tagged(wanted.tag).ids(where, order, skip=skip, limit=limit)
         with translated():
             ids = self._needles.find(where, {"_id": 1}).sort(order).skip(skip).limit(limit)
             if wanted in _HINTED and after is None:
@@ -123,21 +125,24 @@ class MongoNeedleLists:
         return NeedleFound.model_validate(document["needle"], extra="ignore")
 
     async def count(self, wanted: NeedleFilter) -> int:
-        where = await self._selected(wanted)
+        where = _where(wanted)
+        if wanted.tag is not None:
+            return await self._tagged(wanted.tag).count(where)
         with translated():
             return await self._needles.count_documents(where)
 
     async def groups(self, wanted: NeedleFilter = ANY_NEEDLE) -> list[NeedleGroup]:
-        group = {"group": "$group", "family": "$mark.family"}
-        # The condition of filters is more than the index of groups can answer.
-        where = {"state.active": True} if wanted == ANY_NEEDLE else await self._selected(wanted)
-        pipeline: list[Document] = [
-            {"$match": where},
-            {"$group": {"_id": group, "count": {"$sum": 1}}},
-        ]
-        with translated():
-            # Without a hint: the evaluator asks too, maybe before the review page has made indexes.
-            found = await (await self._needles.aggregate(pipeline)).to_list()
+        if wanted.tag is not None:
+            found = await self._tagged(wanted.tag).groups(_where(wanted))
+        else:
+            # The condition of filters is more than the index of groups can answer.
+            where = {"state.active": True} if wanted == ANY_NEEDLE else _where(wanted)
+            group = {"_id": {"group": "$group", "family": "$mark.family"}, "count": {"$sum": 1}}
+            with translated():
+                # Without a hint: the evaluator asks too, maybe before the review page has made
+                # indexes.
+                grouped = await self._needles.aggregate([{"$match": where}, {"$group": group}])
+                found = await grouped.to_list()
         return _merged(kind for document in found if (kind := _group(document)) is not None)
 
     async def queue(self) -> Queue:
@@ -157,7 +162,11 @@ class MongoNeedleLists:
 
     async def place(self, wanted: NeedleFilter, sort: Sort, row: NeedleFound) -> ListPosition:
         field, direction = _ORDERS[sort]
-        where = await self._selected(wanted)
+        where = _where(wanted)
+        if wanted.tag is not None:
+            order = [(field, direction), ("_id", direction)]
+            key = (_value(sort, row), row.needle_id)
+            return await self._tagged(wanted.tag).place(where, order, field, key)
         before = _beyond(where, sort, row, ahead=True)
         after = _beyond(where, sort, row, ahead=False)
         with translated():
@@ -183,17 +192,8 @@ class MongoNeedleLists:
             found = await self._needles.find(where, _ROW).limit(limit).to_list()
         return readable("needles", found, _row)
 
-    async def _selected(self, wanted: NeedleFilter) -> Document:
-        """The condition of a filter. Frames have their tags, so those of the needles are read."""
-        where = _where(wanted)
-        if wanted.tag is None:
-            return where
-        with translated():
-            found = await self._needles.distinct("frame_id", where)
-        key, _, value = wanted.tag.partition("=")
-        tags = await self._tags.of(found)
-        having = [frame_id for frame_id, tags_of in tags.items() if tags_of.get(key) == value]
-        return {**where, "frame_id": {"$in": having}}
+    def _tagged(self, tag: str) -> TaggedNeedles:
+        return TaggedNeedles(self._database, tag)
 
     async def _family_sizes(self, families: Collection[str]) -> dict[str, int]:
         """The number of active needles of each of these families."""
@@ -239,12 +239,20 @@ _CATEGORY_INDEX = [*_marked("needle.category"), ("listed", 1), ("to_review", 1)]
 def _beyond(where: Document, sort: Sort, row: NeedleFound, *, ahead: bool) -> list[Document]:
     """Two disjoint conditions that together find the needles before this one, or after it."""
     field, direction = _ORDERS[sort]
-    value = row.score if sort is Sort.SCORE else row.model_dump(mode="json")["captured_at"]
+    value = _value(sort, row)
     comparison = "$gt" if ahead == (direction == -1) else "$lt"
     return [
         {**where, field: {comparison: value}},
         {**where, field: value, "_id": {comparison: row.needle_id}},
     ]
+
+
+def _value(sort: Sort, row: NeedleFound) -> float | str:
+    """What a list is sorted by."""
+    if sort is Sort.SCORE:
+        return row.score
+    captured_at: str = row.model_dump(mode="json")["captured_at"]
+    return captured_at
 
 
 def _where(wanted: NeedleFilter) -> Document:
