@@ -6,7 +6,7 @@ import pytest
 
 from services.annotation.ports.needle_filters import NeedleFilter, Sort
 from services.annotation.ports.reviews import Act, Claim, Projection, ReviewEvent, ReviewStore
-from services.annotation.review.annotator_work import PAUSE, time_by_needle
+from services.annotation.review.annotator_work import PAUSE, WorkCounts
 from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.contracts.identity import FrameId, NeedleId, RegionId
@@ -105,6 +105,11 @@ async def test_events_come_needle_by_needle(reviews: ReviewStore) -> None:
         await reviews.append(appended)
 
     assert [own async for own in reviews.by_needle()] == [[event(1), event(2)], [event(1, OTHER)]]
+    later_acts = [event(3, minute=9), event(2, OTHER, minute=9)]
+    for appended in later_acts:
+        await reviews.append(appended)
+    found = [own async for own in reviews.by_needle(NOW + timedelta(minutes=9))]
+    assert found == [[act] for act in later_acts]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -121,7 +126,10 @@ async def test_time_by_needle_is_what_its_events_say(reviews: ReviewStore, seed:
         await reviews.append(appended)
     ordered = sorted(known, key=lambda one: (one.at, f"{one.needle_id}:{one.version}"))
 
-    assert await reviews.time_by_needle(PAUSE) == time_by_needle(ordered)
+    counts = WorkCounts()
+    for act in ordered:
+        counts.add_act(act)
+    assert await reviews.time_by_needle(PAUSE) == counts.work().time
 
 
 async def test_a_free_needle_is_claimed_and_a_claimed_one_is_not(reviews: ReviewStore) -> None:

@@ -125,8 +125,13 @@ class ReviewStore(Protocol):
         """The events of all needles from this time on, oldest first."""
         ...
 
-    def by_needle(self) -> AsyncIterator[list[ReviewEvent]]:
-        """Each needle's events in the order of their versions, one needle after another."""
+    def by_needle(self, since: datetime | None = None) -> AsyncIterator[list[ReviewEvent]]:
+        """Each needle's events in the order of their versions, one needle after another.
+
+        Parameters
+        ----------
+        since : leave out earlier events
+        """
         ...
 
     async def time_by_needle(self, pause: timedelta) -> Mapping[NeedleId, timedelta]:

@@ -1,8 +1,8 @@
 """How fast people decide, how far they agree, and how long each family took them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Final
@@ -23,7 +23,7 @@ class PersonWork:
     Attributes
     ----------
     verdicts : candidates that the person decided, whether undone later or not
-    time : spent on acts, see `work_of`
+    time : spent on acts, see `WorkCounts`
     timed : the verdicts in that time
     compared : candidates that another person has decided too, as *fails too* or *detector is
         right*, once for each such person
@@ -74,98 +74,83 @@ class Work:
     corrected: Mapping[NeedleId, int]
 
 
-def time_by_needle(events: Iterable[ReviewEvent]) -> dict[NeedleId, timedelta]:
-    """What all people spent on each needle; see `work_of`."""
-    known = list(events)
-    spent: defaultdict[NeedleId, timedelta] = defaultdict(timedelta)
-    for event, time in zip(known, _times(known), strict=True):
-        spent[event.needle_id] += time or timedelta(0)
-    return dict(spent)
-
-
-def work_of(events: Iterable[ReviewEvent]) -> Work:
-    """The work behind these events of any needles.
+class WorkCounts:
+    """Counts work act by act, without keeping the acts.
 
     An act takes the time since the same person's act before it. After a pause nobody knows when
     work began again, so the first act counts neither as work nor as time.
-
-    Parameters
-    ----------
-    events : oldest first
     """
-    known = list(events)
-    times = _times(known)
-    by_needle: defaultdict[NeedleId, list[ReviewEvent]] = defaultdict(list)
-    by_person: defaultdict[str, list[tuple[ReviewEvent, timedelta | None]]] = defaultdict(list)
-    for event, time in zip(known, times, strict=True):
-        by_needle[event.needle_id].append(event)
-        by_person[event.by].append((event, time))
-    reviews = {needle: review_of(_ordered(acts)) for needle, acts in by_needle.items()}
-    compared, agreed = _agreements(reviews.values())
-    people = {
-        name: _person(name, acts, compared[name], agreed[name])
-        for name, acts in sorted(by_person.items())
-    }
-    return Work(people, time_by_needle(known), _confirmed(reviews), _corrected(reviews))
 
+    def __init__(self) -> None:
+        self._last: dict[str, datetime] = {}
+        self._people: defaultdict[str, _Acts] = defaultdict(_Acts)
+        self._time: defaultdict[NeedleId, timedelta] = defaultdict(timedelta)
+        self._compared, self._agreed = Counter[str](), Counter[str]()
+        self._confirmed: dict[NeedleId, int] = {}
+        self._corrected: dict[NeedleId, int] = {}
 
-def _times(events: Iterable[ReviewEvent]) -> list[timedelta | None]:
-    """By event, the time since its person's event before; None after a pause."""
-    last: dict[str, datetime] = {}
-    times: list[timedelta | None] = []
-    for event in events:
-        since = event.at - last[event.by] if event.by in last else None
-        times.append(since if since is not None and since <= PAUSE else None)
-        last[event.by] = event.at
-    return times
+    def add_act(self, act: ReviewEvent) -> None:
+        """Count a person's act; oldest first, of all needles."""
+        since = act.at - self._last[act.by] if act.by in self._last else None
+        self._last[act.by] = act.at
+        time = since if since is not None and since <= PAUSE else None
+        self._people[act.by].add(act, time)
+        self._time[act.needle_id] += time or timedelta(0)
 
-
-def _person(
-    name: str, acts: Iterable[tuple[ReviewEvent, timedelta | None]], compared: int, agreed: int
-) -> PersonWork:
-    verdicts = corrections = undone = timed = 0
-    time = timedelta(0)
-    for event, since in acts:
-        decided = len(event.regions) if event.decides else 0
-        verdicts += decided
-        corrections += event.act is Act.CORRECT
-        undone += event.act is Act.UNDO
-        if since is not None:
-            time += since
-            timed += decided
-    return PersonWork(name, verdicts, corrections, undone, time, timed, compared, agreed)
-
-
-def _agreements(
-    reviews: Iterable[Review],
-) -> tuple[Counter[str], Counter[str]]:
-    """By person, how many candidates others have decided too, and how many alike."""
-    compared, agreed = Counter[str](), Counter[str]()
-    for review in reviews:
-        latest: defaultdict[RegionId, dict[str, Act]] = defaultdict(dict)
-        for event in review.in_force:
-            if event.decides in (Act.ACCEPT, Act.REJECT):
-                latest |= {r: {**latest[r], event.by: event.decides} for r in event.regions}
-        for verdicts in latest.values():
+    def add_needle(self, acts: Sequence[ReviewEvent]) -> None:
+        """Count what the acts about one needle come to; in version order."""
+        review, needle_id = review_of(acts), acts[0].needle_id
+        for verdicts in _verdicts(review):
             for pair in combinations(verdicts, 2):
-                compared.update(pair)
-                agreed.update(pair if verdicts[pair[0]] is verdicts[pair[1]] else ())
-    return compared, agreed
+                self._compared.update(pair)
+                self._agreed.update(pair if verdicts[pair[0]] is verdicts[pair[1]] else ())
+        decisions = review.decisions.values()
+        self._confirmed[needle_id] = sum(decision.act is Act.ACCEPT for decision in decisions)
+        self._corrected[needle_id] = len({event.frame_id for event in review.corrections})
+
+    def work(self) -> Work:
+        """The work of all acts that were added, both by themselves and by needle."""
+        people = {
+            name: acts.work(name, self._compared[name], self._agreed[name])
+            for name, acts in sorted(self._people.items())
+        }
+        return Work(people, dict(self._time), self._confirmed, self._corrected)
 
 
-def _confirmed(reviews: Mapping[NeedleId, Review]) -> dict[NeedleId, int]:
-    return {
-        needle: sum(decision.act is Act.ACCEPT for decision in review.decisions.values())
-        for needle, review in reviews.items()
-    }
+@dataclass
+class _Acts:
+    """One person's acts so far; the attributes are those of `PersonWork`."""
+
+    verdicts: int = 0
+    corrections: int = 0
+    undone: int = 0
+    time: timedelta = timedelta(0)
+    timed: int = 0
+
+    def add(self, act: ReviewEvent, time: timedelta | None) -> None:
+        """Count an act.
+
+        Parameters
+        ----------
+        time : that it took; None after a pause
+        """
+        decided = len(act.regions) if act.decides else 0
+        self.verdicts += decided
+        self.corrections += act.act is Act.CORRECT
+        self.undone += act.act is Act.UNDO
+        if time is not None:
+            self.time += time
+            self.timed += decided
+
+    def work(self, by: str, compared: int, agreed: int) -> PersonWork:
+        """The acts, and how far the person agrees with others."""
+        return PersonWork(by, **asdict(self), compared=compared, agreed=agreed)
 
 
-def _corrected(reviews: Mapping[NeedleId, Review]) -> dict[NeedleId, int]:
-    return {
-        needle: len({event.frame_id for event in review.corrections})
-        for needle, review in reviews.items()
-    }
-
-
-def _ordered(events: Iterable[ReviewEvent]) -> list[ReviewEvent]:
-    return sorted(events, key=lambda event: event.version)
+def _verdicts(review: Review) -> Iterable[Mapping[str, Act]]:
+    """By candidate, the latest verdict of each person."""
+    latest: defaultdict[RegionId, dict[str, Act]] = defaultdict(dict)
+    for event in review.in_force:
+        if event.decides in (Act.ACCEPT, Act.REJECT):
+            latest |= {r: {**latest[r], event.by: event.decides} for r in event.regions}
+    return latest.values()

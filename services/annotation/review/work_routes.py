@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fastapi import APIRouter, Response
 
 from services.annotation.ports.needle_lists import NeedleGroup, ReviewWork
-from services.annotation.review.annotator_work import PAUSE, PersonWork, Work, work_of
+from services.annotation.review.annotator_work import PAUSE, PersonWork, Work, WorkCounts
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import LoggedIn
@@ -102,12 +102,14 @@ class _Worked(NamedTuple):
 
 
 async def _worked(context: Context, span: Span) -> _Worked:
-    start = context.clock.now() - timedelta(days=DAYS[span])
-    period = [event async for event in context.stores.reviews.since(start)]
-    work, time = await asyncio.gather(
-        asyncio.to_thread(work_of, period), context.stores.reviews.time_by_needle(PAUSE)
-    )
-    return _Worked(work, time)
+    reviews, start = context.stores.reviews, context.clock.now() - timedelta(days=DAYS[span])
+    counts = WorkCounts()
+    # Read twice, because a year's acts need not fit into memory.
+    async for act in reviews.since(start):
+        counts.add_act(act)
+    async for acts in reviews.by_needle(start):
+        counts.add_needle(acts)
+    return _Worked(counts.work(), await reviews.time_by_needle(PAUSE))
 
 
 async def _families(context: Context, work: _Worked) -> list[FamilyWork]:

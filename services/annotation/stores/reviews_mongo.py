@@ -24,6 +24,7 @@ from services.runtime.stores.unreadable import readable
 
 _KEY_BYTES = 32
 _AT_ONCE = 500
+"""Events that are in memory; MongoDB would send 16 MB at once, of which the driver makes 100 MB."""
 _MILLISECOND = timedelta(milliseconds=1)
 _BY_PERSON = {"by": 1, "at": 1, "_id": 1, "needle_id": 1}
 
@@ -73,15 +74,19 @@ class MongoReviewStore:
 
     async def since(self, at: datetime) -> AsyncIterator[ReviewEvent]:
         with translated():
-            found = self._events.find({"at": {"$gte": at}}).sort([("at", 1), ("_id", 1)])
+            found = self._events.find({"at": {"$gte": at}}, batch_size=_AT_ONCE)
+            found = found.sort([("at", 1), ("_id", 1)])
             async for page in parsed(found, _event, _AT_ONCE):
                 for event in page:
                     yield event
 
-    async def by_needle(self) -> AsyncIterator[list[ReviewEvent]]:
+    async def by_needle(self, since: datetime | None = None) -> AsyncIterator[list[ReviewEvent]]:
         acts: list[ReviewEvent] = []
+        where: Document = {} if since is None else {"at": {"$gte": since}}
         with translated():
-            found = self._events.find().sort([("needle_id", 1), ("version", 1)])
+            # MongoDB tries both indexes: few events are sorted, and many are read in their order.
+            found = self._events.find(where, batch_size=_AT_ONCE, allow_disk_use=True)
+            found = found.sort([("needle_id", 1), ("version", 1)])
             async for page in parsed(found, _event, _AT_ONCE):
                 for event in page:
                     if acts and acts[0].needle_id != event.needle_id:

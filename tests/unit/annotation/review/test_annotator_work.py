@@ -1,11 +1,15 @@
 """People's verdicts per hour and agreement."""
 
+import gc
+import weakref
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 
 import pytest
 
 from services.annotation.ports.reviews import Act, ReviewEvent
-from services.annotation.review.annotator_work import PersonWork, work_of
+from services.annotation.review.annotator_work import PersonWork, Work, WorkCounts
 from services.contracts.identity import FrameId, NeedleId, RegionId
 
 START = datetime.fromisoformat("2026-05-04T10:00:00+00:00")
@@ -32,6 +36,17 @@ def event(
         undoes=undoes,
         frame_id=FrameId("f") if act is Act.CORRECT else None,
     )
+
+
+def work_of(acts: Sequence[ReviewEvent]) -> Work:
+    """The work behind acts, oldest first."""
+    counts = WorkCounts()
+    for act in acts:
+        counts.add_act(act)
+    by_version = sorted(acts, key=lambda act: (act.needle_id, act.version))
+    for _, acts_of in groupby(by_version, key=lambda act: act.needle_id):
+        counts.add_needle([*acts_of])
+    return counts.work()
 
 
 def test_verdicts_per_hour_leave_out_pauses_and_the_act_after_them() -> None:
@@ -85,3 +100,15 @@ def test_frames_corrected_are_counted_once_per_needle() -> None:
 
     assert work.corrected == {ONE: 1, TWO: 0}
     assert work.people["Ana"].corrections == 3
+
+
+def test_acts_are_counted_without_keeping_them() -> None:
+    counts = WorkCounts()
+    act = event("Ana", 0, Act.ACCEPT, "a")
+    counts.add_act(act)
+    counts.add_needle([act])
+    counted = weakref.ref(act)
+    del act
+    gc.collect()
+    assert counted() is None
+    assert counts.work().people["Ana"].verdicts == 1
