@@ -92,14 +92,18 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
         errors.TooManyDeadLetters,
         "`gazeloop dead-letters list` shows the reasons; replay them after fixing the cause.",
     ),
-    (errors.Invalid, "Correct it and run the same command again; accepted records are kept."),
+    (errors.Invalid, "Correct it and run the same command again."),
 )
 
-_READING: Final = frozenset(
+_EXPLAINED: Final = frozenset(
     {"no_such_frame", "nothing_to_compare", "nothing_to_draw", "few_drawn", "no_masks"}
+    | {"folder_in_use", "erased_frame", "undone_campaign"}
 )
-"""Reasons of commands that only read: nothing was sent that could be corrected."""
-_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Reasons whose messages say what to do, or where nothing can be corrected."""
+_UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_PLACE: Final = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_ANOTHER_PLACE: Final = "name another place: --data for the data folder, else the output's option."
 _TORCH = ("torch", "torchvision")
 """The image for services lacks these."""
 _SETTINGS = "`gazeloop settings` lists every setting with its default."
@@ -133,7 +137,11 @@ def _foreign(cause: BaseException, message: str, log: Path | None) -> tuple[str,
             ),
         )
     if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
-        return message, "Give this user write permission, or name another folder with --data."
+        return message, f"Give this user write permission there, or {_ANOTHER_PLACE}"
+    if isinstance(cause, OSError) and cause.errno in _NO_PLACE:
+        return message, _ANOTHER_PLACE.capitalize()
+    if isinstance(cause, OSError) and cause.errno in _FULL:
+        return message, f"Make room there, or {_ANOTHER_PLACE}"
     if isinstance(cause, ModuleNotFoundError) and cause.name in _TORCH:
         return (
             f"{cause.name} is not installed, and backbones, training and calibration need it",
@@ -156,7 +164,7 @@ def exit_code(error: BaseException) -> int:
 
 def remedy_of(error: errors.GazeloopError) -> str:
     """The remedy for an error; empty if none is known."""
-    if isinstance(error, errors.Invalid) and error.reason in _READING:
+    if isinstance(error, errors.Invalid) and error.reason in _EXPLAINED:
         return ""
     if isinstance(error, errors.InvalidSettings):
         return _SETTINGS if "GAZELOOP_" in str(error) else ""

@@ -36,6 +36,9 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
         (errors.FolderInUse("another process runs here"), "--data"),
         (OSError(errno.EADDRINUSE, "Address already in use"), "GAZELOOP_METRICS_PORT"),
         (PermissionError(errno.EACCES, "Permission denied", "/srv"), "write permission"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/srv"), "Name another place"),
+        (FileExistsError(errno.EEXIST, "File exists", "/srv/gt.json"), "Name another place"),
+        (OSError(errno.ENOSPC, "No space left on device", "/mnt"), "Make room there"),
         (KeyError("frame"), "--debug"),
     ],
 )
@@ -63,7 +66,12 @@ def test_an_unexpected_error_names_the_log_to_report_it_with() -> None:
     assert "please report it with the log at /srv/gl/logs/mine.log" in found
 
 
-def test_a_command_that_only_reads_does_not_speak_of_accepted_records() -> None:
-    unknown = errors.InvalidRecord("there is no frame 'x'", reason="no_such_frame")
+@pytest.mark.parametrize("reason", ["no_such_frame", "folder_in_use", "erased_frame"])
+def test_an_error_that_says_what_to_do_has_no_other_remedy(reason: str) -> None:
+    refused = errors.InvalidRecord("x is not empty: name another folder", reason=reason)
 
-    assert explained(unknown) == "[bold red]Error:[/] there is no frame 'x'"
+    assert explained(refused) == "[bold red]Error:[/] x is not empty: name another folder"
+
+
+def test_no_remedy_speaks_of_records_where_none_were_sent() -> None:
+    assert "records" not in explained(errors.InvalidImage("query.png: truncated"))
