@@ -81,7 +81,9 @@ def search(
     montage: Annotated[
         Path | None,
         typer.Option(
-            "--montage", metavar="FILE", help="Output image. Default: in the data folder."
+            "--montage",
+            metavar="FILE",
+            help="Output image, .png or .jpg. Default: in the data folder.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

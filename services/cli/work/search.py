@@ -24,10 +24,15 @@ from services.runtime.images import ImageLimits, inspect
 from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
 
+_PICTURES = (".png", ".jpg", ".jpeg")
+
 
 def search(ctx: typer.Context, *, query: QueryOptions, montage: Path | None, as_json: bool) -> None:
     """Run `gazeloop search`."""
     context, region = shared(ctx), _box(query.box)
+    if montage is not None and montage.suffix.lower() not in _PICTURES:
+        names = ", ".join(_PICTURES)
+        raise typer.BadParameter(f"the file must end in {names}", param_hint="--montage")
     stem = query.image.stem if query.image is not None else "text"
     target = montage or search_folder(context.stored().data) / f"{stem}.png"
     found = run(

@@ -1,10 +1,13 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from services.app.searching import SearchQuery, TextQuery, drawn, search, search_text
+from services.cli.main import app
 from services.contracts.errors import InvalidRecord, InvalidSettings
 from services.contracts.identity import (
     Box,
@@ -192,3 +195,12 @@ async def test_regions_that_were_pooled_from_a_map_are_not_in_a_texts_space() ->
     await world.add("f1", 30)
     with pytest.raises(InvalidSettings, match="REGION_ENCODER is crop"):
         await by_text(world, regions=True)
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_search(tmp_path: Path) -> None:
+    query = tmp_path / "sign.jpg"
+    query.touch()
+    arguments = ["search", "--image", str(query), "--montage", str(tmp_path / "found.txt")]
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["--data", str(tmp_path), *arguments])
+    assert done.exit_code == 2
+    assert "must end in .png, .jpg, .jpeg" in done.stderr
