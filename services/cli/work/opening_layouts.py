@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from services.cli.console import console
 from services.cli.datasets import DetectionOptions, LayoutOptions, TakenOptions
@@ -50,13 +51,18 @@ def layout_opener(
 def _opened(
     folder: Path, where: LayoutOptions, by: TakenOptions, detections: DetectionOptions
 ) -> Dataset:
-    found = found_layout(_existing(folder / (where.annotations or "")), where.format)
+    place = _existing(folder / (where.annotations or ""))
+    found = found_layout(place, where.format)
     image_folder = _existing(folder / where.images) if where.images else None
     images = image_folder or images_root(folder, _named_images(found))
     names = ", ".join(str(path.relative_to(folder)) for path in found.annotations[:3])
     more = f" and {len(found.annotations) - 3} more" if len(found.annotations) > 3 else ""  # noqa: PLR2004  # those shown
     line = f"read as {found.name} ({LAYOUTS[found.name]}): {names}{more}; images in {images}"
     console().print(line, highlight=False, soft_wrap=True)
+    if place.is_dir() and (unread := found.unread):
+        files = ", ".join(str(path.relative_to(folder)) for path in unread)
+        line = f"not read, because it is not valid JSON: {files}"
+        console().print(Text(line, style="yellow"), soft_wrap=True)
     # The images' own folder is called the same in most data sets, such as `images`.
     named = replace(detections, name=detections.name or folder.resolve().name)
     return _dataset(found, images, by, named)

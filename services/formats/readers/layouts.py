@@ -77,6 +77,18 @@ class FoundLayout:
             )
         return self.annotations[0]
 
+    @property
+    def unread(self) -> list[Path]:
+        """The files beside annotations in JSON that are none, such as annotations that are cut off.
+
+        Formats that are read from folders refuse them by name.
+        """
+        read = {file for file in self.annotations if file.suffix.lower() == ".json"}
+        folders = sorted({file.parent for file in read if file.is_file()})
+        beside = (file for folder in folders for file in visible_files(folder, [".json"]))
+        others = (file for file in beside if file.parent in folders and file not in read)
+        return [file for file in dict.fromkeys(others) if _content(file) is None]
+
 
 def found_layout(path: Path, name: LayoutName = LayoutName.AUTO) -> FoundLayout:
     """The annotations of a folder, or of one file, in this format, or in the only one.
@@ -187,7 +199,7 @@ def _with_names(path: Path) -> list[Path]:
 def _content(file: Path) -> object:
     try:
         return read_json(file)
-    except InvalidRecord:  # said when the data set is read, if it is part of it
+    except InvalidRecord:  # reported by the reader of its folder, or as `unread`
         return None
 
 

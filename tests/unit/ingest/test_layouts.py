@@ -610,6 +610,22 @@ def test_annotations_that_cannot_be_read_are_never_taken_for_none(survey: Path, 
     assert all(not frame.versions or not frame.item.complete for frame in unknown)
 
 
+def test_annotations_that_are_cut_off_are_named_beside_others(
+    survey: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    datumaro(survey)
+    content = (survey / "default.json").read_text()
+    (survey / "train.json").write_text(content[:-9])
+    write_json(survey / "settings.json", {"of": "something else"})
+
+    outcome = opened(survey)
+
+    assert len(outcome.frames) == 12
+    assert "not read, because it is not valid JSON: train.json\n" in capsys.readouterr().out
+    opened(survey, annotations="default.json")
+    assert "not read" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["kitti", "voc", "ultralytics", "labelme"])
 def test_a_folder_called_like_a_file_is_none(survey: Path, name: str) -> None:
     _, write = WRITERS[name]
