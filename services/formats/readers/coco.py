@@ -185,6 +185,7 @@ class _Truths:
         left = [at[item.location] for item in refused]
         left += [source for copy in image.copies for source in self.records(copy)]
         unsure = self.others_may_be_of_any or image.key in self.references.ambiguous
+        unsure |= bool(refused) and not found  # as `leave_complete` has it
         complete = not unsure and all(self._hides_nothing(source, size, places) for source in left)
         return found, complete
 

@@ -78,6 +78,15 @@ def hide_nothing(refused: Iterable[Rejection]) -> bool:
     return all(hides_nothing(rejection.reason) for rejection in refused)
 
 
+def leave_complete(refused: Sequence[Rejection], kept: Sequence[object]) -> bool:
+    """Whether a frame is annotated in full by the annotations that were kept.
+
+    It is not if all were refused, though none is an object: it would count as annotated and empty,
+    such as one whose corners were rounded as fractions.
+    """
+    return hide_nothing(refused) and bool(kept or not refused)
+
+
 def by_image(
     sources: Iterable[Located[object]],
     image_of: Callable[[Record], ImageKey],

@@ -18,7 +18,7 @@ from services.formats.geometry import Size, upright_box
 from services.formats.items import FrameItem, Item, Located, RecordKind, Rejection
 from services.formats.json_files import read_json
 from services.formats.readers.category_names import category_name
-from services.formats.readers.records import Notes, hide_nothing, rejection, without
+from services.formats.readers.records import Notes, leave_complete, rejection, without
 from services.formats.rules import require_same_size
 
 R = TypeVar("R")
@@ -260,8 +260,7 @@ def version_of(
         image=None,
         size=frame.size,
         annotations=tuple(annotations),
-        # With every box refused, the frame would count as annotated and empty.
-        complete=hide_nothing(rejected) and bool(annotations or not rejected),
+        complete=leave_complete(rejected, annotations),
         annotated_by=frame.annotated_by,
         lead_time_s=frame.lead_time_s,
         drive_id=frame.drive_id,

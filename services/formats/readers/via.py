@@ -34,7 +34,7 @@ from services.formats.readers.detections.registry import OutputReader, read_outp
 from services.formats.readers.folders import image_file, image_size, plain_name
 from services.formats.readers.records import (
     Notes,
-    hide_nothing,
+    leave_complete,
     parsed,
     rejection,
     whole_frame,
@@ -197,7 +197,7 @@ class _Via:
             detections_size=found.size,
             detections_complete=found.complete,
             annotations=annotations if _is_annotated(source.value) else None,
-            complete=hide_nothing(refused) and image.is_whole,
+            complete=leave_complete(refused, annotations) and image.is_whole,
             adjustments=notes.adjustments,
         )
 

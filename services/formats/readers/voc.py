@@ -34,7 +34,7 @@ from services.formats.items import (
 from services.formats.readers.category_names import category_name
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, visible_files
-from services.formats.readers.records import Notes, hide_nothing, rejection, whole_frame
+from services.formats.readers.records import Notes, leave_complete, rejection, whole_frame
 from services.formats.readers.results import NOT_LOOKED, Results
 from services.formats.readers.returned import Manifest
 
@@ -152,7 +152,7 @@ class _Voc:
             detections_size=found.size,
             detections_complete=found.complete,
             annotations=annotations,
-            complete=hide_nothing(refused),
+            complete=leave_complete(refused, annotations),
             adjustments=notes.adjustments,
         )
 

@@ -1,5 +1,6 @@
 """No object of a data set is lost, doubled or displaced without a rejection that names it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from services.contracts.identity import FrameId
 from services.formats.adjustments import Adjustment
 from services.formats.items import Dataset, FrameItem, Rejection
 from services.formats.masks import from_polygons
+from services.formats.readers.coco import read_coco
 from services.formats.readers.cvat_video import read_cvat_video
 from services.formats.readers.detections.registry import read_output
 from services.formats.readers.labelme import read_labelme
@@ -18,6 +20,7 @@ from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.readers.scalabel import read_scalabel
 from services.formats.readers.via import read_via
 from services.formats.readers.via3 import read_via3
+from services.formats.readers.voc import read_voc
 from services.formats.readers.yolo import read_yolo
 from tests.unit.ingest.datasets import Json, write_json
 
@@ -441,3 +444,41 @@ def test_an_image_that_comes_back_without_annotations_has_not_come_back(tmp_path
 
     assert [frame.annotations for frame in found.values()] == [(), None]
     assert dataset.left == {"b"}
+
+
+def flat_coco(folder: Path) -> Dataset:
+    box = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 0, 0]}
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [box],
+        "categories": [{"id": 1, "name": "car"}],
+    }
+    return read_coco(write_json(folder / "coco.json", content), images=None)
+
+
+def flat_voc(folder: Path) -> Dataset:
+    sides = "".join(f"<{side}>0</{side}>" for side in ("xmin", "ymin", "xmax", "ymax"))
+    text = f"<object><name>car</name><bndbox>{sides}</bndbox></object>"
+    (folder / "a.xml").write_text(f"<annotation>{text}</annotation>")
+    return read_voc(folder, images=None)
+
+
+def flat_via(folder: Path) -> Dataset:
+    rectangle = {"name": "rect", "x": 0, "y": 0, "width": 0, "height": 0}
+    region = {"shape_attributes": rectangle, "region_attributes": {"name": "car"}}
+    content = {"a": {"filename": "a.jpg", "regions": [region]}}
+    return read_via(write_json(folder / "via.json", content), images=None)
+
+
+def flat_yolo(folder: Path) -> Dataset:
+    return yolo(folder, "0 0 0 0 0", "")
+
+
+@pytest.mark.parametrize("read", [flat_coco, flat_voc, flat_via, flat_yolo])
+def test_a_frame_whose_boxes_all_lost_their_area_is_not_empty(
+    tmp_path: Path, read: Callable[[Path], Dataset]
+) -> None:
+    found, reasons = opened(read(tmp_path))
+
+    assert reasons == ["box_without_area"]
+    assert [frame.complete for frame in found.values()] == [False]
