@@ -79,14 +79,14 @@ class FoundLayout:
 
     @property
     def unread(self) -> list[Path]:
-        """The files beside annotations in JSON that are none, such as annotations that are cut off.
+        """Files next to annotations in JSON that are no JSON, such as annotations that are cut off.
 
         Formats that are read from folders refuse them by name.
         """
         read = {file for file in self.annotations if file.suffix.lower() == ".json"}
         folders = sorted({file.parent for file in read if file.is_file()})
-        beside = (file for folder in folders for file in visible_files(folder, [".json"]))
-        others = (file for file in beside if file.parent in folders and file not in read)
+        nearby = (file for folder in folders for file in visible_files(folder, [".json"]))
+        others = (file for file in nearby if file.parent in folders and file not in read)
         return [file for file in dict.fromkeys(others) if _content(file) is None]
 
 
