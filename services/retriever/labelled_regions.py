@@ -77,15 +77,24 @@ def modes_of_regions(
 
 def errors_at(labelled: LabelledRegions, score: float) -> int:
     """The false positives and missed objects on a frame, of detections at or above the score."""
-    shown = [
+    are_right = _are_right(labelled, score)
+    return are_right.count(False) + labelled.ground_truths - are_right.count(True)
+
+
+def missed_at(labelled: LabelledRegions, score: float) -> int:
+    """The annotated objects on a frame that no detection at or above the score found."""
+    return labelled.ground_truths - _are_right(labelled, score).count(True)
+
+
+def _are_right(labelled: LabelledRegions, score: float) -> list[bool]:
+    """Whether each detection that counts is a true positive at IoU .5, over all areas."""
+    return [
         bool(matched & 1)
         for region_score, matched, ignored in zip(
             labelled.scores, labelled.matched, labelled.ignored, strict=True
         )
         if region_score >= score and _counts(ignored)
     ]
-    right = sum(shown)
-    return len(shown) - right + labelled.ground_truths - right
 
 
 def examples_of(

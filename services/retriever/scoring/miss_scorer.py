@@ -24,7 +24,7 @@ from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
 from services.domain.statistics.sampling import fixed_sample
 from services.retriever import logic
 from services.retriever.changelog import Changelog, TableSpec
-from services.retriever.labelled_regions import LabelledRegions
+from services.retriever.labelled_regions import missed_at
 from services.retriever.learning.learner import Learned
 from services.retriever.learning.match_cache import MatchCache
 from services.retriever.logic import DetectorCategory, FrameFacts
@@ -171,7 +171,7 @@ class MissScorer:
         for category in categories:
             least = self._table.operating_score(category)
             for match in await self._matches.of((self._detector, category)):
-                labelled[match.frame_id][category] = _missed(match, least)
+                labelled[match.frame_id][category] = missed_at(match, least)
         # A sample: ids often begin with a time, so the first ones may be of one drive.
         in_table = (frame for frame in labelled if frame in self._table)
         known = fixed_sample(self._detector, in_table, _LABELLED_MAX)
@@ -248,16 +248,6 @@ class MissScorer:
             for category, modes_of in modes.items()
             for mode in modes_of
         }
-
-
-def _missed(match: LabelledRegions, operating_score: float) -> int:
-    """How many annotated objects of the category no detection at this score found."""
-    # Bit 0 is IoU .5 over all areas.
-    found = sum(
-        score >= operating_score and bool(matched & 1) and not ignored & 1
-        for score, matched, ignored in zip(match.scores, match.matched, match.ignored, strict=True)
-    )
-    return match.ground_truths - found
 
 
 def _digest(
