@@ -64,7 +64,9 @@ async def read_overview(
     ]
     if model is None or not records:
         return Overview((), (), {})
-    reference = [match async for match in matches.scan(split=Split.REFERENCE)]
+    scanned = matches.scan(split=Split.REFERENCE)
+    # An empty match shows neither a drive that was annotated nor a region.
+    reference = [match async for match in scanned if not match.is_empty]
     found = {record.needle_id: record.needle for record in records if record.needle is not None}
     known = VectorCache(vectors, settings.vector_cache_bytes)
     of_needles = await known.load(model, [needle.region_id for needle in found.values()])

@@ -252,7 +252,8 @@ class StreamSample:
         truths: dict[tuple[FrameId, DetectorId], _Truth] = {}
         for match in await self._matches.load(frame_ids):
             is_reference = match.split is Split.REFERENCE
-            if is_reference or match.reannotated:
+            # Withdrawn ground truth leaves empty matches: its frame is not annotated.
+            if (is_reference or match.reannotated) and not match.is_empty:
                 modes = modes_of_regions([LabelledRegions.of(match)], self._settings.region_score)
                 key = match.frame_id, match.detector
                 wrong = truths.setdefault(key, _Truth(is_reference, {})).wrong

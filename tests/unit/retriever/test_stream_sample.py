@@ -4,6 +4,7 @@ import pytest
 
 from services.contracts.events import Split
 from services.contracts.identity import DetectorId
+from services.contracts.matches import CategoryMatch, MatchGroups
 from services.domain.metrics.estimated_precision import EstimatedSlice, EstimatedStream
 from services.domain.statistics.resampling import Interval
 from services.retriever import stream_sample
@@ -54,6 +55,22 @@ async def test_every_correction_goes_into_the_next_estimate() -> None:
     assert whole.precision == pytest.approx(0.95, abs=0.06)
     assert found.reference is not None
     assert found.reference.value == 0.5
+
+
+async def test_a_correction_that_is_undone_leaves_its_frame_not_annotated() -> None:
+    made = await world()
+    before = await estimates(made)
+    corrected = await made.correct("h0", right=True)
+    assert (await estimates(made))[samples.DETECTOR].slices[0].frames == 59
+    (rows,) = corrected.groups.categories
+    await made.matches.record(
+        [
+            samples.revised(corrected, 3).model_copy(
+                update={"groups": MatchGroups.of({rows: CategoryMatch()})}
+            )
+        ]
+    )
+    assert await estimates(made) == before
 
 
 async def test_ground_truth_of_the_haystack_is_not_used() -> None:
