@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
 from services.annotation.ports.reviews import Act
 from services.annotation.review.context import ReviewContext
-from services.annotation.review.reviewing import Lost, Reviewer
+from services.annotation.review.refusals import Lost
+from services.annotation.review.reviewing import Reviewer
 from services.annotation.review.sessions import Session
 
 MOST_AT_ONCE = 200

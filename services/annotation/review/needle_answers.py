@@ -18,7 +18,8 @@ from services.annotation.review.needle_view import needle_view
 from services.annotation.review.outcome import review_outcome
 from services.annotation.review.page import Page, PageRenderer
 from services.annotation.review.queued_acts import act_id, refused_act, taken_act
-from services.annotation.review.reviewing import Lost, Refusal, Reviewer
+from services.annotation.review.refusals import Lost, Refusal
+from services.annotation.review.reviewing import Reviewer
 from services.contracts.errors import Invalid, Transient
 from services.contracts.events import NeedleFound
 from services.contracts.identity import NeedleId

@@ -11,7 +11,8 @@ from services.annotation.review.needle_answers import Answers
 from services.annotation.review.needle_view import claim_from_now
 from services.annotation.review.page import Page
 from services.annotation.review.queued_acts import seen_acts
-from services.annotation.review.reviewing import Lost, Refusal, Reviewer, Target
+from services.annotation.review.refusals import Lost, Refusal
+from services.annotation.review.reviewing import Reviewer, Target
 from services.annotation.review.verdict_forms import note_of, verdict_of
 from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Category, NeedleId, RegionId

@@ -2,13 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 
-from services.annotation.ports.reviews import Act, Claim, ReviewEvent
+from services.annotation.ports.reviews import Act, ReviewEvent
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.decisions import Review, Seen, projection_of, review_of
 from services.annotation.review.edits import Edit, edited
 from services.annotation.review.needle_view import claim_from_now
+from services.annotation.review.refusals import (
+    CONTENDED,
+    NOT_THE_LAST,
+    OVERTAKEN,
+    UNRECORDED,
+    Lost,
+    Refusal,
+    claimed_text,
+)
 from services.annotation.review.sessions import Session
 from services.contracts.errors import MissingImage
 from services.contracts.events import Candidate, NeedleFound
@@ -16,25 +24,6 @@ from services.contracts.identity import Box, Category, FrameId, NeedleId, Region
 from services.domain.ports.needles import NeedleRecord
 
 _ATTEMPTS = 5
-
-
-class Lost(Enum):
-    """Why an act was refused."""
-
-    CLAIMED = "claimed"
-    DECIDED = "decided"
-    CORRECTED = "corrected"
-    NOTHING = "nothing"
-    UNRECORDED = "unrecorded"
-    """The ground truth is published; the same act again only records it."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """An act that did not change the review, with the text for the person."""
-
-    why: Lost
-    text: str
 
 
 @dataclass(frozen=True)
@@ -258,7 +247,7 @@ class Reviewer:
         self, changing: Callable[[Review], Awaitable[Change | Refusal]]
     ) -> Refusal | None:
         """Append the change that follows from the current review, unless the act has arrived."""
-        refusal = _CONTENDED
+        refusal = CONTENDED
         for _ in range(_ATTEMPTS):
             review = await self._review()
             if review.event_of(self.act_id):
@@ -268,7 +257,7 @@ class Reviewer:
                 return change
             if await self._append(review, change):
                 return None
-            refusal = _UNRECORDED if change.is_published else _CONTENDED
+            refusal = UNRECORDED if change.is_published else CONTENDED
         return refusal
 
     async def _undo_change(
@@ -284,7 +273,7 @@ class Reviewer:
         if last is None:
             return Refusal(Lost.NOTHING, "You have no act left to undo here.")
         if wanted not in {"", str(last.version), last.act_id}:
-            return Refusal(Lost.NOTHING, _NOT_THE_LAST)
+            return Refusal(Lost.NOTHING, NOT_THE_LAST)
         if last.act is Act.CORRECT and last.version not in republished:
             if refused := await self._undo_correction(last):
                 return refused
@@ -376,31 +365,8 @@ async def _ready(change: Change) -> Change:
     return change
 
 
-_NOT_THE_LAST = (
-    "The act that you wanted to undo is not your last one here: it was refused, or is already "
-    "undone. Nothing was undone."
-)
-OVERTAKEN = (
-    "The frame's ground truth has changed since you loaded the page. Your change was not saved."
-)
-_CONTENDED = Refusal(
-    Lost.DECIDED,
-    "Other people are deciding at the same time. Your change was not saved; try again.",
-)
-_UNRECORDED = Refusal(
-    Lost.UNRECORDED,
-    "The frame's ground truth is changed as you wanted. The review does not show it yet, because "
-    "other people are deciding at the same time: load the page again, and decide what is open.",
-)
 _NOTES = {
     Edit.NO_OBJECT: "removed {category}",
     Edit.MISSING_LABEL: "added {category}",
     Edit.WRONG_CATEGORY: "renamed to {category}",
 }
-
-
-def claimed_text(claim: Claim) -> str:
-    """The text that reports another person's claim."""
-    return (
-        f"{claim.by} works on this needle until {claim.until:%H:%M} UTC. Your change was not saved."
-    )
