@@ -87,7 +87,7 @@ def ingest(data: Path) -> Gazeloop:
         ("cvat", "rotated.xml", 2, "1 rotated boxes: replaced by their upright bounding boxes"),
         ("cvat", "scaled.xml", 1, "1 frames: boxes scaled from the declared size"),
         ("label-studio", "scaled.json", 1, "1 frames: boxes scaled from the declared size"),
-        ("label-studio", "choices.json", 1, "1 results without a shape"),
+        ("label-studio", "choices.json", 1, "1 results without the shape of an object"),
         ("label-studio", "uploaded.json", 2, ""),
     ],
 )
