@@ -31,7 +31,7 @@ from services.formats.items import (
     RecordKind,
     Rejection,
 )
-from services.formats.readers.records import hide_nothing
+from services.formats.readers.records import hide_nothing, leave_complete
 from services.formats.rules import Picture, fitted, require_touching
 from services.formats.visible_names import check_names
 from services.ground_truth.drafts import Draft, is_too_large
@@ -287,13 +287,12 @@ def _inside(
     outside_drawn: list[Rejection] = []
     annotations = _touching(item.annotations, size, outside_drawn)
     rejections += [*outside_found, *outside_drawn]
-    none_left = bool(item.annotations) and not annotations
     return replace(
         item,
         detections=found,
         detections_complete=item.detections_complete and hide_nothing(outside_found),
         annotations=annotations,
-        complete=item.complete and hide_nothing(outside_drawn) and not none_left,
+        complete=item.complete and leave_complete(outside_drawn, annotations or ()),
         adjustments=adjustments,
     )
 

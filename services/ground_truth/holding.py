@@ -70,10 +70,9 @@ class CorrectionGate:
             held = self.question(
                 question, correction.versions, unknown, None, correction.origin, correction.tag
             )
-            judged.append(await self._following_latest(held))
-        held_ones = iter(
-            await self.held.hold([item for item in judged if isinstance(item, HeldCorrection)])
-        )
+            judged.append(held)
+        holding = [item for item in judged if isinstance(item, HeldCorrection)]
+        held_ones = iter(await self.held.hold(await self._following_latest(holding)))
         await self._supersede(corrections, judged)
         return [next(held_ones) if isinstance(item, HeldCorrection) else item for item in judged]
 
@@ -93,11 +92,10 @@ class CorrectionGate:
         published = await self.ledger.published(entries.values())
         await self.held.supersede([f for f, entry in entries.items() if entry not in published])
 
-    async def _following_latest(self, held: HeldCorrection) -> HeldCorrection:
-        # Noted now: what is published until the answer comes is newer than this correction.
-        subject = truth_subject(held.frame_id)
-        latest = await self.ledger.latest([subject])
-        return replace(held, latest=latest.get(subject, 0))
+    async def _following_latest(self, held: Sequence[HeldCorrection]) -> list[HeldCorrection]:
+        # Noted now: what is published until an answer comes is newer than its correction.
+        latest = await self.ledger.latest({truth_subject(item.frame_id) for item in held})
+        return [replace(item, latest=latest.get(truth_subject(item.frame_id), 0)) for item in held]
 
     async def understood(
         self, labels: Collection[Category]

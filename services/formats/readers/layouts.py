@@ -166,10 +166,14 @@ def _files(path: Path, ending: str) -> list[Path]:
     """The file, or the first files with this ending of each folder."""
     if path.is_file():
         return [path] if path.suffix.lower() == ending else []
+    return _first_of_folders(visible_files(path, [ending]))
+
+
+def _first_of_folders(files: Iterable[Path]) -> list[Path]:
     folders: dict[Path, list[Path]] = defaultdict(list)
-    for file in visible_files(path, [ending]):
+    for file in files:
         folders[file.parent].append(file)
-    return [file for files in folders.values() for file in files[:_LOOKED_AT]]
+    return [file for of_folder in folders.values() for file in of_folder[:_LOOKED_AT]]
 
 
 def _not_looked_at(path: Path, layout: LayoutName) -> list[Path]:
@@ -177,9 +181,9 @@ def _not_looked_at(path: Path, layout: LayoutName) -> list[Path]:
     if path.is_file() or layout not in _SINGLE_FILES:
         return []
     ending, fits = _SINGLE_FILES[layout]
-    looked_at = set(_files(path, ending))
-    others = (file for file in visible_files(path, [ending]) if file not in looked_at)
-    return [file for file in others if fits(file)]
+    files = visible_files(path, [ending])
+    looked_at = set(_first_of_folders(files))
+    return [file for file in files if file not in looked_at and fits(file)]
 
 
 def _folders(files: Sequence[Path], path: Path) -> list[Path]:
