@@ -28,6 +28,9 @@ from tests.prometheus import Prometheus, prometheus
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 PATIENCE_S = 120.0
+FIGURES_S = 600.0
+"""Reports may take 1% of the time. On a busy machine one takes seconds, and the next, which is the
+first to know of the correction, comes minutes later."""
 RUN = ("-c", "from services.cli.main import main; main()", "run")
 SLOW_MACHINE = {"GazeloopFreshnessBudgetBurningFast", "GazeloopLateBudgetBurningFast"}
 """Alerts that may fire here: how long events take depends on what else the machine does."""
@@ -231,6 +234,6 @@ async def every_query_is_answered(prom: Prometheus) -> None:
         return not silent
 
     try:
-        await until(all_answered, deadline_s=PATIENCE_S)
+        await until(all_answered, deadline_s=FIGURES_S)
     except (AssertionError, TimeoutError):
-        pytest.fail(f"no data after {PATIENCE_S} s: {silent}")
+        pytest.fail(f"no data after {FIGURES_S} s: {silent}")

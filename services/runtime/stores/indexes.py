@@ -4,8 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, cast
 
+import structlog
 from pymongo import IndexModel
+from pymongo.errors import NetworkTimeout
+from tenacity import RetryCallState, retry, retry_if_exception
 
+from services.contracts.errors import StoreUnavailable
 from services.runtime.stores.audit_mongo import MongoAuditLog
 from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.failure_models_mongo import MongoFailureModelStore
@@ -18,6 +22,8 @@ from services.runtime.stores.mongo import Database, translated
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.tombstones_mongo import MongoTombstones
+
+log = structlog.get_logger(__name__)
 
 INDEXED_STORES = (
     MongoFrameStore,
@@ -47,7 +53,7 @@ MakeStore = Callable[[Database], IndexedStore]
 
 
 async def make_indexes(database: Database, stores: Iterable[MakeStore]) -> None:
-    """Create the missing indexes of these stores.
+    """Create the missing indexes of these stores; wait for as long as MongoDB builds them.
 
     Raises
     ------
@@ -55,7 +61,22 @@ async def make_indexes(database: Database, stores: Iterable[MakeStore]) -> None:
         MongoDB does not answer, or refuses the user.
     """
     for store in stores:
-        await store(database).prepare()
+        await _prepared(store(database))
+
+
+def _goes_on(error: BaseException) -> bool:
+    """Whether the driver waited for an answer in vain: MongoDB goes on building, and tells the next
+    one who wants the same index when it is done."""
+    return isinstance(error, StoreUnavailable) and isinstance(error.__cause__, NetworkTimeout)
+
+
+def _note_build(state: RetryCallState) -> None:
+    log.warning("index_build_goes_on", store=type(state.args[0]).__name__)
+
+
+@retry(retry=retry_if_exception(_goes_on), before_sleep=_note_build, reraise=True)
+async def _prepared(store: IndexedStore) -> None:
+    await store.prepare()
 
 
 async def missing_indexes(database: Database, stores: Iterable[MakeStore]) -> list[str]:
