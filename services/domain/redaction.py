@@ -20,6 +20,12 @@ class HiddenImage(MissingImage):
     default_reason = "not_redacted_yet"
 
 
+class DeletedImage(HiddenImage):
+    """An image that was too old, and never comes back."""
+
+    default_reason = "image_deleted"
+
+
 class RedactionStyle(StrEnum):
     """What becomes of a region's pixels."""
 
@@ -71,15 +77,16 @@ class RedactionRule:
         Raises
         ------
         HiddenImage
-            The detector's predictions are missing, or were refused in part; or the image was too
-            old, and is deleted.
+            The detector's predictions are missing, or were refused in part.
+        DeletedImage
+            The image was too old.
         MissingImage
             The frame has no image yet.
         """
         if frame.captured is None:
             raise MissingImage(f"the image of {frame.frame_id} is not known yet")
         if frame.image_deleted:
-            raise HiddenImage(f"the image of {frame.frame_id} was deleted: it was too old")
+            raise DeletedImage(f"the image of {frame.frame_id} was deleted: it was too old")
         image = frame.captured.image
         if not self.categories:
             return ShownImage(image, (), self.style)

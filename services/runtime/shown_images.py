@@ -48,6 +48,8 @@ class ShownImages:
         ------
         HiddenImage
             Nothing, as long as the detector has not looked at it.
+        DeletedImage
+            The image was too old.
         MissingImage
             The frame has no image yet.
         """

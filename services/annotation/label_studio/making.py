@@ -16,7 +16,7 @@ from services.annotation.ports.annotation_tasks import TaskRecord, TaskStatus
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.errors import Invalid, InvalidRecord
 from services.contracts.identity import FrameId
-from services.domain.redaction import HiddenImage
+from services.domain.redaction import DeletedImage, HiddenImage
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
 from services.runtime.shown_images import ShownImages
@@ -67,8 +67,7 @@ class TaskMaker:
         try:
             return await self._created(project, interface, [plan])
         except InvalidRecord as exc:
-            await self._refused(plan.record, exc)
-            done.refused += 1
+            await self._refused(plan.record, exc, done)
             return 0
 
     async def _created(self, project: int, interface: Interface, plans: Sequence[Plan]) -> int:
@@ -84,8 +83,9 @@ class TaskMaker:
             await self._note_made(plan, interface, task_id)
         return len(ids)
 
-    async def _refused(self, record: TaskRecord, error: Invalid) -> None:
-        log.error("label_studio_refuses_task", frame_id=record.frame_id, error=str(error))
+    async def _refused(self, record: TaskRecord, error: Invalid, done: Pushed) -> None:
+        done.refused += 1
+        log.error("task_not_made", frame_id=record.frame_id, error=str(error))
         await self.stores.annotation_tasks.note(
             record.frame_id, trying=False, status=TaskStatus.REFUSED
         )
@@ -122,11 +122,11 @@ class TaskMaker:
             image = await self.tool.upload(
                 project, target.frame.file_name, content, target.frame.media_type
             )
-        except HiddenImage:
-            done.waiting.add(record.frame_id)
-            return None
         except Invalid as exc:
-            await self._refused(record, exc)
+            if isinstance(exc, HiddenImage) and not isinstance(exc, DeletedImage):
+                done.waiting.add(record.frame_id)
+            else:
+                await self._refused(record, exc, done)
             return None
         await self.stores.annotation_tasks.note(record.frame_id, image=image)
         return Plan(replace(record, image=image, link_until=None), target)

@@ -21,7 +21,7 @@ class Pushed:
     deleted: int = 0
     """Tasks deleted in Label Studio; they are not pushed again."""
     refused: int = 0
-    """Tasks that Label Studio refuses; see the log."""
+    """Tasks that Label Studio refuses, or whose image is lost or deleted; see the log."""
     waiting: set[FrameId] = field(default_factory=set)
     """Frames that stay due, because their images are hidden for now."""
 

@@ -154,7 +154,7 @@ async def _content(context: Context, frame_id: FrameId) -> bytes:
     try:
         return await asyncio.to_thread(context.images.content, context.images.of_frame(record))
     except HiddenImage as exc:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "This image is not redacted yet.") from exc
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"No image is shown: {exc}.") from exc
 
 
 def _box(text: str) -> Box | None:

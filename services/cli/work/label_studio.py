@@ -136,7 +136,7 @@ def _print_pushed(pushed: Pushed) -> None:
         "found in the project": pushed.adopted,
         "left unchanged, annotation has begun": pushed.left,
         "deleted in Label Studio": pushed.deleted,
-        "refused by Label Studio": pushed.refused,
+        "refused, or without an image": pushed.refused,
         "waiting, image hidden": len(pushed.waiting),
     }
     _print_counts("pushed", counts)

@@ -90,6 +90,14 @@ def not_granted(broker: "BrokerAddress", detail: str) -> str:
     )
 
 
+def not_visible(broker: "BrokerAddress", topic: str) -> str:
+    """The message if Kafka names no partition of a topic that must exist."""
+    return (
+        f"Kafka shows {_user(broker)} no topic {topic}: run `gazeloop topics create`, or grant what"
+        " `gazeloop topics acls` prints"
+    )
+
+
 def _user(broker: "BrokerAddress") -> str:
     return broker.access.user or "an anonymous user"
 

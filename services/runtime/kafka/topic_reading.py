@@ -7,10 +7,10 @@ from time import monotonic
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from services.contracts.errors import BrokerUnavailable
+from services.contracts.errors import BrokerUnavailable, InvalidSettings
 from services.contracts.topics import Topic
 from services.runtime.kafka.admin_connection import closed_on_error
-from services.runtime.kafka.broker import BrokerAddress, translate
+from services.runtime.kafka.broker import BrokerAddress, not_visible, translate
 from services.runtime.kafka.broker_login import check_login
 from services.runtime.kafka.limits import MAX_DEAD_LETTER_BYTES
 from services.runtime.settings import Settings
@@ -32,7 +32,7 @@ def values(
     BrokerUnavailable
         The broker does not answer, or has sent nothing for `delivery_timeout_s`.
     InvalidSettings
-        The broker refuses the user.
+        The broker refuses the user, or has no such topic.
     """
     try:
         yield from _values(broker, settings, topic, since or {})
@@ -44,7 +44,9 @@ def _values(
     broker: BrokerAddress, settings: Settings, topic: Topic, since: Mapping[int, int]
 ) -> Iterator[bytes]:
     with closing(_consumer(broker, settings)) as consumer:
-        numbers = consumer.partitions_for_topic(topic.name) or ()
+        numbers = consumer.partitions_for_topic(topic.name)
+        if not numbers:  # never taken for an empty topic: an erasure or a restore would pass it over
+            raise InvalidSettings(not_visible(broker, topic.name))
         partitions = [TopicPartition(topic.name, number) for number in sorted(numbers)]
         consumer.assign(partitions)
         firsts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)

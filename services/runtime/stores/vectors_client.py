@@ -262,7 +262,7 @@ class ClientVectorStore:
 
     async def drop(self, collections: Collection[str]) -> None:
         for collection in collections:
-            with _translated(f"dropping {collection}"), suppress(_NoCollectionError):
+            with suppress(_NoCollectionError), _translated(f"dropping {collection}"):
                 await self._client.delete_collection(collection)
 
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:

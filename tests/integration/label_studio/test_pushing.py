@@ -17,6 +17,8 @@ from services.app.label_studio_parts import label_studio
 from services.contracts.errors import InvalidSettings, ToolUnavailable
 from services.contracts.events import PredictionsMade
 from services.contracts.identity import FrameId
+from services.runtime.stores.mongo import connected
+from services.runtime.stores.retention_mongo import MongoRetention
 from tests.integration.label_studio import server as real
 from tests.integration.label_studio.conftest import REDACTION, Studio, studio_on
 from tests.review_world import HEIGHT, REGION, WIDTH, picture, shortlist
@@ -79,6 +81,17 @@ async def test_a_frame_whose_image_is_hidden_waits_and_the_others_are_pushed(
         assert pushed == Pushed(created=1, waiting=hidden)
         due = await studio.stores.annotation_tasks.due(9)
         assert {record.frame_id for record in due} == hidden
+
+
+async def test_a_frame_whose_image_was_too_old_is_refused_once(
+    studio: Studio,
+) -> None:
+    async with connected(studio.settings) as database:
+        await MongoRetention(database).note_images_deleted([FrameId("h000-0")])
+
+    assert await studio.parts.pusher.push() == Pushed(created=3, refused=1)
+    assert await studio.parts.pusher.push() == Pushed()
+    assert (await studio.stores.annotation_tasks.counts())[TaskStatus.REFUSED] == 1
 
 
 async def test_what_is_there_is_not_pushed_again(studio: Studio) -> None:

@@ -27,7 +27,7 @@ from services.contracts.errors import GazeloopError, InvalidSettings
 from services.contracts.events import Event
 from services.contracts.flow import REVIEW, group_of
 from services.contracts.matches import FrameMatched
-from services.contracts.topics import MATCHES, topic_of
+from services.contracts.topics import FRAMES, MATCHES, topic_of
 from services.domain.dead_letters import fold_letters
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress
@@ -39,6 +39,7 @@ from services.runtime.kafka.lag import LagReader
 from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.topic_admin import broker_identity
+from services.runtime.kafka.topic_reading import values
 from services.runtime.settings import Settings
 from tests import samples
 from tests.deadline import until
@@ -156,6 +157,14 @@ async def test_a_wrong_password_is_refused_to_who_reads_dead_letters(
     settings = settings_of(OPERATOR, kafka, authority.file, password="swordfish")
     with pytest.raises(InvalidSettings, match="GAZELOOP_KAFKA_PASSWORD"):
         await asyncio.to_thread(read_letters, BrokerAddress.of(settings), settings)
+
+
+async def test_a_topic_that_a_user_may_not_see_is_not_taken_for_an_empty_one(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    settings = settings_of("evaluator", kafka, authority.file)
+    with pytest.raises(InvalidSettings, match=r"gaze\.frames.*gazeloop topics acls"):
+        await asyncio.to_thread(list, values(BrokerAddress.of(settings), settings, FRAMES))
 
 
 async def test_a_foreign_topic_is_refused_with_what_to_grant(
