@@ -89,7 +89,7 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     database = connect(request.getfixturevalue("mongodb_url"), f"laws-{uuid4().hex[:8]}")
     kept, shortlists = MongoFrameStore(database), MongoShortlistStore(database)
     matches, needles = MongoMatchStore(database), MongoNeedleStore(database)
-    epochs, models = MongoEpochStore(database), MongoFailureModelStore(database)
+    epochs, models = MongoEpochStore(database, "b1"), MongoFailureModelStore(database)
     for store in (kept, matches, needles, shortlists, epochs, models):
         await store.prepare()
     embeddings = MongoEmbeddings(database)
@@ -701,13 +701,26 @@ async def test_old_epochs_are_dropped(stores: Stores) -> None:
 async def test_an_epoch_without_a_release_had_listed_all_of_its_budget_or_nothing(
     empty_database: Database, settled: bool
 ) -> None:
-    epochs, epoch = MongoEpochStore(empty_database), replace(samples.epoch(), settled=settled)
+    epochs, epoch = MongoEpochStore(empty_database, "b1"), replace(samples.epoch(), settled=settled)
     assert await epochs.close(epoch, WHOLE)
     earlier = {"$unset": {"released": "", "settled_budget": ""}}
     await empty_database["epochs"].update_one({}, earlier)
     listed = epoch.budget if settled else 0
     expected = replace(epoch, released=listed, settled_budget=listed)
     assert await epochs.of(epoch.detector) == [expected]
+
+
+async def test_offsets_of_another_broker_are_no_offsets_of_this_one(
+    empty_database: Database,
+) -> None:
+    epoch = samples.epoch(2)
+    await MongoEpochStore(empty_database, "b1").close(epoch, WHOLE)
+
+    there, here = (MongoEpochStore(empty_database, broker) for broker in ("b1", "b2"))
+
+    assert await there.latest() == {epoch.detector: epoch}
+    assert await here.latest() == {epoch.detector: replace(epoch, offsets={}, starts={})}
+    assert await here.of(epoch.detector) == [replace(epoch, offsets={}, starts={})]
 
 
 async def test_a_frame_is_shortlisted_while_any_needle_names_it(stores: Stores) -> None:

@@ -20,9 +20,15 @@ class MongoEpochStore:
 
     Changes are stored first, under a name that the epoch's document holds: only the process that
     closes the epoch has its own read.
+
+    Parameters
+    ----------
+    broker : id of the broker that assigned the offsets, as in `MongoRevisionLedger`. Those of
+        another broker, such as one in memory that has ended, say nothing about its records
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, broker: str) -> None:
+        self._broker = broker
         self._epochs = database["epochs"]
         self._changes = database["epoch_changes"]
 
@@ -39,13 +45,18 @@ class MongoEpochStore:
         ]
         with translated():
             found = await (await self._epochs.aggregate(last)).to_list()
-        epochs = [_epoch(document["last"]) for document in found]
+        epochs = [self._epoch(document["last"]) for document in found]
         return {epoch.detector: epoch for epoch in epochs}
 
     async def close(self, epoch: Epoch, changes: StateChanges) -> bool:
         parts = _parts(epoch, changes)
         names = [part["_id"] for part in parts]
-        document = {**_document(epoch), "changes": names, "is_whole": changes.is_whole}
+        document = {
+            **_document(epoch),
+            "broker": self._broker,
+            "changes": names,
+            "is_whole": changes.is_whole,
+        }
         with translated():
             for part in parts:
                 await self._changes.replace_one({"_id": part["_id"]}, part, upsert=True)
@@ -91,7 +102,12 @@ class MongoEpochStore:
     async def of(self, detector: DetectorId) -> Sequence[Epoch]:
         with translated():
             found = await self._epochs.find({"detector": detector}).sort("number", 1).to_list()
-        return [_epoch(document) for document in found]
+        return [self._epoch(document) for document in found]
+
+    def _epoch(self, document: Document) -> Epoch:
+        # Epochs of before had no broker; the stores had another one only after a restore.
+        is_of_broker = document.get("broker", self._broker) == self._broker
+        return _epoch(document if is_of_broker else {**document, "offsets": [], "starts": []})
 
 
 def _parts(epoch: Epoch, changes: StateChanges) -> list[Document]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol, cast
 
 import structlog
@@ -30,7 +31,7 @@ INDEXED_STORES = (
     MongoMatchStore,
     MongoNeedleStore,
     MongoShortlistStore,
-    MongoEpochStore,
+    partial(MongoEpochStore, broker=""),  # indexes are the same whatever the broker
     MongoFailureModelStore,
     MongoFigureStore,
     MongoHeldCorrections,

@@ -133,7 +133,7 @@ async def open_stores(settings: Settings, broker_identity: str) -> AsyncIterator
             matches=MongoMatchStore(database),
             needles=MongoNeedleStore(database),
             shortlists=MongoShortlistStore(database),
-            epochs=MongoEpochStore(database),
+            epochs=MongoEpochStore(database, broker_identity),
             failure_models=MongoFailureModelStore(database),
             openings=MongoOpenings(database),
             known_places=MongoKnownPlaces(database),
