@@ -580,6 +580,21 @@ async def test_a_shortlist_knows_whether_the_broker_has_it(stores: Stores) -> No
     assert record.published_revision == second.revision
 
 
+async def test_a_late_earlier_revision_does_not_change_since_when_there_are_candidates(
+    empty_database: Database,
+) -> None:
+    needle, store = samples.needle_found(), MongoNeedleStore(empty_database)
+    await store.record([needle])
+    first, withdrawn = (
+        samples.shortlist_published(needle, *names, revision=revision)
+        for revision, names in ((1, ("h1",)), (2, ()))
+    )
+    await store.write_shortlists([withdrawn])
+    await store.write_shortlists([first])
+    (document,) = await empty_database["needles"].find().to_list()
+    assert "shortlisted_at" not in document
+
+
 async def test_what_was_said_of_embedded_frames_is_counted_read_and_forgotten(
     stores: Stores,
 ) -> None:

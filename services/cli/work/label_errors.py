@@ -51,7 +51,13 @@ async def _read(context: Context, split: Split | None) -> list[SuspectedLabel]:
     settings = context.stored()
     log_to_file(settings, "label-errors")
     async with joined(settings) as app:
-        return await read_label_errors(app.stores.frames, settings.split_rule, split)
+        return await read_label_errors(
+            app.stores.frames,
+            settings.split_rule,
+            split,
+            count_copies=settings.count_copies,
+            redacting=settings.redact_detector,
+        )
 
 
 def _of_kind(found: Sequence[SuspectedLabel], kind: LabelError) -> list[SuspectedLabel]:

@@ -69,7 +69,8 @@ def _difference(pairs: Iterable[tuple[_Part, _Part]], frames: int) -> tuple[floa
             total += aps[0] - aps[1]
             known += 1
             moved += outs[0] - outs[1]
-    deviation = float(np.sqrt(np.square(moved).sum()))
-    if not known or not deviation:
+    if not known:
         return 0.0, 1.0
-    return total / known, normal_p_value(total / deviation)
+    deviation = float(np.sqrt(np.square(moved).sum()))
+    # Where no frame moves the difference, nothing is known of its variation.
+    return total / known, normal_p_value(total / deviation) if deviation else 1.0

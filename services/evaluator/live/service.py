@@ -157,9 +157,13 @@ class EvaluateMatches:
         return counts
 
     def _mark_outdated(self, detectors: Collection[DetectorId]) -> None:
-        """All figures of these detectors are to be computed again."""
+        """All figures of these detectors are to be computed again, and everybody's windows.
+
+        Windows end at the latest capture of all detectors, so those of the others move too.
+        """
         self._outdated.update(detectors)
-        self._outdated_windows.update(detectors)
+        if detectors and self._state is not None:
+            self._outdated_windows.update(self._state.detectors(), detectors)
         self._outdated_confidence |= bool(detectors)
 
     async def _refresh(

@@ -13,15 +13,26 @@ from services.domain.mining.suspected_labels import (
     suspected_labels,
 )
 from services.domain.ports.frames import FrameRecord, FrameStore
+from services.domain.redaction import is_named
 from services.domain.splits import SplitRule
 
 _ByDetector = defaultdict[DetectorId, list[LabelledFrame]]
 
 
 async def read_label_errors(
-    frames: FrameStore, split_rule: SplitRule, split: Split | None
+    frames: FrameStore,
+    split_rule: SplitRule,
+    split: Split | None,
+    *,
+    count_copies: bool = False,
+    redacting: str = "",
 ) -> list[SuspectedLabel]:
     """The suspected label errors of a split, or of all annotated frames, most suspicious first.
+
+    Parameters
+    ----------
+    redacting : the detector that finds what images hide, whose objects nobody annotates; empty for
+        none
 
     Raises
     ------
@@ -33,23 +44,33 @@ async def read_label_errors(
         # These lack the image, whose size and drive are needed.
         whole = await frames.load([record.frame_id for record in records])
         for _, record in sorted(whole.items()):
-            _add(found, record, split_rule, split)
+            if _is_of_split(record, split_rule, split):
+                _add(found, record, count_copies=count_copies, redacting=redacting)
     return await asyncio.to_thread(
         lambda: of_several([suspected_labels(found[detector]) for detector in sorted(found)])
     )
 
 
+def _is_of_split(record: FrameRecord, split_rule: SplitRule, split: Split | None) -> bool:
+    captured = record.captured
+    return captured is not None and split in (
+        None,
+        split_rule.split_of(record.frame_id, captured.drive_id),
+    )
+
+
 def _add(
-    found: _ByDetector, record: FrameRecord, split_rule: SplitRule, split: Split | None
+    found: _ByDetector, record: FrameRecord, *, count_copies: bool, redacting: str
 ) -> None:
     """Add a frame to the detectors with complete predictions of it."""
     captured, truth = record.captured, record.ground_truth
     if captured is None or truth is None:
         return
-    if split not in (None, split_rule.split_of(record.frame_id, captured.drive_id)):
-        return
     size = captured.image.width, captured.image.height
+    copy = record.is_copy and not count_copies
     for detector, predictions in record.predictions.items():
-        if why_not_counted(truth, predictions, copy=record.is_copy) is None:
+        if is_named(predictions, redacting):
+            continue
+        if why_not_counted(truth, predictions, copy=copy) is None:
             unit = captured.drive_id or record.frame_id
             found[detector].append(LabelledFrame.of(record.named(detector), truth, unit, size))

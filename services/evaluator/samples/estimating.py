@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.sampled_figures import SampledFigures, sampled_figures
 from services.domain.metrics.subsets import Subset
 from services.evaluator.samples.report import Estimate, SampledReport, lift_of
+
+_CERTAIN: Final = 1 - 1e-12
+"""The probability of a frame that was sure to be drawn: 1 is that of a chosen frame, which tells
+nothing about how many of the drawn ones are annotated."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ def estimated_live(
     ----------
     drawn : the frames that shortlists have because they were drawn, with their probabilities
     """
+    drawn = {frame: min(probability, _CERTAIN) for frame, probability in drawn.items()}
     annotated = state.annotated(detector, drawn)
     probability = annotated.probability
     is_answered = (probability > 0) & (probability < 1)

@@ -126,7 +126,12 @@ class MongoNeedleStore:
             since = (
                 {"$ifNull": ["$shortlisted_at", "$$NOW"]} if shortlist.candidates else "$$REMOVE"
             )
-            assignments = {"shortlist": value, "times.shortlist": time, "shortlisted_at": since}
+            is_newer = {"$gt": [shortlist.revision, {"$ifNull": ["$shortlist.revision", 0]}]}
+            assignments = {
+                "shortlist": value,
+                "times.shortlist": time,
+                "shortlisted_at": {"$cond": [is_newer, since, "$shortlisted_at"]},
+            }
             updates.append(upsert(shortlist.needle_id, assignments, REVIEW_WORK))
         await write(self._needles, updates)
 

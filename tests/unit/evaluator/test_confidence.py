@@ -61,6 +61,21 @@ async def test_a_window_ends_with_the_last_frame_captured() -> None:
         assert value == pytest.approx(expected, abs=1e-9)
 
 
+async def test_the_windows_of_a_detector_that_is_replaced_pass() -> None:
+    clock = FakeClock()
+    evaluator, frames = step(clock), survey(np.random.default_rng(0), 20)
+    await evaluator.run(matches_of(frames))
+    assert read(metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h") is not None
+
+    clock.advance(2 * 3600)
+    later = survey(np.random.default_rng(0), 20, detector="e")
+    later = [replace(frame, captured_at=clock.now()) for frame in later]
+    await evaluator.run(matches_of(later))
+
+    assert read(metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h") is None
+    assert read(metrics.MAP_WINDOW, detector="e@1", subset="all", window="1h") is not None
+
+
 async def test_a_vehicle_whose_clock_runs_ahead_does_not_empty_the_windows() -> None:
     clock = FakeClock()
     frames = survey(np.random.default_rng(1), 10)

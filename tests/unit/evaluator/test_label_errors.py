@@ -54,6 +54,18 @@ async def test_only_frames_of_the_split_count_and_partial_ones_do_not() -> None:
     assert {s.frame_id for s in found} == expected
 
 
+async def test_what_images_hide_is_no_label_that_somebody_forgot() -> None:
+    store = await stored(40)
+    for number in range(40):
+        face = samples.detection(category="face", bbox=(300.0, 300.0, 40.0, 40.0))
+        made = samples.predictions_made(face, frame_id=f"f{number}")
+        await store.record([made.model_copy(update={"detector": "faces"})])
+
+    found = await read_label_errors(store, RULE, None, redacting="faces")
+
+    assert found == await read_label_errors(await stored(40), RULE, None)
+
+
 async def test_a_frame_whose_image_did_not_arrive_yet_is_left_out() -> None:
     store = await stored(40)
     predictions = samples.predictions_made(samples.detection(), frame_id="early")

@@ -267,6 +267,24 @@ async def test_a_report_estimates_the_haystack_from_the_drawn_frames_of_shortlis
     assert read(metrics.HAYSTACK_ESTIMATE, **shown_as) is None
 
 
+async def test_frames_that_were_sure_to_be_drawn_are_drawn_ones_too() -> None:
+    world, needles = World(), InMemoryNeedleStore()
+    haystack = [name for name in names(90) if int(name[1:]) % 9]
+    drawn = {name: 1.0 if number % 2 else 0.8 for number, name in enumerate(haystack)}
+    shortlist = needle_with(drawn)
+    await needles.record([shortlist.needle])
+    await needles.write_shortlists([shortlist])
+    reports = Reports(world.matches, needles, OperatingScores(0.5), FakeClock())
+
+    await world.annotate(haystack, frozenset())
+    (report,) = (await reports.now(COUNTS)).reports
+
+    found = report.sampled
+    assert found is not None
+    assert (found.chosen, found.awaited, found.drawn) == (0, 0, len(haystack))
+    assert found.haystack == round(sum(1 / probability for probability in drawn.values()))
+
+
 async def test_a_report_without_enough_annotated_draws_estimates_nothing() -> None:
     world, needles = World(), InMemoryNeedleStore()
     shortlist = needle_with(dict.fromkeys(names(20), 0.2))
