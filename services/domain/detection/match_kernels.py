@@ -26,6 +26,8 @@ _NONE = np.uint64(0)
 _FIRST = np.uint64(1)
 _FEW = 64  # beyond this, insertion sort is slower
 _LOWEST = float(THRESHOLDS[0])
+_FEW = 32
+"""Candidates that are sorted by insertion."""
 
 
 @compiled
@@ -75,21 +77,34 @@ def _box_overlaps(
 def _candidates(
     overlaps: FloatArray, found: IntArray, reach: FloatArray
 ) -> int:  # pragma: no cover
-    """Collect ground truths above the lowest threshold, largest overlap first; their number."""
+    """Collect ground truths above the lowest threshold, largest overlap first; their number.
+
+    Of ground truths with the same overlap, the later one comes first.
+    """
     count = 0
     for g in range(overlaps.size):
-        overlap = overlaps[g]
-        if overlap < _LOWEST:
-            continue
-        j = count
-        while j > 0 and reach[j - 1] <= overlap:  # the later one wins a tie
+        if overlaps[g] >= _LOWEST:
+            found[count] = g
+            count += 1
+    _sort(found[:count], overlaps)
+    for j in range(count):
+        reach[j] = overlaps[found[j]]
+    return count
+
+
+@compiled
+def _sort(found: IntArray, overlaps: FloatArray) -> None:  # pragma: no cover
+    """Sort ascending indices by descending overlap; of ties, the larger index comes first."""
+    if found.size > _FEW:  # thousands of equal boxes would take minutes below
+        last_first = found[::-1].copy()
+        found[:] = last_first[np.argsort(-overlaps[last_first], kind="mergesort")]
+        return
+    for i in range(1, found.size):
+        g, j = found[i], i
+        while j > 0 and overlaps[found[j - 1]] <= overlaps[g]:
             found[j] = found[j - 1]
-            reach[j] = reach[j - 1]
             j -= 1
         found[j] = g
-        reach[j] = overlap
-        count += 1
-    return count
 
 
 @compiled

@@ -5,7 +5,7 @@ frames are compared with as many random frames, and with as many frames of the h
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,9 +48,8 @@ def ap_recovered(samples: Sequence[Sample], frames: int) -> ApRecovered | None:
     frames : the number of frame numbers
     """
     haystack = [sample.of(Subset.H.word) for sample in samples]
-    seen, listed = np.zeros(frames, np.bool_), np.zeros(frames, np.bool_)
+    seen, listed = _seen(haystack, frames), np.zeros(frames, np.bool_)
     for sample in haystack:
-        seen[sample.match_frame] = True
         listed[sample.match_frame[sample.match_part == SHORTLISTED]] = True
     count = int(listed.sum())
     gained = difference(_repaired(haystack, listed), haystack, frames) if count else None
@@ -102,24 +101,30 @@ def repair_gains(
     repaired : by name, the category whose false positives are repaired, None for every one, and
         the frames, (F,) bool
     """
+    if not repaired:
+        return {}
+    size = next(iter(repaired.values()))[1].size
     haystack = {name: sample.of(Subset.H.word) for name, sample in samples.items()}
+    seen = _seen(haystack.values(), size)
+    before = {name: mean_ap([sample], size) for name, sample in haystack.items()}
+    defined = [name for name, ap in before.items() if not math.isnan(ap)]
     found = {}
-    before: dict[Category, float] = {}
     for key, (category, frames) in repaired.items():
-        for name, sample in haystack.items():
-            if name not in before:
-                before[name] = mean_ap([sample], frames.size)
-        defined = [name for name, ap in before.items() if not math.isnan(ap)]
         chosen = [name for name in defined if category in (None, name)]
-        seen = np.zeros(frames.size, np.bool_)
-        for sample in haystack.values():
-            seen[sample.match_frame] = True
         count = int((seen & frames).sum())
         if count and chosen:
-            after = (mean_ap(_repaired([haystack[name]], frames), frames.size) for name in chosen)
+            after = (mean_ap(_repaired([haystack[name]], frames), size) for name in chosen)
             gained = sum(ap - before[name] for name, ap in zip(chosen, after, strict=True))
             found[key] = RepairGain(count, gained / len(chosen), gained / len(defined))
     return found
+
+
+def _seen(samples: Iterable[Sample], frames: int) -> BoolArray:
+    """(F,) whether each frame has a match in one of the samples."""
+    seen: BoolArray = np.zeros(frames, np.bool_)
+    for sample in samples:
+        seen[sample.match_frame] = True
+    return seen
 
 
 def _repaired(samples: Sequence[Sample], frames: BoolArray) -> list[Sample]:

@@ -76,9 +76,11 @@ class _Points:
 
     def mean_ap(self, truths: IntArray) -> float | None:
         """Mean AP over the categories that have ground truth."""
+        order = np.argsort(self.category, kind="stable")
+        bounds = np.searchsorted(self.category[order], np.arange(truths.size + 1))
         values = []
         for k in np.flatnonzero(truths):
-            of_category = self.category == k
+            of_category = order[bounds[k] : bounds[k + 1]]
             values.append(_ap(self.scores[of_category], self.right[of_category], int(truths[k])))
         return sum(values) / len(values) if values else None
 

@@ -239,7 +239,8 @@ class MatchIndex:
     def samples(self, curves: Sequence[int]) -> list[Sample]:
         """The contents of these curves, copied; without erased frames, as in `frame_count`."""
         rows = self._index.rows[: self._index.used[USED_ROWS]]
-        order = np.argsort(rows["curve"], kind="stable")
+        own = np.flatnonzero(np.isin(rows["curve"], curves))
+        order = own[np.argsort(rows["curve"][own], kind="stable")]
         order = order[~np.isin(self._index.row_frame[order], self._erased)]
         bounds = np.searchsorted(rows["curve"][order], np.arange(len(self) + 1))
         frame, part = self._index.row_frame[order], rows["part"][order]

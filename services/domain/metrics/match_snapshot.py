@@ -1,7 +1,9 @@
 """The matches at one moment, for what takes seconds: intervals, differences and drift."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -36,7 +38,7 @@ class MatchSnapshot:
 
     def detectors(self) -> list[DetectorId]:
         """All detectors, sorted."""
-        return sorted({detector for detector, _ in self.samples})
+        return [*self._by_detector]
 
     def interval(self, detector: DetectorId, subset: Subset) -> Interval | None:
         """A detector's mAP with its 95% interval; None where it is undefined."""
@@ -62,11 +64,15 @@ class MatchSnapshot:
 
     def _of(self, detector: DetectorId, subset: Subset) -> list[Sample]:
         """The samples of a detector's categories, on a subset."""
-        return [
-            sample.of(subset.word)
-            for (name, _), sample in sorted(self.samples.items(), key=lambda item: item[0])
-            if name == detector
-        ]
+        return [sample.of(subset.word) for sample in self._by_detector.get(detector, ())]
+
+    @cached_property
+    def _by_detector(self) -> Mapping[DetectorId, Sequence[Sample]]:
+        """The samples of each detector by category; all in order."""
+        found: defaultdict[DetectorId, list[Sample]] = defaultdict(list)
+        for (detector, _), sample in sorted(self.samples.items(), key=lambda item: item[0]):
+            found[detector].append(sample)
+        return dict(found)
 
     def _seen(self, samples: Sequence[Sample]) -> BoolArray:
         """(F,) whether each frame has a match in one of the samples."""

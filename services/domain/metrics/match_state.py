@@ -4,6 +4,8 @@ The evaluator holds this in memory. Figures are computed on demand and cached: a
 on a subset stay valid until a frame of that subset changes, or leaves or enters the window.
 """
 
+from bisect import insort
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
@@ -49,6 +51,9 @@ class MatchState:
         lengths_us = np.array([length // _MICROSECOND for length in lengths], np.int64)
         self._index = MatchIndex(lengths_us)
         self._curves: dict[Curve, int] = {}
+        self._sorted: defaultdict[DetectorId, list[Curve]] = defaultdict(list)
+        """The curves of each detector, by category: figures are asked for one detector at a time,
+        for every subset and window."""
         self._detectors: dict[DetectorId, int] = {}
         self._figures = KeptFigures(self._index)
 
@@ -230,8 +235,8 @@ class MatchState:
         number = self._detectors.get(detector)
         return 0 if number is None else self._index.frame_count(number, subset.word)
 
-    def _curves_of(self, detector: DetectorId) -> list[Curve]:
-        return [curve for curve in self.curves() if curve[0] == detector]
+    def _curves_of(self, detector: DetectorId) -> Sequence[Curve]:
+        return self._sorted.get(detector, ())
 
     def _scores(self, curves: Sequence[Curve]) -> list[float]:
         return [self._operating.of(*curve) for curve in curves]
@@ -262,6 +267,7 @@ class MatchState:
         if number is None:
             detector = self._detectors.setdefault(curve[0], len(self._detectors))
             number = self._curves[curve] = self._index.append(detector)
+            insort(self._sorted[curve[0]], curve)
         return number
 
     def _read(self, curves: Sequence[Curve], subset: Subset, window: Window) -> list[Figures]:

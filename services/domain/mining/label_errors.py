@@ -14,6 +14,8 @@ from services.domain.mining.failure_model import Examples
 from services.domain.mining.ranking import Vectors
 
 NEIGHBOURS: Final = 5
+_AT_ONCE: Final = 1000
+"""Needles whose similarities are in memory at a time: 16 MB with 2,000 examples."""
 
 
 def missing_label_suspicion(needles: Vectors, scores: FloatArray, examples: Examples) -> FloatArray:
@@ -30,14 +32,22 @@ def missing_label_suspicion(needles: Vectors, scores: FloatArray, examples: Exam
     if not len(examples.modes) or not len(needles):
         return np.zeros(len(needles))
     right = np.array([mode is None for mode in examples.modes], np.float64)
-    similar = np.asarray(needles @ examples.vectors.T, np.float64)
+    shares = [
+        _share_right(needles[at : at + _AT_ONCE], examples.vectors, right)
+        for at in range(0, len(needles), _AT_ONCE)
+    ]
+    return np.asarray(scores * np.concatenate(shares))
+
+
+def _share_right(needles: Vectors, examples: Vectors, right: FloatArray) -> FloatArray:
+    """(N,) the share of true positives among the nearest examples of each needle."""
+    similar = np.asarray(needles @ examples.T, np.float64)
     similar[similar > _ITSELF] = -np.inf
     count = min(NEIGHBOURS, len(right))
     nearest = np.argsort(-similar, axis=1, kind="stable")[:, :count]
     # With few examples, the needle's own is among the nearest.
     others = np.isfinite(np.take_along_axis(similar, nearest, axis=1))
-    share = (right[nearest] * others).sum(axis=1) / np.maximum(others.sum(axis=1), 1)
-    return np.asarray(scores * share)
+    return np.asarray((right[nearest] * others).sum(axis=1) / np.maximum(others.sum(axis=1), 1))
 
 
 _ITSELF: Final = 1 - 1e-6

@@ -88,7 +88,7 @@ class FileEvaluation:
         self._columns.append(_columns(item.frame_id, match))
         self._costs.put_match(item.frame_id, match)
         scores = self._operating.by_category(_DETECTOR, match.categories)
-        self._confusions += confusions_of(match, scores)
+        self._confusions.update(confusions_of(match, scores))
 
     def add_refused(self, rejection: Rejection) -> None:
         """Count the image as left out, if the whole of it was refused."""

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from services.contracts.identity import Category, FrameId
 from services.contracts.matches import CategoryMatch
 from services.domain.detection.boxes import Annotations, Detections, iou_matrix
 from services.domain.detection.frame_matching import frame_match, frame_matches, match_frame
-from tests.unit.domain.oracle import CATEGORIES, coco_eval, random_frames
+from tests.unit.domain.oracle import CATEGORIES, Frame, coco_eval, random_frames
 
 SIGN = Category("sign")
 BOX = (10.0, 10.0, 40.0, 40.0)
@@ -28,7 +30,40 @@ def sign(score: float, bbox: tuple[float, float, float, float] = BOX) -> Detecti
 
 @pytest.mark.parametrize("seed", range(60))
 def test_every_bit_equals_pycocotools_evaluate_img(seed: int) -> None:
-    frames = random_frames(seed, 4, detections=140 if seed % 10 == 0 else 12, truths=10)
+    _equals_pycocotools(
+        random_frames(seed, 4, detections=140 if seed % 10 == 0 else 12, truths=10)
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_annotations_of_one_place_are_matched_as_pycocotools_does(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def box() -> tuple[float, float, float, float]:
+        x, y = rng.integers(10, 14, 2).tolist()  # many overlap equally
+        return (x, y, 40.0, 40.0)
+
+    annotations = [
+        Annotation(category=CATEGORIES[0], bbox=box(), ignore=bool(rng.random() < 0.2))
+        for _ in range(90)
+    ]
+    found = [
+        Detection(category=CATEGORIES[0], score=float(rng.random()), bbox=box()) for _ in range(60)
+    ]
+    frame_id = FrameId("f")
+    _equals_pycocotools(
+        [
+            Frame(
+                PredictionsMade(
+                    frame_id=frame_id, detector="d", version="1", detections=tuple(found)
+                ),
+                FrameAnnotated(frame_id=frame_id, annotations=tuple(annotations)),
+            )
+        ]
+    )
+
+
+def _equals_pycocotools(frames: Sequence[Frame]) -> None:
     evaluation = coco_eval(frames)
     for image_id, frame in enumerate(frames, start=1):
         matches = match_frame(frame.predictions, frame.truth)
