@@ -218,9 +218,7 @@ class EmbedFrames:
             await self._vectors.upsert(self._in_regions, chunk)
             report_progress()
         await self._vectors.upsert(self._in_frames, frames)
-        for task, _ in both:
-            if task.revised:
-                await self._drop_stale(task)
+        await self._drop_stale([task for task, _ in both if task.revised])
         embedded = [task.embedded for task, _ in both]
         await self._embeddings.record(embedded)
         await self._outbox.publish(embedded)
@@ -233,18 +231,26 @@ class EmbedFrames:
             for point in logic.region_points(task, vectors.regions, rule)
         ]
 
-    async def _drop_stale(self, task: EmbeddingTask) -> None:
-        """Delete the vectors of regions that the frame's predictions no longer contain.
+    async def _drop_stale(self, tasks: Sequence[EmbeddingTask]) -> None:
+        """Delete the vectors of regions that the frames' predictions no longer contain.
 
         By the frame's id instead of the former FrameEmbedded, because a crash may have left vectors
-        for which no event was published.
+        for which no event was published. Another process may have embedded newer predictions of a
+        frame meanwhile, whose vectors this task does not know: then they stay.
         """
-        where = Where(equals={"frame_id": task.captured.frame_id})
-        wanted = {
-            region_point_id(task.embedded.model, region_id)
-            for region_id in task.embedded.region_ids()
-        }
-        await self._vectors.delete_others(self._in_regions, where, wanted)
+        if not tasks:
+            return
+        now = await self._tasks([task.captured.frame_id for task in tasks])
+        current = {task.captured.frame_id: task.embedded for task in now}
+        for task in tasks:
+            frame_id = task.captured.frame_id
+            if current.get(frame_id) == task.embedded:
+                where = Where(equals={"frame_id": frame_id})
+                wanted = {
+                    region_point_id(task.embedded.model, region_id)
+                    for region_id in task.embedded.region_ids()
+                }
+                await self._vectors.delete_others(self._in_regions, where, wanted)
 
     def _count(self, fresh: Sequence[EmbeddingTask], done: int) -> None:
         regions = sum(len(task.missing) for task in fresh)

@@ -12,7 +12,7 @@ import structlog
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from services.contracts.errors import InvalidSettings
+from services.contracts.errors import InvalidSettings, Unprocessable
 from services.contracts.identity import ModelId
 from services.domain.unit_vectors import scaled_to_unit
 from services.embedder.embedder import Boxes, FrameVectors
@@ -32,10 +32,12 @@ def _of_user(name: str, call: Callable[[], T]) -> T:
     ------
     InvalidSettings
         It raised something.
+    Unprocessable
+        As the call raised it.
     """
     try:
         return call()
-    except InvalidSettings:
+    except (InvalidSettings, Unprocessable):
         raise
     except (Exception, SystemExit) as exc:  # any, as it is not our code; a script may exit
         raise InvalidSettings(
@@ -131,12 +133,15 @@ class OwnEmbedder:
         Raises
         ------
         InvalidSettings
-            The model raised, or returned another number of vectors, or of another length.
+            The model returned another number of vectors, or of another length; or a file or memory
+            is missing.
+        Unprocessable
+            The model raised anything else: of several images, each is to be tried alone.
         """
         return _of_user(self._name, lambda: self._embedded(images, boxes)) if images else []
 
     def _embedded(self, images: Sequence[Image], boxes: Sequence[Boxes]) -> list[FrameVectors]:
-        found = self._model.embed(images, boxes)
+        found = self._called(images, boxes)
         if len(found) != len(images):
             raise InvalidSettings(
                 f"{self._name} returned vectors of {len(found)} images, and got {len(images)}"
@@ -148,6 +153,18 @@ class OwnEmbedder:
             )
             for (frame, regions), box in zip(found, boxes, strict=True)
         ]
+
+    def _called(
+        self, images: Sequence[Image], boxes: Sequence[Boxes]
+    ) -> Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        try:
+            return self._model.embed(images, boxes)
+        except (OSError, MemoryError):
+            raise  # not about these images: a dead letter of each would say nothing
+        except Exception as exc:
+            raise Unprocessable(
+                f"GAZELOOP_EMBEDDER={self._name} raised {type(exc).__name__}: {exc}"
+            ) from exc
 
     def _checked(self, vectors: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
         if np.shape(vectors) != shape:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.contracts.errors import InvalidSettings
+from services.contracts.errors import InvalidSettings, Unprocessable
 from services.embedder.embedder import Embedder
 from services.embedder.models.choosing import embedder_of
 from services.runtime.settings import Settings
@@ -84,6 +84,13 @@ class Raising(MeanColours):
     def embed(self, images: Any, boxes: Any) -> Any:
         del images, boxes
         raise OSError("weights.bin is not there")
+
+
+class Choosy(MeanColours):
+    def embed(self, images: Any, boxes: Any) -> Any:
+        if any(image.width < 5 for image in images):
+            raise RuntimeError("kernel size can't be greater than actual input size")
+        return super().embed(images, boxes)
 
 
 class Unnamed(MeanColours):
@@ -164,3 +171,14 @@ def test_a_factory_that_exits_is_named(named: Callable[[object], Embedder]) -> N
 
     with pytest.raises(InvalidSettings, match="raised SystemExit: 2"):
         named(script)
+
+
+def test_an_image_that_a_model_cannot_take_is_refused_and_others_are_not(
+    named: Callable[[object], Embedder],
+) -> None:
+    embedder = named(Choosy)
+    large, small = Image.new("RGB", (90, 90)), Image.new("RGB", (3, 3))
+    for images in ([large, small], [small]):
+        with pytest.raises(Unprocessable, match="kernel size"):
+            embedder.embed(images, [BOXES[:0]] * len(images))
+    assert len(embedder.embed([large], [BOXES])) == 1

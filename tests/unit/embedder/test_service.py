@@ -1,6 +1,6 @@
 """What EmbedFrames leaves behind, on fakes: vectors, records and events."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -63,6 +63,19 @@ class FailingVectors(InMemoryVectors):
         if self.fails and points:
             self.fails -= 1
             raise StoreUnavailable("gone after the write")
+
+
+class RacedVectors(InMemoryVectors):
+    """Lets another process do its work once points are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: list[Callable[[], Awaitable[None]]] = []
+
+    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        await super().upsert(collection, points)
+        if self.meanwhile:
+            await self.meanwhile.pop()()
 
 
 class World:
@@ -231,6 +244,20 @@ async def test_a_newer_revision_drops_the_regions_that_it_lacks() -> None:
     assert await world.stored(REGION_VECTORS) == world.points(new, 0) == world.points(old, 1)
     assert world.embedder.boxes_seen == 2
     assert embedded.regions == {DETECTOR: tuple(new.region_ids())}
+
+
+async def test_vectors_of_newer_predictions_outlive_a_slower_process() -> None:
+    vectors = RacedVectors()
+    world = World(vectors)
+    first, second, third = (predictions_made(STOP, version=version) for version in ("1", "2", "3"))
+    await world.run(world.captured(), first)
+    # Another process has taken the partition over, and has embedded what came later too.
+    vectors.meanwhile = [lambda: world.step(MeanColour()).run([second, third])]
+
+    await world.run(second)
+
+    expected = [world.points(made, 0) for made in (first, second, third)]
+    assert await world.stored(REGION_VECTORS) == set().union(*expected)
 
 
 async def test_a_newer_revision_drops_regions_however_many_a_frame_has() -> None:
