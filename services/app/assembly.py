@@ -33,6 +33,7 @@ from services.runtime.embedded import stack
 from services.runtime.embedded.room import room_kept
 from services.runtime.embedded.stack import Addresses, EmbeddedStack
 from services.runtime.embedded.watching import held_to
+from services.runtime.http.hosts import in_url
 from services.runtime.http.server import serving_http
 from services.runtime.http.vector_server import vector_server
 from services.runtime.observability import metrics
@@ -199,7 +200,7 @@ async def _serving(
         health = await closing.enter_async_context(
             serving(consumers, settings, ready.checks if ready else None)
         )
-        addresses = {"metrics": f"http://{settings.host}:{health.port}/metrics"}
+        addresses = {"metrics": f"http://{in_url(settings.host)}:{health.port}/metrics"}
         if served.names:
             # Another process may own an embedded store; a server checks the key.
             may_search = "retriever" in services or settings.qdrant_api_key

@@ -21,7 +21,7 @@ from services.runtime.stores.opening import Stores
 _PATIENCE_S = 5.0
 _NOBODY = "readiness"
 """A token id that is never issued."""
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # a target, not a bind address
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # a target, not a bind address
 
 
 class ServedPages:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.app.parts import REVIEW_PATH, App
 from services.contracts.flow import REVIEW
 from services.runtime.clock import Clock
+from services.runtime.http.hosts import in_url
 from services.runtime.http.server import serving_http
 from services.runtime.settings import Settings
 
@@ -50,7 +51,8 @@ async def pages_served(
         assert server is not None, "no service has a page"
         port = await closing.enter_async_context(_on_port(server, app.settings))
         scheme = "https" if app.settings.tls_certificate else "http"
-        yield {name: f"{scheme}://{app.settings.host}:{port}{PATHS[name]}" for name in names}
+        host = in_url(app.settings.host)
+        yield {name: f"{scheme}://{host}:{port}{PATHS[name]}" for name in names}
 
 
 def _build_of(name: str) -> Build:

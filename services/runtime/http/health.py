@@ -12,6 +12,8 @@ from typing import Any, Self
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from services.runtime.http.hosts import family_of
+
 Check = Callable[[], str | None]
 """Returns what is wrong, or None; called in a thread of the server."""
 
@@ -67,9 +69,10 @@ class _BoundedServer(ThreadingHTTPServer):
     # With the default of 5, a burst of connections fills the queue, and the rest wait for seconds.
     request_queue_size = 4 * _MAX_CONNECTIONS
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._free = BoundedSemaphore(_MAX_CONNECTIONS)
-        super().__init__(*args)
+        self.address_family = family_of(address[0])
+        super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread; close it if there are too many."""

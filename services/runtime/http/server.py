@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from services.contracts.errors import InvalidSettings
 from services.runtime.http.entrance import Entrance
+from services.runtime.http.hosts import family_of
 
 _KEEP_ALIVE_S = 30
 _HEAD_S = 15.0
@@ -153,8 +154,7 @@ def _load(config: uvicorn.Config) -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family_of(host))
     except OSError as exc:
         why = _TAKEN if exc.errno == errno.EADDRINUSE else exc.strerror
         detail = f"GAZELOOP_HOST={host} GAZELOOP_HTTP_PORT={port}: {why}"

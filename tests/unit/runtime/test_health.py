@@ -19,6 +19,11 @@ def test_metrics_are_served_in_prometheus_text() -> None:
     assert "gazeloop_test_total 1.0" in answer.text
 
 
+def test_metrics_are_served_at_an_ipv6_address() -> None:
+    with HealthServer("::1", 0, {}) as server:
+        assert httpx.get(f"http://[::1]:{server.port}/livez").status_code == 200
+
+
 def test_content_services_are_healthy() -> None:
     answer = ask({"embedder": lambda: None}, "/healthz")
     assert answer.status_code == 200
