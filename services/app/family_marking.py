@@ -1,5 +1,6 @@
 """Update families of needles for the review page, in the retriever's background."""
 
+import asyncio
 from collections.abc import Sequence
 
 from services.contracts.identity import NeedleId
@@ -29,7 +30,8 @@ async def mark_families(
     """
     overview = await read_overview(stores.needles, stores.matches, stores.frames, vectors, settings)
     show_families(overview.families)
-    return await stores.family_marks.show(marks_of(overview), clock.now())
+    marks = await asyncio.to_thread(marks_of, overview)
+    return await stores.family_marks.show(marks, clock.now())
 
 
 def show_families(families: Sequence[Family]) -> None:

@@ -27,15 +27,9 @@ class MongoFamilyMarks:
         with translated():
             known = await self._needles.find({"mark": {"$exists": True}}, _FIELDS).to_list()
         before = {document["_id"]: document["mark"] for document in known}
-        wanted = await asyncio.to_thread(_documents, marks)
-        await self._record(_families(before), _families(wanted), now)
-        updates = [
-            UpdateOne({"_id": needle_id}, {"$set": {"mark": mark}})
-            for needle_id, mark in wanted.items()
-            if before.get(needle_id) != mark
-        ]
-        gone = before.keys() - wanted.keys()
-        updates += [UpdateOne({"_id": item}, {"$unset": {"mark": ""}}) for item in gone]
+        # In a thread: there may be 100,000 needles.
+        changes, updates = await asyncio.to_thread(_updates, before, marks, now)
+        await write(self._changes, changes)
         await write(self._needles, updates)
         return len(updates)
 
@@ -55,25 +49,6 @@ class MongoFamilyMarks:
             for document in found
         ]
 
-    async def _record(
-        self,
-        before: Mapping[NeedleId, FamilyId],
-        after: Mapping[NeedleId, FamilyId],
-        now: datetime,
-    ) -> None:
-        digest = sha256(repr(sorted(after.items())).encode()).hexdigest()[:16]
-        await write(
-            self._changes,
-            [
-                UpdateOne(
-                    {"_id": f"{step.family} {step.change} {step.other} {digest}"},
-                    {"$setOnInsert": {**asdict(step), "at": now}},
-                    upsert=True,
-                )
-                for step in family_changes(before, after)
-            ],
-        )
-
     async def of(self, needle_id: NeedleId) -> Mark:
         with translated():
             found = await self._needles.find_one({"_id": needle_id}, _FIELDS)
@@ -87,8 +62,33 @@ class MongoFamilyMarks:
         return {document["_id"]: FamilyId(document["mark"]["family"]) for document in found}
 
 
-def _documents(marks: Mapping[NeedleId, Mark]) -> dict[NeedleId, Document]:
-    return {needle_id: asdict(mark) for needle_id, mark in marks.items()}
+def _updates(
+    before: Mapping[NeedleId, Document], marks: Mapping[NeedleId, Mark], now: datetime
+) -> tuple[list[UpdateOne], list[UpdateOne]]:
+    """What is to be written: the changes of families, and the marks that differ."""
+    wanted = {needle_id: asdict(mark) for needle_id, mark in marks.items()}
+    updates = [
+        UpdateOne({"_id": needle_id}, {"$set": {"mark": mark}})
+        for needle_id, mark in wanted.items()
+        if before.get(needle_id) != mark
+    ]
+    gone = before.keys() - wanted.keys()
+    updates += [UpdateOne({"_id": item}, {"$unset": {"mark": ""}}) for item in gone]
+    return _recorded(_families(before), _families(wanted), now), updates
+
+
+def _recorded(
+    before: Mapping[NeedleId, FamilyId], after: Mapping[NeedleId, FamilyId], now: datetime
+) -> list[UpdateOne]:
+    digest = sha256(repr(sorted(after.items())).encode()).hexdigest()[:16]
+    return [
+        UpdateOne(
+            {"_id": f"{step.family} {step.change} {step.other} {digest}"},
+            {"$setOnInsert": {**asdict(step), "at": now}},
+            upsert=True,
+        )
+        for step in family_changes(before, after)
+    ]
 
 
 def _families(marks: Mapping[NeedleId, Document]) -> dict[NeedleId, FamilyId]:
