@@ -59,9 +59,7 @@ def _is_of_split(record: FrameRecord, split_rule: SplitRule, split: Split | None
     )
 
 
-def _add(
-    found: _ByDetector, record: FrameRecord, *, count_copies: bool, redacting: str
-) -> None:
+def _add(found: _ByDetector, record: FrameRecord, *, count_copies: bool, redacting: str) -> None:
     """Add a frame to the detectors with complete predictions of it."""
     captured, truth = record.captured, record.ground_truth
     if captured is None or truth is None:

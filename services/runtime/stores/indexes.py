@@ -67,7 +67,8 @@ async def make_indexes(database: Database, stores: Iterable[MakeStore]) -> None:
 
 def _goes_on(error: BaseException) -> bool:
     """Whether the driver waited for an answer in vain: MongoDB goes on building, and tells the next
-    one who wants the same index when it is done."""
+    one who wants the same index when it is done.
+    """
     return isinstance(error, StoreUnavailable) and isinstance(error.__cause__, NetworkTimeout)
 
 

@@ -60,7 +60,7 @@ def test_a_difference_that_no_frame_moves_is_shown_without_significance() -> Non
     ]
     snapshot = state_of([*right, *none]).snapshot()
     own = np.arange(80) < 40
-    assert map_difference([*snapshot.samples.values()], own) == (1.0, 1.0)
+    assert map_difference([*snapshot.samples.values()], own) == (pytest.approx(1.0), 1.0)
 
 
 def test_frames_are_compared_with_all_others() -> None:

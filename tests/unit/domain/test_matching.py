@@ -30,9 +30,7 @@ def sign(score: float, bbox: tuple[float, float, float, float] = BOX) -> Detecti
 
 @pytest.mark.parametrize("seed", range(60))
 def test_every_bit_equals_pycocotools_evaluate_img(seed: int) -> None:
-    _equals_pycocotools(
-        random_frames(seed, 4, detections=140 if seed % 10 == 0 else 12, truths=10)
-    )
+    _equals_pycocotools(random_frames(seed, 4, detections=140 if seed % 10 == 0 else 12, truths=10))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -43,10 +41,7 @@ def test_many_annotations_of_one_place_are_matched_as_pycocotools_does(seed: int
         x, y = rng.integers(10, 14, 2).tolist()  # many overlap equally
         return (x, y, 40.0, 40.0)
 
-    annotations = [
-        Annotation(category=CATEGORIES[0], bbox=box(), ignore=bool(rng.random() < 0.2))
-        for _ in range(90)
-    ]
+    annotations = [Annotation(category=CATEGORIES[0], bbox=box()) for _ in range(90)]
     found = [
         Detection(category=CATEGORIES[0], score=float(rng.random()), bbox=box()) for _ in range(60)
     ]
