@@ -8,9 +8,10 @@ from pymongo import AsyncMongoClient
 from services.contracts.errors import StoreUnavailable
 from services.runtime.stores import indexes
 from services.runtime.stores.indexes import make_indexes
-from services.runtime.stores.mongo import Database, translated
+from services.runtime.stores.mongo import Database, Document, translated
 from tests.captured_logs import captured_logs
 
+_Client = AsyncMongoClient[Document]
 _DOCUMENTS = 100_000
 _WAIT_MS = 20
 """A tenth of what the index of these documents takes, at most."""
@@ -31,8 +32,8 @@ async def test_a_start_waits_for_an_index_however_long_it_takes(
     logged = captured_logs(indexes, monkeypatch)
     name = f"indexes-{uuid4().hex[:8]}"
     async with (
-        AsyncMongoClient(mongodb_url) as patient,
-        AsyncMongoClient(mongodb_url, socketTimeoutMS=_WAIT_MS) as hurried,
+        _Client(mongodb_url) as patient,
+        _Client(mongodb_url, socketTimeoutMS=_WAIT_MS) as hurried,
     ):
         database: Database = patient[name]
         await database["numbers"].insert_many({"number": n} for n in range(_DOCUMENTS))
@@ -44,6 +45,6 @@ async def test_a_start_waits_for_an_index_however_long_it_takes(
 
 
 async def test_a_mongodb_that_is_away_is_not_waited_for() -> None:
-    async with AsyncMongoClient("mongodb://127.0.0.1:9", serverSelectionTimeoutMS=50) as client:
+    async with _Client("mongodb://127.0.0.1:9", serverSelectionTimeoutMS=50) as client:
         with pytest.raises(StoreUnavailable):
             await make_indexes(client["any"], [_Numbers])
