@@ -40,7 +40,6 @@ from services.runtime.observability import metrics
 from services.runtime.serving import serving
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
-from services.runtime.stores.restore_mark import refuse_half_restored
 from services.runtime.stores.vectors_open import open_vector_store
 
 log = structlog.get_logger(__name__)
@@ -185,7 +184,6 @@ async def _serving(
 ) -> AsyncIterator[App]:
     clock: Clock = SystemClock()
     async with opened(settings, creating=creating) as app, AsyncExitStack() as closing:
-        await refuse_half_restored(app.stores.database)
         if USES_IMAGES.intersection(services):
             open_blobs(settings.blob_url)  # report a missing package now, not at the first image
         vectors = _vectors_opened_once(settings, closing)

@@ -19,6 +19,7 @@ from services.runtime.kafka.topic_admin import alter_topics, broker_identity, cr
 from services.runtime.observability.trace_export import Traces, exporting
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
+from services.runtime.stores.restore_mark import refuse_half_restored
 
 REVIEW_PATH = "/review"
 """Path of the review page."""
@@ -93,8 +94,11 @@ async def services_run(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def joined(settings: Settings) -> AsyncIterator[App]:
-    """The parts without services: of a running `gazeloop up`, or started for this context."""
+async def joined(settings: Settings, *, restoring: bool = False) -> AsyncIterator[App]:
+    """The parts without services: of a running `gazeloop up`, or started for this context.
+
+    Parameters and errors are those of `opened`.
+    """
     run_already = await services_run(settings)
     async with AsyncExitStack() as closing:
         parts = stack.joined(settings)
@@ -102,19 +106,29 @@ async def joined(settings: Settings) -> AsyncIterator[App]:
         closing.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
         # As in `deployed`: users of a cluster's services may not create its topics.
         to = addresses.applied_to(settings)
-        app = await closing.enter_async_context(opened(to, creating=not settings.kafka))
+        parts_without_services = opened(to, creating=not settings.kafka, restoring=restoring)
+        app = await closing.enter_async_context(parts_without_services)
         review = {"review": addresses.review} if addresses.review else {}
         lasts = run_already or not BrokerAddress.of(to).in_memory
         yield replace(app, addresses=review, lasts=lasts)
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, creating: bool = True) -> AsyncIterator[App]:
+async def opened(
+    settings: Settings, *, creating: bool = True, restoring: bool = False
+) -> AsyncIterator[App]:
     """The parts that the settings name, without services.
 
     Parameters
     ----------
     creating : whether to create missing topics, and to alter those that an older version created
+    restoring : whether this is the restore that completes stores which were restored in part
+
+    Raises
+    ------
+    UnfinishedRestore
+        A backup was restored in part. A backup of that would count as whole, and what is erased or
+        ingested into it would be lost once the restore goes on.
     """
     broker = BrokerAddress.of(settings)
     async with AsyncExitStack() as closing:
@@ -127,6 +141,8 @@ async def opened(settings: Settings, *, creating: bool = True) -> AsyncIterator[
                 log.warning("topic_differs", what=str(difference), remedy=difference.remedy)
         identity = await asyncio.to_thread(broker_identity, broker, settings)
         stores = await closing.enter_async_context(open_stores(settings, identity))
+        if not restoring:
+            await refuse_half_restored(stores.database)
         traces = closing.enter_context(exporting(settings))
         outbox = KafkaOutbox("ingest", broker, settings, traces=traces.of("ingest"))
         closing.push_async_callback(outbox.close)

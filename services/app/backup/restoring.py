@@ -76,7 +76,7 @@ async def restoring(settings: Settings) -> AsyncIterator["Restoring"]:
         raise InvalidSettings(f"`gazeloop up` runs on {settings.data}: stop it first")
     vectors = open_vector_store(settings)
     try:
-        async with joined(settings) as app:
+        async with joined(settings, restoring=True) as app:
             yield Restoring(app, vectors)
     finally:
         await vectors.close()

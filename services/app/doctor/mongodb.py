@@ -8,7 +8,7 @@ from services.annotation.stores.opening import INDEXED_STORES as ANNOTATION
 from services.app.doctor.finding import Finding, Level, space
 from services.app.first_names import first_names
 from services.app.remedies import remedy_of
-from services.contracts.errors import StoresFromLater, StoresNotMigrated
+from services.contracts.errors import StoresFromLater, StoresNotMigrated, UnfinishedRestore
 from services.contracts.events import SCHEMA_VERSION
 from services.contracts.identity import ModelId
 from services.runtime.clock import Clock
@@ -17,6 +17,7 @@ from services.runtime.stores.category_maps import MongoCategoryMaps
 from services.runtime.stores.indexes import INDEXED_STORES as SHARED
 from services.runtime.stores.indexes import missing_indexes
 from services.runtime.stores.mongo import Database, connected, translated
+from services.runtime.stores.restore_mark import refuse_half_restored
 from services.runtime.stores.retention_mongo import MongoRetention
 from services.runtime.stores.schema_stamp import newest_schema
 from services.runtime.stores.store_version import refuse_other, store_version
@@ -76,7 +77,8 @@ def _unfit(hello: dict[str, Any], version: list[int], skew_s: float) -> Iterator
 async def _records(database: Database) -> list[Finding]:
     try:
         refuse_other(await store_version(database))
-    except (StoresNotMigrated, StoresFromLater) as exc:
+        await refuse_half_restored(database)
+    except (StoresNotMigrated, StoresFromLater, UnfinishedRestore) as exc:
         return [Finding(Level.ERROR, _PART, str(exc), remedy_of(exc))]
     found = []
     bare = await missing_indexes(database, (*SHARED, *ANNOTATION))

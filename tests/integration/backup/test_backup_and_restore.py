@@ -14,6 +14,8 @@ import pytest
 from services.app.backup.making import back_up
 from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify
+from services.app.doctor.finding import Level
+from services.app.doctor.mongodb import look_at_mongodb
 from services.app.erasure.choosing import FrameChoice
 from services.app.erasure.erasers import eraser_alone
 from services.app.erasure.opening import Erasure
@@ -34,7 +36,6 @@ from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.bson_files import BsonWriter
 from services.runtime.stores.mongo import connected
-from services.runtime.stores.restore_mark import refuse_half_restored
 from services.runtime.stores.vector_snapshots import Snapshot
 from services.runtime.stores.vectors_open import open_vector_store
 from tests.integration.backup.deployment import (
@@ -360,15 +361,16 @@ async def test_an_interrupted_restore_keeps_services_out_and_goes_on(
         patch.setattr("services.app.backup.restoring.Restoring._erase_again", interrupted)
         with pytest.raises(asyncio.CancelledError):
             await restored(there, tmp_path / "to")
-    async with connected(there) as database:
-        with pytest.raises(UnfinishedRestore):
-            await refuse_half_restored(database)
+    # A backup of a part would count as whole.
+    with pytest.raises(UnfinishedRestore):
+        await backed_up(there, tmp_path / "to")
+    found = await look_at_mongodb(there, SystemClock())
+    assert any("restored in part" in item.what for item in found if item.level is Level.ERROR)
 
     await restored(there, tmp_path / "to")
 
     assert await contents(there) == await contents(here)
-    async with connected(there) as database:
-        await refuse_half_restored(database)
+    await backed_up(there, tmp_path / "to")
 
 
 async def test_an_older_backup_does_not_bring_erased_frames_back(
