@@ -23,7 +23,7 @@ SCALER = "keda"
 
 
 OPERATOR = "operator"
-"""The operators' user: for `status`, `doctor`, and reading and replaying dead letters."""
+"""The operators' user: for `status`, `doctor`, `restore`, and dead letters."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ def grants_of(service: str, bridge_topic: str = "") -> list[Grant]:
         # Replaying a dead letter writes to its original topic.
         everything = ("Describe", "DescribeConfigs", "Read", "Write")
         topics = [Grant("topic", topic.name, everything) for topic in TOPICS]
-        return [*topics, Grant("group", group_of(""), ("Describe",), "prefix")]
+        # A restore sets offsets, which Kafka allows to those who may read in the group.
+        groups = Grant("group", group_of(""), ("Describe", "Read"), "prefix")
+        return [*topics, groups, *_of_bridge(bridge_topic)]
     reads = {topic.name for topic in _read_by(service)}
     writes = {topic.name for topic in WRITES[service]}
     granted = [
@@ -78,12 +80,16 @@ def grants_of(service: str, bridge_topic: str = "") -> list[Grant]:
     ]
     if service in CONSUMERS or service in OPTIONAL_SERVICES:
         granted.append(Grant("group", group_of(service), ("Describe", "Read")))
-    if service == BRIDGE and bridge_topic:
-        granted.append(Grant("topic", bridge_topic, ("Describe", "Read")))
+    if service == BRIDGE:
+        granted += _of_bridge(bridge_topic)
     if service == WEBHOOKS:
         # A prefix, because each receiver has its own group, and receivers change.
         granted.append(Grant("group", group_of(service_of("")), ("Describe", "Read"), "prefix"))
     return granted
+
+
+def _of_bridge(topic: str) -> list[Grant]:
+    return [Grant("topic", topic, ("Describe", "Read"))] if topic else []
 
 
 def _read_by(service: str) -> Sequence[Topic]:

@@ -111,9 +111,9 @@ class Restoring:
         await asyncio.to_thread(folder.check_files, manifest)
         await self._refuse_others(manifest)
         await self._refuse_snapshots(manifest)
-        await mark_restore(database, manifest.name)
-        # Services would refuse to start from here on; offsets first, because they can be refused.
+        # First, because the broker can refuse it: nothing else has been changed then.
         goes_on = await asyncio.to_thread(self._go_on, manifest)
+        await mark_restore(database, manifest.name)
         on_stage("images")
         await self._put_images(folder, manifest)
         on_stage("vectors")

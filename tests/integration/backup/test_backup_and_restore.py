@@ -373,6 +373,28 @@ async def test_an_interrupted_restore_keeps_services_out_and_goes_on(
     await backed_up(there, tmp_path / "to")
 
 
+async def test_stores_stay_as_they_were_if_the_broker_refuses_the_offsets(
+    made: Made,
+    frames: list[str],
+    kafka: BrokerAddress,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, there = made(kafka), made(kafka)
+    await fill(here, frames)
+    await backed_up(here, tmp_path / "to")
+
+    def refused(*_: object) -> None:
+        raise InvalidSettings("Kafka denies this")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("services.app.backup.restoring.set_offsets", refused)
+        with pytest.raises(InvalidSettings, match="Kafka denies this"):
+            await restored(there, tmp_path / "to")
+
+    await backed_up(there, tmp_path / "empty")  # services start too
+
+
 async def test_an_older_backup_does_not_bring_erased_frames_back(
     made: Made, frames: list[str], tmp_path: Path
 ) -> None:

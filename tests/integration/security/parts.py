@@ -25,7 +25,7 @@ from kafka.admin import (
 )
 from pymongo import MongoClient
 
-from services.app.topic_access import OPERATOR, grants_of, user_of
+from services.app.topic_access import OPERATOR, SCALER, grants_of, user_of
 from services.contracts.flow import WRITES
 from services.runtime.embedded.child import Child, is_listening
 from services.runtime.embedded.kafka import find_java
@@ -41,7 +41,7 @@ PASSWORD = "correct-horse-battery"
 _CLUSTER = "Z2F6ZWxvb3AtdGVzdHMxMg"
 _READY_S = 240.0
 _LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
-_USERS = (*WRITES, OPERATOR)
+_USERS = (*WRITES, SCALER, OPERATOR)
 _PATTERNS = {
     "literal": ACLResourcePatternType.LITERAL,
     "prefix": ACLResourcePatternType.PREFIXED,

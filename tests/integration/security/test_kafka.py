@@ -20,7 +20,7 @@ from services.app.doctor.finding import Level
 from services.app.doctor.kafka import look_at_kafka
 from services.app.parts import joined
 from services.app.status import read_status
-from services.app.topic_access import OPERATOR, user_of
+from services.app.topic_access import OPERATOR, SCALER, user_of
 from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.errors import GazeloopError, InvalidSettings
@@ -34,8 +34,9 @@ from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
 from services.runtime.kafka.dead_letters import read_letters, replay
 from services.runtime.kafka.delivery import Connect
+from services.runtime.kafka.group_offsets import set_offsets
 from services.runtime.kafka.kafka_python_producer import connect_kafka_python
-from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.lag import LagReader, Partition
 from services.runtime.kafka.librdkafka_producer import connect_librdkafka
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.kafka.topic_admin import broker_identity
@@ -235,6 +236,21 @@ async def test_a_foreign_group_is_refused_with_what_to_grant(
     settings = settings_of("ingest", kafka, authority.file)
     with pytest.raises(InvalidSettings, match="gazeloop topics acls"):
         await asyncio.to_thread(lag_of, "evaluator", settings)
+
+
+async def test_who_restores_sets_the_offsets_of_all_services_and_who_may_not_is_named(
+    kafka: dict[str, str], authority: Authority
+) -> None:
+    await set_back(OPERATOR, kafka, authority)
+    with pytest.raises(InvalidSettings, match=r"denies gazeloop-keda .*gazeloop topics acls"):
+        await set_back(SCALER, kafka, authority)
+
+
+async def set_back(user: str, kafka: dict[str, str], authority: Authority) -> None:
+    """Have the retriever read again from the beginning."""
+    settings = settings_of(user, kafka, authority.file)
+    offsets = {group_of("retriever"): {Partition(MATCHES.name, 0): 0}}
+    await asyncio.to_thread(set_offsets, BrokerAddress.of(settings), settings, offsets)
 
 
 async def test_an_expired_certificate_is_refused(

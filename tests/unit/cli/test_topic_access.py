@@ -1,6 +1,6 @@
 import pytest
 
-from services.app.topic_access import SCALER, Grant, commands, grants_of
+from services.app.topic_access import OPERATOR, SCALER, Grant, commands, grants_of
 from services.contracts.flow import (
     CONSUMERS,
     OPTIONAL_SERVICES,
@@ -37,8 +37,11 @@ def test_a_service_reads_its_own_topics_as_its_own_group(service: str) -> None:
     assert [grant.name for grant in grants if grant.resource == "group"] == [group_of(service)]
 
 
-def test_the_bridge_may_read_the_topic_that_the_settings_name() -> None:
-    (added,) = {*grants_of("bridge", "detector.output")} - {*grants_of("bridge")}
+@pytest.mark.parametrize("service", ["bridge", OPERATOR])
+def test_the_topic_of_the_bridge_is_read_by_it_and_by_who_backs_up_its_offsets(
+    service: str,
+) -> None:
+    (added,) = {*grants_of(service, "detector.output")} - {*grants_of(service)}
     assert added == Grant("topic", "detector.output", ("Describe", "Read"))
 
 
