@@ -59,7 +59,10 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
     ),
     (
         errors.DamagedBackup,
-        "Restore another backup of that folder: `gazeloop backup list` names them.",
+        (
+            "`gazeloop backup TO --repair` copies damaged images again. For another file, restore"
+            " another backup of that folder: `gazeloop backup list` names them."
+        ),
     ),
     (
         errors.UnfinishedRestore,

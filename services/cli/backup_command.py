@@ -54,6 +54,12 @@ def create(
             " Qdrant of the same minor version takes them back.",
         ),
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Read the images of earlier backups too, and copy damaged ones again."
+        ),
+    ] = False,
 ) -> None:
     """Write a backup; images that an earlier one has are not copied again.
 

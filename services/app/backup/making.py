@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from shutil import rmtree
-from typing import Final
 
 import structlog
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 import services
 from services.app.backup.backups import IMAGES, Backups, UnfinishedBackup
+from services.app.backup.images import copy_images, damaged_images, replace_images
 from services.app.backup.manifest import (
     NOTED_SETTINGS,
     Cut,
@@ -21,9 +21,6 @@ from services.app.backup.manifest import (
 )
 from services.app.parts import App
 from services.app.subscriptions import all_subscriptions
-from services.contracts.errors import MissingImage
-from services.domain.chunks import chunks
-from services.domain.ports.blobs import BlobStore
 from services.domain.ports.vectors import VectorStore
 from services.runtime.clock import Clock
 from services.runtime.kafka.broker import BrokerAddress
@@ -45,16 +42,19 @@ from services.runtime.stores.vectors_edge_copy import copy_edge
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER
 from services.runtime.stores.vectors_open import open_vector_store
 
-_COPIED_AT_ONCE: Final = 8
-"""Images that are read at once: of a bucket, each takes a round trip."""
-
 log = structlog.get_logger(__name__)
 
 OnStage = Callable[[str], None]
 
 
 async def back_up(
-    app: App, folder: Backups, clock: Clock, on_stage: OnStage, *, snapshots: bool = False
+    app: App,
+    folder: Backups,
+    clock: Clock,
+    on_stage: OnStage,
+    *,
+    snapshots: bool = False,
+    repair: bool = False,
 ) -> Manifest:
     """Write a backup of everything but the broker; services may run meanwhile.
 
@@ -65,6 +65,7 @@ async def back_up(
     Parameters
     ----------
     snapshots : whether to keep the Qdrant server's snapshots in place of points
+    repair : whether to read the images that earlier backups have, and copy damaged ones again
 
     Raises
     ------
@@ -82,7 +83,7 @@ async def back_up(
         cut = await asyncio.to_thread(_cut, app.settings)
         at_one_moment = await work.keep_documents()
         await (work.keep_snapshots() if snapshots else work.keep_vectors())
-        images, unreadable = await work.keep_images()
+        images, unreadable = await work.keep_images(repair=repair)
         await work.keep_collection(TOMBSTONES)
         await asyncio.to_thread(work.keep_noted_settings)
         manifest = Manifest(
@@ -197,18 +198,18 @@ class _Making:
             await vectors.close()
             await asyncio.to_thread(rmtree, copy, ignore_errors=True)
 
-    async def keep_images(self) -> tuple[int, list[str]]:
+    async def keep_images(self, *, repair: bool) -> tuple[int, list[str]]:
         """Copy the images that no backup has yet; returns their number, and the unreadable ones."""
         self._on_stage("images")
-        source = self._app.stores.blobs
-        kept = set(await asyncio.to_thread(lambda: list(self._folder.images.uris())))
+        source, target = self._app.stores.blobs, self._folder.images
+        kept = set(await asyncio.to_thread(lambda: list(target.uris())))
         uris = await asyncio.to_thread(lambda: list(source.uris()))
-        unreadable: set[str] = set()
         new = [uri for uri in uris if uri not in kept]
-        for batch in chunks(new, _COPIED_AT_ONCE):
-            copies = [asyncio.to_thread(_copied, source, self._folder.images, uri) for uri in batch]
-            copied = await asyncio.gather(*copies)
-            unreadable |= {uri for uri, done in zip(batch, copied, strict=True) if not done}
+        unreadable = set(await copy_images(source, target, new))
+        if repair:
+            damaged = await damaged_images(target, [uri for uri in uris if uri in kept])
+            self._on_stage(f"{len(damaged):,} images of earlier backups are damaged")
+            unreadable |= set(await replace_images(source, target, damaged))
         digests = [uri.rpartition("/")[2] for uri in uris if uri not in unreadable]
         listed = "".join(f"{digest}\n" for digest in digests).encode()
         self.files[IMAGES] = await asyncio.to_thread(self._unfinished.write, IMAGES, listed)
@@ -223,12 +224,3 @@ class _Making:
 
     def _note(self, path: str, file: BsonWriter) -> None:
         self.files[path] = KeptFile(sha256=file.sha256, size=file.size, documents=file.documents)
-
-
-def _copied(source: BlobStore, to: BlobStore, uri: str) -> bool:
-    """Copy an image; False if it is gone, as after an erasure, or is not what was stored."""
-    try:
-        to.put(source.get(uri))
-    except MissingImage:
-        return False
-    return True

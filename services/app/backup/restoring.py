@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.app.backup.backups import Backups
+from services.app.backup.images import copy_images
 from services.app.backup.manifest import NOTED_SETTINGS, Manifest, indexed_fields
 from services.app.erasure.erasers import eraser_alone
 from services.app.parts import App, joined
@@ -16,8 +17,6 @@ from services.contracts.errors import Invalid, InvalidSettings, StoresFromLater,
 from services.contracts.events import FrameErased
 from services.contracts.identity import FrameHash, FrameId, frame_hash
 from services.contracts.topics import FRAMES
-from services.domain.chunks import chunks
-from services.domain.ports.blobs import BlobStore
 from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.vectors import VectorStore, Where
 from services.runtime.clock import Clock
@@ -41,7 +40,6 @@ _APPENDED: Final = (TOMBSTONES, "audit")
 """Collections that later backups complete: nothing that was erased or noted is undone."""
 _OF_OPENING: Final = frozenset({"schemas"})
 """Collections in which opening the stores writes."""
-_COPIED_AT_ONCE: Final = 8
 
 OnStage = Callable[[str], None]
 
@@ -54,11 +52,13 @@ class Restored:
     ----------
     goes_on : whether this broker has the log that the backup's offsets are of
     erased : restored frames that had been erased since, and so were erased again
+    lost_images : URIs of images that the backup lacks or has damaged; all else was restored
     """
 
     manifest: Manifest
     goes_on: bool
     erased: int
+    lost_images: list[str]
 
 
 @asynccontextmanager
@@ -98,8 +98,8 @@ class Restoring:
         ------
         InvalidSettings
             The stores are not empty, or a service runs.
-        DamagedBackup, MissingImage
-            The backup is damaged.
+        DamagedBackup
+            A file of the backup is missing or was changed.
         StoresNotMigrated, StoresFromLater
             The backup is of another version of the stores.
         Transient
@@ -115,7 +115,7 @@ class Restoring:
         goes_on = await asyncio.to_thread(self._go_on, manifest)
         await mark_restore(database, manifest.name)
         on_stage("images")
-        await self._put_images(folder, manifest)
+        lost = await self._put_images(folder, manifest)
         on_stage("vectors")
         await self._put_vectors(folder, manifest)
         on_stage("documents")
@@ -125,7 +125,7 @@ class Restoring:
         on_stage("erased frames")
         erased = await self._erase_again(folder, manifest, clock, goes_on=goes_on)
         await unmark_restore(database)
-        return Restored(manifest, goes_on, erased)
+        return Restored(manifest, goes_on, erased, lost)
 
     async def _refuse_others(self, manifest: Manifest) -> None:
         """Refuse stores that hold anything but a part of this very backup."""
@@ -175,14 +175,12 @@ class Restoring:
         set_offsets(broker, settings, manifest.cut.partitions())
         return True
 
-    async def _put_images(self, folder: Backups, manifest: Manifest) -> None:
+    async def _put_images(self, folder: Backups, manifest: Manifest) -> list[str]:
+        """Copy the images; returns those that the backup lacks or has damaged."""
         blobs = self.app.stores.blobs
         held = set(await asyncio.to_thread(lambda: list(blobs.uris())))
-        missing = [uri for uri in folder.image_uris(manifest) if uri not in held]
-        for batch in chunks(missing, _COPIED_AT_ONCE):
-            await asyncio.gather(
-                *(asyncio.to_thread(_copy, folder.images, blobs, uri) for uri in batch)
-            )
+        wanted = [uri for uri in folder.image_uris(manifest) if uri not in held]
+        return await copy_images(folder.images, blobs, wanted)
 
     async def _put_vectors(self, folder: Backups, manifest: Manifest) -> None:
         for name, entry in manifest.vectors.items():
@@ -243,10 +241,6 @@ def _refuse_other_version(manifest: Manifest) -> None:
         f"the backup is of version {manifest.stores} of the stores, and this Gazeloop uses version"
         f" {STORE_VERSION}: restore it with Gazeloop {manifest.gazeloop}"
     )
-
-
-def _copy(source: BlobStore, to: BlobStore, uri: str) -> None:
-    to.put(source.get(uri))
 
 
 def _erasure(value: bytes) -> FrameErased | None:

@@ -4,11 +4,8 @@ import asyncio
 from dataclasses import dataclass
 
 from services.app.backup.backups import Backups
+from services.app.backup.images import damaged_images
 from services.app.backup.manifest import Manifest
-from services.contracts.errors import MissingImage
-from services.domain.chunks import chunks
-
-_READ_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -32,16 +29,4 @@ async def verify(folder: Backups, name: str = "") -> Verified:
     manifest = folder.manifest(name)
     await asyncio.to_thread(folder.check_files, manifest)
     uris = list(folder.image_uris(manifest))
-    damaged = []
-    for batch in chunks(uris, _READ_AT_ONCE):
-        sound = await asyncio.gather(*(asyncio.to_thread(_is_sound, folder, uri) for uri in batch))
-        damaged += [uri for uri, is_sound in zip(batch, sound, strict=True) if not is_sound]
-    return Verified(manifest, damaged)
-
-
-def _is_sound(folder: Backups, uri: str) -> bool:
-    try:
-        folder.images.get(uri)
-    except MissingImage:
-        return False
-    return True
+    return Verified(manifest, await damaged_images(folder.images, uris))

@@ -23,12 +23,12 @@ from services.runtime.clock import SystemClock
 _NAMED = 3
 
 
-def create(ctx: typer.Context, to: str, *, keep: int, snapshots: bool) -> None:
+def create(ctx: typer.Context, to: str, *, keep: int, snapshots: bool, repair: bool) -> None:
     """Run `gazeloop backup create`."""
     context = shared(ctx)
     folder = open_backups(to)
     manifest = run(
-        lambda: _create(context, folder, _place(to), snapshots=snapshots),
+        lambda: _create(context, folder, _place(to), snapshots=snapshots, repair=repair),
         interrupted="No backup was made; run it again: images that were copied are not copied"
         " again.",
     )
@@ -53,14 +53,18 @@ def create(ctx: typer.Context, to: str, *, keep: int, snapshots: bool) -> None:
         out.print(f"kept the newest {keep}; deleted {gone:,} images of older ones", highlight=False)
 
 
-async def _create(context: Context, folder: Backups, place: str, *, snapshots: bool) -> Manifest:
+async def _create(
+    context: Context, folder: Backups, place: str, *, snapshots: bool, repair: bool
+) -> Manifest:
     settings = context.stored()
     log_to_file(settings, "backup")
     async with joined(settings) as app:
         # Before it is written, because images of an interrupted one stay, and erasures name it.
         record = AuditRecord(SystemClock().now(), AuditAct.BACKED_UP, account(), place)
         await app.stores.audit.append(record)
-        return await back_up(app, folder, SystemClock(), print_stage, snapshots=snapshots)
+        return await back_up(
+            app, folder, SystemClock(), print_stage, snapshots=snapshots, repair=repair
+        )
 
 
 def _place(to: str) -> str:

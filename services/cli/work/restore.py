@@ -5,11 +5,14 @@ import typer
 from services.app.backup.backups import Backups
 from services.app.backup.places import open_backups
 from services.app.backup.restoring import Restored, restoring
+from services.app.first_names import first_names
 from services.cli.console import console, print_stage, styled
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
+
+_NAMED = 10
 
 
 def restore(ctx: typer.Context, source: str, *, name: str) -> None:
@@ -19,7 +22,7 @@ def restore(ctx: typer.Context, source: str, *, name: str) -> None:
         lambda: _restore(context, open_backups(source), name),
         interrupted="Run the same command again: it goes on. No service starts before.",
     )
-    _print(done, context.settings())
+    conclude(done, context.settings())
 
 
 async def _restore(context: Context, folder: Backups, name: str) -> Restored:
@@ -30,20 +33,39 @@ async def _restore(context: Context, folder: Backups, name: str) -> Restored:
         return await stores.restore(folder, manifest, SystemClock(), print_stage)
 
 
-def _print(done: Restored, settings: Settings) -> None:
+def conclude(done: Restored, settings: Settings) -> None:
+    """Print what was restored.
+
+    Raises
+    ------
+    typer.Exit
+        Images are lost: all else was restored, but the command has not done all that it should.
+    """
     out = console()
-    cut = done.manifest.cut
     out.print(f"restored {done.manifest.name}", highlight=False)
     if done.erased:
         out.print(f"{done.erased:,} frames were erased since, and are again", highlight=False)
-    if done.goes_on:
-        out.print("services go on from the backup's offsets", highlight=False)
-    else:
-        text = styled(
-            "[yellow]This is another broker than the backup's.[/] {:,} records were not processed"
-            " yet, and what came later is not in the backup: publish it again.",
-            cut.backlog,
-        )
-        out.print(text)
+    _print_offsets(done)
     for setting, (before, now) in done.manifest.differing(settings).items():
         out.print(f"{setting} was {before}, and is {now} here", style="yellow", highlight=False)
+    if done.lost_images:
+        text = styled(
+            "[yellow]{:,} images are missing from the backup, or damaged there:[/] {}. All else was"
+            " restored. Send or import their frames again to store them.",
+            len(done.lost_images),
+            first_names(done.lost_images, _NAMED),
+        )
+        out.print(text)
+        raise typer.Exit(1)
+
+
+def _print_offsets(done: Restored) -> None:
+    if done.goes_on:
+        console().print("services go on from the backup's offsets", highlight=False)
+        return
+    text = styled(
+        "[yellow]This is another broker than the backup's.[/] {:,} records were not processed"
+        " yet, and what came later is not in the backup: publish it again.",
+        done.manifest.cut.backlog,
+    )
+    console().print(text)

@@ -129,16 +129,16 @@ def _ungrouped() -> Iterator[None]:
         raise error from None
 
 
-async def backed_up(settings: Settings, to: Path | str, *, snapshots: bool = False) -> Manifest:
+async def backed_up(settings: Settings, to: Path | str, **options: bool) -> Manifest:
     """Make a backup."""
     with _ungrouped():
-        return await _backed_up(settings, to, snapshots=snapshots)
+        return await _backed_up(settings, to, **options)
 
 
-async def _backed_up(settings: Settings, to: Path | str, *, snapshots: bool) -> Manifest:
+async def _backed_up(settings: Settings, to: Path | str, **options: bool) -> Manifest:
     async with joined(settings) as app:
         folder = open_backups(str(to))
-        return await back_up(app, folder, SystemClock(), lambda _: None, snapshots=snapshots)
+        return await back_up(app, folder, SystemClock(), lambda _: None, **options)
 
 
 async def restored(settings: Settings, source: Path | str, name: str = "") -> Restored:

@@ -235,6 +235,28 @@ async def test_a_changed_file_and_a_changed_image_are_found(
         await restored(made(), tmp_path / "to")
 
 
+async def test_a_damaged_image_stops_no_restore_and_is_copied_again_on_request(
+    made: Made, frames: list[str], tmp_path: Path
+) -> None:
+    here, there, folder = made(), made(), open_backups(str(tmp_path / "to"))
+    await fill(here, frames)
+    manifest = await backed_up(here, tmp_path / "to")
+    uri = next(folder.image_uris(manifest))
+    path = tmp_path / "to" / "images" / uri.removeprefix("blob:")
+    path.write_bytes(path.read_bytes()[::-1])  # of the same size
+
+    done = await restored(there, tmp_path / "to")
+
+    before, after = await contents(here), await contents(there)
+    assert done.lost_images == [uri]
+    assert after == replace(before, images=[kept for kept in before.images if kept != uri])
+
+    await backed_up(here, tmp_path / "to")
+    assert (await verify(folder, manifest.name)).damaged == [uri]
+    await backed_up(here, tmp_path / "to", repair=True)
+    assert (await verify(folder, manifest.name)).damaged == []
+
+
 async def test_an_interrupted_run_leaves_no_backup_and_the_next_one_goes_on(
     made: Made, frames: list[str], tmp_path: Path
 ) -> None:
