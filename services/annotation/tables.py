@@ -20,6 +20,7 @@ from services.domain.ports.needles import NeedleRecord
 from services.domain.reannotation import is_reannotated
 from services.domain.withdrawal import in_force
 from services.formats.writers.tables import Row, Table, TableFormat, TableWriter, table_writer
+from services.runtime.durability import make_folder
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.stores.figures import Figures
 
@@ -154,7 +155,7 @@ def opened_tables(
         The format needs a package that is not installed.
     """
     require_empty(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return {
         table.name: closing.enter_context(table_writer(table, form, folder)) for table in tables
     }

@@ -35,7 +35,13 @@ def archive(
     ctx: typer.Context,
     *,
     to: Annotated[
-        Path, typer.Option("--to", metavar="DIR", help="A new folder.", show_default=False)
+        Path,
+        typer.Option(
+            "--to",
+            metavar="DIR",
+            help="A new folder that lasts; in a container, below a mounted one.",
+            show_default=False,
+        ),
     ],
     form: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="The tables' format.")

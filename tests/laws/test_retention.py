@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from bson import Timestamp
+
 from services.annotation.ports.reviews import Act, Projection, ReviewEvent
 from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.annotation.stores.reviews_mongo import MongoReviewStore
@@ -53,6 +55,24 @@ async def test_old_frames_are_those_stored_before_without_ground_truth(
         3,
         0,
     )
+
+
+async def test_a_frame_is_not_old_while_its_ground_truth_was_withdrawn_lately(
+    empty_database: Database,
+) -> None:
+    frames, retention = MongoFrameStore(empty_database), MongoRetention(empty_database)
+    await frames.record([samples.frame_captured(name) for name in ("f1", "f2")])
+    await frames.record([samples.frame_annotated(frame_id="f2")])
+    taken_back = withdrawn(samples.frame_annotated(frame_id="f2"))
+    await frames.record([taken_back.model_copy(update={"revision": 2})])
+    stored = Timestamp(int((EARLIER - timedelta(days=1)).timestamp()), 1)
+    await empty_database["frames"].update_many({}, {"$set": {"captured_stored": stored}})
+
+    found, after = await retention.old_frames(EARLIER, "", 9)
+    assert [frame.frame_id for frame in found] == ["f1"]
+    assert await retention.old_frames(EARLIER, after, 9) == ([], "")
+    assert await retention.count_old_frames(EARLIER) == 1
+    assert len((await retention.old_frames(LATER, "", 9))[0]) == 2
 
 
 async def test_old_decisions_about_retracted_needles_are_deleted(empty_database: Database) -> None:

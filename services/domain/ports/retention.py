@@ -30,6 +30,9 @@ class RetentionStore(Protocol):
     ) -> tuple[Sequence[OldFrame], str]:
         """Some frames without ground truth that were stored before a time, oldest first.
 
+        Those whose ground truth was withdrawn after that time are left out: an archive that was
+        written until then has not got them.
+
         Parameters
         ----------
         after : where the last call ended; empty at the beginning

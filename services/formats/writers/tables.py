@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from services.contracts.errors import MissingPart
 from services.formats.csv_cells import cell_of
+from services.runtime.durability import sync
 
 Row = Mapping[str, object]
 """Values by column; None where there is none."""
@@ -43,7 +44,7 @@ class TableWriter(Protocol):
 def table_writer(
     table: Table, form: TableFormat, folder: Path
 ) -> AbstractContextManager[TableWriter]:
-    """A new file in the folder for this table; complete when the context ends.
+    """A new file in the folder for this table; complete and on disk when the context ends.
 
     Raises
     ------
@@ -61,6 +62,7 @@ class CsvTable(AbstractContextManager["CsvTable"]):
     """
 
     def __init__(self, table: Table, path: Path) -> None:
+        self._path = path
         self._file = path.open("w", encoding="utf-8", newline="")
         self._writer = csv.DictWriter(self._file, [*table.columns])
         self._writer.writeheader()
@@ -70,6 +72,13 @@ class CsvTable(AbstractContextManager["CsvTable"]):
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        _to_disk(self._path)
+
+
+def _to_disk(path: Path) -> None:
+    """Have a written file outlast a loss of power: retention erases the frames of an archive."""
+    sync(path)
+    sync(path.parent)
 
 
 def _cell(value: object) -> object:
@@ -98,6 +107,7 @@ class ParquetTable(AbstractContextManager["ParquetTable"]):
         self._schema = arrow.schema(
             [(name, types[of_column]) for name, of_column in table.columns.items()]
         )
+        self._path = path
         self._writer = parquet.ParquetWriter(path, self._schema)
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -105,6 +115,7 @@ class ParquetTable(AbstractContextManager["ParquetTable"]):
 
     def __exit__(self, *_: object) -> None:
         self._writer.close()
+        _to_disk(self._path)
 
 
 def _pyarrow() -> tuple[ModuleType, ModuleType]:

@@ -18,7 +18,7 @@ from services.contracts.errors import (
 )
 from services.domain.ports.blob_uris import place_in, place_of, uri_at, uri_of
 from services.domain.ports.blobs import BlobStore
-from services.runtime.durability import replace_file, sync
+from services.runtime.durability import make_folder, replace_file, sync
 
 _ATOMIC_PUT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
 """Protocols with atomic writes; elsewhere a blob is written to a temporary name and renamed."""
@@ -145,7 +145,7 @@ class FolderBlobs:
         path = self._folder / place
         with accessing(path.as_uri()):
             if not (path.is_file() and path.stat().st_size == len(content)):
-                _make_durable_folder(path.parent)
+                make_folder(path.parent)
                 replace_file(path, content)
         return uri_of(content)
 
@@ -174,14 +174,6 @@ def _uris_of(prefix: str, names: list[str]) -> Iterator[str]:
     """The URIs of the blobs among the files of a folder, in order."""
     found = (uri_at(f"{prefix}/{name}") for name in sorted(names))
     return (uri for uri in found if uri is not None)
-
-
-def _make_durable_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_durable_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync(folder.parent)
 
 
 class FsspecBlobs:

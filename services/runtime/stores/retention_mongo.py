@@ -40,13 +40,12 @@ class MongoRetention:
         self, before: datetime, after: str, limit: int
     ) -> tuple[Sequence[OldFrame], str]:
         documents, end = await self._oldest(_UNANNOTATED, before, after, limit)
+        # Not by the query: it would read on and on past the frames of a large undo.
+        old = [item for item in documents if not _is_withdrawn_since(before, item)]
         with translated():
-            moved = {"moved.frame": {"$in": [document["_id"] for document in documents]}}
+            moved = {"moved.frame": {"$in": [item["_id"] for item in old]}}
             listed = set(await self._shortlists.distinct("moved.frame", moved))
-        frames = [
-            OldFrame(item["_id"], item["drive_id"], item["_id"] in listed) for item in documents
-        ]
-        return frames, end
+        return [OldFrame(item["_id"], item["drive_id"], item["_id"] in listed) for item in old], end
 
     async def old_images(
         self, before: datetime, after: str, limit: int
@@ -86,7 +85,7 @@ class MongoRetention:
             at = Timestamp(int(seconds), int(number))
             later = {"captured_stored": {"$gt": at}}
             bounded["$or"] = [later, {"captured_stored": at, "_id": {"$gt": frame_id}}]
-        fields = {"drive_id": 1, "captured_stored": 1}
+        fields = {"drive_id": 1, "captured_stored": 1, "truth_stored": 1}
         with translated():
             found = self._frames.find(bounded, fields)
             documents = await found.sort([("captured_stored", 1), ("_id", 1)]).to_list(limit)
@@ -96,7 +95,8 @@ class MongoRetention:
         return documents, f"{at.time} {at.inc} {documents[-1]['_id']}"
 
     async def count_old_frames(self, before: datetime) -> int:
-        return await self._count(_UNANNOTATED, before)
+        kept = {"truth_stored": {"$not": {"$gte": _at(before)}}}
+        return await self._count(_UNANNOTATED | kept, before)
 
     async def count_old_images(self, before: datetime) -> int:
         return await self._count(_WITH_IMAGE, before)
@@ -200,9 +200,19 @@ class MongoRetention:
             return (await self._figures.delete_many(ids)).deleted_count
 
 
+def _is_withdrawn_since(before: datetime, document: Document) -> bool:
+    """Whether a frame without ground truth had some at this time, when an archive left it out."""
+    withdrawn: Timestamp | None = document.get("truth_stored")
+    return withdrawn is not None and withdrawn >= _at(before)
+
+
 def _stored(before: datetime) -> Document:
     # Stored, not captured: an archive that is imported today is new here.
-    return {"$lt": Timestamp(int(before.timestamp()), 0)}
+    return {"$lt": _at(before)}
+
+
+def _at(time: datetime) -> Timestamp:
+    return Timestamp(int(time.timestamp()), 0)
 
 
 def _first(document: Document) -> FrameId:

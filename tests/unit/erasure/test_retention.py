@@ -1,10 +1,13 @@
 """Which frames retention erases, and at which rate."""
 
 import csv
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.retention.archiving import archive_cold_frames
@@ -191,6 +194,27 @@ async def test_frames_may_wait_for_an_archive(tmp_path: Path) -> None:
     assert (row["frame_id"], row["detector"], row["category"]) == ("f00", "ods@1", "stop sign")
     assert await world.sweeper.sweep_frames() == 1
     assert world.records.asked[-1] == before
+
+
+@pytest.mark.parametrize("form", TableFormat)
+async def test_an_archive_is_on_the_disk_before_frames_may_be_erased(
+    form: TableFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, sync = World([]), os.fsync
+    synced: set[Path] = set()
+
+    def noted(descriptor: int) -> None:
+        assert world.records.archived is None
+        synced.add(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder, rule = tmp_path / "archives" / "cold", world.settings.split_rule
+    frames, before = InMemoryFrameStore(), world.clock.now()
+    await archive_cold_frames(world.records, frames, rule, before, form=form, folder=folder)
+
+    assert world.records.archived == before
+    assert synced == {*folder.iterdir(), folder, folder.parent, tmp_path}
 
 
 async def test_decisions_and_figures_have_their_own_ages() -> None:
