@@ -31,6 +31,7 @@ from services.runtime.stores.mongo import translated
 from services.runtime.stores.mongo_dump import add_missing, collections_to_keep, load
 from services.runtime.stores.restore_mark import mark_restore, restore_under_way, unmark_restore
 from services.runtime.stores.store_version import STORE_VERSION
+from services.runtime.stores.tokens_mongo import TOKENS, revoke_as_in
 from services.runtime.stores.tombstones_mongo import TOMBSTONES
 from services.runtime.stores.vector_files import load_points
 from services.runtime.stores.vector_snapshots import same_minor, snapshots_of
@@ -53,12 +54,14 @@ class Restored:
     goes_on : whether this broker has the log that the backup's offsets are of
     erased : restored frames that had been erased since, and so were erased again
     lost_images : URIs of images that the backup lacks or has damaged; all else was restored
+    valid_tokens : number of tokens that are not revoked, by all that the backups of the place have
     """
 
     manifest: Manifest
     goes_on: bool
     erased: int
     lost_images: list[str]
+    valid_tokens: int
 
 
 @asynccontextmanager
@@ -123,9 +126,12 @@ class Restoring:
             await load(database, name, folder.file(manifest, path))
         await asyncio.to_thread(self._put_noted_settings, folder, manifest)
         on_stage("erased frames")
-        erased = await self._erase_again(folder, manifest, clock, goes_on=goes_on)
+        await self._complete(folder, manifest)
+        erased = await self._erase_again(manifest, clock, goes_on=goes_on)
+        tokens = await self.app.stores.tokens.list()
+        valid = sum(token.is_valid(clock.now()) for token in tokens)
         await unmark_restore(database)
-        return Restored(manifest, goes_on, erased, lost)
+        return Restored(manifest, goes_on, erased, lost, valid)
 
     async def _refuse_others(self, manifest: Manifest) -> None:
         """Refuse stores that hold anything but a part of this very backup."""
@@ -200,17 +206,23 @@ class Restoring:
                 content = folder.file(manifest, name).read_bytes()
                 replace_file(self.app.settings.data / name, content)
 
-    async def _erase_again(
-        self, folder: Backups, manifest: Manifest, clock: Clock, *, goes_on: bool
-    ) -> int:
-        """Erase what was erased after the backup; returns the number of frames."""
-        stores = self.app.stores
+    async def _complete(self, folder: Backups, manifest: Manifest) -> None:
+        """Add the erasures and records of acts that later backups have, and revoke their tokens."""
+        database = self.app.stores.database
         for name in folder.names():
             other = folder.manifest(name)
+            if other.name <= manifest.name:
+                continue
             for collection in _APPENDED:
-                if other.name > manifest.name and collection in other.collections:
+                if collection in other.collections:
                     path = folder.file(other, other.collections[collection])
-                    await add_missing(stores.database, collection, path)
+                    await add_missing(database, collection, path)
+            if TOKENS in other.collections:
+                await revoke_as_in(database, folder.file(other, other.collections[TOKENS]))
+
+    async def _erase_again(self, manifest: Manifest, clock: Clock, *, goes_on: bool) -> int:
+        """Erase what was erased after the backup; returns the number of frames."""
+        stores = self.app.stores
         requests = await asyncio.to_thread(self._erased_since, manifest) if goes_on else {}
         requests |= await stores.tombstones.requesters()
         frames = await stores.frame_ids.hashed(requests.keys()) if requests else []

@@ -46,6 +46,13 @@ def conclude(done: Restored, settings: Settings) -> None:
     if done.erased:
         out.print(f"{done.erased:,} frames were erased since, and are again", highlight=False)
     _print_offsets(done)
+    if done.valid_tokens:
+        text = styled(
+            "[yellow]{:,} tokens are valid:[/] revoke those again that were revoked after the"
+            " newest backup of this folder (`gazeloop tokens list`).",
+            done.valid_tokens,
+        )
+        out.print(text)
     for setting, (before, now) in done.manifest.differing(settings).items():
         out.print(f"{setting} was {before}, and is {now} here", style="yellow", highlight=False)
     if done.lost_images:

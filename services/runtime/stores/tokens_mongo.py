@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
+from typing import Final
 
 from services.domain.ports.tokens import TokenRecord
+from services.runtime.stores.bson_files import read_documents
 from services.runtime.stores.mongo import Database, Document, translated
+
+TOKENS: Final = "tokens"
+_AT_ONCE: Final = 500
 
 
 class MongoTokenStore:
     """The collection `tokens`."""
 
     def __init__(self, database: Database) -> None:
-        self._tokens = database["tokens"]
+        self._tokens = database[TOKENS]
 
     async def add(self, token: TokenRecord) -> None:
         document = {
@@ -59,3 +65,20 @@ def _record(document: Document) -> TokenRecord:
         used_at=document.get("used_at"),  # tokens of an older version have none
         prefix=document.get("prefix", ""),
     )
+
+
+async def revoke_as_in(database: Database, path: Path) -> None:
+    """Revoke the tokens that are revoked in a file of them, by `mongo_dump`.
+
+    Raises
+    ------
+    StoreUnavailable
+        MongoDB does not answer.
+    DamagedBackup
+        The file cannot be read.
+    """
+    tokens = MongoTokenStore(database)
+    for documents in read_documents(path, _AT_ONCE):
+        for document in documents:
+            if document["revoked_at"] is not None:
+                await tokens.revoke(document["_id"], document["revoked_at"])

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ from services.contracts.errors import (
 from services.contracts.identity import FrameId, frame_hash
 from services.domain.ports.blobs import BlobStore
 from services.runtime.clock import SystemClock
+from services.runtime.http import tokens as bearer_tokens
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader
 from services.runtime.settings import Settings
@@ -435,6 +437,31 @@ async def test_an_older_backup_does_not_bring_erased_frames_back(
     assert list(after.documents["tombstones"]) == [frame_hash(FrameId(frames[1]))]
     assert len(after.documents["audit"]) == 1
     assert len(after.images) == 2
+
+
+async def test_an_older_backup_does_not_make_revoked_tokens_valid(
+    made: Made, tmp_path: Path
+) -> None:
+    here, there, now = made(), made(), SystemClock().now()
+    async with joined(here) as app:
+        secrets = [
+            await bearer_tokens.create(app.stores.tokens, f"vehicle:v{number}", now)
+            for number in range(3)
+        ]
+        leaked, rotated, kept = map(bearer_tokens.id_of, secrets)
+        older = await backed_up(here, tmp_path / "to")
+        await app.stores.tokens.revoke(leaked, now)
+        await app.stores.tokens.revoke(rotated, now + timedelta(hours=1))
+        await backed_up(here, tmp_path / "to")
+        revoked = {token.token_id: token.revoked_at for token in await app.stores.tokens.list()}
+
+    done = await restored(there, tmp_path / "to", older.name)
+
+    async with joined(there) as app:
+        after = {token.token_id: token.revoked_at for token in await app.stores.tokens.list()}
+    assert after == revoked
+    assert after[kept] is None
+    assert done.valid_tokens == 2
 
 
 async def test_services_go_on_from_the_cut_and_frames_erased_since_stay_erased(

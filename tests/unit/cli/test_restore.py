@@ -1,5 +1,7 @@
 """What `gazeloop restore` prints, and how it ends."""
 
+from dataclasses import replace
+
 import pytest
 import typer
 
@@ -26,15 +28,27 @@ MANIFEST = Manifest(
 )
 
 
+DONE = Restored(MANIFEST, goes_on=True, erased=0, lost_images=[], valid_tokens=0)
+
+
+def test_a_complete_restore_warns_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    conclude(DONE, Settings())
+    printed = capsys.readouterr().out
+    assert "restored 20260504T120000.000Z" in printed
+    assert "images" not in printed
+    assert "tokens" not in printed
+
+
 def test_lost_images_are_named_and_are_no_success(capsys: pytest.CaptureFixture[str]) -> None:
-    conclude(Restored(MANIFEST, goes_on=True, erased=0, lost_images=[]), Settings())
-    assert "images" not in capsys.readouterr().out
-
-    done = Restored(MANIFEST, goes_on=True, erased=0, lost_images=["blob:ab/abc"])
     with pytest.raises(typer.Exit) as ended:
-        conclude(done, Settings())
-
+        conclude(replace(DONE, lost_images=["blob:ab/abc"]), Settings())
     assert ended.value.exit_code == 1
-    assert "1 images are missing from the backup, or damaged there: blob:ab/abc." in (
-        capsys.readouterr().out
-    )
+    lost = "1 images are missing from the backup, or damaged there: blob:ab/abc."
+    assert lost in capsys.readouterr().out
+
+
+def test_tokens_that_may_have_been_revoked_later_are_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    conclude(replace(DONE, valid_tokens=3), Settings())
+    assert "3 tokens are valid: revoke those again" in capsys.readouterr().out

@@ -7,6 +7,7 @@ from services.annotation.stores.frame_traces import of_annotation
 from services.runtime.stores import frame_traces
 from services.runtime.stores.frame_traces import MongoTraces
 from services.runtime.stores.mongo import connect
+from services.runtime.stores.tokens_mongo import TOKENS
 from services.runtime.stores.tombstones_mongo import TOMBSTONES
 from tests.mongodb_users import WRITERS
 
@@ -19,6 +20,7 @@ BY_HAND = {
 """Erased from by a class of their own."""
 CONSTANTS = {
     "TOMBSTONES": TOMBSTONES,
+    "TOKENS": TOKENS,
     "OLD_FRAMES": "frames_v1",
     "OLD_MATCHES": "matches_v1",
     "_STORES": "stores",
