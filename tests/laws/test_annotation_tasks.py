@@ -138,6 +138,16 @@ async def test_links_are_renewed_before_they_end_where_a_task_is_unanswered(
     assert await due(tasks) == ([FIRST] if status in unanswered else [])
 
 
+async def test_links_that_are_valid_no_more_are_renewed(tasks: AnnotationTasks) -> None:
+    await tasks.note(FIRST, status=TaskStatus.OPEN, link_until=NOW + LASTING)
+    await tasks.note(FrameId("h2"), status=TaskStatus.OPEN)
+    await tasks.end_links(NOW)
+    assert (await tasks.of_frames([FIRST]))[FIRST].link_until == NOW
+
+    await tasks.touch_ending_links(NOW + LASTING)
+    assert await due(tasks) == [FIRST]
+
+
 async def test_a_frame_that_is_due_is_not_touched_for_its_link(tasks: AnnotationTasks) -> None:
     await tasks.ask([shortlist_published(needle_found("r1"), "h1")])
     await tasks.note(FIRST, status=TaskStatus.OPEN, link_until=NOW)

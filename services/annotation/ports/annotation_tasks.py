@@ -98,6 +98,10 @@ class AnnotationTasks(Protocol):
         """Mark unanswered tasks whose image link expires before then for an update."""
         ...
 
+    async def end_links(self, now: datetime) -> None:
+        """Note that no link to an image is valid any more, as after a change of the signing key."""
+        ...
+
     async def forget_deleted(self) -> None:
         """Mark tasks that were deleted in the tool, so that they are pushed again."""
         ...

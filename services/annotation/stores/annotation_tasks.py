@@ -73,6 +73,12 @@ class MongoAnnotationTasks:
         with translated():
             await self._tasks.update_many(where, {"$inc": {"touched": 1}, "$set": {"due": True}})
 
+    async def end_links(self, now: datetime) -> None:
+        with translated():
+            await self._tasks.update_many(
+                {"link_until": {"$gt": now}}, {"$set": {"link_until": now}}
+            )
+
     async def forget_deleted(self) -> None:
         waiting = {"status": TaskStatus.WAITING.value, "due": True}
         with translated():

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.app.backup.backups import Backups
 from services.app.backup.images import copy_images
 from services.app.backup.manifest import NOTED_SETTINGS, Manifest, indexed_fields
@@ -124,6 +125,8 @@ class Restoring:
         on_stage("documents")
         for name, path in manifest.collections.items():
             await load(database, name, folder.file(manifest, path))
+        # No backup has the key that signs them.
+        await MongoAnnotationTasks(database).end_links(clock.now())
         await asyncio.to_thread(self._put_noted_settings, folder, manifest)
         on_stage("erased frames")
         await self._complete(folder, manifest)

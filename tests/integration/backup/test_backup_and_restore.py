@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
 from services.app.backup.making import back_up
 from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify
@@ -462,6 +463,21 @@ async def test_an_older_backup_does_not_make_revoked_tokens_valid(
     assert after == revoked
     assert after[kept] is None
     assert done.valid_tokens == 2
+
+
+async def test_links_to_images_end_with_the_key_that_no_backup_has(
+    made: Made, tmp_path: Path
+) -> None:
+    here, there, frame_id = made(), made(), FrameId("v1:1")
+    async with connected(here) as database:
+        until = SystemClock().now() + timedelta(days=30)
+        await MongoAnnotationTasks(database).note(frame_id, link_until=until)
+    await backed_up(here, tmp_path / "to")
+    await restored(there, tmp_path / "to")
+    async with connected(there) as database:
+        record = (await MongoAnnotationTasks(database).of_frames([frame_id]))[frame_id]
+    assert record.link_until
+    assert record.link_until < SystemClock().now()
 
 
 async def test_services_go_on_from_the_cut_and_frames_erased_since_stay_erased(
