@@ -8,12 +8,14 @@ from typing import Final, cast
 
 from pymongo import InsertOne
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from services.runtime.stores.bson_files import RAW, BsonWriter, read_documents
 from services.runtime.stores.mongo import Database, Document, insert_new, translated
 
 _AT_ONCE: Final = 500
+_DELETED_AT_ONCE: Final = 5_000
 _OF_PROCESSES: Final = frozenset(
     {"doctor", "leases", "migration", "review_keys", "review_sessions", "stores"}
 )
@@ -96,10 +98,18 @@ async def load(database: Database, name: str, path: Path) -> None:
         The file cannot be read.
     """
     with translated():
-        await database[name].delete_many({})
+        await _empty(database[name])
         for documents in read_documents(path, _AT_ONCE):
             inserts = [InsertOne(cast("Document", item)) for item in documents]
             await database[name].bulk_write(inserts, ordered=False)
+
+
+async def _empty(collection: AsyncCollection[Document]) -> None:
+    """Delete all documents, in steps: all at once takes longer than a socket may be silent."""
+    found = collection.find({}, {"_id": 1}).sort("_id", 1)
+    while documents := await found.to_list(_DELETED_AT_ONCE):
+        ids = [document["_id"] for document in documents]
+        await collection.delete_many({"_id": {"$in": ids}})
 
 
 async def add_missing(database: Database, name: str, path: Path) -> None:

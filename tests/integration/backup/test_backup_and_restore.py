@@ -36,6 +36,7 @@ from services.runtime.http import tokens as bearer_tokens
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader
 from services.runtime.settings import Settings
+from services.runtime.stores import mongo_dump
 from services.runtime.stores.blobs_fsspec import open_blobs
 from services.runtime.stores.bson_files import BsonWriter
 from services.runtime.stores.mongo import connected
@@ -50,6 +51,7 @@ from tests.integration.backup.deployment import (
     restored,
     settings_of,
 )
+from tests.mongo_profile import profiled
 
 NAMING = ["frames", "pictures", "predictions", "revisions", "vectors"]
 """What names a frame in these stores."""
@@ -478,6 +480,19 @@ async def test_links_to_images_end_with_the_key_that_no_backup_has(
         record = (await MongoAnnotationTasks(database).of_frames([frame_id]))[frame_id]
     assert record.link_until
     assert record.link_until < SystemClock().now()
+
+
+async def test_a_restore_that_goes_on_deletes_what_it_had_restored_in_steps(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongo_dump, "_DELETED_AT_ONCE", 3)
+    async with connected(made()) as database:
+        await database["frames"].insert_many([{"_id": number} for number in range(7)])
+        await mongo_dump.dump(database, "frames", tmp_path / "frames", None)
+        async with profiled(database, "frames") as queries:
+            await mongo_dump.load(database, "frames", tmp_path / "frames")
+        assert [query["ndeleted"] for query in queries if query["op"] == "remove"] == [3, 3, 1]
+        assert await database["frames"].count_documents({}) == 7
 
 
 async def test_services_go_on_from_the_cut_and_frames_erased_since_stay_erased(
