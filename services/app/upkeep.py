@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from services.app.categories.rematching import Rematcher
 from services.app.elected import elected
+from services.app.erasure.eraser import INTERRUPTED, FrameEraser
 from services.app.erasure.erasers import eraser_with_services
 from services.app.parts import App
 from services.app.repeating import repeated
@@ -15,13 +17,15 @@ from services.app.undoing.requesting import undoer_of
 from services.domain.ports.category_maps import CategoryMaps, UnknownCategory
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
+from services.runtime.settings import Settings
 from services.runtime.stores.retention_mongo import MongoRetention
 
 _JOB: Final = "upkeep"
 _SWEEP_S: Final = 5.0
 _UNKNOWN_S: Final = 60.0
+_ERASURES_S: Final = 60.0
 _RETENTION_S: Final = 60.0
-"""The settings limit frames per minute."""
+"""The settings limit frames per minute, of erasures too."""
 _RECORDS_S: Final = 600.0
 
 
@@ -39,17 +43,34 @@ async def finish_pending(app: App) -> None:
         await undoer_of(stores, app.outbox).sweep()
 
 
+async def finish_erasures(
+    eraser: Callable[[], FrameEraser], settings: Settings, clock: Clock
+) -> int:
+    """Go on with erasures that were interrupted; returns the number of frames.
+
+    Raises
+    ------
+    Transient
+        A store or the broker does not answer; the next call continues.
+    """
+    return await eraser().finish(clock.now() - INTERRUPTED, settings.retention_per_minute)
+
+
 @asynccontextmanager
 async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
-    """While it is open, finish changes of category maps and undos that were interrupted or made on
-    a page, count unknown categories, and delete what is too old.
+    """While it is open, finish interrupted erasures, and changes of category maps and undos that
+    were interrupted or made on a page; count unknown categories; delete what is too old.
     """
     stores = app.stores
     maps = stores.category_maps
+
+    def eraser() -> FrameEraser:
+        return eraser_with_services(stores, app.outbox, app.settings, clock)
+
     sweeper = RetentionSweeper(
         MongoRetention(stores.database),
         stores.blobs,
-        lambda: eraser_with_services(stores, app.outbox, app.settings, clock),
+        eraser,
         stores.audit,
         settings=app.settings,
         clock=clock,
@@ -57,6 +78,7 @@ async def stored_data_kept(app: App, clock: Clock) -> AsyncIterator[None]:
     works: dict[str, tuple[Callable[[], Awaitable[object]], float]] = {
         "rematch_categories": (Rematcher(maps, stores.frames, app.outbox).sweep, _SWEEP_S),
         "finish_undos": (undoer_of(stores, app.outbox).sweep, _SWEEP_S),
+        "finish_erasures": (partial(finish_erasures, eraser, app.settings, clock), _ERASURES_S),
         "erase_unlisted_frames": (sweeper.sweep_frames, _RETENTION_S),
         "delete_old_images": (sweeper.sweep_images, _RETENTION_S),
         "delete_old_records": (sweeper.sweep_records, _RECORDS_S),

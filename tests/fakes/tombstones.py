@@ -2,6 +2,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.contracts.identity import FrameHash, FrameId, frame_hash
 from services.domain.ports.erasure import ErasureRequest, Tombstone
@@ -33,12 +34,17 @@ class InMemoryTombstones:
             one: (held.request.requested_by, held.request.reason) for one, held in self.held.items()
         }
 
-    async def unswept(self, limit: int) -> Sequence[Tombstone]:
+    async def unswept(self, limit: int, before: datetime | None = None) -> Sequence[Tombstone]:
         return [
             Tombstone(held.frame_id, held.request.reason, held.request.requested_by)
             for _, held in sorted(self.held.items())
             if not held.swept and held.frame_id is not None
+            if before is None or held.request.requested_at < before
         ][:limit]
+
+    async def await_services(self, frame_ids: Collection[FrameId], services: Sequence[str]) -> None:
+        for frame_id in frame_ids:
+            self.held[frame_hash(frame_id)].waiting.update(services)
 
     async def note_swept(self, frame_ids: Collection[FrameId]) -> None:
         for frame_id in frame_ids:

@@ -1,7 +1,7 @@
 """What every store of tombstones does, in memory and in MongoDB."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -45,6 +45,23 @@ async def test_what_is_not_swept_is_named_until_it_is(tombstones: TombstoneStore
     assert len(await tombstones.unswept(1)) == 1
     await tombstones.note_swept([TWO])
     assert await tombstones.unswept(10) == [Tombstone(ONE, "request 17", "ada")]
+
+
+async def test_requests_of_before_a_time_are_told_from_later_ones(
+    tombstones: TombstoneStore,
+) -> None:
+    at = REQUEST.requested_at
+    await tombstones.add([ONE], REQUEST)
+    await tombstones.add([TWO], replace(REQUEST, requested_at=at + timedelta(hours=1)))
+    assert await tombstones.unswept(10, at) == []
+    before = await tombstones.unswept(10, at + timedelta(minutes=1))
+    assert [item.frame_id for item in before] == [ONE]
+
+
+async def test_a_service_that_is_awaited_later_confirms_too(tombstones: TombstoneStore) -> None:
+    await tombstones.add([ONE], REQUEST)
+    await tombstones.await_services([ONE], ["b", "c"])
+    assert await tombstones.awaited() == {"a": 1, "b": 1, "c": 1}
 
 
 async def test_the_id_stays_until_all_is_swept_and_every_service_has_confirmed(

@@ -6,6 +6,7 @@ from typing import Any
 
 from services.annotation.stores.opening import INDEXED_STORES as ANNOTATION
 from services.app.doctor.finding import Finding, Level, space
+from services.app.erasure.eraser import INTERRUPTED
 from services.app.first_names import first_names
 from services.app.remedies import remedy_of
 from services.contracts.errors import StoresFromLater, StoresNotMigrated, UnfinishedRestore
@@ -21,6 +22,7 @@ from services.runtime.stores.restore_mark import refuse_half_restored
 from services.runtime.stores.retention_mongo import MongoRetention
 from services.runtime.stores.schema_stamp import newest_schema
 from services.runtime.stores.store_version import refuse_other, store_version
+from services.runtime.stores.tombstones_mongo import MongoTombstones
 
 _PART = "mongodb"
 _MOST_SKEW_S = 2.0  # ages and freshness are differences between two machines' clocks
@@ -39,6 +41,7 @@ async def look_at_mongodb(settings: Settings, clock: Clock) -> list[Finding]:
     async with connected(settings) as database:
         found = [*await _server(database, clock), *await _records(database)]
         found += await _retention(database, settings, clock)
+        found += await _erasures(database, settings, clock)
     return [Finding(Level.OK, _PART, f"{settings.mongodb_database} can be written"), *found]
 
 
@@ -134,6 +137,16 @@ def records_kept(settings: Settings) -> list[Finding]:
         for kind, days in limited.items()
         if days
     ]
+
+
+async def _erasures(database: Database, settings: Settings, clock: Clock) -> list[Finding]:
+    left = await MongoTombstones(database).count_unswept(clock.now() - INTERRUPTED)
+    if not left:
+        return []
+    problem = f"an erasure was interrupted: {left:,} frames still have images or records"
+    rate = f"at most {settings.retention_per_minute:,} a minute"
+    remedy = f"run ingest, which finishes it, {rate}; or `gazeloop erase` again, which does at once"
+    return [Finding(Level.WARNING, _PART, problem, remedy)]
 
 
 async def _unknown_categories(database: Database) -> list[Finding]:

@@ -3,6 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -27,6 +29,8 @@ from services.runtime.step import Outbox
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 200
+INTERRUPTED: Final = timedelta(minutes=10)
+"""From when on a request counts as interrupted; before, whoever made it may still be at work."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class FrameEraser:
     ----------
     traces : where frames leave traces; the last ones are those that name the others
     of_services : traces that running services erase, which are only counted here
+    services : the services that run, and that are to confirm
     """
 
     tombstones: TombstoneStore
@@ -100,6 +105,7 @@ class FrameEraser:
     outbox: Outbox
     outside: Outside
     of_services: Sequence[CountedTraces] = ()
+    services: tuple[str, ...] = ()
 
     async def preview(self, frame_ids: Collection[FrameId]) -> Outcome:
         """How many records of each kind would be erased, and what would stay.
@@ -132,6 +138,19 @@ class FrameEraser:
             copies += await self._sweep(found)
         return merged(copies)
 
+    async def finish(self, before: datetime, most: int) -> int:
+        """Erase some of what was requested before a time and interrupted; returns their number.
+
+        Raises
+        ------
+        Transient
+            A store or the broker does not answer; the next call continues.
+        """
+        found = await self.tombstones.unswept(most, before)
+        for batch in chunks(found, _AT_ONCE):
+            await self._sweep(batch)
+        return len(found)
+
     async def _counts(self, frame_ids: Collection[FrameId]) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
         for batch in _batches(frame_ids):
@@ -141,6 +160,9 @@ class FrameEraser:
 
     async def _sweep(self, found: Sequence[Tombstone]) -> Sequence[OutsideCopy]:
         frame_ids = [tombstone.frame_id for tombstone in found]
+        if self.services:
+            # None may have run when this was requested, so that nobody would have the ids any more.
+            await self.tombstones.await_services(frame_ids, self.services)
         copies = await self.outside.note(found)
         for traces in self.traces:
             await traces.erase(frame_ids)

@@ -36,7 +36,7 @@ def eraser_with_services(
     outside = _outside(stores, settings, clock)
     vectors = RecordedVectors(stores.embeddings)
     of_services: list[CountedTraces] = [NeedleTraces(stores.needles, outbox), vectors]
-    return FrameEraser(stores.tombstones, traces, outbox, outside, of_services)
+    return FrameEraser(stores.tombstones, traces, outbox, outside, of_services, CONFIRMING)
 
 
 def eraser_alone(

@@ -61,8 +61,17 @@ class TombstoneStore(Protocol):
         """For every erased frame, who asked for it first, and why."""
         ...
 
-    async def unswept(self, limit: int) -> Sequence[Tombstone]:
-        """Frames whose traces were not all erased, in the order of their hashes."""
+    async def unswept(self, limit: int, before: datetime | None = None) -> Sequence[Tombstone]:
+        """Frames whose traces were not all erased, in the order of their hashes.
+
+        Parameters
+        ----------
+        before : only those that were first requested before this time
+        """
+        ...
+
+    async def await_services(self, frame_ids: Collection[FrameId], services: Sequence[str]) -> None:
+        """Wait for these services too before the frames' ids are forgotten."""
         ...
 
     async def note_swept(self, frame_ids: Collection[FrameId]) -> None:

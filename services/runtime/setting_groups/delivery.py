@@ -104,8 +104,8 @@ class RetentionSettings(SettingGroup):
     )
     retention_per_minute: Count = Field(
         600,
-        description="Maximum number of old frames, of images, and of frames with vectors, deleted"
-        " per minute.",
+        description="Maximum number of old frames, of frames of interrupted erasures, of images,"
+        " and of frames with vectors, deleted per minute.",
     )
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import Final
 
 from pymongo import UpdateOne
@@ -59,10 +60,28 @@ class MongoTombstones:
             found = await self._tombstones.find({}, fields).to_list()
         return {item["_id"]: (item["requested_by"], item["reason"]) for item in found}
 
-    async def unswept(self, limit: int) -> Sequence[Tombstone]:
+    async def unswept(self, limit: int, before: datetime | None = None) -> Sequence[Tombstone]:
+        where = _unswept(before)
         with translated():
-            found = await self._tombstones.find({"swept": False}).sort("_id", 1).to_list(limit)
+            found = await self._tombstones.find(where).sort("_id", 1).to_list(limit)
         return [Tombstone(item["frame_id"], item["reason"], item["requested_by"]) for item in found]
+
+    async def count_unswept(self, before: datetime) -> int:
+        """The number of frames whose traces were not all erased, of requests before a time.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        with translated():
+            return await self._tombstones.count_documents(_unswept(before))
+
+    async def await_services(self, frame_ids: Collection[FrameId], services: Sequence[str]) -> None:
+        of_frames = {"_id": {"$in": [frame_hash(frame_id) for frame_id in frame_ids]}}
+        added = {"$addToSet": {"waiting": {"$each": list(services)}}}
+        with translated():
+            await self._tombstones.update_many(of_frames, added)
 
     async def note_swept(self, frame_ids: Collection[FrameId]) -> None:
         hashes = [frame_hash(frame_id) for frame_id in frame_ids]
@@ -95,3 +114,8 @@ class MongoTombstones:
         ]
         with translated():
             await self._tombstones.update_many({"_id": {"$in": sorted(hashes)}}, stages)
+
+
+def _unswept(before: datetime | None) -> Document:
+    requested: Document = {"requested_at": {"$lt": before}} if before else {}
+    return {"swept": False, **requested}

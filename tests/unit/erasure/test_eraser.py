@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -275,3 +275,27 @@ async def test_a_copy_of_several_peoples_frames_is_noted_once_for_each() -> None
 
     noted = [item.by for item in world.audit.records if item.act is AuditAct.COPY_LEFT]
     assert sorted(noted) == ["ada", "ben"]
+
+
+async def test_a_bounded_number_of_interrupted_requests_is_finished_at_a_time() -> None:
+    world, names = World(), [FrameId(f"f{number}") for number in range(5)]
+    await world.tombstones.add(names, REQUEST)
+    later = REQUEST.requested_at + timedelta(minutes=1)
+    await world.tombstones.add([GONE], replace(REQUEST, requested_at=later))
+
+    assert await world.eraser().finish(REQUEST.requested_at, 3) == 0
+    assert [await world.eraser().finish(later, 3) for _ in range(3)] == [3, 2, 0]
+
+    assert [item.frame_id for item in await world.tombstones.unswept(9)] == [GONE]
+    assert GONE in world.frames.held
+
+
+async def test_ids_stay_for_services_that_did_not_run_when_the_erasure_was_requested() -> None:
+    world = World()
+    await world.tombstones.add([GONE], REQUEST)
+    eraser = replace(world.eraser(), services=("embedder",))
+
+    await eraser.sweep()
+
+    assert await world.tombstones.awaited() == {"embedder": 1}
+    assert await world.tombstones.unconfirmed({frame_hash(GONE)}) == {frame_hash(GONE): GONE}
