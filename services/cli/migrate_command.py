@@ -20,12 +20,15 @@ def migrate(
     ] = False,
     drop_old: Annotated[
         bool,
-        typer.Option("--drop-old", help="Drop old documents and indexes, once all are migrated."),
+        typer.Option(
+            "--drop-old",
+            help="Drop old documents and indexes; refused while some cannot be read.",
+        ),
     ] = False,
 ) -> None:
     """Migrate the stores to the version that this Gazeloop uses.
 
     It migrates the data folder, or the MongoDB that `GAZELOOP_MONGODB` names. Stop all services
     first. If it is interrupted, run it again, and it continues. The old documents stay until you
-    drop them, and take up to twice the space.
+    drop them, and take up to twice the space. A later run migrates those that were corrected since.
     """

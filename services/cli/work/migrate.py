@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import typer
 
-from services.cli.console import console
+from services.cli.console import console, styled
 from services.cli.context import Context, run, shared
 from services.cli.logs import log_to_file
 from services.runtime.embedded import stack
@@ -30,6 +30,7 @@ async def _plan(context: Context) -> None:
         counts = await migration.planned(database)
         if counts is None:
             await _say_current(database)
+            await _say_left(database)
             return
         _print_counts("to migrate", counts)
 
@@ -42,6 +43,7 @@ async def _migrate(context: Context, *, drop_old: bool) -> None:
             await _say_current(database)
         else:
             out.print(f"The stores are of version {STORE_VERSION} now.")
+        await _say_left(database)
         if drop_old:
             dropped = await migration.drop_old(database)
             out.print(f"dropped: {', '.join(dropped) or 'nothing'}", highlight=False)
@@ -50,6 +52,18 @@ async def _migrate(context: Context, *, drop_old: bool) -> None:
 async def _say_current(database: Database) -> None:
     await require_version(database)
     console().print(f"Nothing to migrate: the stores are of version {STORE_VERSION}.")
+
+
+async def _say_left(database: Database) -> None:
+    left = await migration.unmigrated(database)
+    if left:
+        text = styled(
+            "[yellow]{:,} frames cannot be read, and stay in {}:[/] the log names them. Correct"
+            " them there and run this again, or erase them.",
+            left,
+            migration.OLD_FRAMES,
+        )
+        console().print(text)
 
 
 async def _database(context: Context, closing: AsyncExitStack) -> Database:

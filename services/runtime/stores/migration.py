@@ -2,8 +2,9 @@
 
 Version 1 kept a frame with all its events in one document, and a match per category. Its
 collections are renamed, read in order of `_id`, and stay until they are dropped. Every document is
-written whole by its `_id`, so a part that is migrated twice is the same; a checkpoint per step
-records where a stopped run continues.
+written whole, unless one with its `_id` is there: a part that is migrated twice is the same, and
+one that is migrated late replaces nothing newer. A checkpoint per step records where a stopped run
+continues.
 """
 
 import re
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bson.timestamp import Timestamp
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import UpdateOne
 
 from services.contracts import version_1
 from services.contracts.codec import stored
+from services.contracts.errors import StoresNotMigrated
 from services.contracts.events import FrameAnnotated, FrameCaptured, FrameEmbedded, PredictionsMade
 from services.contracts.identity import Category, NeedleId
 from services.contracts.matches import MatchRevisions
@@ -26,7 +28,14 @@ from services.runtime.stores.frame_documents import (
     truth_fields,
 )
 from services.runtime.stores.matches_mongo import match_fields
-from services.runtime.stores.mongo import Database, Document, field_name, pair_id, translated
+from services.runtime.stores.mongo import (
+    Database,
+    Document,
+    field_name,
+    insert_new,
+    pair_id,
+    translated,
+)
 from services.runtime.stores.store_version import STORE_VERSION, note_version, store_version
 from services.runtime.stores.unreadable import readable
 
@@ -89,7 +98,10 @@ async def planned(database: Database) -> dict[str, int] | None:
 
 
 async def migrate(database: Database, on_progress: OnProgress = lambda _: None) -> bool:
-    """Migrate what is stored; returns whether there was anything to migrate.
+    """Migrate what is stored; returns whether anything was migrated.
+
+    Frames that could not be read stay in the old collection, and are migrated by a later call once
+    somebody has corrected them.
 
     Raises
     ------
@@ -97,7 +109,7 @@ async def migrate(database: Database, on_progress: OnProgress = lambda _: None) 
         MongoDB does not answer; a second run continues.
     """
     if await planned(database) is None:
-        return False
+        return await _migrate_left(database)
     existing = await _collections(database)
     with translated():
         for name, old in _RENAMED.items():
@@ -112,6 +124,40 @@ async def migrate(database: Database, on_progress: OnProgress = lambda _: None) 
     return True
 
 
+async def _migrate_left(database: Database) -> bool:
+    """Migrate frames that could not be read before; returns whether any can be now."""
+    if await store_version(database) != STORE_VERSION:
+        return False
+    migrated = 0
+    async for documents in _left(database):
+        migrated += len(documents) - await _write_frames(database, documents)
+        await _write_matches(database, documents)
+    return migrated > 0
+
+
+async def unmigrated(database: Database) -> int:
+    """The number of frames that only the old collection has, because they cannot be read.
+
+    Raises
+    ------
+    StoreUnavailable
+        MongoDB does not answer.
+    """
+    return sum([len(documents) async for documents in _left(database)])
+
+
+async def _left(database: Database) -> AsyncIterator[list[Document]]:
+    """The frames that only the old collection has: an erasure deletes them from both."""
+    old, frames = database[OLD_FRAMES], database["frames"]
+    with translated():
+        found = old.find({}, {"_id": 1}).sort("_id", 1)
+        while page := await found.to_list(_AT_ONCE):
+            ids = {document["_id"] for document in page}
+            left = ids.difference(await frames.distinct("_id", {"_id": {"$in": [*ids]}}))
+            if left:
+                yield await old.find({"_id": {"$in": [*left]}}).to_list()
+
+
 async def drop_old(database: Database) -> list[str]:
     """Drop what older versions left, once it is migrated; returns the names of it.
 
@@ -121,9 +167,16 @@ async def drop_old(database: Database) -> list[str]:
     ------
     StoreUnavailable
         MongoDB does not answer.
+    StoresNotMigrated
+        Some frames could not be read, and the old collection has their only copy.
     """
     if await store_version(database) != STORE_VERSION:
         return []
+    if left := await unmigrated(database):
+        raise StoresNotMigrated(
+            f"{left:,} frames cannot be read, and {OLD_FRAMES} has their only copy: correct them"
+            " there and migrate again, or erase them, before the old documents are dropped"
+        )
     leftover = sorted(await _collections(database) & set(_RENAMED.values()))
     with translated():
         for name in leftover:
@@ -172,7 +225,7 @@ async def _write_frames(database: Database, old: Sequence[Document]) -> int:
         "embeddings": [frame.embedding() for frame in sound],
     }
     for name, documents in written.items():
-        await _replace(database, name, documents)
+        await insert_new(database[name], documents)
     return len(old) - len(sound)
 
 
@@ -195,12 +248,6 @@ async def _claim(database: Database, frames: Iterable["_Frame"]) -> None:
     for frame in frames:
         if frame.captured and "original" not in frame.old:
             frame.old["original"] = originals[frame.captured.image.sha256]
-
-
-async def _replace(database: Database, name: str, documents: Sequence[Document]) -> None:
-    if documents:
-        writes = [ReplaceOne({"_id": item["_id"]}, item, upsert=True) for item in documents]
-        await database[name].bulk_write(writes, ordered=False)
 
 
 @dataclass(frozen=True)
@@ -307,7 +354,7 @@ async def _write_matches(database: Database, frames: Sequence[Document]) -> int:
         _document(_id, matches, revisions[matches[0].event.frame_id])
         for _id, matches in by_pair.items()
     ]
-    await _replace(database, "matches", documents)
+    await insert_new(database["matches"], documents)
     return len(old) - len(sound)
 
 

@@ -200,6 +200,34 @@ async def test_a_document_that_cannot_be_read_is_counted_and_its_neighbours_are_
     await migration.migrate(database, done.append)
     assert max(item.unreadable for item in done) == 1
     assert await database["frames"].count_documents({}) == len(frames) - 1
+    assert await migration.unmigrated(database) == 1
+
+
+async def test_a_document_that_could_not_be_read_is_migrated_once_it_is_corrected(
+    database: Database,
+) -> None:
+    found = await database["frames"].find_one({})
+    assert found
+    event = found["captured"]["event"]
+    broken = {"$set": {"captured.event.captured_at": "never"}}
+    await database["frames"].update_one({"_id": found["_id"]}, broken)
+    await migration.migrate(database)
+    assert not await migration.migrate(database)
+    with pytest.raises(StoresNotMigrated, match="1 frames cannot be read"):
+        await migration.drop_old(database)
+    assert await database[OLD_FRAMES].find_one({"_id": found["_id"]})
+
+    corrected = {"$set": {"captured.event": event}}
+    await database[OLD_FRAMES].update_one({"_id": found["_id"]}, corrected)
+    newer = await database["frames"].find().sort("_id", 1).to_list()
+    assert await migration.migrate(database)
+
+    record = (await MongoFrameStore(database).load([found["_id"]]))[found["_id"]]
+    assert record.captured
+    assert record.predictions
+    others = {"_id": {"$ne": found["_id"]}}
+    assert await database["frames"].find(others).sort("_id", 1).to_list() == newer
+    assert OLD_FRAMES in await migration.drop_old(database)
 
 
 async def test_the_services_go_on_where_version_1_stopped(database: Database) -> None:
