@@ -44,7 +44,10 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
     ),
     (
         errors.DiskFull,
-        "Make room, or name a folder on another disk with --data. Stored data is kept.",
+        (
+            "Make room, or name a folder on another disk (--data for the data folder). Stored data"
+            " is kept."
+        ),
     ),
     (
         errors.NothingStored,

@@ -139,7 +139,7 @@ def test_every_service_runs_in_a_container_of_its_own(compose: dict[str, Any]) -
 
 def test_every_variable_of_the_compose_file_is_a_setting(compose: dict[str, Any]) -> None:
     for name in SERVICES | {"setup", "cli"}:
-        given = set(compose["services"][name]["environment"])
+        given = set(compose["services"][name]["environment"]) - {"TMPDIR"}
         assert given <= known_variables(), given - known_variables()
     example = re.findall(r"^(GAZELOOP_\w+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE)
     assert set(example) <= known_variables()

@@ -220,12 +220,21 @@ def test_an_operators_command_needs_no_room_for_parts_that_run_elsewhere(
     assert code == 0, output
 
 
-def test_the_pages_cache_counts_toward_no_containers_memory(compose: dict[str, Any]) -> None:
-    review = compose["review"]
-    mounted = {mount["target"]: mount["type"] for mount in review["volumes"]}
-    assert mounted[review["environment"]["GAZELOOP_DATA"]] == "volume"
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        pytest.param("review", "GAZELOOP_DATA", id="the page's cache"),
+        pytest.param("cli", "TMPDIR", id="a backup that goes to a bucket"),
+    ],
+)
+def test_what_is_large_counts_toward_no_containers_memory(
+    compose: dict[str, Any], name: str, variable: str
+) -> None:
+    folder = compose[name]["environment"][variable]
+    mounted = {mount["target"]: mount["type"] for mount in compose[name]["volumes"]}
+    assert mounted[folder] == "volume"
     made = re.findall(r"install -d -o 10001 -g 10001 (.*)", (DEPLOY / "Dockerfile").read_text())
-    assert review["environment"]["GAZELOOP_DATA"] in made[0].split()
+    assert folder in made[0].split()
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -40,6 +40,11 @@ class BackupPlace(Protocol):
         """The images of all backups."""
         ...
 
+    @property
+    def disk(self) -> str:
+        """The folder of this machine that a backup is written to and read from, for people."""
+        ...
+
     def names(self) -> list[str]:
         """The whole backups, oldest first.
 
@@ -159,7 +164,7 @@ class Backups:
             A disk is full.
         """
         name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
-        with _room(str(self)), self._place.writing(name) as folder:
+        with room_on(self._place.disk), self._place.writing(name) as folder:
             yield UnfinishedBackup(name, folder, self._place)
 
     def keep(self, number: int) -> int:
@@ -210,20 +215,20 @@ class UnfinishedBackup:
 
 
 @contextmanager
-def _room(where: str) -> Iterator[None]:
+def room_on(disk: str) -> Iterator[None]:
     """Translate that the disk is full.
 
     Raises
     ------
     DiskFull
-        It is full; the next run uses what was already copied.
+        It is full.
     """
     try:
         yield
     except (OSError, StoreUnavailable) as exc:
         cause = exc if isinstance(exc, OSError) else exc.__cause__
         if isinstance(cause, OSError) and cause.errno in _FULL:
-            raise DiskFull(f"the disk of {where} is full; no backup was made") from exc
+            raise DiskFull(f"the disk of {disk} is full") from exc
         raise
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import fsspec
 
-from services.app.backup.backups import MANIFEST, BackupPlace, Backups
+from services.app.backup.backups import MANIFEST, BackupPlace, Backups, room_on
 from services.contracts.errors import InvalidSettings
 from services.domain.ports.blobs import BlobStore
 from services.runtime.durability import sync
@@ -48,6 +48,10 @@ class BackupFolder:
         self.images: BlobStore = FolderBlobs(folder / "images")
 
     def __str__(self) -> str:
+        return str(self._folder)
+
+    @property
+    def disk(self) -> str:
         return str(self._folder)
 
     def names(self) -> list[str]:
@@ -104,6 +108,10 @@ class BackupBucket:
     def __str__(self) -> str:
         return self._url
 
+    @property
+    def disk(self) -> str:
+        return f"{tempfile.gettempdir()} (TMPDIR names another)"
+
     def names(self) -> list[str]:
         return sorted(name for name in self._entries() if self._exists(f"{name}/{MANIFEST}"))
 
@@ -111,7 +119,7 @@ class BackupBucket:
         target = self._copies / name / path
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with accessing(self._url), suppress(FileNotFoundError):
+            with room_on(self.disk), accessing(self._url), suppress(FileNotFoundError):
                 self._files.get_file(f"{self._backups}/{name}/{path}", str(target))
         return target
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -297,10 +298,14 @@ async def test_what_a_killed_run_left_is_no_backup(
     assert not left.exists()
 
 
+@pytest.mark.parametrize("place", ["folder", "memory"])
 async def test_a_full_disk_is_named_and_the_backup_can_be_repeated(
-    made: Made, frames: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Made, frames: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    here = made()
+    here, folder = made(), str(tmp_path / "to")
+    to, disk = (
+        (folder, folder) if place == "folder" else (f"memory://{uuid4()}/to", tempfile.gettempdir())
+    )
     await fill(here, frames)
 
     def full(_: BsonWriter, __: Sequence[object]) -> None:
@@ -308,12 +313,12 @@ async def test_a_full_disk_is_named_and_the_backup_can_be_repeated(
 
     with monkeypatch.context() as patch:
         patch.setattr(BsonWriter, "write", full)
-        with pytest.raises(DiskFull, match="is full"):
-            await backed_up(here, tmp_path / "to")
-    assert open_backups(str(tmp_path / "to")).names() == []
+        with pytest.raises(DiskFull, match=f"the disk of {disk} .*is full"):
+            await backed_up(here, to)
+    assert open_backups(to).names() == []
 
-    await backed_up(here, tmp_path / "to")
-    assert (await verify(open_backups(str(tmp_path / "to")))).damaged == []
+    await backed_up(here, to)
+    assert (await verify(open_backups(to))).damaged == []
 
 
 async def test_a_missing_image_is_named_and_the_others_are_kept(

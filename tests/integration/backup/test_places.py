@@ -1,14 +1,17 @@
 """Every place of backups shows whole ones alone, and deletes what killed runs left."""
 
+import errno
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from services.app.backup.backups import MANIFEST, BackupPlace
 from services.app.backup.places import BackupBucket, BackupFolder, open_backups
-from services.contracts.errors import InvalidSettings
+from services.contracts.errors import DiskFull, InvalidSettings
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
@@ -79,6 +82,20 @@ def test_an_upload_that_was_killed_is_no_backup_and_the_next_run_deletes_it(
     _write(place, TWO, finished=True)
     assert place.names() == [TWO]
     assert not place.local(ONE, "images.txt").exists()
+
+
+def test_a_disk_that_is_too_small_for_what_is_downloaded_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = BackupBucket(f"memory://{uuid4()}/to")
+    _write(place, ONE, finished=True)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", full)
+    with pytest.raises(DiskFull, match=f"the disk of {tempfile.gettempdir()} .*is full"):
+        place.local(ONE, MANIFEST)
 
 
 def test_a_place_of_an_unknown_kind_is_refused_by_its_own_name() -> None:
