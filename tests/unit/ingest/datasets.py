@@ -2,11 +2,14 @@
 
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from services.formats.items import FrameItem, Item, Rejection
 
 Json = dict[str, Any]
 
@@ -51,3 +54,11 @@ def detection(**changes: Any) -> Json:
 def write_json(path: Path, content: object) -> Path:
     path.write_text(json.dumps(content))
     return path
+
+
+def frames(items: Iterable[Item]) -> list[FrameItem]:
+    return [item for item in items if isinstance(item, FrameItem)]
+
+
+def rejections(items: Iterable[Item]) -> list[Rejection]:
+    return [item for item in items if isinstance(item, Rejection)]

@@ -12,9 +12,17 @@ from pycocotools import mask as coco_mask
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position, Rle
 from services.formats.adjustments import Adjustment
-from services.formats.items import UNKNOWN_TIME, Detector, FrameItem, Item, RecordKind, Rejection
+from services.formats.items import UNKNOWN_TIME, Detector, Item, RecordKind
 from services.formats.readers.coco import read_coco
-from tests.unit.ingest.datasets import Json, coco, detection, write_images, write_json
+from tests.unit.ingest.datasets import (
+    Json,
+    coco,
+    detection,
+    frames,
+    rejections,
+    write_images,
+    write_json,
+)
 from tests.unit.ingest.evaluation import evaluated
 
 DETECTOR = Detector("ods", "1")
@@ -37,12 +45,8 @@ def read(folder: Path, truth: object, results: object = None) -> list[Item]:
     return list(dataset.items)
 
 
-def frames(items: list[Item]) -> list[FrameItem]:
-    return [item for item in items if isinstance(item, FrameItem)]
-
-
 def reasons(items: list[Item]) -> list[str]:
-    return [item.reason for item in items if isinstance(item, Rejection)]
+    return [rejection.reason for rejection in rejections(items)]
 
 
 def test_frames_come_in_the_order_of_their_numbers(folder: Path) -> None:
@@ -180,7 +184,7 @@ def test_a_bad_detection_is_named_and_the_rest_goes_through(
 
     assert reasons(items) == [reason]
     assert [part.value.score for part in frames(items)[0].detections or ()] == [0.5, 0.25]
-    rejection = next(item for item in items if isinstance(item, Rejection))
+    rejection = rejections(items)[0]
     assert rejection.location == f"{folder}/dt.json:[1]"
     assert json.loads(rejection.raw).keys() >= {"image_id", "score"}
 
@@ -286,7 +290,7 @@ def test_a_bad_image_takes_all_that_hangs_on_it_into_one_dead_letter(
 
     assert reasons(items) == [reason]
     assert [frame.frame_id for frame in frames(items)] == ["street:000000000010"]
-    rejection = next(item for item in items if isinstance(item, Rejection))
+    rejection = rejections(items)[0]
     assert rejection.location == f"{folder}/street.json:images[0]"
     whole = json.loads(rejection.raw)
     assert [len(whole["annotations"]), len(whole["predictions"])] == [2, 1]
@@ -431,7 +435,7 @@ def test_an_id_of_two_categories_is_named_and_means_neither(folder: Path) -> Non
 
     items = read(folder, coco(categories=again), [detection(), detection(category_id=7)])
 
-    repeated, annotation, found = (item for item in items if isinstance(item, Rejection))
+    repeated, annotation, found = rejections(items)
     assert repeated.reason == "duplicate_id"
     assert repeated.location.endswith(":categories[2]")
     assert (annotation.reason, annotation.kind) == ("unknown_category", RecordKind.ANNOTATION)

@@ -14,7 +14,15 @@ from services.formats.adjustments import Adjustment
 from services.formats.items import Detector, FrameItem, Item, Rejection
 from services.formats.readers.coco import read_coco
 from services.formats.readers.returned import Manifest, NamedFrame
-from tests.unit.ingest.datasets import Json, coco, detection, write_images, write_json
+from tests.unit.ingest.datasets import (
+    Json,
+    coco,
+    detection,
+    frames,
+    rejections,
+    write_images,
+    write_json,
+)
 
 DETECTOR = Detector("ods", "1")
 
@@ -42,14 +50,6 @@ def read(
         if isinstance(item, FrameItem | Rejection)
     )
     return items
-
-
-def frames(items: list[Item]) -> list[FrameItem]:
-    return [item for item in items if isinstance(item, FrameItem)]
-
-
-def rejections(items: list[Item]) -> list[Rejection]:
-    return [item for item in items if isinstance(item, Rejection)]
 
 
 def twice(name: str, *annotations: Json) -> Json:

@@ -7,9 +7,9 @@ from pycocotools import mask as coco_mask
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Position, Rle
-from services.formats.items import Detector, FrameItem, Item, Rejection
+from services.formats.items import Detector, Item
 from services.formats.readers.via import read_via
-from tests.unit.ingest.datasets import Json, write_images, write_json
+from tests.unit.ingest.datasets import Json, frames, rejections, write_images, write_json
 
 RECT = {"name": "rect", "x": 1, "y": 2, "width": 30, "height": 20.5}
 POLYGON = {"name": "polygon", "all_points_x": [10, 30, 30, 12], "all_points_y": [5, 6, 25, 20.5]}
@@ -47,14 +47,6 @@ def read(folder: Path, content: object, results: list[Json] | None = None) -> li
         detector=Detector("ods", "1"),
     )
     return list(dataset.items)
-
-
-def frames(items: list[Item]) -> list[FrameItem]:
-    return [item for item in items if isinstance(item, FrameItem)]
-
-
-def rejections(items: list[Item]) -> list[Rejection]:
-    return [item for item in items if isinstance(item, Rejection)]
 
 
 def test_an_export_and_a_project_say_the_same(folder: Path) -> None:

@@ -5,9 +5,9 @@ from xml.sax.saxutils import escape
 import pytest
 
 from services.formats.adjustments import Adjustment
-from services.formats.items import Detector, FrameItem, Item, Rejection
+from services.formats.items import Detector, Item
 from services.formats.readers.voc import read_voc
-from tests.unit.ingest.datasets import Json, write_images, write_json
+from tests.unit.ingest.datasets import Json, frames, rejections, write_images, write_json
 
 DETECTOR = Detector("ods", "1")
 BOX = "<xmin>1</xmin><ymin>2</ymin><xmax>11.5</xmax><ymax>22</ymax>"
@@ -44,14 +44,6 @@ def read(folder: Path, results: list[Json] | Json | None = None) -> list[Item]:
     predictions = write_json(folder.parent / "dt.json", results) if results is not None else None
     dataset = read_voc(folder, images=folder, predictions=predictions, detector=DETECTOR)
     return list(dataset.items)
-
-
-def frames(items: list[Item]) -> list[FrameItem]:
-    return [item for item in items if isinstance(item, FrameItem)]
-
-
-def rejections(items: list[Item]) -> list[Rejection]:
-    return [item for item in items if isinstance(item, Rejection)]
 
 
 def test_objects_become_boxes_with_their_names(folder: Path) -> None:
