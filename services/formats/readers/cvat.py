@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError, tostring
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element, tostring
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Box
@@ -30,6 +27,7 @@ from services.formats.readers.returned import (
     returned,
     version_of,
 )
+from services.formats.xml_files import parse_xml, xml_bytes
 
 _SIDES = ("xtl", "ytl", "xbr", "ybr")
 _MASK_SIDES = ("left", "top", "width", "height")
@@ -154,12 +152,13 @@ def cvat_root(file: Path) -> Element:
     Raises
     ------
     InvalidRecord
-        It is not CVAT's XML.
+        The file is unreadable, or is not CVAT's XML.
     """
+    content = xml_bytes(file)
     try:
-        root: Element = fromstring(file.read_bytes(), forbid_dtd=True)
-    except (OSError, ParseError, DefusedXmlException, ValueError, LookupError) as exc:
-        raise InvalidRecord(f"{file}: {exc}", reason="invalid_xml") from exc
+        root = parse_xml(content)
+    except InvalidRecord as exc:
+        raise InvalidRecord(f"{file}: {exc}", reason=exc.reason) from exc
     if root.tag != "annotations":
         raise InvalidRecord(f"{file}: <{root.tag:.40}> is not CVAT's", reason="invalid_xml")
     return root

@@ -8,11 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
-from xml.etree.ElementTree import ParseError
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
 from services.contracts.bounds import is_possible_time
@@ -21,6 +18,7 @@ from services.contracts.events import Position
 from services.domain.geodesy import bearing, metres_between, offset
 from services.formats.items import Located, Rejection
 from services.formats.readers.records import rejection
+from services.formats.xml_files import parse_xml
 
 _MAX_BYTES = 256 * 1024 * 1024
 _BEYOND_S = 2.0
@@ -181,8 +179,8 @@ def _point(text: _PointText) -> _Point:
 def _gpx(path: Path, content: bytes) -> Iterator[Located[_PointText]]:
     """The points of tracks that have a time."""
     try:
-        root = fromstring(content, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as exc:
+        root = parse_xml(content)
+    except InvalidRecord as exc:
         raise _invalid(path, f"not GPX: {exc}") from exc
     for number, point in enumerate(root.iterfind(".//{*}trkpt"), start=1):
         time = (point.findtext("{*}time") or "").strip()

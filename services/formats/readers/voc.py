@@ -11,10 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from xml.etree.ElementTree import Element, ParseError, tostring
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element, tostring
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
@@ -37,11 +34,13 @@ from services.formats.readers.folders import image_file, visible_files
 from services.formats.readers.records import Notes, leave_complete, rejection, whole_frame
 from services.formats.readers.results import NOT_LOOKED, Results
 from services.formats.readers.returned import Manifest
+from services.formats.xml_files import parse_xml, xml_bytes
 
-MAX_XML_BYTES = 16 * 1024 * 1024
 PRESERVE = "{http://www.w3.org/XML/1998/namespace}space"
 """XML attribute that marks a name whose surrounding blanks are part of it."""
 
+_MAX_BYTES = 16 * 1024 * 1024
+"""Limit on the file of one image."""
 _ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _OBJECT = re.compile(rb"<object[\s>/]")
 
@@ -120,7 +119,8 @@ class _Voc:
         results = self.results
         content = b""
         try:
-            content = _content(image_file(self.folder, str(file.relative_to(self.folder))))
+            path = image_file(self.folder, str(file.relative_to(self.folder)))
+            content = xml_bytes(path, _MAX_BYTES)
             frame = self._frame(stem, file, content, notes)
         except InvalidRecord as exc:
             text = content.decode(errors="replace")
@@ -166,24 +166,8 @@ class _Voc:
         return fields.frame_id(self.name, stem)
 
 
-def _content(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_XML_BYTES + 1)
-    except OSError as exc:
-        raise InvalidRecord(f"{file}: {exc.strerror}", reason="unreadable_file") from exc
-    if len(content) > MAX_XML_BYTES:
-        raise InvalidRecord(f"more than {MAX_XML_BYTES} bytes of XML", reason="invalid_xml")
-    return content
-
-
 def _root(content: bytes) -> Element:
-    try:
-        root: Element = fromstring(content, forbid_dtd=True)
-    except ParseError as exc:
-        raise InvalidRecord(f"line {exc.position[0]}: {exc}", reason="invalid_xml") from exc
-    except (DefusedXmlException, ValueError, LookupError) as exc:
-        raise InvalidRecord(f"not plain XML: {exc!r}", reason="invalid_xml") from exc
+    root = parse_xml(content)
     if root.tag != "annotation":
         raise InvalidRecord(f"<{root.tag[:40]}> is not <annotation>", reason="invalid_xml")
     objects = sum(element.tag.lower() == "object" for element in root.iter())

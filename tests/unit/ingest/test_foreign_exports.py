@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from services.formats.readers.label_studio import read_label_studio
 from services.formats.readers.returned import Manifest, NamedFrame
 from services.formats.readers.via import read_via
 from services.formats.readers.yolo import read_yolo
+from services.formats.xml_files import MAX_XML_BYTES
 from tests.unit.ingest.datasets import coco, write_json
 
 A = FrameId("drive:3")
@@ -43,6 +45,16 @@ def test_cvat_for_video_is_named_with_the_format_to_choose(tmp_path: Path) -> No
     with pytest.raises(InvalidRecord, match="CVAT for images") as refused:
         read_cvat(file, SENT)
     assert refused.value.reason == "unsupported_format"
+
+
+def test_a_file_of_cvat_beyond_the_limit_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    file = tmp_path / "annotations.xml"
+    file.write_text("<annotations/>")
+    os.truncate(file, MAX_XML_BYTES + 1)
+
+    with pytest.raises(InvalidRecord, match="more than 268,435,456 bytes of XML") as refused:
+        read_cvat(file, SENT)
+    assert refused.value.reason == "invalid_xml"
 
 
 def test_via_3_is_named_with_what_to_export(tmp_path: Path) -> None:
