@@ -42,6 +42,7 @@ from services.formats.readers.records import (
 )
 from services.formats.readers.results import NOT_LOOKED, Results
 from services.formats.readers.returned import Manifest
+from services.formats.readers.via3 import is_via3
 
 _CATEGORY_ATTRIBUTES = ("category", "class", "label", "name", "type", "object")
 _NUMBERS = ("lat", "lon", "heading")
@@ -93,18 +94,13 @@ def _metadata(file: Path) -> dict[str, Any]:
     metadata = content.get("_via_img_metadata", content) if isinstance(content, dict) else None
     if not isinstance(metadata, dict):
         raise fields.malformed(f"{file}: neither a VIA project nor its annotations")
-    if _is_via_3(metadata):
+    if is_via3(metadata):
         raise InvalidRecord(
             f"{file} is a VIA 3 project: read its folder with `gazeloop mine auto` or"
             " `gazeloop ingest auto`",
             reason="unsupported_format",
         )
     return metadata
-
-
-def _is_via_3(content: Mapping[str, Any]) -> bool:
-    project = content.get("project")
-    return isinstance(project, dict) and {"file", "view", "metadata"} <= content.keys()
 
 
 @dataclass(frozen=True)
