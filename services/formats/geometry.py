@@ -4,7 +4,7 @@ Coordinates are pixels from the top left corner.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from services.contracts.errors import InvalidRecord
@@ -94,6 +94,13 @@ def is_scaling(declared: Size, actual: Size) -> bool:
         abs(1 / across - 1 / down) <= 1 / actual[0] + 1 / actual[1]
     )
     return rounded and abs(across / down - 1) <= _SAME_SHAPE
+
+
+def box_around(points: Iterable[Sequence[float]]) -> Box:
+    """The smallest upright box around points, of which there is at least one."""
+    across, down = zip(*points, strict=True)
+    left, top = min(across), min(down)
+    return (left, top, max(across) - left, max(down) - top)
 
 
 def overlap(one: Box, other: Box) -> float:

@@ -15,7 +15,7 @@ from services.contracts.events import Rle
 from services.contracts.identity import Box
 from services.contracts.run_lengths import INVALID_MASK, MAX_PIXELS, run_lengths
 from services.formats import fields
-from services.formats.geometry import Size, is_scaling
+from services.formats.geometry import Size, box_around, is_scaling
 
 MAX_OUTLINE = 2_000_000
 """Limit on a shape's perimeter in pixels, which drives drawing cost; COCO's reach thousands."""
@@ -102,9 +102,7 @@ def around_polygons(polygons: Sequence[object]) -> Box:
         `invalid_mask`: fewer than three points, or one beyond any image. `box_without_area`.
     """
     outlines = [_outline(polygon, reach=MAX_COORDINATE) for polygon in polygons]
-    xs = [x for outline in outlines for x in outline[::2]]
-    ys = [y for outline in outlines for y in outline[1::2]]
-    return fields.box([min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)])
+    return fields.box(box_around(point for outline in outlines for point in _points(outline)))
 
 
 def moved(mask: Rle, orientation: int, actual: Size) -> Rle:
@@ -161,8 +159,12 @@ def _outline(polygon: object, reach: float) -> list[float]:
     return outline
 
 
+def _points(outline: list[float]) -> list[tuple[float, float]]:
+    return list(zip(outline[::2], outline[1::2], strict=True))
+
+
 def _length(outline: list[float]) -> float:
-    points = list(zip(outline[::2], outline[1::2], strict=True))
+    points = _points(outline)
     return sum(map(math.dist, points, [*points[1:], points[0]]))
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
-from services.contracts.identity import Box, Category, DriveId, VehicleId
+from services.contracts.identity import Category, DriveId, VehicleId
 from services.formats import fields, masks
 from services.formats.fields import Record
-from services.formats.geometry import Size
+from services.formats.geometry import Size, box_around
 from services.formats.items import (
     UNKNOWN_TIME,
     Dataset,
@@ -207,7 +207,7 @@ class _Via:
                 return fields.checked(Annotation, category=category, bbox=bbox)
             case "polygon":
                 outline = _outline(shape)
-                bbox = _around(outline)
+                bbox = fields.box(box_around(outline))
                 drawn = without(lambda: _drawn(outline, size), source, notes.rejected)
                 return fields.checked(
                     Annotation,
@@ -295,11 +295,6 @@ def _outline(shape: Record) -> list[tuple[float, float]]:
     if not all(map(math.isfinite, points)):
         raise InvalidRecord("a polygon's point is not finite", reason="box_not_finite")
     return list(zip(points[: len(xs)], points[len(xs) :], strict=True))
-
-
-def _around(outline: list[tuple[float, float]]) -> Box:
-    xs, ys = zip(*outline, strict=True)
-    return fields.box([min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)])
 
 
 def _area(outline: list[tuple[float, float]]) -> float:

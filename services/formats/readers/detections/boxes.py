@@ -1,6 +1,5 @@
 """The forms in which detectors write boxes, as `[x, y, width, height]`."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.formats import fields
@@ -58,9 +57,3 @@ def from_centre(values: object) -> list[float]:
     """
     x, y, width, height = numbers(values, 4, "the box")
     return [x - width / 2, y - height / 2, width, height]
-
-
-def around(points: Iterable[tuple[float, float]]) -> list[float]:
-    """The box around points, of which there is at least one."""
-    across, down = zip(*points, strict=True)
-    return from_corners([min(across), min(down), max(across), max(down)])

@@ -11,7 +11,8 @@ from typing import Any
 
 from services.formats import fields
 from services.formats.fields import Record
-from services.formats.readers.detections.boxes import RelativeBox, around, from_corners
+from services.formats.geometry import box_around
+from services.formats.readers.detections.boxes import RelativeBox, from_corners
 from services.formats.readers.detections.files import Document, OutputFiles
 from services.formats.readers.detections.output import Output
 
@@ -84,7 +85,7 @@ def _box(value: object) -> list[float]:
         raise fields.malformed("box has no corners x1, y1, x2, y2")
     if len(across) == _TWO:
         return from_corners([across[0], down[0], across[1], down[1]])
-    return around(zip(across, down, strict=True))
+    return [*box_around(zip(across, down, strict=True))]
 
 
 def _outline(record: Record) -> Record:

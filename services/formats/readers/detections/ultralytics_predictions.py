@@ -12,7 +12,8 @@ from typing import Any
 
 from services.formats import fields
 from services.formats.fields import Record
-from services.formats.readers.detections.boxes import around, numbers
+from services.formats.geometry import box_around
+from services.formats.readers.detections.boxes import numbers
 from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.output import Output
@@ -81,5 +82,5 @@ def _converted(record: Record, names: ClassNames | None, first: int) -> Record:
         del found["category_id"]
     if "bbox" not in record:
         corners = numbers(record.get("poly"), _CORNERS, "poly")
-        found["bbox"] = around(zip(corners[::2], corners[1::2], strict=True))
+        found["bbox"] = [*box_around(zip(corners[::2], corners[1::2], strict=True))]
     return found

@@ -14,7 +14,8 @@ from pathlib import Path
 from services.contracts.errors import InvalidRecord
 from services.formats import fields
 from services.formats.fields import Record
-from services.formats.readers.detections.boxes import RelativeBox, around, from_centre
+from services.formats.geometry import box_around
+from services.formats.readers.detections.boxes import RelativeBox, from_centre
 from services.formats.readers.detections.class_names import ClassNames
 from services.formats.readers.detections.files import OutputFiles
 from services.formats.readers.detections.output import Output
@@ -92,7 +93,7 @@ def _converted(record: Record, names: ClassNames, keypoints: int) -> Record:
         )
     *place, score = values[: len(rest)]
     corners = zip(place[::2], place[1::2], strict=True)
-    box = from_centre(place) if len(place) == 4 else around(corners)  # noqa: PLR2004  # else an outline
+    box = from_centre(place) if len(place) == 4 else box_around(corners)  # noqa: PLR2004  # else an outline
     track_id = {} if track is None else {"track_id": track}
     number = int(label) if label.isdecimal() else label
     named = names.record_of(number)
