@@ -59,8 +59,8 @@ def _opened(
     more = f" and {len(found.annotations) - 3} more" if len(found.annotations) > 3 else ""  # noqa: PLR2004  # those shown
     line = f"read as {found.name} ({LAYOUTS[found.name]}): {names}{more}; images in {images}"
     console().print(line, highlight=False, soft_wrap=True)
-    if place.is_dir() and (unread := found.unread):
-        files = ", ".join(str(path.relative_to(folder)) for path in unread)
+    if found.unread:
+        files = ", ".join(str(path.relative_to(folder)) for path in found.unread)
         line = f"not read, because it is not valid JSON: {files}"
         console().print(Text(line, style="yellow"), soft_wrap=True)
     # The images' own folder is called the same in most data sets, such as `images`.

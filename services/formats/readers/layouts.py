@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -54,10 +53,17 @@ READERS: Final[dict[LayoutName, AnnotationReader]] = {
 
 @dataclass(frozen=True)
 class FoundLayout:
-    """A format, and the files or folders that have annotations in it."""
+    """A format, and the files or folders that have annotations in it.
+
+    Attributes
+    ----------
+    unread : files next to annotations in JSON that are no JSON, such as annotations that are cut
+        off. Formats that are read from folders refuse them by name
+    """
 
     name: LayoutName
     annotations: Sequence[Path]
+    unread: Sequence[Path] = ()
 
     @property
     def only(self) -> Path:
@@ -77,18 +83,6 @@ class FoundLayout:
             )
         return self.annotations[0]
 
-    @property
-    def unread(self) -> list[Path]:
-        """Files next to annotations in JSON that are no JSON, such as annotations that are cut off.
-
-        Formats that are read from folders refuse them by name.
-        """
-        read = {file for file in self.annotations if file.suffix.lower() == ".json"}
-        folders = sorted({file.parent for file in read if file.is_file()})
-        nearby = (file for folder in folders for file in visible_files(folder, [".json"]))
-        others = (file for file in nearby if file.parent in folders and file not in read)
-        return [file for file in dict.fromkeys(others) if _content(file) is None]
-
 
 def found_layout(path: Path, name: LayoutName = LayoutName.AUTO) -> FoundLayout:
     """The annotations of a folder, or of one file, in this format, or in the only one.
@@ -103,14 +97,16 @@ def found_layout(path: Path, name: LayoutName = LayoutName.AUTO) -> FoundLayout:
         raise InvalidRecord(detail, reason="unsupported_format")
     if path.is_file() and name is not LayoutName.AUTO:
         return FoundLayout(name, [path])  # its reader says why it is none
+    invalid: list[Path] = []
     found = {
         layout: files
-        for layout, files in _all_layouts(path).items()
+        for layout, files in _all_layouts(path, invalid).items()
         if files and name in {LayoutName.AUTO, layout}
     }
     if len(found) == 1:
         ((layout, files),) = found.items()
-        return FoundLayout(layout, [*files, *_not_looked_at(path, layout)])
+        annotations = [*files, *_not_looked_at(path, layout, invalid)]
+        return FoundLayout(layout, annotations, _next_to(annotations, invalid))
     if found:
         named = "; ".join(f"{layout} ({files[0].name})" for layout, files in found.items())
         detail = f"{path} holds annotations in several formats: {named}. Name one with --format"
@@ -141,12 +137,9 @@ def _has_image(root: Path, name: str) -> bool:
     return False
 
 
-def _all_layouts(path: Path) -> dict[LayoutName, list[Path]]:
-    parsed = [(file, _content(file)) for file in _files(path, ".json")]
-    documents = {
-        layout: [file for file, content in parsed if fits(content)]
-        for layout, fits in _DOCUMENTS.items()
-    }
+def _all_layouts(path: Path, invalid: list[Path]) -> dict[LayoutName, list[Path]]:
+    """The first files of each folder by format; those that are no JSON are added to `invalid`."""
+    documents = _documents(_files(path, ".json"), invalid)
     xml = _files(path, ".xml")
     voc = [file for file in xml if _root_tag(file) == "annotation"]
     yolo = [folder for folder in _with_names(path) if label_files(folder)]
@@ -160,6 +153,19 @@ def _all_layouts(path: Path) -> dict[LayoutName, list[Path]]:
         LayoutName.KITTI: _folders([file for file in text if is_kitti(file)], path),
         LayoutName.OPENIMAGES: [file for file in _files(path, ".csv") if is_openimages(file)],
     }
+
+
+def _documents(files: Iterable[Path], invalid: list[Path]) -> dict[LayoutName, list[Path]]:
+    """JSON files by the formats that they fit; those that are no JSON are added to `invalid`."""
+    found: dict[LayoutName, list[Path]] = {layout: [] for layout in _DOCUMENTS}
+    for file in files:
+        content = _content(file)
+        if content is None:
+            invalid.append(file)
+        for layout, fits in _DOCUMENTS.items():
+            if fits(content):
+                found[layout].append(file)
+    return found
 
 
 def _files(path: Path, ending: str) -> list[Path]:
@@ -176,14 +182,30 @@ def _first_of_folders(files: Iterable[Path]) -> list[Path]:
     return [file for of_folder in folders.values() for file in of_folder[:_LOOKED_AT]]
 
 
-def _not_looked_at(path: Path, layout: LayoutName) -> list[Path]:
-    """The files of this format beyond the first of each folder; empty if folders are read."""
+def _not_looked_at(path: Path, layout: LayoutName, invalid: list[Path]) -> list[Path]:
+    """The files of this format beyond the first of each folder; empty if folders are read.
+
+    Those that are no JSON are added to `invalid`.
+    """
     if path.is_file() or layout not in _SINGLE_FILES:
         return []
-    ending, fits = _SINGLE_FILES[layout]
-    files = visible_files(path, [ending])
+    files = visible_files(path, [_SINGLE_FILES[layout]])
     looked_at = set(_first_of_folders(files))
-    return [file for file in files if file not in looked_at and fits(file)]
+    others = [file for file in files if file not in looked_at]
+    match layout:
+        case LayoutName.CVAT:
+            return [file for file in others if _is_cvat(file)]
+        case LayoutName.OPENIMAGES:
+            return [file for file in others if is_openimages(file)]
+    return _documents(others, invalid)[layout]
+
+
+def _next_to(annotations: Iterable[Path], files: Iterable[Path]) -> list[Path]:
+    """The files in the folders of annotations in JSON."""
+    folders = {
+        file.parent for file in annotations if file.suffix.lower() == ".json" and file.is_file()
+    }
+    return [file for file in files if file.parent in folders]
 
 
 def _folders(files: Sequence[Path], path: Path) -> list[Path]:
@@ -213,10 +235,6 @@ def _root_tag(file: Path) -> str:
         if part[:1].isalpha():
             return part.split(">")[0].split()[0].rstrip("/")
     return ""
-
-
-def _fits(fits: Callable[[object], bool], file: Path) -> bool:
-    return fits(_content(file))
 
 
 def _is_cvat(file: Path) -> bool:
@@ -255,13 +273,9 @@ _DOCUMENTS: Final[dict[LayoutName, Callable[[object], bool]]] = {
 }
 """JSON files, by what they hold."""
 
-_SINGLE_FILES: Final[dict[LayoutName, tuple[str, Callable[[Path], bool]]]] = {
-    **{
-        layout: (".json", partial(_fits, fits))
-        for layout, fits in _DOCUMENTS.items()
-        if layout is not LayoutName.LABELME
-    },
-    LayoutName.CVAT: (".xml", _is_cvat),
-    LayoutName.OPENIMAGES: (".csv", is_openimages),
+_SINGLE_FILES: Final[dict[LayoutName, str]] = {
+    **{layout: ".json" for layout in _DOCUMENTS if layout is not LayoutName.LABELME},
+    LayoutName.CVAT: ".xml",
+    LayoutName.OPENIMAGES: ".csv",
 }
-"""The formats of which each file is read by itself: the ending, and what recognises one."""
+"""The formats of which each file is read by itself, with the ending of their files."""

@@ -62,9 +62,11 @@ def test_every_file_of_a_data_set_of_many_is_found(
     tmp_path: Path, layout: LayoutName, ending: str, text: str
 ) -> None:
     write(tmp_path, lambda number: f"{number:03}.{ending}", text)
-    (tmp_path / f"zzz.{ending}").write_text("of another kind")
+    other = tmp_path / f"zzz.{ending}"
+    other.write_text("of another kind")
 
     found = found_layout(tmp_path)
 
     assert found.name is layout
     assert [file.name for file in found.annotations] == [f"{n:03}.{ending}" for n in range(MANY)]
+    assert found.unread == ([other] if layout is LayoutName.SCALABEL else [])
