@@ -1,6 +1,6 @@
 """Data sets as command options."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -181,6 +181,11 @@ TagsFile = Annotated[
     ),
 ]
 
+_OF_RESULTS = frozenset(
+    {"predictions_format", "class_names", "detector", "iou_type", "categories"}
+)
+"""Options of `DetectionOptions` that say nothing without results."""
+
 
 @dataclass(frozen=True)
 class DetectionOptions:
@@ -215,18 +220,15 @@ class DetectionOptions:
             raise typer.BadParameter(str(exc), param_hint="--detector") from exc
 
     def _require_no_option_of_results(self) -> None:
-        options = {
-            "--predictions-format": self.predictions_format is not FormatName.AUTO,
-            "--class-names": self.class_names is not None,
-            "--detector": self.detector is not None,
-            "--iou-type": self.iou_type != "bbox",
-            "--categories": self.categories is not None,
-        }
-        option = next((name for name, is_set in options.items() if is_set), None)
-        if option is not None:
+        options = [
+            f"--{option.name.replace('_', '-')}"
+            for option in fields(self)
+            if option.name in _OF_RESULTS and getattr(self, option.name) != option.default
+        ]
+        if options:
             raise typer.BadParameter(
-                "it is about a detector's results: give them with --predictions, or leave it out",
-                param_hint=option,
+                "about a detector's results: give them with --predictions, or leave this out",
+                param_hint=", ".join(options),
             )
 
     def made_by(self) -> Detector | None:

@@ -439,6 +439,7 @@ def test_corrections_take_no_option_of_what_is_not_published_of_them(
         ["--predictions-format", "yolo-txt"],
         ["--detector", "ods@1"],
         ["--categories", "file"],
+        ["--detector", "ods@1", "--iou-type", "segm"],
     ],
 )
 def test_an_option_of_results_needs_them(
@@ -455,7 +456,7 @@ def test_an_option_of_results_needs_them(
     code, printed = _errors([command, *data_set, *option], monkeypatch, capsys)
 
     assert code == 2
-    message = f"{option[0]}: it is about a detector's results"
+    message = f"{', '.join(option[::2])}: about a detector's results"
     assert message in " ".join(printed.replace("│", "").split())
 
 
