@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from services.cli.console import console
 from services.cli.datasets import DetectionOptions, TakenOptions
@@ -11,7 +12,7 @@ from services.cli.results_reading import read_results
 from services.contracts.identity import detector_id
 from services.domain.ports.category_maps import MapScope
 from services.formats.category_map_files import read_category_map
-from services.formats.items import Dataset
+from services.formats.items import Dataset, Detector
 from services.formats.readers.coco import read_coco
 from services.formats.readers.detections.registry import OutputReader
 from services.formats.readers.image_folder import Taken, read_images
@@ -137,13 +138,30 @@ def results_reader(detections: DetectionOptions) -> OutputReader:
     )
 
 
+class _DataSetReader(Protocol):
+    """Reads annotations together with the images and a detector's results."""
+
+    def __call__(
+        self,
+        annotations: Path,
+        /,
+        *,
+        images: Path | None,
+        predictions: Path | None,
+        detector: Detector | None,
+        dataset: str | None,
+        sent: Manifest | None = None,
+        output_of: OutputReader,
+    ) -> Dataset: ...
+
+
 def _reader(
     detections: DetectionOptions,
-    read: Callable[..., Dataset],
+    read: _DataSetReader,
     annotations: Path,
     images: Path | None,
 ) -> Callable[..., Dataset]:
-    """The function that reads annotations and images together with the results."""
+    """The function that reads these annotations; it takes the manifest of an export as `sent`."""
     return partial(
         read,
         annotations,
