@@ -181,9 +181,7 @@ TagsFile = Annotated[
     ),
 ]
 
-_OF_RESULTS = frozenset(
-    {"predictions_format", "class_names", "detector", "iou_type", "categories"}
-)
+_OF_RESULTS = frozenset({"predictions_format", "class_names", "detector", "iou_type", "categories"})
 """Options of `DetectionOptions` that say nothing without results."""
 
 

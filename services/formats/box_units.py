@@ -5,7 +5,7 @@ detection would be a false positive, and each object a miss.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from services.contracts.identity import Box
 from services.formats import fields
 from services.formats.adjustments import Adjustment
 from services.formats.geometry import Size
-from services.formats.items import FrameItem, Item, Located, RecordKind, Rejection
+from services.formats.items import FrameItem, Located, RecordKind, Rejection
 from services.formats.readers.records import Groups, ImageKey
 
 P = TypeVar("P", Detection, Annotation)
@@ -73,21 +73,10 @@ def require_sides(file: Path, groups: Groups, sizes: Mapping[ImageKey, Size]) ->
         )
 
 
-def in_pixels(items: Iterable[Item]) -> Iterator[Item]:
-    """The items, with boxes refused that are fractions; rejections precede their frame."""
-    for item in items:
-        if isinstance(item, FrameItem):
-            rejections: list[Rejection] = []
-            frame = frame_in_pixels(item, rejections)
-            yield from rejections
-            yield frame
-        else:
-            yield item
-
-
 def frame_in_pixels(item: FrameItem, rejections: list[Rejection]) -> FrameItem:
     """The frame without detections or annotations that are fractions.
 
+    Boxes are checked before they are scaled: a fraction of a large image would be one no more.
     Refused detections become None: an empty list would claim that the detector found nothing.
     Without its annotations the frame is incomplete: it would count as annotated and empty.
     """

@@ -130,7 +130,6 @@ class DetectedImages:
             detections_size=found.size,
             detections_complete=found.complete,
         )
-        # Before boxes are scaled: a fraction of a large image would be one no more.
         item = frame_in_pixels(item, notes.rejected)
         opened = self._opened(on_picture(item, size))
         if isinstance(opened, Rejection):

@@ -21,8 +21,8 @@ from services.contracts.events import (
 from services.contracts.visible_text import escaped
 from services.formats import fields
 from services.formats.adjustments import Adjustment
-from services.formats.box_units import frame_in_pixels
 from services.formats.capture_metadata import capture_metadata
+from services.formats.completeness import cannot_be_object, is_complete
 from services.formats.items import (
     UNKNOWN_TIME,
     Disputed,
@@ -31,7 +31,6 @@ from services.formats.items import (
     RecordKind,
     Rejection,
 )
-from services.formats.readers.records import hide_nothing, leave_complete
 from services.formats.rules import Picture, fitted, require_touching
 from services.formats.visible_names import check_names
 from services.ground_truth.drafts import Draft, is_too_large
@@ -111,10 +110,10 @@ def _whole(opened: OpenedFrame) -> OpenedFrame | Rejection:
     They do if an object is missing, or if no box is left: in a file with other units every box is
     outside the image, and its frames would end up annotated and empty.
     """
-    hiding = [rejection for rejection in opened.rejections if not hide_nothing([rejection])]
-    if not hiding and any(version.annotations for version in opened.versions):
+    annotations = [part for version in opened.versions for part in version.annotations]
+    if is_complete(opened.rejections, annotations):
         return opened
-    first = (hiding or opened.rejections)[0]
+    first = min(opened.rejections, key=lambda rejection: cannot_be_object(rejection.reason))
     return refused(opened.item, first.reason, first.detail)
 
 
@@ -197,8 +196,6 @@ def _opened(
 ) -> OpenedFrame:
     drafts: list[Draft] = []
     rejections: list[Rejection] = []
-    # Before boxes are scaled: a fraction of a large image would be one no more.
-    item = frame_in_pixels(item, rejections)
     size = item.size
     if content is not None:
         facts = measure(content, limits)
@@ -290,9 +287,9 @@ def _inside(
     return replace(
         item,
         detections=found,
-        detections_complete=item.detections_complete and hide_nothing(outside_found),
+        detections_complete=item.detections_complete and is_complete(outside_found, found or ()),
         annotations=annotations,
-        complete=item.complete and leave_complete(outside_drawn, annotations or ()),
+        complete=item.complete and is_complete(outside_drawn, annotations or ()),
         adjustments=adjustments,
     )
 

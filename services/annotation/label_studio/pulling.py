@@ -18,11 +18,11 @@ from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
 from services.domain.ports.held_corrections import Question
 from services.formats.adjustments import Adjustment
+from services.formats.completeness import cannot_be_object
 from services.formats.corrections import corrections_of, open_correction
 from services.formats.frames import OpenedFrame
 from services.formats.items import Located, Rejection
 from services.formats.readers.label_studio import versions_of_task
-from services.formats.readers.records import hide_nothing
 from services.formats.rejections import dead_letter
 from services.ground_truth.answers import answered, labels_of
 from services.ground_truth.holding import CorrectionGate, question_of
@@ -175,7 +175,7 @@ class Puller:
         rejected = [rejection for item in submitted for rejection in item.rejected]
         unfit = [item for one in submitted if not one.item.complete for item in one.rejected]
         # The task names what must be corrected, not that something must.
-        unfit.sort(key=lambda item: hide_nothing([item]))
+        unfit.sort(key=lambda item: cannot_be_object(item.reason))
         items = await corrections_of([item.item for item in submitted], self.stores.frames)
         opened = [open_correction(item, ImageLimits.of(self.settings)) for item in items]
         unfit += [item for item in opened if isinstance(item, Rejection)]

@@ -16,7 +16,6 @@ from services.cli.logs import log_to_file
 from services.contracts.identity import DetectorId
 from services.evaluator.files.versions import FileVersion, compared_files
 from services.evaluator.versions.report import ComparisonReport
-from services.formats.box_units import in_pixels
 from services.formats.items import Detector, FrameItem, Rejection
 from services.formats.readers.coco import read_coco
 
@@ -88,7 +87,7 @@ class _OfFile(NamedTuple):
         dataset = read_coco(ground_truth, images=None, predictions=results, detector=detector)
         version = FileVersion(name, options.iou_type, accept_partial=options.accept_partial)
         refused: list[Rejection] = []
-        for item in in_pixels(dataset.items):
+        for item in dataset.items:
             if isinstance(item, FrameItem):
                 version.add(item)
             elif isinstance(item, Rejection):

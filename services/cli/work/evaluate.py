@@ -19,7 +19,6 @@ from services.domain.detection.category_map import SAME_NAMES, CategoryMap
 from services.domain.detection.operating_scores import OperatingScores
 from services.evaluator.files.evaluation import FileEvaluation
 from services.evaluator.files.report import FileReport
-from services.formats.box_units import in_pixels
 from services.formats.category_map_files import read_category_map
 from services.formats.items import Dataset, Detector, FrameItem, Rejection
 from services.formats.readers.coco import read_coco
@@ -93,4 +92,4 @@ def _progress(dataset: Dataset) -> Iterator[Iterator[object]]:
     """The items of a data set, with a progress bar on a terminal."""
     columns, out = (TextColumn("matching"), BarColumn(), MofNCompleteColumn()), console(stderr=True)
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        yield iter(bar.track(in_pixels(dataset.items), total=dataset.frames))
+        yield iter(bar.track(dataset.items, total=dataset.frames))

@@ -17,7 +17,6 @@ from services.contracts.events import Annotation
 from services.contracts.identity import FrameId
 from services.domain.redaction import ShownImage
 from services.embedder.training.labelled import LabelledFrame, LabelledObject
-from services.formats.box_units import in_pixels
 from services.formats.frames import on_its_picture
 from services.formats.items import Dataset, FrameItem, Item, Rejection
 from services.formats.writers.frames import ExportFrame
@@ -46,7 +45,7 @@ async def labelled_frames(source: Source, context: Context, chosen: Chosen) -> l
 def _of_dataset(items: Iterable[Item], limits: ImageLimits) -> list[LabelledFrame]:
     rejected: Counter[str] = Counter()
     frames = []
-    for item in in_pixels(items):
+    for item in items:
         if isinstance(item, Rejection):
             rejected[item.reason] += 1
         elif isinstance(item, FrameItem) and item.image and item.annotations is not None:

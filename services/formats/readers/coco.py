@@ -1,7 +1,7 @@
 """COCO: an instances file, and a detector's results file."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from services.contracts.identity import Box, Category, DriveId, FrameId, Vehicle
 from services.formats import fields
 from services.formats.adjustments import Adjustment
 from services.formats.box_units import require_sides
+from services.formats.completeness import cannot_be_object, is_emptied
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import (
@@ -29,6 +30,7 @@ from services.formats.readers.category_names import Categories, categories_of, l
 from services.formats.readers.coco_images import ListedImage, listed_images
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, image_size
+from services.formats.readers.frame_items import frame_items
 from services.formats.readers.image_names import ImageNames, ImageReferences
 from services.formats.readers.records import (
     Groups,
@@ -36,11 +38,10 @@ from services.formats.readers.records import (
     Notes,
     by_image,
     declared_size,
-    hides_nothing,
     located,
     may_be_of_any,
     parsed,
-    rejection,
+    refused_frame,
     whole_frame,
     without,
 )
@@ -185,8 +186,8 @@ class _Truths:
         left = [at[item.location] for item in refused]
         left += [source for copy in image.copies for source in self.records(copy)]
         unsure = self.others_may_be_of_any or image.key in self.references.ambiguous
-        unsure |= bool(refused) and not found  # as `leave_complete` has it
-        complete = not unsure and all(self._hides_nothing(source, size, places) for source in left)
+        unsure |= is_emptied(refused, found)
+        complete = not unsure and all(self._adds_no_object(source, size, places) for source in left)
         return found, complete
 
     def _annotation(self, size: Size | None, notes: Notes, source: Located[Record]) -> Annotation:
@@ -203,17 +204,17 @@ class _Truths:
             mask=mask,
         )
 
-    def _hides_nothing(
+    def _adds_no_object(
         self, source: Located[object], size: Size | None, places: set[_Place]
     ) -> bool:
-        """Whether a refused annotation has no area, or repeats an accepted one of its category."""
+        """Whether a refused annotation is no object, or repeats an accepted one of its category."""
         try:
             record = fields.record(source.value, "the record")
             scratch = Notes()
             category = listed_category(record, self.categories, scratch.adjustments)
             bbox, _ = annotated_shape(Located(record, source.location), size, scratch)
         except InvalidRecord as exc:
-            return hides_nothing(exc.reason)
+            return cannot_be_object(exc.reason)
         return (category, bbox) in places
 
 
@@ -242,26 +243,19 @@ class _Coco:
             yield from self._items_of(image)
 
     def _items_of(self, image: ListedImage) -> Iterator[Item]:
-        notes = Notes()
-        try:
-            frame = self._frame(image, notes)
-        except InvalidRecord as exc:
-            yield self._refused(image, exc)
-        else:
-            yield from notes.rejected
-            yield frame
+        yield from frame_items(partial(self._frame, image), partial(self._whole, image))
         for copy in image.copies:
             detail = (
                 f"image {copy.key!r:.60} is the file or frame of image {image.key!r:.60}, which"
                 " came before: give all annotations of one file the same image_id"
             )
-            yield self._refused(copy, InvalidRecord(detail, reason="duplicate_id"))
+            yield refused_frame(InvalidRecord(detail, reason="duplicate_id"), self._whole(copy))
 
-    def _refused(self, image: ListedImage, error: InvalidRecord) -> Rejection:
-        """Reject the image with everything that depends on it."""
+    def _whole(self, image: ListedImage) -> Located[object]:
+        """The image with everything that depends on it."""
         truths, found = self._records(image)
         whole = whole_frame(image.source.value, annotations=truths, predictions=found)
-        return replace(rejection(error, Located(whole, image.source.location)), whole_frame=True)
+        return Located(whole, image.source.location)
 
     def _records(
         self, image: ListedImage

@@ -4,10 +4,10 @@ Time, position and camera come from the images themselves.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from services.contracts.errors import InvalidRecord
 from services.contracts.identity import DriveId, VehicleId
 from services.formats import fields
 from services.formats.items import (
@@ -21,8 +21,9 @@ from services.formats.items import (
 from services.formats.readers.category_names import named_category
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, visible_files
+from services.formats.readers.frame_items import frame_items
 from services.formats.readers.image_names import IMAGE_ENDINGS, ImageNames
-from services.formats.readers.records import Notes, rejection
+from services.formats.readers.records import Notes
 from services.formats.readers.results import NOT_LOOKED, Results
 
 
@@ -139,15 +140,11 @@ class _Images:
     def items(self, files: Sequence[str], rejected: list[Rejection]) -> Iterator[Item]:
         yield from rejected
         for file in sorted(files, key=fields.quoted):
-            notes = Notes()
-            try:
-                frame = self._frame(file, notes)
-            except InvalidRecord as exc:
-                source: Located[object] = Located({"file_name": file}, str(self.folder / file))
-                yield replace(rejection(exc, source), whole_frame=True)
-            else:
-                yield from notes.rejected
-                yield frame
+            yield from frame_items(partial(self._frame, file), partial(self._whole, file))
+
+    def _whole(self, file: str) -> Located[object]:
+        """The image, as a record."""
+        return Located({"file_name": file}, str(self.folder / file))
 
     def _frame(self, file: str, notes: Notes) -> FrameItem:
         image = image_file(self.folder, file)

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -16,8 +16,6 @@ from services.formats.items import Located, RecordKind, Rejection
 T = TypeVar("T")
 ImageKey = int | str
 Groups = dict[ImageKey, list[Located[Record]]]
-
-_HIDES_NOTHING = frozenset({"box_without_area", "box_outside_image"})
 
 
 @dataclass
@@ -49,6 +47,11 @@ def rejection(
     return Rejection(error.reason, str(error), source.location, raw, kind=kind)
 
 
+def refused_frame(error: InvalidRecord, source: Located[object]) -> Rejection:
+    """The rejection of a whole frame, whose record breaks a rule."""
+    return replace(rejection(error, source), whole_frame=True)
+
+
 def parsed(
     sources: Iterable[Located[object]],
     parse: Callable[[Located[Record]], T],
@@ -66,25 +69,6 @@ def parsed(
         else:
             found.append(Located(value, source.location))
     return found
-
-
-def hides_nothing(reason: str) -> bool:
-    """Whether a box refused for this reason cannot be an object in the image."""
-    return reason in _HIDES_NOTHING
-
-
-def hide_nothing(refused: Iterable[Rejection]) -> bool:
-    """Whether no refused box can be an object in the image."""
-    return all(hides_nothing(rejection.reason) for rejection in refused)
-
-
-def leave_complete(refused: Sequence[Rejection], kept: Sequence[object]) -> bool:
-    """Whether a frame is annotated in full by the annotations that were kept.
-
-    It is not if all were refused, though none is an object: it would count as annotated and empty,
-    such as one whose corners were rounded as fractions.
-    """
-    return hide_nothing(refused) and bool(kept or not refused)
 
 
 def by_image(

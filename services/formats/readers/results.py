@@ -12,6 +12,7 @@ from services.contracts.identity import Category
 from services.formats import fields
 from services.formats.adjustments import Adjustment
 from services.formats.box_units import require_sides
+from services.formats.completeness import is_complete
 from services.formats.fields import Record
 from services.formats.geometry import Size
 from services.formats.items import Located, RecordKind, Rejection
@@ -32,7 +33,6 @@ from services.formats.readers.records import (
     Notes,
     by_image,
     declared_size,
-    hide_nothing,
     located,
     may_be_of_any,
     parsed,
@@ -216,7 +216,7 @@ class Results:
         notes.adjustments.update(self._references.adjustments.get(image, {}))
         unsure = self._may_be_of_any or image in self._references.ambiguous
         if found or not (refused or unsure):
-            return Found(found, complete=hide_nothing(refused) and not unsure, size=own_size)
+            return Found(found, complete=is_complete(refused, found) and not unsure, size=own_size)
         notes.adjustments[Adjustment.NO_DETECTIONS_LEFT] += 1
         return Found(None, complete=False)
 

@@ -14,11 +14,13 @@ from services.contracts.identity import Box, DriveId, FrameId, VehicleId
 from services.contracts.run_lengths import INVALID_MASK
 from services.formats import fields, masks
 from services.formats.adjustments import Adjustment
+from services.formats.box_units import frame_in_pixels
+from services.formats.completeness import is_complete
 from services.formats.geometry import Size, upright_box
 from services.formats.items import FrameItem, Item, Located, RecordKind, Rejection
 from services.formats.json_files import read_json
 from services.formats.readers.category_names import category_name
-from services.formats.readers.records import Notes, leave_complete, rejection, without
+from services.formats.readers.records import Notes, refused_frame, rejection, without
 from services.formats.rules import require_same_size
 
 R = TypeVar("R")
@@ -260,13 +262,14 @@ def version_of(
         image=None,
         size=frame.size,
         annotations=tuple(annotations),
-        complete=leave_complete(rejected, annotations),
+        complete=is_complete(rejected, annotations),
         annotated_by=frame.annotated_by,
         lead_time_s=frame.lead_time_s,
         drive_id=frame.drive_id,
         tags=frame.tags,
         adjustments=notes.adjustments,
     )
+    item = frame_in_pixels(item, rejected)
     return Version(item, [*rejected, *notes.rejected])
 
 
@@ -283,7 +286,7 @@ def returned(
         try:
             versions = parse(source)
         except InvalidRecord as exc:
-            yield replace(rejection(exc, source), whole_frame=True)
+            yield refused_frame(exc, source)
         else:
             for version in versions:
                 yield from version.rejected

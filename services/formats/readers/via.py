@@ -7,7 +7,7 @@ captured_at, lat, lon, heading.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation
 from services.contracts.identity import Category, DriveId, VehicleId
 from services.formats import fields, masks
+from services.formats.completeness import is_complete
 from services.formats.fields import Record
 from services.formats.geometry import Size, box_around
 from services.formats.items import (
@@ -32,14 +33,8 @@ from services.formats.json_files import read_json
 from services.formats.readers.category_names import category_name
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, image_size, plain_name
-from services.formats.readers.records import (
-    Notes,
-    leave_complete,
-    parsed,
-    rejection,
-    whole_frame,
-    without,
-)
+from services.formats.readers.frame_items import frame_items
+from services.formats.readers.records import Notes, parsed, whole_frame, without
 from services.formats.readers.results import NOT_LOOKED, Results
 from services.formats.readers.returned import Manifest
 from services.formats.readers.via3 import is_via3
@@ -155,19 +150,16 @@ class _Via:
     def items(self, rejected: list[Rejection]) -> Iterator[Item]:
         yield from rejected
         for name in sorted(self.files, key=fields.quoted):
-            yield from self._items_of(name, self.files[name])
+            image = self.files[name]
+            yield from frame_items(
+                partial(self._frame, name, image), partial(self._whole, name, image)
+            )
 
-    def _items_of(self, name: str, image: _Image) -> Iterator[Item]:
-        notes, source = Notes(), image.source
-        try:
-            frame = self._frame(name, image, notes)
-        except InvalidRecord as exc:
-            records = self.results.records(name) if self.results else []
-            whole = whole_frame(source.value, predictions=records)
-            yield replace(rejection(exc, Located(whole, source.location)), whole_frame=True)
-        else:
-            yield from notes.rejected
-            yield frame
+    def _whole(self, name: str, image: _Image) -> Located[object]:
+        """The image with everything that depends on it."""
+        records = self.results.records(name) if self.results else []
+        whole = whole_frame(image.source.value, predictions=records)
+        return Located(whole, image.source.location)
 
     def _frame(self, name: str, image: _Image, notes: Notes) -> FrameItem:
         source = image.source
@@ -193,7 +185,7 @@ class _Via:
             detections_size=found.size,
             detections_complete=found.complete,
             annotations=annotations if _is_annotated(source.value) else None,
-            complete=leave_complete(refused, annotations) and image.is_whole,
+            complete=is_complete(refused, annotations) and image.is_whole,
             adjustments=notes.adjustments,
         )
 

@@ -9,7 +9,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, tostring
 
@@ -18,6 +19,7 @@ from services.contracts.events import Annotation
 from services.contracts.identity import Category, FrameId, VehicleId
 from services.formats import fields
 from services.formats.adjustments import Adjustment
+from services.formats.completeness import is_complete
 from services.formats.geometry import upright_box
 from services.formats.items import (
     Dataset,
@@ -31,7 +33,8 @@ from services.formats.items import (
 from services.formats.readers.category_names import category_name
 from services.formats.readers.detections.registry import OutputReader, read_output
 from services.formats.readers.folders import image_file, visible_files
-from services.formats.readers.records import Notes, leave_complete, rejection, whole_frame
+from services.formats.readers.frame_items import frame_items
+from services.formats.readers.records import Notes, refused_frame, whole_frame
 from services.formats.readers.results import NOT_LOOKED, Results
 from services.formats.readers.returned import Manifest
 from services.formats.xml_files import parse_xml, xml_bytes
@@ -115,21 +118,21 @@ class _Voc:
                 yield item
 
     def _items_of(self, stem: str, file: Path) -> Iterator[Item]:
-        notes = Notes()
-        results = self.results
-        content = b""
         try:
             path = image_file(self.folder, str(file.relative_to(self.folder)))
             content = xml_bytes(path, _MAX_BYTES)
-            frame = self._frame(stem, file, content, notes)
         except InvalidRecord as exc:
-            text = content.decode(errors="replace")
-            whole = whole_frame(text, predictions=results.records(stem) if results else [])
-            refused = rejection(exc, Located(whole, str(file)))
-            yield replace(refused, whole_frame=True)
+            yield refused_frame(exc, self._whole(stem, file, b""))
         else:
-            yield from notes.rejected
-            yield frame
+            yield from frame_items(
+                partial(self._frame, stem, file, content), partial(self._whole, stem, file, content)
+            )
+
+    def _whole(self, stem: str, file: Path, content: bytes) -> Located[object]:
+        """The file with everything that depends on it."""
+        text = content.decode(errors="replace")
+        found = self.results.records(stem) if self.results else []
+        return Located(whole_frame(text, predictions=found), str(file))
 
     def _frame(self, stem: str, file: Path, content: bytes, notes: Notes) -> FrameItem:
         root = _root(content)
@@ -152,7 +155,7 @@ class _Voc:
             detections_size=found.size,
             detections_complete=found.complete,
             annotations=annotations,
-            complete=leave_complete(refused, annotations),
+            complete=is_complete(refused, annotations),
             adjustments=notes.adjustments,
         )
 

@@ -252,6 +252,25 @@ def test_a_frame_some_of_whose_detections_are_refused_has_partial_predictions(
     assert (len(partial.detections or ()), partial.detections_complete) == (1, False)
 
 
+def test_boxes_in_fractions_of_the_image_are_not_taken_as_pixels(folder: Path) -> None:
+    truth, fractions = coco(), [0.2, 0.3, 0.1, 0.4]
+    for annotation in truth["annotations"]:
+        annotation["bbox"] = fractions
+    # One box in a corner is one of the detector's, if others of its frame are elsewhere.
+    corner = [detection(image_id=10), detection(image_id=10, bbox=fractions)]
+
+    items = read(folder, truth, [detection(bbox=fractions), *corner])
+
+    refused = rejections(items)
+    assert [rejection.reason for rejection in refused] == 3 * ["box_in_fractions"]
+    assert {rejection.frame_id for rejection in refused} == {"street:000000000002"}
+    first, second = frames(items)
+    assert (first.detections, first.detections_complete) == (None, False)
+    assert first.adjustments == {Adjustment.NO_DETECTIONS_LEFT: 1}
+    assert (first.annotations, first.complete) == ((), False)
+    assert (len(second.detections or ()), second.detections_complete) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("reason", "change"),
     [

@@ -1,6 +1,6 @@
 """Corrections of rotated boxes, of frames that came twice, and of pictures of another size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -329,6 +329,46 @@ async def test_versions_on_pictures_of_different_sizes_agree_where_they_say_the_
     assert boxes(item) == [SIGN]
 
 
+FRACTIONS: Box = (0.2, 0.3, 0.5, 0.4)
+SMALL = (80, 60)
+"""Four times as large, the fractions would be boxes of two pixels."""
+
+
+def coco_of_small(folder: Path) -> Dataset:
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": SMALL[0], "height": SMALL[1]}],
+        "categories": [{"id": 1, "name": "sign"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": list(FRACTIONS)}],
+    }
+    return read_coco(write_json(folder / "gt.json", content), images=None, sent=SENT)
+
+
+@pytest.mark.parametrize(
+    "through",
+    [
+        coco_of_small,
+        lambda folder: through_cvat(folder, cvat([FRACTIONS], size=SMALL)),
+        lambda folder: through_datumaro(folder, datumaro([FRACTIONS], size=SMALL)),
+        lambda _: read_cvat_jobs([job_frame(FRACTIONS, SMALL)], SENT),
+    ],
+    ids=["coco", "cvat", "datumaro", "job"],
+)
+async def test_a_correction_in_fractions_of_a_smaller_picture_is_refused(
+    through: Callable[[Path], Dataset], tmp_path: Path
+) -> None:
+    truths, rejected = await published(through(tmp_path))
+
+    assert truths == []
+    assert rejected == {"box_in_fractions": 1, "incomplete_frame": 1}
+
+
+async def test_an_import_in_fractions_of_a_smaller_picture_is_refused(tmp_path: Path) -> None:
+    (truth,), rejected = await published(coco_of_small(tmp_path), Source.IMPORT)
+
+    assert (truth.annotations, truth.complete) == ((), False)
+    assert rejected == {"box_in_fractions": 1}
+
+
 async def test_a_picture_of_another_shape_refuses_its_frame_by_name(tmp_path: Path) -> None:
     refused = await one(through_cvat(tmp_path, cvat([SIGN], size=(640, 640))))
     assert isinstance(refused, Rejection)
@@ -396,13 +436,15 @@ async def stored(size: tuple[int, int]) -> InMemoryFrameStore:
     return frames
 
 
-async def published(dataset: Dataset) -> tuple[list[FrameAnnotated], dict[str, int]]:
+async def published(
+    dataset: Dataset, source: Source = Source.REANNOTATION
+) -> tuple[list[FrameAnnotated], dict[str, int]]:
     """The ground truth that is published of frame A, and what is refused by reason."""
     outbox, ledger = InMemoryOutbox(), InMemoryLedger()
     seen = [samples.frame_captured(A)]
     await ledger.assign([entry_of(captured) for captured in seen])
     await ledger.confirm([entry_of(captured) for captured in seen])
     parts = replace(parts_in_memory(), outbox=outbox, ledger=ledger, frames=await stored(SIZE))
-    summary = await publish_dataset(dataset.items, parts, source=Source.REANNOTATION)
+    summary = await publish_dataset(dataset.items, parts, source=source)
     truths = [truth for truth in outbox.published if isinstance(truth, FrameAnnotated)]
     return truths, dict(summary.rejected)

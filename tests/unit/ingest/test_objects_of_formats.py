@@ -446,8 +446,8 @@ def test_an_image_that_comes_back_without_annotations_has_not_come_back(tmp_path
     assert dataset.left == {"b"}
 
 
-def flat_coco(folder: Path) -> Dataset:
-    box = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 0, 0]}
+def coco_box(folder: Path, side: float) -> Dataset:
+    box = {"image_id": 1, "category_id": 1, "bbox": [0, 0, side, side]}
     content = {
         "images": [{"id": 1, "file_name": "a.jpg"}],
         "annotations": [box],
@@ -456,29 +456,30 @@ def flat_coco(folder: Path) -> Dataset:
     return read_coco(write_json(folder / "coco.json", content), images=None)
 
 
-def flat_voc(folder: Path) -> Dataset:
-    sides = "".join(f"<{side}>0</{side}>" for side in ("xmin", "ymin", "xmax", "ymax"))
+def voc_box(folder: Path, side: float) -> Dataset:
+    sides = f"<xmin>0</xmin><ymin>0</ymin><xmax>{side}</xmax><ymax>{side}</ymax>"
     text = f"<object><name>car</name><bndbox>{sides}</bndbox></object>"
     (folder / "a.xml").write_text(f"<annotation>{text}</annotation>")
     return read_voc(folder, images=None)
 
 
-def flat_via(folder: Path) -> Dataset:
-    rectangle = {"name": "rect", "x": 0, "y": 0, "width": 0, "height": 0}
+def via_box(folder: Path, side: float) -> Dataset:
+    rectangle = {"name": "rect", "x": 0, "y": 0, "width": side, "height": side}
     region = {"shape_attributes": rectangle, "region_attributes": {"name": "car"}}
     content = {"a": {"filename": "a.jpg", "regions": [region]}}
     return read_via(write_json(folder / "via.json", content), images=None)
 
 
-def flat_yolo(folder: Path) -> Dataset:
-    return yolo(folder, "0 0 0 0 0", "")
+def yolo_box(folder: Path, side: float) -> Dataset:
+    return yolo(folder, f"0 0 0 {side / SIZE[0]} {side / SIZE[1]}", "")
 
 
-@pytest.mark.parametrize("read", [flat_coco, flat_voc, flat_via, flat_yolo])
-def test_a_frame_whose_boxes_all_lost_their_area_is_not_empty(
-    tmp_path: Path, read: Callable[[Path], Dataset]
+@pytest.mark.parametrize("read", [coco_box, voc_box, via_box, yolo_box])
+@pytest.mark.parametrize(("side", "reason"), [(0, "box_without_area"), (1, "box_in_fractions")])
+def test_a_frame_whose_boxes_all_lost_their_area_or_unit_is_not_empty(
+    tmp_path: Path, read: Callable[[Path, float], Dataset], side: float, reason: str
 ) -> None:
-    found, reasons = opened(read(tmp_path))
+    found, reasons = opened(read(tmp_path, side))
 
-    assert reasons == ["box_without_area"]
+    assert reasons == [reason]
     assert [frame.complete for frame in found.values()] == [False]

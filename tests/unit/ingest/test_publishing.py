@@ -615,32 +615,6 @@ async def test_detections_that_are_all_refused_are_not_a_detector_that_found_not
     assert summary.rejected == {"box_outside_image": 2, "box_far_outside": 1}
 
 
-async def test_boxes_in_fractions_of_the_image_are_not_taken_as_pixels(ingest: Ingest) -> None:
-    fractions = (0.2, 0.3, 0.1, 0.4)
-    found = located(FOUND.model_copy(update={"bbox": fractions}))
-    there = true(TRUTH.model_copy(update={"bbox": fractions}))
-
-    summary = await ingest.run(
-        replace(ingest.frame("detected"), detections=found),
-        replace(ingest.frame("annotated"), annotations=there),
-        # One box in a corner, beside others, is one of the detector's.
-        replace(ingest.frame("corner"), detections=located(FOUND, *(part.value for part in found))),
-    )
-
-    assert summary.rejected == {"box_in_fractions": 2}
-    made = ingest.published(PredictionsMade)
-    assert [event.frame_id for event in made if isinstance(event, PredictionsMade)] == [
-        "annotated",
-        "corner",
-    ]
-    incomplete = [
-        event.frame_id
-        for event in ingest.published(FrameAnnotated)
-        if isinstance(event, FrameAnnotated) and not event.complete
-    ]
-    assert incomplete == ["annotated"]
-
-
 async def test_an_annotation_outside_the_image_hides_no_object(ingest: Ingest) -> None:
     outside = TRUTH.model_copy(update={"bbox": (70, 50, 3, 4)})
 
