@@ -25,7 +25,13 @@ from services.runtime.kafka.lag import LagReader, Partition, Position
 from services.runtime.kafka.member_metadata import partition_count, request_metadata
 from services.runtime.kafka.records import Decoder
 from services.runtime.kafka.runner import Runner
-from services.runtime.kafka.stream import BatchLimits, StreamApp, batches, record_of
+from services.runtime.kafka.stream import (
+    BatchLimits,
+    StreamApp,
+    batches,
+    ends_transaction,
+    record_of,
+)
 from services.runtime.kafka.watchdog import Watchdog
 from services.runtime.observability import metrics
 from services.runtime.observability.traces import OFF, ServiceTraces
@@ -233,7 +239,8 @@ class ConsumingService:
         async with self._busy:
             if self._draining or not await self._settle():
                 return False
-            if not await self._runner.process([record_of(event) for event in events]):
+            records = [record_of(event) for event in events if not ends_transaction(event)]
+            if records and not await self._runner.process(records):
                 return False
             for event in events:
                 event.ack()

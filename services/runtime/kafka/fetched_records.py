@@ -19,10 +19,10 @@ import numpy as np
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record import default_records, legacy_records
-from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.memory_records import _MemoryRecordsPy
 
 from services.runtime.kafka.limits import MAX_EVENT_BYTES
-from services.runtime.kafka.records import UnreadableBatch
+from services.runtime.kafka.records import TransactionEnd, UnreadableBatch, size_of
 
 MAX_BATCH_BYTES: Final = 4 * MAX_EVENT_BYTES
 """Of a decompressed batch. Clients close a batch at 1 MB or at their largest record."""
@@ -49,10 +49,10 @@ class _Substitute(NamedTuple):
     """A record as aiokafka takes it from a batch."""
 
     offset: int
-    timestamp: int
-    timestamp_type: int
+    timestamp: int | None
+    timestamp_type: int | None
     key: None
-    value: UnreadableBatch
+    value: UnreadableBatch | TransactionEnd
     headers: tuple[()] = ()
     checksum: None = None
 
@@ -68,18 +68,49 @@ class _ReadableBatch:
         return getattr(self._batch, name)
 
     def __iter__(self) -> Iterator[Any]:
-        batch, first = self._batch, self._batch.base_offset
+        batch = self._batch
+        # Batches of the formats before Kafka 0.11 have no first offset, and no time of their own.
+        first = getattr(batch, "base_offset", None)
         try:
             for record in batch:
-                self._note(len(record.value or b""))
+                self._note(size_of(record.key, record.value, record.headers))
                 yield record
                 first = record.offset + 1
         # Whatever a broken batch raises: codecs' own errors, and those of broken lengths or texts.
         except Exception as exc:  # noqa: BLE001
             last = batch.next_offset - 1
-            why = f"offsets {first} to {last} cannot be read: {exc}"
-            value = UnreadableBatch(why.encode())
-            yield _Substitute(last, batch.max_timestamp, batch.timestamp_type, None, value)
+            lost = f"offsets up to {last}" if first is None else f"offsets {first} to {last}"
+            value = UnreadableBatch(f"{lost} cannot be read: {exc}".encode())
+            yield _substitute(batch, value)
+
+
+class _EndOfTransaction:
+    """A batch of one record, which comes before the control batch that ends a transaction.
+
+    aiokafka delivers nothing for a control batch. A group would never commit the last one, and so
+    would always have lag.
+    """
+
+    producer_id = None
+    is_control_batch = False
+
+    def __init__(self, control: Any) -> None:
+        self._control = control
+        self.next_offset = control.next_offset
+
+    def validate_crc(self) -> bool:
+        """True: aiokafka checks the control batch itself, which follows."""
+        return True
+
+    def __iter__(self) -> Iterator[_Substitute]:
+        yield _substitute(self._control, TransactionEnd())
+
+
+def _substitute(batch: Any, value: UnreadableBatch | TransactionEnd) -> _Substitute:
+    """A record at the last offset of a batch."""
+    timestamp = getattr(batch, "max_timestamp", None)
+    timestamp_type = getattr(batch, "timestamp_type", None)
+    return _Substitute(batch.next_offset - 1, timestamp, timestamp_type, None, value)
 
 
 class ReadableRecords:
@@ -89,8 +120,11 @@ class ReadableRecords:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._records = MemoryRecords(data)
+        # The compiled one takes all batches of a fetch to have the format of the first, and fails
+        # where a topic's format has changed.
+        self._records = _MemoryRecordsPy(data)
         self._room = MAX_BATCH_BYTES
+        self._control: Any = None
 
     def size_in_bytes(self) -> int:
         """Size of what was fetched."""
@@ -98,13 +132,18 @@ class ReadableRecords:
 
     def has_next(self) -> bool:
         """Whether there is another batch."""
-        return self._room > 0 and self._records.has_next()
+        return self._control is not None or (self._room > 0 and self._records.has_next())
 
     def next_batch(self) -> Any:
         """The next batch."""
+        if self._control is not None:
+            control, self._control = self._control, None
+            return control
         batch: Any = self._records.next_batch()
-        # aiokafka takes the marker out of a control batch itself.
-        return batch if batch.is_control_batch else _ReadableBatch(batch, self._take)
+        if not batch.is_control_batch:
+            return _ReadableBatch(batch, self._take)
+        self._control = batch
+        return _EndOfTransaction(batch)
 
     def _take(self, size: int) -> None:
         self._room -= size

@@ -1,6 +1,6 @@
 """Records as the broker delivers them, and as the runner decodes them."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +19,18 @@ _LONGEST_ID = 100
 
 class UnreadableBatch(bytes):
     """The value of the last record of a batch that cannot be read; it holds the reason."""
+
+
+class TransactionEnd(bytes):
+    """The value of a record that stands for the end of a transaction; it holds nothing."""
+
+
+def size_of(
+    key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
+) -> int:
+    """Bytes of a record's contents."""
+    named = sum(len(name) + len(content or b"") for name, content in headers)
+    return len(key or b"") + len(value or b"") + named
 
 
 @dataclass(frozen=True)

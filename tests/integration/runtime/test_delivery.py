@@ -347,6 +347,37 @@ async def test_two_replicas_share_the_partitions_and_lose_nothing(kafka: BrokerA
     await bench.outbox.close()
 
 
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)  # the other has no transactions
+async def test_an_aborted_transaction_is_not_processed_and_no_transaction_leaves_lag(
+    bench: Bench,
+) -> None:
+    aborted, committed = bench.frames(20), bench.frames(20)
+    await asyncio.to_thread(_produce_transactions, bench, aborted, committed)
+    service = bench.service()
+    await service.start()
+    with LagReader(bench.broker, SETTINGS) as lag:
+        await until(lambda: lag.caught_up({service.group: service.topics}))
+        await asyncio.to_thread(_produce_transactions, bench, aborted, ())  # to an idle group
+        await until(lambda: lag.caught_up({service.group: service.topics}))
+    assert bench.seen() == ids(committed)
+
+
+def _produce_transactions(
+    bench: Bench, aborted: Sequence[FrameCaptured], committed: Sequence[FrameCaptured]
+) -> None:
+    client = Producer({**bench.broker.librdkafka_options, "transactional.id": bench.name})
+    client.init_transactions(60)
+    for frames, end in (
+        (aborted, client.abort_transaction),
+        (committed, client.commit_transaction),
+    ):
+        client.begin_transaction()
+        for frame in frames:
+            client.produce(FRAMES.name, key=frame.key(), value=encode(frame))
+        assert client.flush(60) == 0
+        end(60)
+
+
 async def test_lag_is_what_a_group_has_not_committed(bench: Bench) -> None:
     group = group_of(bench.name)
     with LagReader(bench.broker, SETTINGS) as lag:

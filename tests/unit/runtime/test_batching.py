@@ -18,6 +18,7 @@ from services.contracts.topics import FRAMES
 from services.runtime.exits import ExitCode
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.consumer import ConsumingService
+from services.runtime.kafka.records import TransactionEnd
 from services.runtime.kafka.stream import StreamApp
 from services.runtime.settings import Settings
 from services.runtime.step import Step
@@ -134,23 +135,21 @@ def _stream_of(service: ConsumingService) -> tuple[StreamApp, Any]:
     return app, app.channel().stream()
 
 
-def _faust_event(app: Any, offset: int) -> FaustEvent:
+def _faust_event(app: Any, offset: int, **parts: Any) -> FaustEvent:
     frame = samples.frame_captured(f"f{offset}")
-    key, value = frame.key().encode(), encode(frame)
+    parts = {"key": frame.key().encode(), "value": encode(frame), "headers": []} | parts
     message = Message(
         topic=FRAMES.name,
         partition=0,
         offset=offset,
         timestamp=0.0,
         timestamp_type=0,
-        headers=[],
-        key=key,
-        value=value,
         checksum=None,
         tp=TP(FRAMES.name, 0),
         generation_id=app.consumer_generation_id,
+        **parts,
     )
-    return FaustEvent(app, key, value, [], message)
+    return FaustEvent(app, parts["key"], parts["value"], [], message)
 
 
 @pytest.mark.parametrize("second", [0.0, 0.01, 0.13, 0.24, 0.26, 7.2, 3600.1])
@@ -243,6 +242,28 @@ def test_a_batch_is_acknowledged_once_it_is_processed_and_not_before() -> None:
     assert all(event.message.acked for event in events)
 
 
+def test_the_end_of_a_transaction_is_acknowledged_and_not_processed() -> None:
+    clock = FakeClock()
+    step = Noting(clock, 1, 0.0)
+    events: list[FaustEvent] = []
+
+    async def consume() -> None:
+        service = _service(step, clock, SETTINGS)
+        app, stream = _stream_of(service)
+        ends = [_faust_event(app, offset, key=None, value=TransactionEnd()) for offset in (1, 2)]
+        events.extend([_faust_event(app, 0), *ends])
+        consuming = asyncio.ensure_future(service._consume(stream))
+        for event in events:
+            await stream.channel.put(event)
+            await asyncio.sleep(2 * WAIT_S)  # a batch each
+        consuming.cancel()
+
+    _run(consume(), clock)
+
+    assert [names for _, names in step.batches] == [["f0"]]
+    assert all(event.message.acked for event in events)
+
+
 def test_a_batch_that_a_stop_gives_back_is_not_acknowledged() -> None:
     events: list[FaustEvent] = []
     step = Acknowledging(events)
@@ -294,7 +315,7 @@ def test_the_buffer_is_full_by_number_and_by_bytes_and_empty_once_cleared() -> N
             _service(Noting(clock, 0, 0), clock, Settings(batch_size=2, batch_bytes=300))
         )
         buffer = stream.channel.queue
-        event = _faust_event(app, 0)
+        event = _faust_event(app, 0, key=None)
         room = 0
         while not buffer.full():
             buffer.put_nowait(event)
@@ -303,6 +324,19 @@ def test_the_buffer_is_full_by_number_and_by_bytes_and_empty_once_cleared() -> N
         buffer.clear()
         assert not buffer.full()
         assert buffer.empty()
+
+    clock = FakeClock()
+    _run(fill(), clock)
+
+
+@pytest.mark.parametrize(
+    "parts", [{"key": bytes(2_000)}, {"headers": [("name", bytes(2_000))]}], ids=["key", "header"]
+)
+def test_keys_and_headers_fill_the_buffer_too(parts: dict[str, Any]) -> None:
+    async def fill() -> None:
+        app, stream = _stream_of(_service(Noting(clock, 0, 0), clock, Settings(batch_bytes=500)))
+        stream.channel.queue.put_nowait(_faust_event(app, 0, **parts))
+        assert stream.channel.queue.full()
 
     clock = FakeClock()
     _run(fill(), clock)
