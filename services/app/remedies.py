@@ -9,6 +9,7 @@ from rich.markup import escape
 from services.contracts import errors
 
 _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
+    (errors.MissingTopic, "Then run the same command again; services wait for the topic."),
     (
         errors.Transient,
         (
@@ -93,7 +94,6 @@ _REMEDIES: tuple[tuple[type[errors.GazeloopError], str], ...] = (
             " `gazeloop broker fetch`; or name another folder with --data. Stored data is kept."
         ),
     ),
-    (errors.MissingPart, "`make setup` installs what is missing."),
     (
         errors.TooManyDeadLetters,
         "`gazeloop dead-letters list` shows the reasons; replay them after fixing the cause.",

@@ -4,6 +4,7 @@ GazeloopError
 ├── Transient              away for now: retried in place, with backoff
 │   ├── StoreUnavailable       MongoDB, Qdrant or the blob store does not answer
 │   ├── BrokerUnavailable      Kafka does not answer
+│   │   └── MissingTopic           it has no such topic yet, or does not show it to this user
 │   ├── ToolUnavailable        the annotation team's tool does not answer
 │   ├── DeliveryUnconfirmed    the broker did not acknowledge a record in time
 │   ├── ReceiverUnavailable    a webhook's receiver does not take a delivery
@@ -55,6 +56,10 @@ class StoreUnavailable(Transient):
 
 class BrokerUnavailable(Transient):
     """Kafka does not answer."""
+
+
+class MissingTopic(BrokerUnavailable):
+    """Kafka has no such topic yet, or does not show it to this user."""
 
 
 class ToolUnavailable(Transient):

@@ -33,7 +33,10 @@ def find_mongod() -> Path:
     found = [path for wheel in _WHEELS for path in _programs_of(wheel) if path.exists()]
     found += [Path(on_path)] if on_path else []
     if not found:
-        raise MissingPart(f"no mongod: neither a wheel {' or '.join(_WHEELS)} nor one on the PATH")
+        raise MissingPart(
+            f"no mongod: neither a wheel {' or '.join(_WHEELS)} nor one on the PATH; install one,"
+            " or set GAZELOOP_MONGODB to a server"
+        )
     return found[0]
 
 

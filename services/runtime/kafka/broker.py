@@ -44,6 +44,21 @@ class BrokerAccess:
 
     mechanism: str = "SCRAM-SHA-512"
 
+    @classmethod
+    def of(
+        cls, prefix: str, *, tls: bool, ca: Path | None, user: str, password: SecretStr
+    ) -> "BrokerAccess":
+        """The access that settings with this prefix name; a CA turns TLS on.
+
+        Raises
+        ------
+        InvalidSettings
+            A user has no password.
+        """
+        if user and not password.get_secret_value():
+            raise InvalidSettings(f"{prefix}_PASSWORD is not set, and the user {user} is")
+        return cls(tls or ca is not None, ca, user, password)
+
     @property
     def protocol(self) -> str:
         """Kafka's `security.protocol`."""
@@ -120,11 +135,15 @@ class BrokerAddress:
         Raises
         ------
         InvalidSettings
-            The settings name no server.
+            The settings name no server, or a user without a password.
         """
         named = cls.parse(settings.kafka)
-        access = BrokerAccess(
-            settings.kafka_tls, settings.kafka_ca, settings.kafka_user, settings.kafka_password
+        access = BrokerAccess.of(
+            "GAZELOOP_KAFKA",
+            tls=settings.kafka_tls,
+            ca=settings.kafka_ca,
+            user=settings.kafka_user,
+            password=settings.kafka_password,
         )
         return cls(named.servers, named.in_memory, access)
 
@@ -135,16 +154,18 @@ class BrokerAddress:
         Raises
         ------
         InvalidSettings
-            The settings name no server.
+            The settings name no server, a user without a password, or access to no cluster.
         """
         if not settings.bridge_kafka:
+            _refuse_access_without_cluster(settings)
             return cls.of(settings)
         named = cls.parse(settings.bridge_kafka)
-        access = BrokerAccess(
-            settings.bridge_kafka_tls,
-            settings.bridge_kafka_ca,
-            settings.bridge_kafka_user,
-            settings.bridge_kafka_password,
+        access = BrokerAccess.of(
+            "GAZELOOP_BRIDGE_KAFKA",
+            tls=settings.bridge_kafka_tls,
+            ca=settings.bridge_kafka_ca,
+            user=settings.bridge_kafka_user,
+            password=settings.bridge_kafka_password,
         )
         return cls(named.servers, named.in_memory, access)
 
@@ -229,3 +250,14 @@ class BrokerAddress:
                 ssl_context=context,
             )
         return faust.SSLCredentials(context) if context else None
+
+
+def _refuse_access_without_cluster(settings: Settings) -> None:
+    """Refuse settings of the access to a cluster of the bridge's own where none is named."""
+    for name in ("user", "password", "tls", "ca"):
+        setting = f"bridge_kafka_{name}"
+        if getattr(settings, setting) not in (None, False, "", SecretStr("")):
+            raise InvalidSettings(
+                f"GAZELOOP_{setting.upper()} is set, and GAZELOOP_BRIDGE_KAFKA is not: the bridge"
+                " would connect to Gazeloop's own cluster without it"
+            )

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import IsolationLevel, KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import (
-    AuthorizationError,
     KafkaError,
+    NoError,
     NotCoordinatorError,
     RetriableError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 from tenacity import (
@@ -21,8 +22,9 @@ from tenacity import (
     wait_fixed,
 )
 
+from services.contracts.errors import MissingTopic
 from services.runtime.kafka.admin_connection import AdminConnection
-from services.runtime.kafka.broker import BrokerAddress, translate
+from services.runtime.kafka.broker import BrokerAddress, not_visible, translate
 from services.runtime.settings import Settings
 
 _PATIENCE_S = 10.0
@@ -92,7 +94,7 @@ class LagReader:
         Raises
         ------
         BrokerUnavailable
-            The broker does not answer, or has no such topic.
+            The broker does not answer; as MissingTopic, it has no such topic.
         InvalidSettings
             The broker refuses the user.
         """
@@ -161,7 +163,10 @@ class LagReader:
         }
         all_partitions = {item for wanted in owed.values() for item in wanted}
         firsts = admin.list_partition_offsets(dict.fromkeys(all_partitions, OffsetSpec.EARLIEST))
-        ends = admin.list_partition_offsets(dict.fromkeys(all_partitions, OffsetSpec.LATEST))
+        # Not beyond the first open transaction: nothing that comes after it can be read yet.
+        ends = admin.list_partition_offsets(
+            dict.fromkeys(all_partitions, OffsetSpec.LATEST), IsolationLevel.READ_COMMITTED
+        )
         positions: dict[str, dict[Partition, Position]] = {}
         for group, wanted in owed.items():
             known = {item: at.offset for item, at in committed[group].items() if at.offset >= 0}
@@ -173,18 +178,16 @@ class LagReader:
             }
         return positions
 
-    @staticmethod
     def _partitions(
-        admin: KafkaAdminClient, topics: Iterable[str]
+        self, admin: KafkaAdminClient, topics: Iterable[str]
     ) -> dict[str, list[TopicPartition]]:
         partitions = {}
         for described in admin.describe_topics(sorted(topics)):
-            error = for_code(described["error_code"])
-            if issubclass(error, AuthorizationError):
-                raise error(described["name"])
-            if described["error_code"]:
-                raise KafkaError(f"{described['name']}: error {described['error_code']}")
-            name = described["name"]
+            name, error = described["name"], for_code(described["error_code"])
+            if error is UnknownTopicOrPartitionError:
+                raise MissingTopic(not_visible(self._broker, name))
+            if error is not NoError:
+                raise error(name)
             partitions[name] = [
                 TopicPartition(name, item["partition_index"]) for item in described["partitions"]
             ]

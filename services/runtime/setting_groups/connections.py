@@ -25,7 +25,7 @@ class StoreSettings(SettingGroup):
     kafka: str = Field("", description="Bootstrap servers `host:port,…`; empty: embedded.")
     kafka_tls: bool = Field(False, description="Whether connections to Kafka use TLS.")
     kafka_ca: Path | None = Field(
-        None, description="CA certificate file for Kafka; empty: the system's."
+        None, description="CA certificate file for Kafka; turns TLS on. Empty: the system's."
     )
     kafka_user: str = Field("", description="User for SCRAM-SHA-512; empty: no authentication.")
     kafka_password: SecretStr = Field(SecretStr(""), description="Kafka user's password.")

@@ -147,7 +147,9 @@ class DeliverySettings(SettingGroup):
     )
     session_timeout_s: Seconds = Field(
         10.0,
-        description="Time without a heartbeat until a replica loses its partitions, in seconds.",
+        le=90,  # Faust refuses more than its timeout of requests
+        description="Time without a heartbeat until a replica loses its partitions, in seconds; 90"
+        " at most.",
     )
     stall_limit_s: Seconds = Field(
         300.0, description="Time with lag but without progress until a service exits, in seconds."

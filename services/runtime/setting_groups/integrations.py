@@ -56,7 +56,9 @@ class BridgeSettings(SettingGroup):
         False, description="Whether connections to the topic's cluster use TLS."
     )
     bridge_kafka_ca: Path | None = Field(
-        None, description="CA certificate file for the topic's cluster; empty: the system's."
+        None,
+        description="CA certificate file for the topic's cluster; turns TLS on. Empty: the"
+        " system's.",
     )
     bridge_kafka_user: str = Field(
         "", description="User of the topic's cluster; empty: no authentication."

@@ -22,7 +22,7 @@ def test_what_may_be_tried_again_says_so(kind: type[errors.GazeloopError]) -> No
         (errors.InvalidSettings("GAZELOOP_SPLIT_SEED: too odd"), "gazeloop settings"),
         (errors.PartEnded("mongod ended"), "starts it again"),
         (errors.DiskFull("12 MB left"), "Make room"),
-        (errors.MissingPart("no mongod"), "make setup"),
+        (errors.MissingTopic("no topic gaze.frames"), "Then run the same command again"),
         (errors.MissingBroker("no Java"), "JAVA_HOME"),
         (errors.MissingWeights("no file"), "GAZELOOP_WEIGHTS"),
         (
@@ -71,6 +71,12 @@ def test_an_error_that_says_what_to_do_has_no_other_remedy(reason: str) -> None:
     refused = errors.InvalidRecord("x is not empty: name another folder", reason=reason)
 
     assert explained(refused) == "[bold red]Error:[/] x is not empty: name another folder"
+
+
+def test_a_missing_part_has_no_remedy_but_its_own() -> None:
+    missing = errors.MissingPart("no mvn on the PATH: install Maven")
+
+    assert explained(missing) == "[bold red]Error:[/] no mvn on the PATH: install Maven"
 
 
 def test_no_remedy_speaks_of_records_where_none_were_sent() -> None:

@@ -1,8 +1,12 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from services.contracts.errors import InvalidSettings
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.partitions import partition_of, partition_of_key
+from services.runtime.settings import Settings
 from tests import samples
 
 
@@ -46,3 +50,30 @@ def test_matches_of_one_category_share_a_partition() -> None:
 def test_frames_spread_over_the_partitions() -> None:
     frames = [samples.frame_captured(f"f{number}") for number in range(200)]
     assert {partition_of(frame, 8) for frame in frames} == set(range(8))
+
+
+def test_a_ca_turns_tls_on() -> None:
+    ca = Path("ca.pem")
+    own = Settings(kafka="a:1", kafka_ca=ca)
+    foreign = Settings(bridge_kafka="b:1", bridge_kafka_ca=ca)
+    for address in (BrokerAddress.of(own), BrokerAddress.of_bridge(foreign)):
+        assert (address.access.protocol, address.access.ca) == ("SSL", ca)
+
+
+@pytest.mark.parametrize("prefix", ["kafka", "bridge_kafka"])
+def test_a_user_without_a_password_is_refused(prefix: str) -> None:
+    settings = Settings.model_validate({prefix: "a:1", f"{prefix}_user": "ana"})
+    named = f"GAZELOOP_{prefix.upper()}_PASSWORD is not set, and the user ana is"
+    of = BrokerAddress.of if prefix == "kafka" else BrokerAddress.of_bridge
+    with pytest.raises(InvalidSettings, match=named):
+        of(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("user", "ana"), ("password", "x"), ("tls", True), ("ca", "ca.pem")]
+)
+def test_access_to_a_bridges_cluster_that_is_not_named_is_refused(name: str, value: Any) -> None:
+    settings = Settings.model_validate({"kafka": "a:1", f"bridge_kafka_{name}": value})
+    named = f"GAZELOOP_BRIDGE_KAFKA_{name.upper()} is set, and GAZELOOP_BRIDGE_KAFKA is not"
+    with pytest.raises(InvalidSettings, match=named):
+        BrokerAddress.of_bridge(settings)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kafka import TopicPartition
+from kafka import IsolationLevel, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import NotCoordinatorError
 
+from services.contracts.errors import MissingTopic
 from services.runtime.kafka import admin_connection
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader
@@ -25,8 +26,9 @@ class _At:
 class _Admin:
     """An admin client that keeps the coordinator that it has found first."""
 
-    def __init__(self, *, coordinator_moved: bool) -> None:
+    def __init__(self, *, coordinator_moved: bool, open_transaction_at: int = 5) -> None:
         self._coordinator_moved = coordinator_moved
+        self._stable_end = open_transaction_at
 
     def describe_topics(self, names: Sequence[str]) -> list[dict[str, Any]]:
         partitions = [{"partition_index": 0}]
@@ -37,8 +39,13 @@ class _Admin:
             raise NotCoordinatorError
         return {group: {_FRAMES: _At(2)} for group in groups}
 
-    def list_partition_offsets(self, wanted: Mapping[object, object]) -> dict[object, _At]:
-        return {item: _At(5 if at is OffsetSpec.LATEST else 0) for item, at in wanted.items()}
+    def list_partition_offsets(
+        self,
+        wanted: Mapping[object, object],
+        isolation_level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+    ) -> dict[object, _At]:
+        end = self._stable_end if isolation_level is IsolationLevel.READ_COMMITTED else 5
+        return {item: _At(end if at is OffsetSpec.LATEST else 0) for item, at in wanted.items()}
 
     def close(self) -> None:
         pass
@@ -52,3 +59,23 @@ def test_a_coordinator_that_has_moved_is_looked_up_again(
     with LagReader(BrokerAddress.parse("127.0.0.1:9092"), Settings()) as lag:
         found = lag.lags({"gazeloop.embedder": ["gaze.frames"]})
     assert found == {("gazeloop.embedder", "gaze.frames"): 3}
+
+
+def test_a_missing_topic_says_how_it_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = _Admin(coordinator_moved=False)
+    absent = {"name": "gaze.frames", "error_code": 3, "partitions": []}
+    monkeypatch.setattr(admin, "describe_topics", lambda _: [absent])
+    monkeypatch.setattr(admin_connection, "connect_admin", lambda *_: admin)
+    with (
+        LagReader(BrokerAddress.parse("127.0.0.1:9092"), Settings()) as lag,
+        pytest.raises(MissingTopic, match=r"no topic gaze\.frames: run `gazeloop topics create`"),
+    ):
+        lag.lags({"gazeloop.embedder": ["gaze.frames"]})
+
+
+def test_what_no_reader_can_see_yet_is_no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = _Admin(coordinator_moved=False, open_transaction_at=3)
+    monkeypatch.setattr(admin_connection, "connect_admin", lambda *_: admin)
+    with LagReader(BrokerAddress.parse("127.0.0.1:9092"), Settings()) as lag:
+        found = lag.lags({"gazeloop.embedder": ["gaze.frames"]})
+    assert found == {("gazeloop.embedder", "gaze.frames"): 1}

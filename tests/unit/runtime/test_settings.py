@@ -22,6 +22,12 @@ def test_an_address_with_a_user_alone_is_taken() -> None:
     assert load_settings(blobs="sftp://gazeloop@host/frames").blob_url.startswith("sftp://")
 
 
+def test_a_session_that_faust_would_refuse_is_refused_by_the_settings_name() -> None:
+    with pytest.raises(InvalidSettings, match="GAZELOOP_SESSION_TIMEOUT_S"):
+        load_settings(session_timeout_s=91)
+    assert load_settings(session_timeout_s=90).session_timeout_s == 90
+
+
 def test_single_topics_have_their_own_partitions_and_retention() -> None:
     settings = load_settings(
         topic_partitions=8,
