@@ -169,6 +169,9 @@ def encode(event: Event) -> bytes:
     if isinstance(event, PredictionsMade | FrameAnnotated) and event.withdrawn:
         # As with masks; readers of version 1 take it as incomplete, and do not count it either.
         del added["withdrawn"]
+    if isinstance(event, DeadLettered) and event.original_headers:
+        # Without them, a replayed CloudEvent in binary mode is no CloudEvent.
+        del added["original_headers"]
     old = event.model_copy(update=number)
     return old.model_dump_json(exclude=added, warnings=False).encode()
 

@@ -96,7 +96,10 @@ async def replay(page: Page, form: Form, actions: Actions, choice: Chosen) -> Re
         return await _listed(page, actions, choice, notice)
     notice = f"{sent} replayed."
     if not_sent := len(found) - sent:
-        notice += f" {not_sent} were never on a topic: correct their files and ingest them again."
+        notice += (
+            f" {not_sent} were never on a topic, or are too large for it: correct their files and"
+            " ingest them again."
+        )
     return await _listed(page, actions, choice, notice)
 
 

@@ -90,8 +90,9 @@ def replay(ctx: typer.Context, *, reason: str | None, service: str | None, state
     out.print(f"{sent:,} replayed", highlight=False)
     if kept:
         out.print(
-            f"{kept:,} were never on a topic: correct the file that `gazeloop dead-letters list`"
-            " names and run `gazeloop ingest` again",
+            f"{kept:,} cannot be replayed: they were never on a topic, or are too large for it;"
+            " correct the file that `gazeloop dead-letters list` names and run `gazeloop ingest`"
+            " again",
             highlight=False,
         )
 

@@ -13,7 +13,7 @@ import structlog
 
 from services.contracts.codec import decode
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, LetterChange
-from services.contracts.errors import Invalid
+from services.contracts.errors import Invalid, InvalidRecord
 from services.contracts.events import Event
 from services.contracts.topics import BY_NAME, DEAD_LETTERS
 from services.domain.chunks import chunks
@@ -45,7 +45,8 @@ class ReplayReport:
 
     replayed: int
     not_replayable: tuple[Letter, ...]
-    """Dead letters that never were on a topic; their `location` says where to correct them."""
+    """Dead letters that never were on a topic, whose `location` says where to correct them, and
+    those whose records are too large for their topic."""
 
 
 def read_letters(broker: BrokerAddress, settings: Settings) -> list[Letter]:
@@ -86,13 +87,32 @@ async def replay(
     BrokerUnavailable, DeliveryUnconfirmed
         Some may have been sent; replaying all again is harmless.
     """
-    sent = [dead_letter for dead_letter in dead_letters if dead_letter.is_replayable]
-    for batch in chunks(sent, _REPLAY_BATCH):
+    kept = [dead_letter for dead_letter in dead_letters if not dead_letter.is_replayable]
+    replayable = [dead_letter for dead_letter in dead_letters if dead_letter.is_replayable]
+    for batch in chunks(replayable, _REPLAY_BATCH):
         # Records before state changes: if the broker refuses the records, nothing was replayed.
-        await outbox.publish_records([_original(dead_letter) for dead_letter in batch])
-        changes = [_changed(dead_letter, LetterChange.REPLAYED, now) for dead_letter in batch]
-        await outbox.publish(changes)
-    return ReplayReport(len(sent), tuple(item for item in dead_letters if not item.is_replayable))
+        too_large = await _publish_originals(batch, outbox)
+        kept += too_large
+        sent = [dead_letter for dead_letter in batch if dead_letter not in too_large]
+        await outbox.publish([_changed(item, LetterChange.REPLAYED, now) for item in sent])
+    return ReplayReport(len(dead_letters) - len(kept), tuple(kept))
+
+
+async def _publish_originals(
+    dead_letters: Sequence[Letter], outbox: RecordOutbox
+) -> Sequence[Letter]:
+    """Publish the records; returns the dead letters whose record is too large for its topic."""
+    try:
+        await outbox.publish_records([_original(dead_letter) for dead_letter in dead_letters])
+    except InvalidRecord:
+        if len(dead_letters) == 1:
+            return dead_letters
+        return [
+            too_large
+            for dead_letter in dead_letters
+            for too_large in await _publish_originals([dead_letter], outbox)
+        ]
+    return ()
 
 
 async def discard(dead_letters: Sequence[Letter], outbox: RecordOutbox, now: datetime) -> int:

@@ -23,6 +23,7 @@ from services.contracts.errors import (
     BrokerUnavailable,
     DeliveryUnconfirmed,
     Invalid,
+    InvalidRecord,
     StoreUnavailable,
     Transient,
     Unprocessable,
@@ -41,6 +42,7 @@ from services.runtime.kafka.records import (
     Record,
     TracedRecord,
     UnreadableBatch,
+    size_of,
 )
 from services.runtime.observability import metrics
 from services.runtime.observability.freshness import age_s, in_hand
@@ -204,7 +206,7 @@ class Runner:
         if not replayed:
             return
         changes = [self._resolved(parsed.record) for parsed in replayed]
-        await self._until_not_transient(lambda: self._outbox.publish(changes))
+        await self._publish(changes)
         log.info("dead_letters_resolved", service=self._service, letters=len(changes))
 
     def _resolved(self, record: Record) -> DeadLetterChanged:
@@ -265,6 +267,9 @@ class Runner:
                 await work()
                 self.waiting = ""
 
+    async def _publish(self, events: Sequence[Event]) -> None:
+        await self._until_not_transient(lambda: self._outbox.publish(events))
+
     async def _pause(self, seconds: float) -> None:
         ending = asyncio.ensure_future(self._ending.wait())
         pause = asyncio.ensure_future(self._sleep(seconds))
@@ -279,7 +284,12 @@ class Runner:
     async def _dead_letter(self, traced: TracedRecord, error: Invalid) -> None:
         give_up(traced.span, error.reason)
         dead_letter = _dead_letter_of(traced.record, error, self._service, self._clock.now())
-        await self._until_not_transient(lambda: self._outbox.publish([dead_letter]))
+        try:
+            await self._publish([dead_letter])
+        except InvalidRecord:
+            # Encoded, names and many small headers take several times their bytes.
+            dead_letter = _cut_off(dead_letter, traced.record)
+            await self._publish([dead_letter])
         metrics.DEAD_LETTERS.labels(self._service, error.reason).inc()
         log.warning(
             "event_dead_lettered",
@@ -327,21 +337,27 @@ class Runner:
 def _dead_letter_of(record: Record, error: Invalid, service: str, now: datetime) -> DeadLettered:
     """The record as a dead letter; one that is too large is cut off, and cannot be replayed."""
     value, headers = record.value or b"", record.own_headers
-    size = sum(len(name) + len(content) for name, content in headers)
-    is_small = size + len(record.key) + len(value) <= _LARGEST_WHOLE
-    is_whole = is_small and not isinstance(value, UnreadableBatch)
-    return DeadLettered(
+    dead_letter = DeadLettered(
         service=service,
         reason=error.reason,
         detail=str(error)[:_LONGEST_DETAIL],
         traceback="".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
-        original_topic=record.topic if is_whole else None,  # without a topic, it is not replayed
+        original_topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        location=None if is_whole else f"{record.topic}/{record.partition}/{record.offset}",
-        original_key=record.key if is_whole else b"",
+        original_key=record.key,
         original_value=value[:_LARGEST_WHOLE],
-        original_headers=headers if is_whole else (),
+        original_headers=headers,
         failed_at=now,
         replay=record.replay,
     )
+    is_small = size_of(record.key, value, headers) <= _LARGEST_WHOLE
+    is_whole = is_small and not isinstance(value, UnreadableBatch)
+    return dead_letter if is_whole else _cut_off(dead_letter, record)
+
+
+def _cut_off(dead_letter: DeadLettered, record: Record) -> DeadLettered:
+    """The dead letter without key and headers, and without a topic to replay it to."""
+    place = f"{record.topic}/{record.partition}/{record.offset}"
+    absent = {"original_topic": None, "original_key": b"", "original_headers": ()}
+    return dead_letter.model_copy(update={"location": place, **absent})

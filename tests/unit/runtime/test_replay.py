@@ -8,6 +8,7 @@ from services.contracts.events import Event
 from services.domain.dead_letters import LetterState, fold_letters
 from services.runtime.kafka.dead_letters import discard, replay
 from services.runtime.kafka.delivery import OutgoingRecord
+from services.runtime.kafka.limits import MAX_EVENT_BYTES, largest_value, too_large
 from services.runtime.kafka.records import REPLAY_HEADER
 from tests import samples
 
@@ -24,6 +25,8 @@ class Parcels:
         )
 
     async def publish_records(self, records: Sequence[OutgoingRecord]) -> None:
+        if any(len(record.value) > largest_value(record.topic) for record in records):
+            raise too_large("a record")
         self.sent.extend(records)
 
     def originals(self) -> list[OutgoingRecord]:
@@ -85,6 +88,17 @@ async def test_what_never_was_on_a_topic_is_named_instead() -> None:
         lost, found = found, lost
     report = await replay([lost, found], outbox, NOW)
     assert (report.replayed, report.not_replayable) == (1, (lost,))
+
+
+async def test_a_record_that_is_too_large_for_its_topic_does_not_keep_the_others() -> None:
+    outbox = Parcels()
+    values = [b"x", bytes(MAX_EVENT_BYTES + 1), b"y"]
+    report = await replay(fold_letters([letter(value) for value in values]), outbox, NOW)
+    assert report.replayed == 2
+    (kept,) = report.not_replayable
+    assert kept.latest.original_value == values[1]
+    assert {sent.value for sent in outbox.originals()} == {b"x", b"y"}
+    assert kept.letter_id not in {change.letter_id for change in outbox.changes()}
 
 
 async def test_a_record_on_which_several_services_failed_is_sent_once() -> None:

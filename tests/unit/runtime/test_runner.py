@@ -239,7 +239,7 @@ async def test_an_unknown_or_fatal_error_ends_the_process(error: BaseException) 
 
 async def test_a_dead_letter_that_cannot_be_published_ends_the_process() -> None:
     bench = Bench(refuses("f0"))
-    bench.outbox.failures = [InvalidRecord("the broker refuses it")]
+    bench.outbox.failures = [InvalidRecord("the broker refuses it") for _ in range(2)]
     with pytest.raises(Exited) as exited:
         await bench.runner.process([record(FRAMES[0])])
     assert exited.value.code == ExitCode.FAILED
@@ -319,6 +319,15 @@ async def test_a_letter_is_short_enough_however_much_an_error_says() -> None:
     await bench.runner.process([record(FRAMES[0])])
     assert len(letters(bench.outbox)) == 2
     assert len(letters(bench.outbox)[0].key()) == 1000
+
+
+async def test_a_record_that_is_too_large_once_it_is_encoded_is_cut_off() -> None:
+    bench = Bench(fine)
+    headers = (("\1" * 2_200_000, b""),)  # JSON takes six bytes for each
+    await bench.runner.process([Record("gaze.frames", 3, 7, b"k", b"?", headers=headers)])
+    (letter,) = letters(bench.outbox)
+    assert (letter.location, letter.original_topic) == ("gaze.frames/3/7", None)
+    assert (letter.original_value, letter.original_headers) == (b"?", ())
 
 
 async def test_too_many_dead_letters_in_a_row_end_the_process() -> None:
