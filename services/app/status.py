@@ -8,11 +8,7 @@ from typing import Any
 
 from kafka.errors import KafkaError
 
-from services.app.subscriptions import (
-    SUBSCRIPTIONS,
-    bridge_subscriptions,
-    webhook_subscriptions,
-)
+from services.app.subscriptions import bridge_subscriptions, own_subscriptions
 from services.contracts.errors import GazeloopError
 from services.contracts.flow import service_of_group
 from services.runtime.embedded import stack
@@ -74,7 +70,7 @@ def _read(settings: Settings) -> Status:
     if not resolved.kafka:
         return Status(settings.data, "", "", {}, {}, 0)
     broker = BrokerAddress.of(resolved)
-    subscriptions = {**SUBSCRIPTIONS, **webhook_subscriptions(resolved)}
+    subscriptions = own_subscriptions(resolved)
     with LagReader(broker, resolved) as reader:
         lag = reader.lags(subscriptions)
     bridge = _bridge(resolved)

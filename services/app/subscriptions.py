@@ -18,14 +18,18 @@ def webhook_subscriptions(settings: Settings) -> Subscriptions:
     return {group_of(service_of(name)): topics for name in names_of(settings)}
 
 
-def all_subscriptions(settings: Settings) -> Subscriptions:
-    """Subscriptions of every group on our cluster: also of webhook receivers, and of set tools."""
+def own_subscriptions(settings: Settings) -> Subscriptions:
+    """Subscriptions of every group that reads Gazeloop's topics, webhook receivers' too."""
     tools = {}
     if settings.label_studio_url:
         tools[group_of(LABEL_STUDIO)] = [topic.name for topic in READS[LABEL_STUDIO]]
-    if settings.bridge_topic and not settings.bridge_kafka:
-        tools[group_of(BRIDGE)] = [settings.bridge_topic]
     return {**SUBSCRIPTIONS, **webhook_subscriptions(settings), **tools}
+
+
+def all_subscriptions(settings: Settings) -> Subscriptions:
+    """Subscriptions of every group on our cluster: also of the bridge, where its topic is there."""
+    bridge = {} if settings.bridge_kafka else bridge_subscriptions(settings)
+    return {**own_subscriptions(settings), **bridge}
 
 
 def topics_created(settings: Settings) -> tuple[Topic, ...]:

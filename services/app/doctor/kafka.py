@@ -9,13 +9,13 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
 from services.app.doctor.finding import Finding, Level, space
-from services.app.subscriptions import SUBSCRIPTIONS
+from services.app.subscriptions import bridge_subscriptions, own_subscriptions
 from services.app.topic_access import grants_of, service_of_user, user_of
-from services.contracts.errors import InvalidSettings
+from services.contracts.errors import BrokerUnavailable, InvalidSettings
 from services.contracts.topics import TOPICS
 from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress, translate
-from services.runtime.kafka.lag import LagReader
+from services.runtime.kafka.lag import LagReader, Partition
 from services.runtime.kafka.topic_layout import DAY_MS, topic_differences
 from services.runtime.settings import Settings
 
@@ -44,7 +44,7 @@ def look_at_kafka(settings: Settings) -> list[Finding]:
         except KafkaError as exc:
             raise translate(exc, broker) from exc
     seen = {item["name"] for item in described if not item["error_code"]}
-    return [*found, *_expired(broker, settings, seen)]
+    return [*found, *_expired(broker, settings, seen), *_expired_of_bridge(settings)]
 
 
 def _findings(
@@ -184,16 +184,31 @@ def _space(admin: KafkaAdminClient) -> Iterator[Finding]:
 def _expired(broker: BrokerAddress, settings: Settings, seen: Collection[str]) -> Iterator[Finding]:
     """Events that were deleted before a service read them, in the topics that this user sees."""
     with LagReader(broker, settings) as reader:
-        for group, topics in SUBSCRIPTIONS.items():
+        for group, topics in own_subscriptions(settings).items():
             try:
                 lost = reader.expired({group: [name for name in topics if name in seen]})[group]
             except InvalidSettings:
                 continue  # this user may not see another service's group
-            for partition, count in sorted(lost.items()):
-                problem = (
-                    f"{count} events of {partition.topic} were deleted before {group} read them"
-                )
-                remedy = "raise retention.ms; send again what was sent by `gazeloop ingest` or HTTP"
-                yield Finding(
-                    Level.ERROR, _PART, f"{problem} (partition {partition.number})", remedy
-                )
+            yield from _lost(group, lost)
+
+
+def _expired_of_bridge(settings: Settings) -> Iterator[Finding]:
+    """Records of a detector's topic that were deleted before the bridge read them."""
+    subscriptions = bridge_subscriptions(settings)
+    if not subscriptions:
+        return
+    try:
+        with LagReader(BrokerAddress.of_bridge(settings), settings) as reader:
+            for group, lost in reader.expired(subscriptions).items():
+                yield from _lost(group, lost)
+    except (BrokerUnavailable, InvalidSettings) as exc:
+        problem = f"what the bridge has read of {settings.bridge_topic} is not known: {exc}"
+        remedy = "see docs/connect-a-detector.md for the topic and its access"
+        yield Finding(Level.WARNING, _PART, problem, remedy)
+
+
+def _lost(group: str, expired: Mapping[Partition, int]) -> Iterator[Finding]:
+    for partition, count in sorted(expired.items()):
+        problem = f"{count} events of {partition.topic} were deleted before {group} read them"
+        remedy = "raise retention.ms; send again what was sent by `gazeloop ingest` or HTTP"
+        yield Finding(Level.ERROR, _PART, f"{problem} (partition {partition.number})", remedy)
