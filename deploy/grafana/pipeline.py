@@ -68,8 +68,8 @@ PIPELINE = Board(
                 Chart(
                     5,
                     "Time without progress",
-                    "Time with lag but without a commit. At the stall limit (300 s) the service"
-                    " exits, and its successor processes the batch again.",
+                    "Time with lag but without a commit or other progress. At the stall limit"
+                    " (300 s) the service exits, and its successor processes the batch again.",
                     "s",
                     (
                         Query(

@@ -148,7 +148,9 @@ class DetectorOutput:
 
 
 def _line(number: int, output: FrameOutput) -> Line:
-    for part in output.refused:
+    # The answer counts a refused line, and so its first part.
+    counted = output.refused if output.draft is not None else output.refused[1:]
+    for part in counted:
         metrics.RECORDS_REJECTED.labels(part.reason, ways.HTTP).inc()
     if output.draft is not None:
         return Line(number, output.draft, Changes(detections_refused=len(output.refused)))

@@ -4,8 +4,7 @@ Its records do not survive a restart. Beyond 5 MiB (librdkafka's `rd_kafka_mock_
 partition silently drops its oldest records, so a publisher must wait for the consumers. A metadata
 request for a topic creates it.
 
-This broker is all that `confluent-kafka` is a dependency for: neither other client has one. What
-consumes is Faust with aiokafka, everything else kafka-python (docs/decisions/0001).
+Neither Faust's client nor kafka-python has such a broker (docs/decisions/0001).
 """
 
 from typing import Self

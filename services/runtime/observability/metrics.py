@@ -124,7 +124,7 @@ PARTITION_LAG = Gauge(
 )
 SECONDS_SINCE_PROGRESS = Gauge(
     "gazeloop_seconds_since_progress",
-    "Time with lag but without a commit; 0 without lag.",
+    "Time with lag but without a commit or other progress; 0 without lag.",
     ["service"],
 )
 ASSIGNED_PARTITIONS = Gauge(

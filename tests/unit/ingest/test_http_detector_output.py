@@ -148,8 +148,10 @@ async def test_a_refused_detection_is_counted_and_leaves_the_frame_incomplete(we
 
 async def test_of_several_images_the_wrong_ones_are_refused(web: Web) -> None:
     messages = [MESSAGE, MESSAGE | {"sensorId": "x"}, MESSAGE | {"id": "8", "objects": ["broken"]}]
+    counted = refused_by_http("malformed_record")
     answer = await web.post(f"{QUERY}&frame_id=v1:{{id}}", messages)
     assert answer.status_code == 207
+    assert refused_by_http("malformed_record") == counted + 1
     results = answer.json()["results"]
     assert [result.get("reason") for result in results] == [
         None,
