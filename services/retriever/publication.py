@@ -62,8 +62,10 @@ class ShortlistPublication:
 
     async def withdraw(self, records: Iterable[NeedleRecord]) -> None:
         """Store empty shortlists of those of these needles that were retracted."""
-        retracted = {record.needle_id: record for record in records if not record.active}
-        withdrawn = map(logic.withdrawn, retracted.values())
+        retracted = {record.needle_id for record in records if not record.active}
+        # As they are now: another process may have listed for them since these were read.
+        stored = (await self._needles.load(retracted)).values()
+        withdrawn = [logic.withdrawn(record) for record in stored if not record.active]
         await self.write([shortlist for shortlist in withdrawn if shortlist is not None])
 
     async def publish(self) -> None:

@@ -176,6 +176,8 @@ class PublishShortlists:
                 if changes.is_empty:
                     break  # Another process has closed an epoch: events did arrive.
         self._quiet_s = 0.0
+        # Again: another process may have listed for them before these epochs.
+        await self._publication.withdraw(changes.records)
         await self._publication.publish()
         if detectors.model is not None:
             allocators = [stages.allocator for stages in detectors.stages.values()]

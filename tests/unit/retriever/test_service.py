@@ -1,6 +1,8 @@
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -615,6 +617,22 @@ async def test_a_process_whose_epoch_is_taken_reads_again_and_closes_the_next() 
     assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
     (shortlist,) = world.latest().values()
     assert shortlist.epoch == len(epochs)
+
+
+async def test_a_needle_that_is_retracted_while_another_process_lists_it_keeps_no_frame() -> None:
+    world = World()
+    needle = await found(world)
+    await world.step.run([needle, await world.embed("hay", 0.1)])
+    retracted, other = samples.needle_retracted(needle, revision=2), world.retriever()
+    world.epochs.blocked = asyncio.Event()
+    closing: list[asyncio.Task[Any]] = []
+    for work in (world.step.settle(), other.run([retracted])):
+        world.epochs.is_closing.clear()
+        closing.append(asyncio.create_task(work))
+        await world.epochs.is_closing.wait()
+    world.epochs.blocked.set()
+    await asyncio.gather(*closing)
+    assert world.shortlists() == [["hay"], []]
 
 
 async def spending(budgets: World) -> dict[str, tuple[int, int]]:
