@@ -79,12 +79,21 @@ class MatchCache:
     def note(self, matches: Iterable[FrameMatched]) -> list[CategoryMatched]:
         """Record these matches; returns those that may change the examples.
 
-        This includes repeated matches, because a process that has just started has seen none.
+        This includes repeated matches, because a process that has just started has seen none. For
+        the same reason it includes all of haystack frames that were annotated more than once: any
+        of them may undo a verdict that this process does not know.
         """
-        # Most matches label nothing, and taking one apart costs as much as decoding it.
-        verdicts = self._verdicts
-        labels = [match for match in matches if _is_label(match) or match.frame_id in verdicts]
-        return [match_ for match_ in categories_of(labels) if self._record(match_)]
+        changed = []
+        for match in matches:
+            is_known = _is_label(match) or match.frame_id in self._verdicts
+            # Most matches label nothing, and taking one apart costs as much as decoding it.
+            if is_known or match.revisions.truth > 1:
+                changed += [
+                    of_category
+                    for of_category in categories_of([match])
+                    if self._record(of_category) or not is_known
+                ]
+        return changed
 
     async def follow(self, frames: Collection[FrameId]) -> None:
         """Read again the matches of frames that another process has consumed."""

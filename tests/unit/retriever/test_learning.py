@@ -266,3 +266,15 @@ async def test_a_verdict_that_is_undone_labels_nothing() -> None:
     undone = samples.revised(verdict, 3).model_copy(update={"reannotated": False})
     assert len(cache.note([undone])) == 1
     assert await cache.of(DETECTOR_CATEGORY) == []
+
+
+async def test_a_process_that_has_read_no_verdict_takes_in_that_one_is_undone() -> None:
+    world = World()
+    await world.embed("judged", 0.1)
+    await world.correct("judged", right=True)
+    cache = MatchCache(world.matches, FrameCache(world.frames, 10**6), 10**6)
+    undone = await world.undo("judged")
+    for _ in range(2):  # delivered again
+        (category,) = cache.note([undone])
+        assert (category.detector, category.category) == DETECTOR_CATEGORY
+        assert await cache.of(DETECTOR_CATEGORY) == []

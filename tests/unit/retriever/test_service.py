@@ -21,11 +21,14 @@ from services.contracts.events import (
     Split,
 )
 from services.contracts.identity import Box, Category, FrameId, ModelId, NeedleId
-from services.contracts.matches import FrameMatched
+from services.contracts.matches import CategoryMatch, FrameMatched, MatchGroups, MatchRevisions
 from services.domain.ports.epochs import StateChanges
 from services.domain.ports.known_places import KnownPlace
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of
 from services.domain.shortlists.epochs import Epoch
+from services.domain.shortlists.look_alikes import look_alikes
+from services.domain.withdrawal import withdrawn
+from services.retriever.allocation import listed_scenes
 from services.retriever.service import PublishShortlists
 from services.retriever.sources import RetrieverStores
 from services.runtime.settings import Settings
@@ -163,6 +166,20 @@ class World:
         verdict = samples.revised(match, 2).model_copy(update={"reannotated": True})
         await self.matches.record([verdict])
         return verdict
+
+    async def undo(self, frame_id: str) -> FrameMatched:
+        """Take back an annotator's verdict on a haystack frame."""
+        name = FrameId(frame_id)
+        truth = (await self.frames.load([name]))[name].ground_truth
+        assert truth is not None
+        taken_back = withdrawn(truth).model_copy(update={"revision": 3})
+        assert isinstance(taken_back, FrameAnnotated)
+        await self.frames.record([taken_back])
+        groups = MatchGroups.of({samples.STOP_SIGN: CategoryMatch()})
+        undone = {"revisions": MatchRevisions(truth=3), "groups": groups}
+        match = samples.frame_matched(frame_id, split=Split.HAYSTACK).model_copy(update=undone)
+        await self.matches.record([match])
+        return match
 
     def latest(self) -> dict[str, ShortlistPublished]:
         """The last shortlist of each needle, by its frame."""
