@@ -202,6 +202,13 @@ class BudgetAllocator:
             self._assigned.listed[frame] = replace(listed, corrected=True)
             self._queues[self._key_of[listed.needle]].turns -= 1
 
+    def uncorrect(self, frame: FrameId) -> None:
+        """Note that the correction of a frame was undone; one that is not listed is ignored."""
+        listed = self._assigned.listed.get(frame)
+        if listed is not None and listed.corrected:
+            self._assigned.listed[frame] = replace(listed, corrected=False)
+            self._queues[self._key_of[listed.needle]].turns += 1
+
     def release(self, frame: FrameId) -> NeedleId:
         """Take a frame off its shortlist; returns the needle that had it."""
         listed = self._assigned.release(frame)

@@ -35,6 +35,13 @@ class CorrectedRegions:
         """Add a frame whose ground truth was corrected."""
         self._corrected[frame] = needle, region
 
+    def remove(self, frames: Collection[FrameId]) -> set[FrameId]:
+        """Remove those of these frames that are here, because it was undone; returns them."""
+        undone = self.among(frames)
+        for frame in sorted(undone):
+            del self._corrected[frame]
+        return undone
+
     def among(self, frames: Collection[FrameId]) -> set[FrameId]:
         """Those of these frames that are corrected."""
         return {frame for frame in frames if frame in self._corrected}

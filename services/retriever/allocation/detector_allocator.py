@@ -324,15 +324,16 @@ class DetectorAllocator:
         }
 
     async def _note_corrections(self, frames: Mapping[FrameId, FrameFacts]) -> None:
-        regions = self._allocator.regions(
-            [frame for frame, facts in frames.items() if facts.reannotated]
-        )
-        for frame, region in regions.items():
+        corrected = [frame for frame, facts in frames.items() if facts.reannotated]
+        undone = self._corrected.remove(frames.keys() - set(corrected))
+        for frame in undone:
+            self._allocator.uncorrect(frame)
+        for frame, region in self._allocator.regions(corrected).items():
             owner = self._allocator.owner(frame)
             assert owner is not None
             self._corrected.note(frame, owner, region)
             self._allocator.correct(frame)
-        if self._corrected.among(frames.keys()):
+        if undone or self._corrected.among(frames.keys()):
             await self._judge()
 
     async def _judge(self) -> None:

@@ -50,8 +50,10 @@ class DividedBudget:
         self._coverage = changelog.table(COVERAGE)
 
     def note(self, frames: Mapping[FrameId, FrameFacts]) -> None:
-        """Draw among frames that are new or changed."""
+        """Draw among frames that are new or changed; forget what an undone annotation found."""
         for frame, facts in sorted(frames.items()):
+            if not facts.reannotated:
+                self._findings.pop(frame, None)
             region = self._drawn(facts)
             if region is not None:
                 self._coverage[frame] = region

@@ -552,6 +552,18 @@ async def test_a_rejected_verdict_keeps_what_looks_like_it_off_the_shortlists() 
     assert [c.frame_id for c in shortlist.candidates] == ["judged"]
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_frame_whose_correction_is_undone_leaves_without_evidence(restarted: bool) -> None:
+    world = World()
+    await world.run([await found(world), await world.embed("hay", 0.7)])
+    await world.run([await world.correct("hay", right=False)])
+    undone = await world.undo("hay")
+    await world.run([undone], world.retriever() if restarted else world.step)
+    assert world.shortlists() == [["hay"]]
+    await world.run([await world.example(f"right{n}", 0.75, right=True) for n in range(3)])
+    assert world.shortlists() == [["hay"], []]
+
+
 async def test_a_retriever_that_starts_anew_knows_all_verdicts() -> None:
     world = World()
     needle = await found(world)

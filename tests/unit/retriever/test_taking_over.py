@@ -88,7 +88,7 @@ class MortalWorld(World):
 async def story(
     seed: int, dies: Callable[[], bool], others: random.Random | None = None, processes: int = 1
 ) -> World:
-    """Ten epochs of needles, haystack frames, annotations and verdicts.
+    """Ten epochs of needles, haystack frames, annotations, and verdicts of which some are undone.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ async def story(
     early = 0.5 * (seed % 2)
     world = MortalWorld(dies, shortlist_size=3, shortlist_budget=0.4, shortlist_early=early)
     steps = [world.retriever() for _ in range(processes)]
-    rng, corrected = random.Random(seed), set[str]()
+    rng, corrected, undone = random.Random(seed), set[str](), set[str]()
     for number in range(10):
         events: list[Event] = []
         for place in range(rng.randint(1, 4)):
@@ -115,6 +115,9 @@ async def story(
         if listed and rng.random() < 0.5:
             corrected.add(frame := rng.choice(listed))
             events.append(await world.correct(frame, right=rng.random() < 0.5))
+        elif (corrected - undone) and rng.random() < 0.5:
+            undone.add(frame := min(corrected - undone))
+            events.append(await world.undo(frame))
         settles = rng.random() < 0.5
         for work in (partial(delivered, world, events, number), world.settle)[: 1 + settles]:
             place = others.randrange(processes) if others else 0
