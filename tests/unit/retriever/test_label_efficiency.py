@@ -169,3 +169,34 @@ async def test_many_needles_read_the_annotated_frames_as_often_as_one() -> None:
         await division.learn(some)
         reads.append(store.reads - before)
     assert reads[0] == reads[1] > 0
+
+
+async def test_what_an_undone_annotation_found_divides_no_budget() -> None:
+    world = await filled(world_of())
+    settings = Settings(shortlist_strategy=STRATEGY)
+    facts = FrameCache(world.frames, 10**6)
+    matches = MatchCache(world.matches, facts, 10**6)
+    for item in listed(world):
+        await world.correct(item.frame_id, right=not item.evidence)
+    division = DividedBudget(samples.DETECTOR, matches, settings, Changelog())
+    await division.learn([record async for record in world.needles.scan()])
+    parts = division.parts(30, ())
+    frames = frames_of(listed(world))
+    matches.note([await world.undo(frame) for frame in sorted(frames)])
+    division.note(await facts.load(frames))
+    await division.judge()
+    unknown = DividedBudget(samples.DETECTOR, matches, settings, Changelog())
+    assert division.parts(30, ()) == unknown.parts(30, ()) != parts
+
+
+async def test_the_annotated_frames_of_a_category_are_read_once_for_all_verdicts() -> None:
+    world = world_of(match_cache_bytes=1)
+    world.matches = store = CountedMatchStore()
+    world.step = world.retriever()
+    await filled(world)
+    frames = sorted(frames_of(listed(world)) - covering(world))[:3]
+    await world.step.run([await world.correct(frame, right=False) for frame in frames])
+    corrected = world.step._detectors.stages[samples.DETECTOR].allocator._corrected
+    before = store.reads
+    assert len(await corrected.verdicts()) == 3
+    assert store.reads == before + 1
