@@ -71,10 +71,13 @@ class Intake:
         self._awaited.note_embedded(batch.embedded)
         labelled = self._sources.matches.note(batch.matched)
         frames = await self._facts_of(batch.embedded, labelled)
+        embedded = {event.frame_id for event in batch.embedded} & frames.keys()
+        haystack = {name for name in embedded if self._is_haystack(frames[name])}
+        self._sources.size.note(haystack)
         return Changes(
             [records[needle_id] for needle_id in sorted(records)],
             frames,
-            {frame_id for frame_id, seen in frames.items() if self._is_haystack(seen)},
+            haystack,
             {match_.frame_id for match_ in labelled},
             self._observed(batch.embedded, labelled, frames),
         )
@@ -98,12 +101,8 @@ class Intake:
         observed = Counter(map(logic.detector_category_of, labelled))
         for item in embedded:
             seen = facts.get(item.frame_id)
-            if seen is None:
-                continue
-            if self._is_haystack(seen):
-                self._sources.size.note([item.frame_id])
-                continue
-            observed.update({region.detector_category for region in seen.regions.values()})
+            if seen is not None and not self._is_haystack(seen):
+                observed.update({region.detector_category for region in seen.regions.values()})
         return observed
 
     def _is_haystack(self, facts: FrameFacts) -> bool:

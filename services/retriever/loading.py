@@ -75,20 +75,22 @@ class StagesLoader:
         made_by = stages.state.get(_MADE_BY)
         if len(recorded) < last.number - stages.closed:
             return None
-        frames: dict[FrameId, bool] = {}
+        frames: set[FrameId] = set()
+        haystack: set[FrameId] = set()
         labelled: set[FrameId] = set()
         needles: set[NeedleId] = set()
         before: Before = {}
         for changes in recorded:
             for name, rows in stages.changelog.follow([changes]).items():
                 before[name] = rows | before.get(name, {})
-            frames |= stages.frames
+            frames |= stages.frames.keys()
+            haystack |= {frame for frame, is_new in stages.frames.items() if is_new}
             labelled |= stages.labelled.keys()
             needles |= stages.needles.keys()
         if stages.state.get(_MADE_BY) != made_by:
             return None
         self._sources.frames.forget(frames)
-        self._sources.size.note(frame for frame, is_haystack in frames.items() if is_haystack)
+        self._sources.size.note(haystack)
         await self._sources.needles.refresh(needles)
         await self._sources.matches.follow(labelled)
         limits = limits_at(last, self._sources.settings)

@@ -25,7 +25,7 @@ from services.retriever.scoring.scorer import Queries, Scored
 
 STATE: TableSpec[str, str] = TableSpec("state", str, str)
 FRAMES: TableSpec[FrameId, bool] = TableSpec("frames", FrameId, bool)
-"""The frames of the last epoch, and whether they are haystack."""
+"""The frames of the last epoch, and whether they are haystack frames that were embedded in it."""
 LABELLED: TableSpec[FrameId, bool] = TableSpec("labelled", FrameId, bool)
 """Those of them of which a match labels regions."""
 NEEDLES: TableSpec[NeedleId, bool] = TableSpec("needles", NeedleId, bool)
@@ -40,7 +40,7 @@ class Changes:
     ----------
     records : needles that are new, changed or retracted
     frames : the current facts of frames that were embedded or annotated again
-    haystack : those of them that are haystack
+    haystack : those of them that are haystack and were embedded
     labelled : those of them of which a match labels regions
     observed : how many events may change the examples of each category
     is_empty : whether there were no events

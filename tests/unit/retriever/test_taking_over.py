@@ -233,6 +233,22 @@ async def test_several_processes_at_once_list_an_import_as_one_does() -> None:
     assert overtaken, "no process was overtaken, so this tests nothing"
 
 
+async def test_the_haystack_is_counted_alike_by_whichever_process_closes_the_epoch() -> None:
+    world = World()
+    needle, other = await found(world), world.retriever()
+    names = [f"hay{number}" for number in range(30)]
+    embedded = [await world.embed(name, 0.5, drive=haystack_drive(name)) for name in names]
+    await world.step.run([needle, *embedded])
+    for _ in range(2):  # it starts, and counts
+        await other.run([needle])
+    await world.step.run([await world.embed("new", 0.5, drive=haystack_drive("new"))])
+    await world.step.run([await world.correct(name, right=False) for name in ("new", "hay0")])
+    for step in (other, world.step):
+        await step.run([needle])
+    sizes = [epoch.sizes[-1].haystack for epoch in await world.epochs.of(samples.DETECTOR)]
+    assert sizes == [30] * 3 + [31] * 4
+
+
 async def recorded(world: World) -> Sequence[StateChanges]:
     return await world.epochs.changes(samples.DETECTOR)
 
