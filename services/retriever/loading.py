@@ -107,10 +107,8 @@ class StagesLoader:
     async def read(self, detector: DetectorId, model: ModelId, limits: Limits) -> DetectorStages:
         """The stages of a detector of which nothing is known, with all that the stores have."""
         stages = self._empty(detector, model, limits)
-        allocator, settings = stages.allocator, self._sources.settings
-        draws = [allocator.drawn] if settings.sampled_share else []
-        await self._draw(detector, *draws, *self._divisions(allocator))
-        await allocator.load(await self._sources.needles.all(detector))
+        await self._draw(detector, stages.allocator)
+        await stages.allocator.load(await self._sources.needles.all(detector))
         return stages
 
     async def read_again(
@@ -134,7 +132,8 @@ class StagesLoader:
         allocator, known = stages.allocator, earlier.allocator
         if self._sources.settings.sampled_share:
             allocator.drawn.take_over(known.drawn)
-        await self._draw(detector, *self._divisions(allocator))
+        # Frames too that were consumed by processes before they knew the detector.
+        await self._draw(detector, allocator)
         of_epoch = {record.needle_id for record in records if detector_of(record) == detector}
         found = await self._sources.needles.load(known.needles.known | of_epoch)
         await allocator.load([found[needle_id] for needle_id in sorted(found)])
@@ -145,12 +144,13 @@ class StagesLoader:
         changelog.table(STATE)[_MADE_BY] = _made_by(model, self._sources.settings)
         return self._stages(detector, model, limits, changelog)
 
-    def _divisions(self, allocator: DetectorAllocator) -> list[DividedBudget]:
-        """Its division of the budget, where budgets are divided."""
-        return [allocator.division] if self._sources.settings.divides_budget else []
-
-    async def _draw(self, detector: DetectorId, *draws: DrawnFrames | DividedBudget) -> None:
-        """Draw among all frames that the detector has predicted."""
+    async def _draw(self, detector: DetectorId, allocator: DetectorAllocator) -> None:
+        """Draw among all frames that the detector has predicted, where frames are drawn."""
+        draws: list[DrawnFrames | DividedBudget] = []
+        if self._sources.settings.sampled_share:
+            draws.append(allocator.drawn)
+        if self._sources.settings.divides_budget:
+            draws.append(allocator.division)
         if not draws:
             return
         async for records in self._frames.predicted(detector):

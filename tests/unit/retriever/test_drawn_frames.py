@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Sequence
 
 import pytest
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from tests.unit.retriever.test_service import World
 
 SHARES = {"sampled_share": 0.8, "shortlist_budget": 0.5, "shortlist_size": 3}
 FRAMES = 40
+NAMES = [f"h{n:02d}" for n in range(FRAMES)]
 RULE = Settings().split_rule
 REFERENCE = next(
     drive
@@ -58,9 +60,9 @@ def chosen(world: World) -> set[FrameId]:
     return {item.frame_id for item in candidates(world) if item.sampling is None}
 
 
-def expected() -> set[FrameId]:
+def expected(names: Sequence[str] = NAMES) -> set[FrameId]:
     """The frames whose permanent number is below their probability."""
-    frames = [FrameId(f"h{n:02d}") for n in range(FRAMES)]
+    frames = map(FrameId, names)
     return {
         frame
         for frame in frames
@@ -130,6 +132,18 @@ async def test_a_drawn_frame_that_lost_its_region_leaves() -> None:
     await world.frames.record([empty])
     await world.run([samples.frame_embedded(empty)])
     assert frame not in drawn(world)
+
+
+async def test_frames_that_no_epoch_has_are_drawn_when_a_detector_is_read_again() -> None:
+    world = await filled(world_of())
+    # As another process consumes events before it knows the detector.
+    late = [f"late{n}" for n in range(FRAMES)]
+    for name in late:
+        await world.embed(name, 3.0)
+    needle = await world.embed("other", 0.01, split="reference", drive=REFERENCE)
+    await world.run([needle, samples.needle_found("other")])
+    await world.run([needle])
+    assert set(drawn(world)) == (expected() | expected(late)) - chosen(world)
 
 
 def test_probabilities_are_near_the_rate_and_higher_where_the_detector_is_unsure() -> None:
