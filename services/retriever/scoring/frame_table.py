@@ -2,8 +2,9 @@
 
 import heapq
 from bisect import bisect_left, bisect_right, insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
@@ -71,11 +72,16 @@ class FrameTable:
         self._dropped: _Captured | None = None
         """The last frame that was dropped; those captured before it are not taken in again."""
         self._nbytes = 0
-        self.categories: set[Category] = set()
-        """Every category that the detector reported."""
+        self._reporting: Counter[Category] = Counter()
+        """How many of the frames have detections of each category."""
 
     def __contains__(self, frame: FrameId) -> bool:
         return frame in self._rows
+
+    @property
+    def categories(self) -> AbstractSet[Category]:
+        """The categories of the detections on these frames."""
+        return self._reporting.keys()
 
     def operating_score(self, category: Category) -> float:
         """The score from which the detector's detections of a category are shown."""
@@ -109,7 +115,6 @@ class FrameTable:
                 self._settings.split_rule
             ) is Split.HAYSTACK and item.is_listable(count_copies=self._settings.count_copies)
             row = _Row(item.context, is_listable, self._sums(item))
-            self.categories.update(row.categories)
             if self._dropped is None or row.captured > self._dropped:
                 self._put(row)
         while self._nbytes > self._settings.miss_table_bytes:
@@ -122,13 +127,23 @@ class FrameTable:
             heapq.heappush(self._oldest, row.captured)
             if drive is not None:
                 insort(self._drives[drive], row.captured)
-        self._nbytes += row.nbytes - (before.nbytes if before is not None else 0)
+        if before is not None:
+            self._uncount(before)
+        self._nbytes += row.nbytes
+        self._reporting.update(row.categories.keys())
         self._rows[frame] = row
+
+    def _uncount(self, row: _Row) -> None:
+        self._nbytes -= row.nbytes
+        for category in row.categories:
+            self._reporting[category] -= 1
+            if not self._reporting[category]:
+                del self._reporting[category]
 
     def _drop_oldest(self) -> None:
         self._dropped = heapq.heappop(self._oldest)
         row = self._rows.pop(self._dropped[1])
-        self._nbytes -= row.nbytes
+        self._uncount(row)
         if (drive := row.context.drive) is not None:
             self._drives[drive].remove(self._dropped)
             if not self._drives[drive]:

@@ -18,12 +18,18 @@ SIZES = [0, 3, 1, 2, 0, 1, 4, 1, 2, 1]
 """Categories on each frame."""
 
 
-def facts(number: int, drive: str | None = "d1", detector: DetectorId = DETECTOR) -> FrameFacts:
+def facts(
+    number: int,
+    drive: str | None = "d1",
+    detector: DetectorId = DETECTOR,
+    categories: int | None = None,
+) -> FrameFacts:
     """A frame that was captured at this second, and predicted by this detector."""
+    categories = SIZES[number] if categories is None else categories
     name = NAMES[number]
     captured = samples.frame_captured(name, drive)
     at = captured.captured_at + timedelta(seconds=number)
-    found = [samples.detection(f"c{place}") for place in range(SIZES[number])]
+    found = [samples.detection(f"c{place}") for place in range(categories)]
     made = samples.predictions_made(*found, frame_id=name)
     captured = captured.model_copy(update={"captured_at": at})
     known = FrameFacts.of(FrameRecord(FrameId(name), captured, None, {detector: made}))
@@ -67,3 +73,13 @@ def test_frames_that_only_another_detector_predicted_are_no_neighbours() -> None
     known.put([facts(4), facts(1, detector=DetectorId("ods@2")), facts(0)])
     assert known.around([FrameId("a")]) == {"a"}
     assert known.frames() == {"a", "e"}
+
+
+def test_categories_are_those_of_the_frames_as_they_are_now() -> None:
+    known = table(2_000)
+    known.put(facts(number) for number in (6, 8, 9))  # of which the first does not fit
+    assert known.categories == {"c0", "c1"}
+    known.put([facts(8, categories=1)])
+    assert known.categories == {"c0"}
+    known.put([facts(8, categories=0), facts(9, categories=0)])
+    assert known.categories == set()
