@@ -15,6 +15,7 @@ import numpy as np
 from services.contracts.identity import FrameId
 from services.domain.mining.ranking import Vectors, cosines
 from services.domain.ports.vectors import Vector
+from services.domain.statistics.growing_rows import GrowingRows
 
 _SHARE: Final = 0.1
 
@@ -38,12 +39,15 @@ def look_alikes(
         return set()
     rows = np.stack([vectors[frame] for frame in known])
     usual = 1 - float(np.median(cosines(rows, others)))
-    accepted = [vectors[frame] for frame in listed if frame in vectors]
+    accepted = GrowingRows(np.float64)
+    for frame in listed:
+        if frame in vectors:
+            accepted.add(vectors[frame])
     found = set()
-    for frame, row in zip(known, rows, strict=True):
-        nearest = cosines(row[None], np.stack(accepted)).max() if accepted else -1.0
+    for frame, row in zip(known, rows.astype(np.float64), strict=True):
+        nearest = (accepted.rows @ row).max() if len(accepted) else -1.0
         if 1 - nearest <= _SHARE * usual:
             found.add(frame)
         else:
-            accepted.append(row)
+            accepted.add(row)
     return found

@@ -1,5 +1,6 @@
 """Finds frames without a drive that show a scene which their failure mode lists already."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -13,6 +14,7 @@ from services.domain.shortlists.scored_candidates import Assignment, Key
 from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.sources import Sources
+from services.runtime.progress import report_progress
 
 _COMPARED_NEEDLES: Final = 50
 """Needles of a mode whose frames measure the distance between unrelated frames."""
@@ -47,5 +49,7 @@ class ListedScenes:
             )
             others = [vectors[frame] for frame in sorted(unrelated & vectors.keys())]
             rows = np.stack(others) if others else np.empty((0, 0), np.float32)
-            found |= look_alikes(frames, listed, rows, vectors)
+            # In a thread, because it takes seconds for thousands of frames.
+            found |= await asyncio.to_thread(look_alikes, frames, listed, rows, vectors)
+            report_progress()
         return found

@@ -332,6 +332,23 @@ async def test_of_a_burst_without_a_drive_one_frame_is_listed_and_others_take_it
     assert world.latest()["needle"].candidates[0].frame_id == "h0"
 
 
+async def test_frames_without_a_drive_are_compared_in_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: set[int] = set()
+
+    def noted(*args: Any) -> set[FrameId]:
+        threads.add(threading.get_ident())
+        return look_alikes(*args)
+
+    monkeypatch.setattr(listed_scenes, "look_alikes", noted)
+    world = World()
+    lone = samples.frame_captured("hay", None)
+    await world.run([await found(world), await world.embed("hay", 0.1, captured=lone)])
+    assert threads
+    assert threading.get_ident() not in threads
+
+
 def taken_at(frame_id: str, metres_north: float) -> FrameCaptured:
     captured = samples.frame_captured(frame_id, f"drive-of-{frame_id}")
     position = Position(lat=52.5 + metres_north / 111_200, lon=13.4)
