@@ -81,15 +81,14 @@ class ModeQueue:
         Called once per allocation, so that what is kept does not depend on the order in which
         candidates came.
         """
-        if len(self._candidates) <= CANDIDATES_MAX:
-            return
-        waiting = [item for item in self._candidates.values() if item.context.frame not in listed]
-        for _, _, region in sorted(map(self.rank, waiting))[CANDIDATES_MAX:]:
-            del self._candidates[region]
+        if len(self._candidates) > CANDIDATES_MAX:
+            candidates = self._candidates.values()
+            waiting = [item for item in candidates if item.context.frame not in listed]
+            for _, _, region in sorted(map(self.rank, waiting))[CANDIDATES_MAX:]:
+                del self._candidates[region]
         if len(self._waiting) > 2 * len(self._candidates):
-            # Ranks of candidates that are gone would stay until they are the best.
-            self._waiting = [rank for rank in self._waiting if rank[2] in self._candidates]
-            heapq.heapify(self._waiting)
+            # Ranks of candidates that are gone or were replaced would stay until they are the best.
+            self._waiting = sorted(filter(self._is_current, set(self._waiting)))
 
     def reconsider_after(self, releases: int) -> None:
         """Consider all candidates again if frames were released since this was last called.
@@ -134,14 +133,19 @@ class ModeQueue:
         worth = candidate.worth * self._yields.get(candidate.family, 1.0)
         return -round(worth, WORTH_DECIMALS), candidate.context.frame, candidate.region
 
+    def _is_current(self, rank: Rank) -> bool:
+        """Whether it is the rank that its candidate has now."""
+        candidate = self._candidates.get(rank[2])
+        return candidate is not None and rank == self.rank(candidate)
+
     def next_candidate(
         self, assigned: AssignedFrames, limits: Limits
     ) -> tuple[ScoredCandidate, NeedleId] | None:
         """The best candidate that can be listed, and the needle whose shortlist would have it."""
         while self._waiting and self.needles.any_waiting():
             rank = self._waiting[0]
-            candidate = self._candidates.get(rank[2])
-            if candidate is not None and rank == self.rank(candidate):
+            if self._is_current(rank):
+                candidate = self._candidates[rank[2]]
                 needle = self._needle_for(candidate, assigned, limits)
                 if needle is not None:
                     return candidate, needle

@@ -328,3 +328,25 @@ def test_ranks_of_candidates_that_are_gone_do_not_pile_up(monkeypatch: pytest.Mo
         queue.keep_best(())
         assert len(queue._waiting) <= 2 * mode_queue.CANDIDATES_MAX
     assert sorted(candidates) == [f"r{number}" for number in range(95, 100)]
+
+
+def test_ranks_of_candidates_that_were_replaced_do_not_pile_up() -> None:
+    queue, seen = mode_queue.ModeQueue({}, {}), context("a")
+    for worth in [1.0, *range(50), *([2.0] * 50)]:
+        queue.add_candidates([candidate(seen, worth)])
+        queue.keep_best(())
+        assert len(queue._waiting) <= 2
+    assert queue._waiting[0] == queue.rank(candidate(seen, 2.0))
+
+
+@pytest.mark.parametrize(("undone", "next_frame"), [(False, {"m": ["b"]}), (True, {"n": ["d"]})])
+def test_a_frame_is_a_turn_of_its_mode_again_once_its_correction_is_undone(
+    undone: bool, next_frame: dict[str, list[str]]
+) -> None:
+    allocator = allocator_of([group("m", a=4, b=1), group("n", c=3, d=2)])
+    assert frames_of(allocator, limits(2)) == {"m": ["a"], "n": ["c"]}
+    allocator.correct(FrameId("a"))
+    for frame in ["a", "a", "unknown"] if undone else []:
+        allocator.uncorrect(FrameId(frame))
+    assert allocator.listed(("0",)) == ({"a": "on-a"} if undone else {})
+    assert frames_of(allocator, limits(3)) == next_frame
