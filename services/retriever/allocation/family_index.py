@@ -97,7 +97,7 @@ class FamilyIndex:
             self._sizes[key][family] += 1
 
     def leave(self, needle: NeedleId) -> None:
-        """Remove a needle. The exemplar of its family stays until the family is empty."""
+        """Remove a needle. Its family keeps its exemplar, and is not searched for while empty."""
         key, family = self._families.pop(needle)
         self._sizes[key][family] -= 1
 
