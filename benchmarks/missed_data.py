@@ -8,6 +8,7 @@ from hashlib import sha256
 import numpy as np
 from PIL import Image
 
+from benchmarks.detected_frames import DetectedFrames
 from benchmarks.missed_sizes import SIZES
 from benchmarks.missed_survey import with_systematic_misses
 from benchmarks.retrieval_data import (
@@ -24,7 +25,6 @@ from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.detection.frame_matching import frame_match
 from services.domain.detection.missed import missed_annotations
 from services.domain.mining.ranking import Vectors
-from services.domain.missed.evidence import DetectedFrames
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 

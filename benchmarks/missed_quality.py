@@ -15,12 +15,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.detected_frames import sums_of
 from benchmarks.missed_data import OPERATING, Alike, MissedSet, photos, survey, traffic_lights
 from benchmarks.missed_sizes import SIZES, evidence_by_size
 from benchmarks.retrieval_measures import figure, options
 from benchmarks.retrieval_plans import haystack_of
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.missed.evidence import LEAST_SCORE, evidence, sums_of
+from services.domain.missed.evidence import LEAST_SCORE, evidence
 from services.domain.missed.expected import MissModel
 
 BUDGETS: Final = (0.05, 0.10, 0.15, 0.20)

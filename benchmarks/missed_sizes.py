@@ -5,8 +5,9 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.detected_frames import DetectedFrames, sums_of
 from services.domain.detection.coco import AREA_RANGES, FloatArray
-from services.domain.missed.evidence import DetectedFrames, evidence, sums_of
+from services.domain.missed.evidence import evidence
 
 SIZES: Final = len(AREA_RANGES) - 1
 """COCO's small, medium and large."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from benchmarks.detected_frames import DetectedFrames, sums_of
 from benchmarks.retrieval_data import DataSet
 from benchmarks.retrieval_rankings import (
     LEARNT,
@@ -31,7 +32,7 @@ from services.domain.mining.detector_category import (
 )
 from services.domain.mining.failure_model import FailureMode, FailureModel
 from services.domain.mining.ranking import Vectors
-from services.domain.missed.evidence import DetectedFrames, evidence, sums_of
+from services.domain.missed.evidence import evidence
 from services.domain.missed.expected import MissModel
 from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.budgets import Budgets

@@ -24,31 +24,6 @@ NEAR_S: Final = 3.0
 
 
 @dataclass(frozen=True)
-class DetectedFrames:
-    """All detections of one detector on F frames.
-
-    Attributes
-    ----------
-    frame : (N,) int64, index of each detection's frame
-    category : (N,) int64, from 0 to `categories - 1`
-    scores : (N,) float64
-    boxes : (N, 4) float64, [x, y, width, height] in pixels
-    areas : (F,) float64, of the frames, in square pixels
-    drives : F, None where the frame has no drive
-    seconds : (F,) float64, when each frame was captured
-    """
-
-    frame: IntArray
-    category: IntArray
-    scores: FloatArray
-    boxes: FloatArray
-    areas: FloatArray
-    drives: Sequence[DriveId | None]
-    seconds: FloatArray
-    categories: int
-
-
-@dataclass(frozen=True)
 class FrameSums:
     """What the detections of F frames add up to, in C categories.
 
@@ -72,27 +47,19 @@ class FrameSums:
     seconds: FloatArray
 
 
-def sums_of(frames: DetectedFrames, operating_score: float) -> FrameSums:
-    """What the detections add up to."""
-    counts = frames.scores >= LEAST_SCORE
-    share = frames.boxes[:, 2] * frames.boxes[:, 3] / frames.areas[frames.frame]
-    uncertainty, small, shown = (
-        _summed(frames, np.where(condition, weight, 0.0))
-        for condition, weight in (
-            (counts, frames.scores * (1 - frames.scores)),
-            (counts & (share < SMALL_SHARE), frames.scores),
-            (frames.scores >= operating_score, np.ones(len(frames.scores))),
-        )
-    )
-    return FrameSums(
-        uncertainty,
-        small,
-        shown,
-        uncertainty.sum(axis=1),
-        small.sum(axis=1),
-        frames.drives,
-        frames.seconds,
-    )
+def added_by(
+    score: float, area: float, frame_area: float, operating_score: float
+) -> tuple[float, float, bool]:
+    """What one detection adds to its frame's and category's `uncertainty`, `small` and `shown`.
+
+    Parameters
+    ----------
+    area : of its box, in square pixels as that of the frame
+    """
+    if score < LEAST_SCORE:
+        return 0.0, 0.0, False
+    is_small = area < SMALL_SHARE * frame_area
+    return score * (1 - score), score * is_small, score >= operating_score
 
 
 def evidence(sums: FrameSums) -> FloatArray:
@@ -110,15 +77,6 @@ def evidence(sums: FrameSums) -> FloatArray:
     of_all = np.stack([sums.all_uncertainty, sums.all_small], axis=-1)[:, None, :]
     of_all = np.broadcast_to(of_all, own.shape)
     return np.concatenate([np.log1p(own), np.log1p(of_all), _changes(sums)], axis=-1)
-
-
-def _summed(frames: DetectedFrames, weights: FloatArray) -> FloatArray:
-    """(F, C), the weights of each frame's detections, by category."""
-    count, categories = len(frames.areas), frames.categories
-    sums: FloatArray = np.zeros(count * categories)
-    places = frames.frame * categories + frames.category
-    sums += np.bincount(places, weights, minlength=count * categories)
-    return sums.reshape(count, categories)
 
 
 def _changes(sums: FrameSums) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from services.contracts.events import Split
 from services.contracts.identity import Category, DetectorId, DriveId, FrameId, RegionId
-from services.domain.missed.evidence import LEAST_SCORE, NEAR_S, SMALL_SHARE, FrameSums
+from services.domain.missed.evidence import LEAST_SCORE, NEAR_S, FrameSums, added_by
 from services.domain.shortlists.scored_candidates import CaptureContext
 from services.retriever.logic import FrameFacts
 from services.runtime.settings import Settings
@@ -199,14 +199,15 @@ class FrameTable:
             if detector != self._detector or seen.score < LEAST_SCORE:
                 continue
             before, score = found.get(category, _NOTHING), seen.score
-            is_small = seen.bbox[2] * seen.bbox[3] < SMALL_SHARE * facts.area
-            is_shown = score >= self.operating_score(category)
+            uncertainty, small, is_shown = added_by(
+                score, seen.bbox[2] * seen.bbox[3], facts.area, self.operating_score(category)
+            )
             candidates = [] if is_shown else [(score, region)]
             if before.surest is not None:
                 candidates.append(before.surest)
             found[category] = _Sums(
-                before.uncertainty + score * (1 - score),
-                before.small + score * is_small,
+                before.uncertainty + uncertainty,
+                before.small + small,
                 before.shown + is_shown,
                 max(candidates, default=None),
             )

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from benchmarks.detected_frames import DetectedFrames, sums_of
 from services.contracts.identity import DriveId
 from services.domain.detection.coco import FloatArray
-from services.domain.missed.evidence import DetectedFrames, evidence, sums_of
+from services.domain.missed.evidence import evidence
 from services.domain.missed.expected import MissModel
 
 SIGN, LIGHT = 0, 1
