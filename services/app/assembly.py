@@ -77,8 +77,7 @@ async def running(
     """
     async with AsyncExitStack() as closing:
         embedded = EmbeddedStack(settings)
-        addresses = await asyncio.to_thread(embedded.__enter__)
-        closing.push_async_callback(asyncio.to_thread, embedded.__exit__)
+        addresses = await closing.enter_async_context(stack.in_thread(embedded))
         await closing.enter_async_context(room_kept(settings.data))
         await closing.enter_async_context(held_to(embedded.check))
         _watch_space(settings.data)

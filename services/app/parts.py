@@ -100,17 +100,13 @@ async def joined(settings: Settings, *, restoring: bool = False) -> AsyncIterato
     Parameters and errors are those of `opened`.
     """
     run_already = await services_run(settings)
-    async with AsyncExitStack() as closing:
-        parts = stack.joined(settings)
-        addresses = await asyncio.to_thread(parts.__enter__)
-        closing.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
-        # As in `deployed`: users of a cluster's services may not create its topics.
+    async with stack.joined(settings) as addresses:
         to = addresses.applied_to(settings)
-        parts_without_services = opened(to, creating=not settings.kafka, restoring=restoring)
-        app = await closing.enter_async_context(parts_without_services)
         review = {"review": addresses.review} if addresses.review else {}
         lasts = run_already or not BrokerAddress.of(to).in_memory
-        yield replace(app, addresses=review, lasts=lasts)
+        # As in `deployed`: users of a cluster's services may not create its topics.
+        async with opened(to, creating=not settings.kafka, restoring=restoring) as app:
+            yield replace(app, addresses=review, lasts=lasts)
 
 
 @asynccontextmanager

@@ -82,12 +82,8 @@ async def _resolved(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
     elif named or not (settings.data / "mongodb").exists():
         yield settings, False
     else:
-        parts = stack.joined(settings)
-        addresses = await asyncio.to_thread(parts.__enter__)
-        try:
+        async with stack.joined(settings) as addresses:
             yield addresses.applied_to(settings), False
-        finally:
-            await asyncio.to_thread(parts.__exit__, None, None, None)
 
 
 async def _looked_at(part: str, check: Check) -> list[Finding]:

@@ -1,8 +1,7 @@
 """What `gazeloop migrate` does."""
 
-import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import typer
 
@@ -25,8 +24,7 @@ def migrate(ctx: typer.Context, *, dry_run: bool, drop_old: bool) -> None:
 
 
 async def _plan(context: Context) -> None:
-    async with AsyncExitStack() as closing:
-        database = await _database(context, closing)
+    async with _opened(context) as database:
         counts = await migration.planned(database)
         if counts is None:
             await _say_current(database)
@@ -37,8 +35,7 @@ async def _plan(context: Context) -> None:
 
 async def _migrate(context: Context, *, drop_old: bool) -> None:
     out = console()
-    async with AsyncExitStack() as closing:
-        database = await _database(context, closing)
+    async with _opened(context) as database:
         if not await migration.migrate(database, _print_progress):
             await _say_current(database)
         else:
@@ -66,15 +63,15 @@ async def _say_left(database: Database) -> None:
         console().print(text)
 
 
-async def _database(context: Context, closing: AsyncExitStack) -> Database:
+@asynccontextmanager
+async def _opened(context: Context) -> AsyncIterator[Database]:
     settings = context.stored()
     log_to_file(settings, "migrate")
-    if not settings.mongodb:
-        parts = stack.joined(settings)
-        addresses = await asyncio.to_thread(parts.__enter__)
-        closing.push_async_callback(asyncio.to_thread, parts.__exit__, None, None, None)
-        settings = addresses.applied_to(settings)
-    return await closing.enter_async_context(connected(settings))
+    async with AsyncExitStack() as closing:
+        if not settings.mongodb:
+            addresses = await closing.enter_async_context(stack.joined(settings))
+            settings = addresses.applied_to(settings)
+        yield await closing.enter_async_context(connected(settings))
 
 
 def _print_counts(title: str, counts: Mapping[str, int]) -> None:

@@ -4,12 +4,19 @@ The process that holds the folder's lock owns the parts and writes their address
 processes read it and join. The lock ends with its process, so a stale file is recognised.
 """
 
+import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
 from typing import TextIO
 
@@ -177,12 +184,29 @@ def running(settings: Settings) -> Addresses | None:
         return None  # the parts are still starting
 
 
-@contextmanager
-def joined(settings: Settings) -> Iterator[Addresses]:
+def joined(settings: Settings) -> AbstractAsyncContextManager[Addresses]:
     """The data folder's parts: those that run already, else new ones while the context is open."""
+    return in_thread(_joined(settings))
+
+
+@asynccontextmanager
+async def in_thread(parts: AbstractContextManager[Addresses]) -> AsyncIterator[Addresses]:
+    """Start and stop these parts in a thread, because both take seconds."""
+    starting = asyncio.ensure_future(asyncio.to_thread(parts.__enter__))
+    try:
+        yield await asyncio.shield(starting)
+    finally:
+        # Where this task was cancelled, the thread starts the parts all the same.
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            await asyncio.to_thread(parts.__exit__, None, None, None)
+
+
+@contextmanager
+def _joined(settings: Settings) -> Iterator[Addresses]:
     keep_private(settings.data)
     with ExitStack() as closing:
-        yield _joined(settings, closing)
+        yield _running_or_started(settings, closing)
 
 
 @retry(
@@ -192,7 +216,7 @@ def joined(settings: Settings) -> Iterator[Addresses]:
     wait=wait_fixed(0.5),
     reraise=True,
 )
-def _joined(settings: Settings, closing: ExitStack) -> Addresses:
+def _running_or_started(settings: Settings, closing: ExitStack) -> Addresses:
     return running(settings) or closing.enter_context(EmbeddedStack(settings))
 
 

@@ -93,7 +93,7 @@ async def test_parts_die_with_their_owner_and_their_data_are_there_again(tmp_pat
     settings = SETTINGS.model_copy(update={"data": tmp_path})
     with owner_of(tmp_path) as (owner, addresses):
         assert running(settings) == addresses
-        with joined(settings) as same:
+        async with joined(settings) as same:
             assert same == addresses
         with pytest.raises(FolderInUse, match="another process"), EmbeddedStack(settings):
             pass
@@ -108,7 +108,7 @@ async def test_parts_die_with_their_owner_and_their_data_are_there_again(tmp_pat
     with stack as again:
         assert again.kafka == addresses.kafka
         stack.serves(review="http://127.0.0.1:8000/review")
-        with joined(settings) as same:
+        async with joined(settings) as same:
             assert same.review == "http://127.0.0.1:8000/review"
         assert frames_on(again.broker) == {"before-the-kill"}
         stack.check()
