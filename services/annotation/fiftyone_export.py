@@ -45,7 +45,7 @@ from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
     Vector,
-    VectorStore,
+    VectorReader,
     collection_of,
     live_model,
 )
@@ -76,7 +76,7 @@ class FiftyOneExport:
     def __init__(
         self,
         stores: AnnotationStores,
-        vectors: VectorStore,
+        vectors: VectorReader,
         images: ShownImages,
         rule: SplitRule,
         folder: Path,

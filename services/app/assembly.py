@@ -27,7 +27,7 @@ from services.app.pages.server import pages_served
 from services.app.parts import App, opened
 from services.contracts.errors import InvalidSettings, Transient
 from services.contracts.flow import CONSUMERS, OPTIONAL_SERVICES, REVIEW, SERVICES, USES_IMAGES
-from services.domain.ports.vectors import VectorStore
+from services.domain.ports.vectors import VectorReader, VectorStore
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.embedded import stack
 from services.runtime.embedded.room import room_kept
@@ -92,7 +92,9 @@ async def running(
 
 
 @asynccontextmanager
-async def _vectors_served(open_vectors: Callable[[], VectorStore]) -> AsyncIterator[dict[str, str]]:
+async def _vectors_served(
+    open_vectors: Callable[[], VectorReader],
+) -> AsyncIterator[dict[str, str]]:
     """Let other processes read the vectors, which have one owner; yields address and key."""
     key = secrets.token_hex(_KEY_BYTES)
     server = vector_server(open_vectors, key)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from services.contracts.identity import NeedleId
 from services.domain.mining.families import Family
 from services.domain.ports.family_marks import Mark
-from services.domain.ports.vectors import VectorStore
+from services.domain.ports.vectors import VectorReader
 from services.retriever.overview import Overview, read_overview
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
@@ -19,7 +19,7 @@ _SHOWN = 50
 
 
 async def mark_families(
-    stores: Stores, vectors: VectorStore, settings: Settings, clock: Clock
+    stores: Stores, vectors: VectorReader, settings: Settings, clock: Clock
 ) -> int:
     """Cluster the needles again; write and show changes; return the number of changed needles.
 

@@ -9,6 +9,7 @@ from services.domain.ports.embeddings import Embeddings
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
+    CollectionAliases,
     CollectionNames,
     collection_of,
     live_model,
@@ -87,7 +88,7 @@ async def read_models(names: CollectionNames, embeddings: Embeddings) -> Models:
 
 
 async def use(
-    model: ModelId, names: CollectionNames, embeddings: Embeddings, outbox: Outbox
+    model: ModelId, names: CollectionAliases, embeddings: Embeddings, outbox: Outbox
 ) -> None:
     """Make this model live, and have the retriever replan with it at once.
 

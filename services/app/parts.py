@@ -9,7 +9,7 @@ import structlog
 
 from services.app.subscriptions import SUBSCRIPTIONS, topics_created
 from services.app.unreadable_letters import UnreadableReporter, unreadable_reported
-from services.domain.ports.vectors import VectorStore
+from services.domain.ports.vectors import VectorReader
 from services.runtime.clock import SystemClock
 from services.runtime.embedded import stack
 from services.runtime.kafka.broker import BrokerAddress
@@ -54,7 +54,7 @@ class App:
     settle: Callable[[], Awaitable[bool]]
     _lag: LagReader
     lasts: bool = True
-    open_vectors: Callable[[], VectorStore] | None = None
+    open_vectors: Callable[[], VectorReader] | None = None
     embeds: bool = False
 
     def review(self, path: str) -> str:

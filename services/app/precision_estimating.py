@@ -8,7 +8,7 @@ from typing import Final
 
 from services.app.repeating import recomputed
 from services.app.when_changed import WhenChanged, retrieval_state
-from services.domain.ports.vectors import VectorStore
+from services.domain.ports.vectors import VectorReader
 from services.retriever.estimate_gauges import clear_estimates, show_estimates
 from services.retriever.stream_sample import StreamSample
 from services.runtime.clock import Clock
@@ -19,7 +19,7 @@ JOB: Final = "estimates"
 _EVERY_S: Final = 60.0
 
 
-async def estimate_precision(stores: Stores, vectors: VectorStore, settings: Settings) -> int:
+async def estimate_precision(stores: Stores, vectors: VectorReader, settings: Settings) -> int:
     """Estimate precision again, for the gauges and for reports; returns the number of detectors.
 
     Raises
@@ -36,7 +36,7 @@ async def estimate_precision(stores: Stores, vectors: VectorStore, settings: Set
 
 @asynccontextmanager
 async def precision_estimated(
-    stores: Stores, vectors: VectorStore, settings: Settings, clock: Clock, turn: asyncio.Lock
+    stores: Stores, vectors: VectorReader, settings: Settings, clock: Clock, turn: asyncio.Lock
 ) -> AsyncIterator[None]:
     """Keep estimates up to date while the context is open.
 

@@ -19,7 +19,7 @@ from services.contracts.identity import (
 from services.domain.ports.vectors import (
     REGION_VECTORS,
     Point,
-    VectorStore,
+    VectorReader,
     collection_of,
     live_model,
 )
@@ -37,7 +37,7 @@ class _Needle(NamedTuple):
     family: FamilyId | None
 
 
-async def draw_region_map(stores: Stores, vectors: VectorStore, most: int = MOST_REGIONS) -> int:
+async def draw_region_map(stores: Stores, vectors: VectorReader, most: int = MOST_REGIONS) -> int:
     """Draw the map of the live model's regions again; returns their number.
 
     Raises
@@ -65,7 +65,7 @@ async def draw_region_map(stores: Stores, vectors: VectorStore, most: int = MOST
             return len(points)
 
 
-async def _sampled(vectors: VectorStore, model: ModelId, most: int) -> list[Point]:
+async def _sampled(vectors: VectorReader, model: ModelId, most: int) -> list[Point]:
     points: list[Point] = []
     async for page in vectors.scan(collection_of(REGION_VECTORS, model), _AT_ONCE):
         # Annotated objects are no detections.

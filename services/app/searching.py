@@ -15,7 +15,7 @@ from services.domain.ports.vectors import (
     REGION_VECTORS,
     Hit,
     Vector,
-    VectorStore,
+    VectorReader,
     Where,
     collection_of,
     live_model,
@@ -84,7 +84,7 @@ class TextQuery:
 
 
 async def search_text(
-    query: TextQuery, embedder: Embedder, vectors: VectorStore, frames: FrameStore
+    query: TextQuery, embedder: Embedder, vectors: VectorReader, frames: FrameStore
 ) -> list[Found]:
     """The frames that a text describes best, as a whole or by a region; best first.
 
@@ -131,7 +131,7 @@ def _of_regions(vector: Vector, embedder: Embedder) -> Vector:
 async def search(
     query: SearchQuery,
     embedder: Embedder,
-    vectors: VectorStore,
+    vectors: VectorReader,
     frames: FrameStore,
     limits: ImageLimits,
 ) -> list[Found]:
@@ -156,7 +156,7 @@ async def _nearest(
     collection: str,
     vector: Vector,
     query: SearchQuery | TextQuery,
-    vectors: VectorStore,
+    vectors: VectorReader,
     frames: FrameStore,
 ) -> list[Found]:
     regions = query.regions if isinstance(query, TextQuery) else query.box is not None
@@ -171,7 +171,7 @@ async def _nearest(
     return list(best.values())[: query.limit]
 
 
-async def _check_model(alias: str, embedder: Embedder, vectors: VectorStore) -> None:
+async def _check_model(alias: str, embedder: Embedder, vectors: VectorReader) -> None:
     live = await live_model(vectors, alias)
     if live is None:
         raise InvalidSettings("no vectors are stored yet, so there is nothing to search")

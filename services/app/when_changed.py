@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.matches import MatchStore
-from services.domain.ports.vectors import REGION_VECTORS, VectorStore, live_model
+from services.domain.ports.vectors import REGION_VECTORS, VectorReader, live_model
 from services.runtime.clock import Clock
 from services.runtime.revised_frames import RevisedFrames
 
@@ -53,7 +53,7 @@ class WhenChanged(Generic[T]):
         return self._last[1]
 
 
-async def retrieval_state(epochs: EpochStore, vectors: VectorStore) -> Hashable:
+async def retrieval_state(epochs: EpochStore, vectors: VectorReader) -> Hashable:
     """The last epochs, and the live embedding model, whose switch closes no epoch.
 
     Raises

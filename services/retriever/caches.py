@@ -26,7 +26,7 @@ from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
     Vector,
-    VectorStore,
+    VectorReader,
     collection_of,
 )
 from services.retriever.logic import FrameFacts
@@ -126,7 +126,7 @@ class VectorCache:
     most_bytes : beyond it, the vectors that were not used for longest are dropped
     """
 
-    def __init__(self, store: VectorStore, most_bytes: int) -> None:
+    def __init__(self, store: VectorReader, most_bytes: int) -> None:
         self._store = store
         self._vectors: LRUCache[tuple[ModelId, RegionId], Vector] = LRUCache(
             most_bytes, lambda vector: _ENTRY_BYTES + vector.nbytes

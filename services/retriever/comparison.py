@@ -20,7 +20,7 @@ from services.domain.mining.failure_model import FailureMode, FailureModel
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
-from services.domain.ports.vectors import FRAME_VECTORS, Vector, VectorStore, collection_of
+from services.domain.ports.vectors import FRAME_VECTORS, Vector, VectorReader, collection_of
 from services.domain.statistics.ranking_quality import (
     RankedRegions,
     RankingMeasure,
@@ -110,7 +110,7 @@ class ModelComparer:
         frames: FrameStore,
         matches: MatchStore,
         needles: NeedleStore,
-        vectors: VectorStore,
+        vectors: VectorReader,
         settings: Settings,
     ) -> None:
         self._frames = FrameCache(frames, settings.frame_cache_bytes)

@@ -18,7 +18,7 @@ from services.domain.mining.ranking import Vectors
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
-from services.domain.ports.vectors import REGION_VECTORS, Vector, VectorStore, live_model
+from services.domain.ports.vectors import REGION_VECTORS, Vector, VectorReader, live_model
 from services.retriever import logic
 from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.labelled_regions import LabelledRegions, examples_of, modes_of_regions
@@ -54,7 +54,7 @@ async def read_overview(
     needles: NeedleStore,
     matches: MatchStore,
     frames: FrameStore,
-    vectors: VectorStore,
+    vectors: VectorReader,
     settings: Settings,
 ) -> Overview:
     """The overview of all stored needles; needles that are not embedded yet are left out."""

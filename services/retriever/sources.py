@@ -10,7 +10,7 @@ from services.domain.ports.known_places import KnownPlaces
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
 from services.domain.ports.openings import Openings
-from services.domain.ports.vectors import VectorStore
+from services.domain.ports.vectors import VectorReader
 from services.retriever.allocation.haystack_size import HaystackSizeCache
 from services.retriever.allocation.needle_cache import NeedleCache
 from services.retriever.caches import FrameCache, VectorCache
@@ -26,7 +26,7 @@ class RetrieverStores:
     frames: FrameStore
     matches: MatchStore
     needles: NeedleStore
-    vectors: VectorStore
+    vectors: VectorReader
     epochs: EpochStore
     models: FailureModelStore
     openings: Openings

@@ -40,7 +40,7 @@ from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
     Vector,
-    VectorStore,
+    VectorReader,
     collection_of,
     live_model,
 )
@@ -158,7 +158,7 @@ class StreamSample:
     """Estimates the precision of every detector on the frames without annotations."""
 
     def __init__(
-        self, frames: FrameStore, matches: MatchStore, vectors: VectorStore, settings: Settings
+        self, frames: FrameStore, matches: MatchStore, vectors: VectorReader, settings: Settings
     ) -> None:
         self._frames = frames
         self._matches = matches

@@ -18,7 +18,7 @@ from services.domain.ports.vectors import (
     REGION_VECTORS,
     Hit,
     Vector,
-    VectorStore,
+    VectorReader,
     Where,
     collection_of,
     live_model,
@@ -63,7 +63,7 @@ class SimilarThings:
     embedder : for parts of images and texts; None if this process has none
     """
 
-    vectors: VectorStore
+    vectors: VectorReader
     embedder: QueryEmbedder | None = None
 
     async def of_region(self, region: RegionId, split: str) -> Sequence[Hit] | None:

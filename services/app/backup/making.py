@@ -21,7 +21,7 @@ from services.app.backup.manifest import (
 )
 from services.app.parts import App
 from services.app.subscriptions import all_subscriptions
-from services.domain.ports.vectors import VectorStore
+from services.domain.ports.vectors import VectorReader
 from services.runtime.clock import Clock
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.lag import LagReader
@@ -184,7 +184,7 @@ class _Making:
             self.aliases = await vectors.aliases()
 
     @asynccontextmanager
-    async def _readable_vectors(self) -> AsyncIterator[VectorStore]:
+    async def _readable_vectors(self) -> AsyncIterator[VectorReader]:
         """The server's vectors; or a copy of Qdrant Edge's, which has one owner."""
         settings = self._app.settings
         copy = self._unfinished.folder / EDGE_FOLDER

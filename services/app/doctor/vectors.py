@@ -11,7 +11,7 @@ from services.domain.chunks import chunks
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
-    VectorStore,
+    VectorReader,
     collection_of,
     live_model,
     models_of,
@@ -74,7 +74,7 @@ def _live(model: ModelId | None) -> str:
     return f"live model: {model}" if model else "nothing is embedded yet"
 
 
-async def _lost(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
+async def _lost(store: VectorReader, settings: Settings, live: ModelId | None) -> list[Finding]:
     """Vectors that MongoDB records as written, but that the store lacks.
 
     Checks the newest frames, which a restored snapshot would lack, and a random sample: checking
@@ -99,7 +99,7 @@ def _in_short(event: FrameEmbedded) -> FrameEmbedded:
     return event.model_copy(update={"regions": dict(kept[:1])})
 
 
-async def _lost_of(store: VectorStore, events: Sequence[FrameEmbedded]) -> int:
+async def _lost_of(store: VectorReader, events: Sequence[FrameEmbedded]) -> int:
     """The number of events that lack a vector."""
     lost = 0
     for chunk in chunks(events, _AT_ONCE):
@@ -133,7 +133,7 @@ def _filled_by(model: ModelId) -> str:
     return f"`gazeloop {options} models fill` {again}{file}"
 
 
-async def _compared(store: VectorStore, settings: Settings, live: ModelId | None) -> list[Finding]:
+async def _compared(store: VectorReader, settings: Settings, live: ModelId | None) -> list[Finding]:
     embedder = await asyncio.to_thread(source_of, settings, LazyBlobs(settings.blob_url))
     found = []
     for alias, wanted in (

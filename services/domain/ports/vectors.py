@@ -134,6 +134,14 @@ class CollectionNames(Protocol):
         """The collection of each alias."""
         ...
 
+    async def close(self) -> None:
+        """Flush and close."""
+        ...
+
+
+class CollectionAliases(CollectionNames, Protocol):
+    """Collections, and aliases that can be moved."""
+
     async def alias(self, names: Mapping[str, str]) -> None:
         """Point each alias to its collection, atomically.
 
@@ -141,48 +149,15 @@ class CollectionNames(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Flush and close."""
-        ...
 
+class VectorReader(CollectionNames, Protocol):
+    """Reads named collections of points.
 
-class VectorStore(CollectionNames, Protocol):
-    """Named collections of points. All writes are durable when the call returns.
-
-    An alias may be used instead of a collection's name. A collection that does not exist is empty:
-    loading, searching and deleting find no points; writing to it is Fatal.
+    An alias may be used instead of a collection's name. A collection that does not exist is empty.
     """
-
-    async def ensure(
-        self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
-    ) -> None:
-        """Create the collection (cosine) with its payload indexes, unless it exists.
-
-        Raises
-        ------
-        InvalidSettings
-            It exists with another dimension.
-        """
-        ...
 
     async def dimension(self, collection: str) -> int | None:
         """The dimension of its vectors; None where the collection does not exist."""
-        ...
-
-    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        """Write points, replacing those of the same id."""
-        ...
-
-    async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
-        """Remove points; ids that are not there are fine."""
-        ...
-
-    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
-        """Remove all points that pass the filter but these."""
-        ...
-
-    async def drop(self, collections: Collection[str]) -> None:
-        """Delete collections with all their points; those that are not there are fine."""
         ...
 
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
@@ -213,4 +188,39 @@ class VectorStore(CollectionNames, Protocol):
 
     async def count(self, collection: str, where: Where) -> int:
         """The number of points that pass the filter."""
+        ...
+
+
+class VectorStore(VectorReader, CollectionAliases, Protocol):
+    """Reads and writes collections. All writes are durable when the call returns.
+
+    Deleting from a collection that does not exist is fine; writing to it is Fatal.
+    """
+
+    async def ensure(
+        self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
+    ) -> None:
+        """Create the collection (cosine) with its payload indexes, unless it exists.
+
+        Raises
+        ------
+        InvalidSettings
+            It exists with another dimension.
+        """
+        ...
+
+    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        """Write points, replacing those of the same id."""
+        ...
+
+    async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
+        """Remove points; ids that are not there are fine."""
+        ...
+
+    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
+        """Remove all points that pass the filter but these."""
+        ...
+
+    async def drop(self, collections: Collection[str]) -> None:
+        """Delete collections with all their points; those that are not there are fine."""
         ...

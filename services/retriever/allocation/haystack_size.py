@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from services.contracts.identity import FrameId, ModelId
-from services.domain.ports.vectors import FRAME_VECTORS, VectorStore, collection_of
+from services.domain.ports.vectors import FRAME_VECTORS, VectorReader, collection_of
 from services.retriever.logic import HAYSTACK_FRAMES
 
 _UNCOUNTED = 0.1
@@ -15,7 +15,7 @@ _UNCOUNTED_MAX = 100_000
 class HaystackSizeCache:
     """Caches the number of haystack frames: the last count, plus the frames embedded since."""
 
-    def __init__(self, store: VectorStore) -> None:
+    def __init__(self, store: VectorReader) -> None:
         self._store = store
         self._counted: tuple[ModelId, int] | None = None
         self._since: set[FrameId] = set()

@@ -11,7 +11,7 @@ from services.contracts.identity import FrameId, ModelId, RegionId
 from services.domain.mining.detector_category import Haystack
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES
-from services.domain.ports.vectors import REGION_VECTORS, Hit, VectorStore, Where, collection_of
+from services.domain.ports.vectors import REGION_VECTORS, Hit, VectorReader, Where, collection_of
 from services.retriever import logic
 from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.logic import DetectedRegion, DetectorCategory, FrameFacts
@@ -24,7 +24,7 @@ class CandidateSource:
     def __init__(
         self,
         frames: FrameCache,
-        store: VectorStore,
+        store: VectorReader,
         vectors: VectorCache,
         settings: Settings,
     ) -> None:

@@ -12,13 +12,13 @@ from fastapi.responses import StreamingResponse
 
 from services.contracts.errors import GazeloopError, StoreUnavailable
 from services.contracts.identity import PointId
-from services.domain.ports.vectors import VectorStore, Where
+from services.domain.ports.vectors import VectorReader, Where
 from services.runtime.stores.vectors_served import packed, unpacked
 
 _Asked = Mapping[str, Any]
 
 
-def vector_server(open_vectors: Callable[[], VectorStore], key: str) -> FastAPI:
+def vector_server(open_vectors: Callable[[], VectorReader], key: str) -> FastAPI:
     """The application that answers `ServedVectors`.
 
     Parameters
@@ -46,35 +46,35 @@ def vector_server(open_vectors: Callable[[], VectorStore], key: str) -> FastAPI:
     return app
 
 
-async def _collections(vectors: VectorStore, _: _Asked) -> list[str]:
+async def _collections(vectors: VectorReader, _: _Asked) -> list[str]:
     return await vectors.collections()
 
 
-async def _aliases(vectors: VectorStore, _: _Asked) -> dict[str, str]:
+async def _aliases(vectors: VectorReader, _: _Asked) -> dict[str, str]:
     return await vectors.aliases()
 
 
-async def _dimension(vectors: VectorStore, body: _Asked) -> int | None:
+async def _dimension(vectors: VectorReader, body: _Asked) -> int | None:
     return await vectors.dimension(body["collection"])
 
 
-async def _load(vectors: VectorStore, body: _Asked) -> dict[PointId, str]:
+async def _load(vectors: VectorReader, body: _Asked) -> dict[PointId, str]:
     found = await vectors.load(body["collection"], body["point_ids"])
     return {point_id: packed(vector) for point_id, vector in found.items()}
 
 
-async def _nearest(vectors: VectorStore, body: _Asked) -> list[list[tuple[object, ...]]]:
+async def _nearest(vectors: VectorReader, body: _Asked) -> list[list[tuple[object, ...]]]:
     rows = np.stack([unpacked(text) for text in body["vectors"]])
     where = Where(**body["where"])
     found = await vectors.nearest_batch(body["collection"], rows, where, body["limit"])
     return [[(hit.point_id, hit.similarity, hit.payload) for hit in hits] for hits in found]
 
 
-async def _count(vectors: VectorStore, body: _Asked) -> int:
+async def _count(vectors: VectorReader, body: _Asked) -> int:
     return await vectors.count(body["collection"], Where(**body["where"]))
 
 
-_ANSWERS: Final[Mapping[str, Callable[[VectorStore, _Asked], Awaitable[object]]]] = {
+_ANSWERS: Final[Mapping[str, Callable[[VectorReader, _Asked], Awaitable[object]]]] = {
     "collections": _collections,
     "aliases": _aliases,
     "dimension": _dimension,
@@ -84,7 +84,7 @@ _ANSWERS: Final[Mapping[str, Callable[[VectorStore, _Asked], Awaitable[object]]]
 }
 
 
-async def _lines(vectors: VectorStore, body: _Asked) -> AsyncIterator[bytes]:
+async def _lines(vectors: VectorReader, body: _Asked) -> AsyncIterator[bytes]:
     async for points in vectors.scan(body["collection"], body["at_once"]):
         rows = [(point.point_id, packed(point.vector), point.payload) for point in points]
         yield orjson.dumps(rows) + b"\n"

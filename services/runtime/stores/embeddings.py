@@ -21,7 +21,7 @@ from services.domain.ports.embeddings import EmbeddingFact, EmbeddingRecord, Poi
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
-    VectorStore,
+    VectorReader,
     Where,
     collection_of,
 )
@@ -37,7 +37,7 @@ from services.runtime.stores.mongo import (
 from services.runtime.stores.unreadable import readable
 
 
-async def held_points(vectors: VectorStore, model: ModelId) -> Points:
+async def held_points(vectors: VectorReader, model: ModelId) -> Points:
     """Count a model's points in the vector store.
 
     Raises
@@ -51,7 +51,7 @@ async def held_points(vectors: VectorStore, model: ModelId) -> Points:
     )
 
 
-async def lost_frames(vectors: VectorStore, events: Sequence[FrameEmbedded]) -> list[FrameId]:
+async def lost_frames(vectors: VectorReader, events: Sequence[FrameEmbedded]) -> list[FrameId]:
     """Frames whose FrameEmbedded event, all of one model, names a vector that is missing.
 
     Raises

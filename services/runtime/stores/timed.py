@@ -14,7 +14,7 @@ from pymongo.monitoring import (
 from services.contracts.identity import PointId
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.blobs import BlobStore
-from services.domain.ports.vectors import Hit, Point, Vector, VectorStore, Where
+from services.domain.ports.vectors import Hit, Point, Vector, VectorReader, VectorStore, Where
 from services.runtime.observability import metrics, traces
 
 _COMMANDS = frozenset(
@@ -92,17 +92,11 @@ class TimedBlobs:
         return self._blobs.uris()
 
 
-class TimedVectors:
-    """A VectorStore that is measured."""
+class TimedVectorReader:
+    """A VectorReader that is measured."""
 
-    def __init__(self, vectors: VectorStore) -> None:
+    def __init__(self, vectors: VectorReader) -> None:
         self._vectors = vectors
-
-    async def ensure(
-        self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
-    ) -> None:
-        with measured("vectors", "ensure"):
-            await self._vectors.ensure(collection, dimension, keywords=keywords, numbers=numbers)
 
     async def dimension(self, collection: str) -> int | None:
         with measured("vectors", "dimension"):
@@ -112,29 +106,9 @@ class TimedVectors:
         with measured("vectors", "collections"):
             return await self._vectors.collections()
 
-    async def alias(self, names: Mapping[str, str]) -> None:
-        with measured("vectors", "alias"):
-            await self._vectors.alias(names)
-
     async def aliases(self) -> dict[str, str]:
         with measured("vectors", "aliases"):
             return await self._vectors.aliases()
-
-    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        with measured("vectors", "upsert"):
-            await self._vectors.upsert(collection, points)
-
-    async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
-        with measured("vectors", "delete"):
-            await self._vectors.delete(collection, point_ids)
-
-    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
-        with measured("vectors", "delete"):
-            await self._vectors.delete_others(collection, where, kept)
-
-    async def drop(self, collections: Collection[str]) -> None:
-        with measured("vectors", "drop"):
-            await self._vectors.drop(collections)
 
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         with measured("vectors", "load"):
@@ -160,3 +134,37 @@ class TimedVectors:
 
     async def close(self) -> None:
         await self._vectors.close()
+
+
+class TimedVectors(TimedVectorReader):
+    """A VectorStore that is measured."""
+
+    def __init__(self, vectors: VectorStore) -> None:
+        super().__init__(vectors)
+        self._store = vectors
+
+    async def alias(self, names: Mapping[str, str]) -> None:
+        with measured("vectors", "alias"):
+            await self._store.alias(names)
+
+    async def ensure(
+        self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
+    ) -> None:
+        with measured("vectors", "ensure"):
+            await self._store.ensure(collection, dimension, keywords=keywords, numbers=numbers)
+
+    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        with measured("vectors", "upsert"):
+            await self._store.upsert(collection, points)
+
+    async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
+        with measured("vectors", "delete"):
+            await self._store.delete(collection, point_ids)
+
+    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
+        with measured("vectors", "delete"):
+            await self._store.delete_others(collection, where, kept)
+
+    async def drop(self, collections: Collection[str]) -> None:
+        with measured("vectors", "drop"):
+            await self._store.drop(collections)

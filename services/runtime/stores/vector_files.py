@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import PointId
-from services.domain.ports.vectors import Point, VectorStore
+from services.domain.ports.vectors import Point, VectorReader, VectorStore
 from services.runtime.stores.bson_files import BsonWriter, read_documents
 
 _AT_ONCE: Final = 500
 
 
-async def dump_points(vectors: VectorStore, collection: str, path: Path) -> BsonWriter:
+async def dump_points(vectors: VectorReader, collection: str, path: Path) -> BsonWriter:
     """Write a collection's points to a file, in the order of their ids.
 
     Raises

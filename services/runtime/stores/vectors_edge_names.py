@@ -19,7 +19,7 @@ EDGE_FOLDER = "qdrant"
 
 
 class EdgeNames:
-    """CollectionNames of a folder."""
+    """CollectionAliases of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from services.contracts.errors import MissingPart
-from services.domain.ports.vectors import CollectionNames, Quantization, VectorStore
+from services.domain.ports.vectors import CollectionAliases, Quantization, VectorStore
 from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER, EdgeNames
@@ -34,7 +34,7 @@ def open_vector_store(settings: Settings) -> VectorStore:
     return TimedVectors(EdgeVectorStore.open(settings.data / EDGE_FOLDER, quantization))
 
 
-def open_collection_names(settings: Settings) -> CollectionNames:
+def open_collection_names(settings: Settings) -> CollectionAliases:
     """Collections and aliases of that store; works while another process has the vectors open."""
     return _client(settings) if settings.qdrant else EdgeNames(settings.data / EDGE_FOLDER)
 

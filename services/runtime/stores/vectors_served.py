@@ -1,11 +1,11 @@
 """The vectors of a running stack, for other processes on its machine: read over HTTP.
 
-Qdrant Edge has one owner. The owner serves a VectorStore's reading methods on a port of the
+Qdrant Edge has one owner. The owner serves a VectorReader's methods on a port of the
 loopback address, protected by a key. The data folder has both, and only its user can read it.
 """
 
 import base64
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection
 from http import HTTPStatus
 from typing import Any, Final, NoReturn, Self
 
@@ -14,21 +14,17 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.contracts.errors import Fatal, InvalidSettings, StoreUnavailable
+from services.contracts.errors import Fatal, StoreUnavailable
 from services.contracts.identity import PointId
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import Hit, Point, Vector, Where
 
 _TIMEOUT_S: Final = 300.0
 """A search of millions of exact vectors takes seconds."""
-_READ_ONLY: Final = (
-    "the running stack owns these vectors, and lets other processes only read them: stop `gazeloop"
-    " up` for as long as this takes"
-)
 
 
 class ServedVectors:
-    """Reads the vectors of a running stack; every writing method is refused."""
+    """The VectorReader of a running stack."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -91,32 +87,6 @@ class ServedVectors:
     async def count(self, collection: str, where: Where) -> int:
         found: int = await self._ask("count", collection=collection, where=_filter(where))
         return found
-
-    async def alias(self, names: Mapping[str, str]) -> None:
-        del names
-        raise InvalidSettings(_READ_ONLY)
-
-    async def ensure(
-        self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
-    ) -> None:
-        del collection, dimension, keywords, numbers
-        raise InvalidSettings(_READ_ONLY)
-
-    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        del collection, points
-        raise InvalidSettings(_READ_ONLY)
-
-    async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
-        del collection, point_ids
-        raise InvalidSettings(_READ_ONLY)
-
-    async def delete_others(self, collection: str, where: Where, kept: Collection[PointId]) -> None:
-        del collection, where, kept
-        raise InvalidSettings(_READ_ONLY)
-
-    async def drop(self, collections: Collection[str]) -> None:
-        del collections
-        raise InvalidSettings(_READ_ONLY)
 
     async def close(self) -> None:
         await self._client.aclose()
