@@ -8,10 +8,9 @@ import typer
 
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.app.audit_trail import audit_trail
-from services.app.parts import joined
 from services.cli.console import console
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.contracts.bounds import FIRST_TIME
 from services.contracts.visible_text import escaped
 from services.domain.ports.audit import AuditRecord
@@ -32,9 +31,7 @@ def audit(ctx: typer.Context, *, since: datetime | None, as_json: bool) -> None:
 
 
 async def _read(context: Context, at: datetime) -> list[AuditRecord]:
-    settings = context.stored()
-    log_to_file(settings, "audit")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "audit") as app:
         reviews = MongoReviewStore(app.stores.database)
         return [record async for record in audit_trail(app.stores.audit, reviews, at)]
 

@@ -11,11 +11,10 @@ from services.app.backup.making import back_up
 from services.app.backup.manifest import Manifest
 from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify as verified
-from services.app.parts import joined
 from services.cli.account import account
 from services.cli.console import console, print_json, print_stage, styled
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.contracts.errors import DamagedBackup
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.runtime.clock import SystemClock
@@ -56,9 +55,7 @@ def create(ctx: typer.Context, to: str, *, keep: int, snapshots: bool, repair: b
 async def _create(
     context: Context, folder: Backups, place: str, *, snapshots: bool, repair: bool
 ) -> Manifest:
-    settings = context.stored()
-    log_to_file(settings, "backup")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "backup") as app:
         # Before it is written, because images of an interrupted one stay, and erasures name it.
         record = AuditRecord(SystemClock().now(), AuditAct.BACKED_UP, account(), place)
         await app.stores.audit.append(record)

@@ -11,11 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from services.app.categories.changing import apply_change, match_again
-from services.app.parts import joined
 from services.cli.account import account
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import Category
 from services.domain.ports.category_maps import MapScope, StoredMap, UnknownCategory
@@ -122,25 +121,19 @@ def _print_matched_again(frames: int) -> None:
 
 async def _store(context: Context, change: CategoryChange) -> tuple[bool, int, bool]:
     """Store it; returns too whether predictions of its detector are stored."""
-    settings = context.settings()
-    log_to_file(settings, "categories")
-    async with joined(settings) as app:
+    async with opened(context.settings(), "categories") as app:
         done = await apply_change(app, change, account(), SystemClock().now())
         made, _ = await app.stores.frames.predictions_after(change.scope, "", 1)
         return *done, bool(made)
 
 
 async def _match_again(context: Context, scope: MapScope) -> int:
-    settings = context.settings()
-    log_to_file(settings, "categories")
-    async with joined(settings) as app:
+    async with opened(context.settings(), "categories") as app:
         return await match_again(app, scope, account(), SystemClock().now())
 
 
 async def _read(context: Context) -> _Shown:
-    settings = context.stored()
-    log_to_file(settings, "categories")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "categories") as app:
         maps = app.stores.category_maps
         return await maps.all(), await maps.unknown()
 

@@ -6,13 +6,12 @@ from typing import NamedTuple, Self
 
 import typer
 
-from services.app.parts import joined
 from services.app.reporting import stored_versions
 from services.cli import evaluate_view
 from services.cli.comparing import CompareOptions
 from services.cli.console import console
 from services.cli.context import Context, run
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.contracts.identity import DetectorId
 from services.evaluator.files.versions import FileVersion, compared_files
 from services.evaluator.versions.report import ComparisonReport
@@ -64,10 +63,8 @@ def comparison(context: Context, old: str, new: str, options: CompareOptions) ->
 async def _stored(
     context: Context, old: DetectorId, new: DetectorId, options: CompareOptions
 ) -> ComparisonReport:
-    settings = context.stored()
-    log_to_file(settings, "compare")
-    async with joined(settings) as app:
-        versions = stored_versions(app.stores, settings.operating_scores)
+    async with opened(context.stored(), "compare") as app:
+        versions = stored_versions(app.stores, app.settings.operating_scores)
         return await versions.compare(old, new, options.frames.value)
 
 

@@ -11,11 +11,11 @@ from services.app.repeating import repeated
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.cvat_command import UnitName
-from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
 from services.cli.outcome import print_rejections
 from services.cli.refusals import end_if_refused
 from services.cli.work.ingest import summary_text
+from services.cli.work.opened import opened
 from services.ingest.source import Source
 from services.runtime.clock import SystemClock
 from services.runtime.observability.logs import configure_logs
@@ -56,19 +56,15 @@ def pull(ctx: typer.Context, *, every: float | None) -> None:
 
 
 async def _push(context: Context, by: UnitName, wanted: NeedleFilter) -> Pushed:
-    settings = context.stored()
-    log_to_file(settings, "cvat")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "cvat") as app:
         stores = await open_annotation_stores(app.stores)
-        return await push_tasks(stores, settings, by, wanted)
+        return await push_tasks(stores, app.settings, by, wanted)
 
 
 async def _pull(context: Context) -> tuple[Pulled, str]:
-    settings = context.stored()
-    log_to_file(settings, "cvat")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "cvat") as app:
         stores = await open_annotation_stores(app.stores)
-        pulled = await pull_jobs(stores, app.outbox, settings, SystemClock())
+        pulled = await pull_jobs(stores, app.outbox, app.settings, SystemClock())
         return pulled, app.review("/questions")
 
 

@@ -10,12 +10,12 @@ import typer
 from rich.table import Table
 
 from services.app.bridge_source import replaying_outbox
-from services.app.parts import App, joined
+from services.app.parts import App
 from services.cli.console import console
 from services.cli.context import Context, run, shared
 from services.cli.dead_letter_reading import dead_letters_of
 from services.cli.dead_letters_command import State
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.domain.dead_letters import TO_REPLAY, UNSETTLED, Letter, LetterState
 from services.runtime.clock import SystemClock
 from services.runtime.kafka import dead_letters
@@ -116,9 +116,7 @@ def discard(
 
 
 async def _read(context: Context) -> list[Letter]:
-    settings = context.stored()
-    log_to_file(settings, "dead-letters")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "dead-letters") as app:
         return await dead_letters_of(app)
 
 
@@ -128,9 +126,7 @@ async def _with_letters(
     work: Callable[[list[Letter], App], Awaitable[T]],
 ) -> T:
     """Apply `work` to the selected dead letters."""
-    settings = context.stored()
-    log_to_file(settings, "dead-letters")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "dead-letters") as app:
         return await work(wanted.of(await dead_letters_of(app)), app)
 
 

@@ -26,8 +26,9 @@ from services.cli.idle_options import refuse_options
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
 from services.cli.tag_options import TagOptions
-from services.cli.work.leaving import leaving
+from services.cli.work.leaving import leaving, leaving_all
 from services.cli.work.listed_file import Listed, read_listed
+from services.cli.work.opened import opened
 from services.cli.work.sample_file import read_sample
 from services.contracts.identity import FrameId
 from services.domain.metrics.slice_pairs import Tag
@@ -139,13 +140,10 @@ def _export_tables(context: Context, form: TableFormat, to: Path) -> None:
 
 
 async def _tables(context: Context, form: TableFormat, to: Path) -> Mapping[str, int]:
-    settings = context.stored()
-    log_to_file(settings, "export")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "export") as app:
         stores = await open_annotation_stores(app.stores)
-        frame_ids = await stores.frame_ids.captured()
         with console(stderr=True).status("reading") as status:
-            async with leaving(app.stores, to, frame_ids, form=form.value):
+            async with leaving_all(app.stores, to, form.value):
                 return await write_tables(
                     *(stores, form, to),
                     lambda table, count: status.update(f"{table}: {count:,} rows"),
@@ -175,11 +173,10 @@ async def _fiftyone(context: Context, to: Path) -> FiftyOneCounts:
     try:
         async with joined(settings) as app:
             stores = await open_annotation_stores(app.stores)
-            frame_ids = await stores.frame_ids.captured()
             images = ShownImages.of(stores.blobs, settings)
             export = FiftyOneExport(stores, vectors, images, settings.split_rule, to)
             with console(stderr=True).status("reading") as status:
-                async with leaving(app.stores, to, frame_ids, form="fiftyone"):
+                async with leaving_all(app.stores, to, "fiftyone"):
                     return await export.write(lambda done: status.update(f"{done:,} frames"))
     finally:
         await vectors.close()
@@ -196,16 +193,14 @@ async def _export(
     images: bool,
     proposals: bool,
 ) -> Written:
-    settings = context.stored()
-    log_to_file(settings, "export")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "export") as app:
         stores = await open_annotation_stores(app.stores)
         if isinstance(wanted, DrawnSample):
             await refuse_undone(app.stores.imports, wanted)
         frames = await _chosen(stores, what, wanted, tags)
         if not proposals:
             frames = [replace(frame, proposals=()) for frame in frames]
-        store = ShownImages.of(stores.blobs, settings) if images else None
+        store = ShownImages.of(stores.blobs, app.settings) if images else None
         recorded = {"what": what.value}
         return await _write(stores, frames, form, to, store, recorded=recorded, what=what.value)
 
@@ -233,7 +228,6 @@ async def _circled(stores: AnnotationStores, wanted: Circled) -> Listed:
 
 async def _training_set(context: Context, form: Format, to: Path, *, images: bool) -> Written:
     settings = context.stored()
-    log_to_file(settings, "export")
     facts: dict[str, Any] = {
         "held_out": {
             "reference_share": settings.reference_share,
@@ -242,7 +236,7 @@ async def _training_set(context: Context, form: Format, to: Path, *, images: boo
         },
         "confirmed_weight": exporting.CONFIRMED_WEIGHT,
     }
-    async with joined(settings) as app:
+    async with opened(settings, "export") as app:
         stores = await open_annotation_stores(app.stores)
         chosen = await exporting.training_set(stores, settings)
         seen = ShownImages.of if settings.redact_training else ShownImages.originals

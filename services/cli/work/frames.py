@@ -4,11 +4,10 @@ import typer
 from rich.table import Table
 
 from services.annotation.stores.opening import open_annotation_stores
-from services.app.parts import joined
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
 from services.cli.work.frame_view import FrameView, print_frame, print_frame_json, read_frame
+from services.cli.work.opened import opened
 from services.runtime.stores.frame_ids import LeftOut
 
 _EVERY = 1_000_000
@@ -25,9 +24,7 @@ def show(ctx: typer.Context, frame: str, *, as_json: bool) -> None:
 
 
 async def _show(context: Context, frame: str) -> FrameView:
-    settings = context.stored()
-    log_to_file(settings, "frames")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "frames") as app:
         return await read_frame(await open_annotation_stores(app.stores), frame)
 
 
@@ -45,9 +42,7 @@ def not_counted(ctx: typer.Context, *, most: int, as_json: bool) -> None:
 
 
 async def _read(context: Context, limit: int) -> list[LeftOut]:
-    settings = context.stored()
-    log_to_file(settings, "frames")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "frames") as app:
         return await app.stores.frame_ids.left_out(limit)
 
 

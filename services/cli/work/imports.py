@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import typer
 from rich.table import Table
 
-from services.app.parts import joined
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.domain.ports.imports import ImportSummary, Part
 
 
@@ -53,7 +52,5 @@ def _document(summary: ImportSummary) -> dict[str, object]:
 
 
 async def _read(context: Context) -> Sequence[ImportSummary]:
-    settings = context.stored()
-    log_to_file(settings, "imports")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "imports") as app:
         return await app.stores.imports.all()

@@ -33,6 +33,7 @@ from services.cli.outcome import (
 )
 from services.cli.progress import ProgressView
 from services.cli.refusals import end_if_refused
+from services.cli.work.opened import opened
 from services.cli.work.opening import (
     Opener,
     coco_opener,
@@ -231,11 +232,9 @@ async def _publish(context: Context, opener: Opener, how: PublishingOptions) -> 
 async def _follow(
     context: Context, folder: Path, by: TakenOptions, detections: DetectionOptions
 ) -> NoReturn:
-    settings = context.settings()
     out = console()
-    log_to_file(settings, "ingest")
     arrivals = Arrivals(folder)
-    async with joined(settings) as app:
+    async with opened(context.settings(), "ingest") as app:
         out.print(f"following {folder}; Ctrl-C ends it", highlight=False)
         while True:
             if files := await asyncio.to_thread(arrivals.look):

@@ -8,10 +8,9 @@ from typing import Final
 import typer
 from rich.table import Table
 
-from services.app.parts import joined
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.contracts.events import Split
 from services.domain.mining.label_error import LabelError
 from services.domain.mining.suspected_labels import SuspectedLabel
@@ -48,9 +47,8 @@ def label_errors(
 
 
 async def _read(context: Context, split: Split | None) -> list[SuspectedLabel]:
-    settings = context.stored()
-    log_to_file(settings, "label-errors")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "label-errors") as app:
+        settings = app.settings
         return await read_label_errors(
             app.stores.frames,
             settings.split_rule,

@@ -11,11 +11,11 @@ from services.annotation.label_studio.pulling import Pulled
 from services.annotation.stores.opening import open_annotation_stores
 from services.app.label_studio_parts import LabelStudioParts
 from services.app.label_studio_parts import label_studio as label_studio_parts
-from services.app.parts import App, joined
+from services.app.parts import App
 from services.cli.console import console, print_json, styled
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
 from services.cli.refusals import of_tasks
+from services.cli.work.opened import opened
 from services.domain.chunks import chunks
 from services.runtime.clock import SystemClock
 
@@ -91,9 +91,7 @@ def _run(ctx: typer.Context, work: Work) -> None:
 
 @asynccontextmanager
 async def _parts(context: Context) -> AsyncIterator[tuple[App, LabelStudioParts]]:
-    settings = context.stored()
-    log_to_file(settings, "label-studio")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "label-studio") as app:
         stores = await open_annotation_stores(app.stores)
         async with label_studio_parts(stores, app.outbox, app.settings, SystemClock()) as parts:
             yield app, parts

@@ -6,11 +6,10 @@ from functools import partial
 
 from services.annotation import exporting
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
-from services.app.parts import joined
 from services.cli.console import console, styled
 from services.cli.context import Context
 from services.cli.labelled_source import Source
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.cli.work.opening import coco_opener, via_opener, voc_opener
 from services.contracts.errors import InvalidImage, InvalidRecord
 from services.contracts.events import Annotation
@@ -84,13 +83,11 @@ async def _of_data_folder(
     context: Context, chosen: Chosen, limits: ImageLimits
 ) -> list[LabelledFrame]:
 
-    settings = context.stored()
-    log_to_file(settings, "labelled")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "labelled") as app:
         stores = await open_annotation_stores(app.stores)
-        frames = await chosen(stores, settings)
+        frames = await chosen(stores, app.settings)
         # An embedder is trained on what it embeds: the images as they were captured.
-        images = ShownImages.originals(stores.blobs, settings)
+        images = ShownImages.originals(stores.blobs, app.settings)
         shown = await exporting.shown_images(stores, frames, images)
     if left_out := len(frames) - len(shown):
         text = "[yellow]left out:[/] {:,} frames whose images were deleted as too old"

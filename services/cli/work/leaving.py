@@ -32,6 +32,13 @@ async def leaving(
         raise InvalidRecord(detail, reason="erased_frame")
 
 
+@asynccontextmanager
+async def leaving_all(stores: Stores, to: Path, form: str) -> AsyncIterator[None]:
+    """As `leaving`, for an export of all frames that are captured now."""
+    async with leaving(stores, to, await stores.frame_ids.captured(), form=form):
+        yield
+
+
 async def note_leaving(stores: Stores, to: Path, **details: str | int) -> None:
     """Record that data is about to leave the stores, and where to.
 

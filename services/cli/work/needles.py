@@ -4,9 +4,7 @@ import typer
 
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.annotation.stores.opening import open_annotation_stores
-from services.app.parts import joined
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
 from services.cli.work.needle_rows import (
     EVERY,
@@ -15,6 +13,7 @@ from services.cli.work.needle_rows import (
     print_needles_json,
     read_needles,
 )
+from services.cli.work.opened import opened
 
 
 def list_needles(ctx: typer.Context, *, needles: NeedleOptions, most: int, as_json: bool) -> None:
@@ -29,8 +28,6 @@ def list_needles(ctx: typer.Context, *, needles: NeedleOptions, most: int, as_js
 
 
 async def _read(context: Context, wanted: NeedleFilter, limit: int) -> NeedlePage:
-    settings = context.stored()
-    log_to_file(settings, "needles")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "needles") as app:
         stores = await open_annotation_stores(app.stores)
         return await read_needles(stores.needle_lists, wanted, limit)

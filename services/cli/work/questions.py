@@ -6,11 +6,11 @@ import typer
 from pydantic import TypeAdapter
 
 from services.app.held_parts import answers_publisher
-from services.app.parts import App, joined
+from services.app.parts import App
 from services.cli.account import account
 from services.cli.console import console, print_json
 from services.cli.context import run, shared
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import Category
 from services.domain.ports.held_corrections import (
@@ -55,9 +55,7 @@ def _run(ctx: typer.Context, work: Callable[[App], Awaitable[None]]) -> None:
     context = shared(ctx)
 
     async def whole() -> None:
-        settings = context.stored()
-        log_to_file(settings, "questions")
-        async with joined(settings) as app:
+        async with opened(context.stored(), "questions") as app:
             await work(app)
 
     run(whole, interrupted=_KEPT)

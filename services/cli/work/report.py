@@ -2,13 +2,12 @@
 
 import typer
 
-from services.app.parts import joined
 from services.app.reporting import read_reports
 from services.cli import report_view
 from services.cli.console import console, styled
 from services.cli.context import Context, run, shared
 from services.cli.dead_letter_reading import dead_letter_count
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.evaluator.reports.report import Report
 
 
@@ -37,7 +36,5 @@ def report(ctx: typer.Context, *, as_json: bool, detector: str | None) -> None:
 
 
 async def _reports(context: Context) -> list[Report]:
-    settings = context.stored()
-    log_to_file(settings, "report")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "report") as app:
         return await read_reports(app, await dead_letter_count(app))

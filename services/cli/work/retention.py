@@ -8,13 +8,12 @@ from typing import Literal
 import typer
 from rich.table import Table
 
-from services.app.parts import joined
 from services.app.retention.archiving import archive_cold_frames
 from services.app.retention.cold_frames import all_cold
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
 from services.cli.work.leaving import note_leaving
+from services.cli.work.opened import opened
 from services.formats.writers.tables import TableFormat
 from services.runtime.clock import SystemClock
 from services.runtime.settings import Settings
@@ -72,11 +71,10 @@ def _days(settings: Settings) -> dict[str, float]:
 
 async def _due(context: Context) -> int:
     settings = context.stored()
-    log_to_file(settings, "retention")
     if not settings.retain_unlisted_days:
         return 0
     before = SystemClock().now() - timedelta(days=settings.retain_unlisted_days)
-    async with joined(settings) as app:
+    async with opened(settings, "retention") as app:
         store = MongoRetention(app.stores.database)
         pages = all_cold(store, settings.split_rule, before, _AT_ONCE)
         return sum([len(page) async for page in pages])
@@ -84,9 +82,8 @@ async def _due(context: Context) -> int:
 
 async def _archive(context: Context, to: Path, form: TableFormat) -> Mapping[str, int]:
     settings = context.stored()
-    log_to_file(settings, "retention")
     before = SystemClock().now() - timedelta(days=settings.retain_unlisted_days)
-    async with joined(settings) as app:
+    async with opened(settings, "retention") as app:
         stores = app.stores
         await note_leaving(stores, to, what="cold frames", form=form.value)
         store = MongoRetention(stores.database)

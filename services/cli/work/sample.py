@@ -7,14 +7,14 @@ from typing import TypeVar
 import typer
 from rich.table import Table
 
-from services.app.parts import App, joined
+from services.app.parts import App
 from services.app.reporting import sample_campaigns
 from services.app.undoing.campaigns import note_campaign, refuse_undone
 from services.cli.account import account
 from services.cli.console import console
 from services.cli.context import run, shared
-from services.cli.logs import log_to_file
 from services.cli.rounding import rounded
+from services.cli.work.opened import opened
 from services.cli.work.sample_file import read_sample
 from services.contracts.identity import DetectorId
 from services.evaluator.samples.campaigns import SampleCampaigns
@@ -55,13 +55,11 @@ def estimate(ctx: typer.Context, *, drawn: Path, as_json: bool) -> None:
 def _done(ctx: typer.Context, work: Callable[[App, SampleCampaigns], Awaitable[T]]) -> T:
     context = shared(ctx)
 
-    async def opened() -> T:
-        settings = context.stored()
-        log_to_file(settings, "sample")
-        async with joined(settings) as app:
-            return await work(app, sample_campaigns(app.stores, settings))
+    async def whole() -> T:
+        async with opened(context.stored(), "sample") as app:
+            return await work(app, sample_campaigns(app.stores, app.settings))
 
-    return run(opened, interrupted="Nothing was changed.")
+    return run(whole, interrupted="Nothing was changed.")
 
 
 def _print(report: SampledReport) -> None:

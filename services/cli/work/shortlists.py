@@ -8,13 +8,12 @@ from rich.table import Table
 
 from services.annotation.ports.needle_filters import NeedleFilter, Stage
 from services.annotation.stores.opening import open_annotation_stores
-from services.app.parts import joined
 from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
 from services.cli.tag_options import TagOptions
 from services.cli.work.needle_rows import NeedlePage, print_needles, read_needles
+from services.cli.work.opened import opened
 from services.cli.work.shortlist_documents import shortlist_documents
 from services.domain.metrics.slice_pairs import Tag
 from services.runtime.stores.budget_reports import MEANINGS, BudgetReport
@@ -37,9 +36,7 @@ def list_shortlists(
 
 
 async def _listed(context: Context, wanted: NeedleFilter, most: int) -> NeedlePage:
-    settings = context.stored()
-    log_to_file(settings, "shortlists")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "shortlists") as app:
         stores = await open_annotation_stores(app.stores)
         return await read_needles(stores.needle_lists, wanted, most)
 
@@ -47,9 +44,7 @@ async def _listed(context: Context, wanted: NeedleFilter, most: int) -> NeedlePa
 async def _details(
     context: Context, wanted: NeedleFilter, tags: frozenset[Tag]
 ) -> list[dict[str, object]]:
-    settings = context.stored()
-    log_to_file(settings, "shortlists")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "shortlists") as app:
         stores = await open_annotation_stores(app.stores)
         return await shortlist_documents(stores, wanted, tags)
 
@@ -68,9 +63,7 @@ def held_back(ctx: typer.Context, *, most: int, as_json: bool) -> None:
 
 
 async def _read(context: Context) -> list[BudgetReport]:
-    settings = context.stored()
-    log_to_file(settings, "shortlists")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "shortlists") as app:
         return await app.stores.budgets.all()
 
 

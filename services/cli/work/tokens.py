@@ -6,17 +6,15 @@ from typing import NoReturn
 import typer
 from rich.table import Table
 
-from services.app.parts import joined
 from services.cli.account import account
 from services.cli.console import console, print_json, styled
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.contracts.errors import InvalidRecord
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.tokens import TokenRecord
 from services.runtime.clock import SystemClock
 from services.runtime.http import tokens as bearer_tokens
-from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores
 
 
@@ -118,7 +116,7 @@ def _minute(at: datetime) -> str:
 
 async def _create(context: Context, scope: str, prefix: str) -> str:
     bearer_tokens.check_scope(scope, prefix)  # before any part starts
-    async with joined(_logged(context.settings())) as app:
+    async with opened(context.settings(), "tokens") as app:
         now = SystemClock().now()
         token = await bearer_tokens.create(app.stores.tokens, scope, now, prefix)
         await _note(app.stores, AuditAct.TOKEN_CREATED, scope, token=bearer_tokens.id_of(token))
@@ -126,12 +124,12 @@ async def _create(context: Context, scope: str, prefix: str) -> str:
 
 
 async def _list(context: Context) -> list[TokenRecord]:
-    async with joined(_logged(context.stored())) as app:
+    async with opened(context.stored(), "tokens") as app:
         return list(await app.stores.tokens.list())
 
 
 async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | None:
-    async with joined(_logged(context.stored())) as app:
+    async with opened(context.stored(), "tokens") as app:
         tokens, now = app.stores.tokens, SystemClock().now()
         token = await bearer_tokens.rotate(tokens, token_id, now, timedelta(hours=grace_hours))
         if token is not None:
@@ -141,7 +139,7 @@ async def _rotate(context: Context, token_id: str, grace_hours: float) -> str | 
 
 
 async def _revoke(context: Context, token_id: str) -> bool:
-    async with joined(_logged(context.stored())) as app:
+    async with opened(context.stored(), "tokens") as app:
         revoked = await app.stores.tokens.revoke(token_id, SystemClock().now())
         if revoked:
             await _note(app.stores, AuditAct.TOKEN_REVOKED, f"token {token_id}")
@@ -150,8 +148,3 @@ async def _revoke(context: Context, token_id: str) -> bool:
 
 async def _note(stores: Stores, act: AuditAct, on: str, **details: str) -> None:
     await stores.audit.append(AuditRecord(SystemClock().now(), act, account(), on, details))
-
-
-def _logged(settings: Settings) -> Settings:
-    log_to_file(settings, "tokens")
-    return settings

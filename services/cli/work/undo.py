@@ -5,13 +5,12 @@ from collections.abc import Mapping
 import typer
 from rich.table import Table
 
-from services.app.parts import joined
 from services.app.undoing.requesting import undo_now, undoer_of
 from services.app.undoing.undoer import LASTING, Effect
 from services.cli.account import account
 from services.cli.console import console, styled
 from services.cli.context import Context, run, shared
-from services.cli.logs import log_to_file
+from services.cli.work.opened import opened
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import DetectorId, ImportId, detector_id
 from services.domain.ports.category_maps import MapScope
@@ -79,9 +78,7 @@ async def _undo(
     context: Context, wanted: Undo, *, dry_run: bool
 ) -> Mapping[Effect, int] | Undo | None:
     """Undo; returns the counts, an earlier undo that left nothing, or None for what is unknown."""
-    settings = context.stored()
-    log_to_file(settings, "undo")
-    async with joined(settings) as app:
+    async with opened(context.stored(), "undo") as app:
         stores = app.stores
         found = await stores.imports.run(ImportId(wanted.target))
         if found is None and not await _has_predicted(stores, wanted.target):

@@ -10,8 +10,11 @@ import pytest
 from pyarrow import parquet
 
 from services.annotation.tables import TABLES, write_tables
+from services.cli.work.leaving import leaving_all
+from services.contracts.bounds import FIRST_TIME
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
+from services.domain.ports.erasure import ErasureRequest
 from services.formats.writers.tables import TableFormat
 from services.runtime.stores.figures import Figures
 from tests.integration.review.conftest import Browser
@@ -116,3 +119,21 @@ async def test_a_folder_that_is_not_empty_is_left_alone(ana: Browser, tmp_path: 
         await write_tables(ana.world.stores, TableFormat.CSV, tmp_path)
 
     assert not any((tmp_path / f"{table.name}.csv").exists() for table in TABLES)
+
+
+async def test_an_export_of_all_frames_has_none_that_is_erased_meanwhile(
+    ana: Browser, tmp_path: Path
+) -> None:
+    stores, folder = ana.world.stores, tmp_path / "tables"
+
+    async def export() -> None:
+        async with leaving_all(stores, folder, "csv"):
+            await write_tables(stores, TableFormat.CSV, folder)
+            await stores.tombstones.add([FrameId("r000")], ErasureRequest("ada", "lost", AT))
+
+    with pytest.raises(InvalidRecord, match="1 frames were erased meanwhile: remove"):
+        await export()
+
+    (record,) = [act async for act in stores.audit.since(FIRST_TIME) if act.on == str(folder)]
+    frames = len(await stores.frame_ids.captured())
+    assert record.details == {"form": "csv", "frames": frames}

@@ -4,18 +4,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
 
-from services.annotation.fiftyone_export import FiftyOneExport
-from services.cli.work import export
 from services.cli.work.leaving import leaving
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
 from services.domain.ports.audit import AuditAct
 from services.domain.ports.erasure import ErasureRequest
-from services.formats.writers.tables import TableFormat
 from tests.fakes.audit import InMemoryAuditLog
 from tests.fakes.tombstones import InMemoryTombstones
 
@@ -72,36 +68,3 @@ async def test_an_export_to_what_is_no_folder_is_refused(tmp_path: Path, kind: s
     with pytest.raises(InvalidRecord, match="a file or a broken link: name another folder"):
         async with leaving(stores, to, FRAMES):
             pass
-
-
-@pytest.mark.parametrize("form", ["csv", "fiftyone"])
-async def test_exports_of_all_frames_have_none_that_is_erased_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
-) -> None:
-    stores: Any = _Stores()
-
-    async def written(*_: object) -> None:
-        assert [record.details["form"] for record in stores.audit.records] == [form]
-        request = ErasureRequest("ada", "request 17", datetime(2026, 5, 4, tzinfo=UTC))
-        await stores.tombstones.add(FRAMES, request)
-
-    read = AsyncMock()
-    read.frame_ids.captured.return_value = FRAMES
-    joined = MagicMock()
-    joined.return_value.__aenter__.return_value.stores = stores
-    monkeypatch.setattr(export, "joined", joined)
-    monkeypatch.setattr(export, "log_to_file", Mock())
-    monkeypatch.setattr(export, "open_annotation_stores", AsyncMock(return_value=read))
-    monkeypatch.setattr(export, "open_vectors_to_read", Mock(return_value=AsyncMock()))
-    monkeypatch.setattr(export, "ShownImages", Mock())
-    monkeypatch.setattr(export, "write_tables", written)
-    monkeypatch.setattr(FiftyOneExport, "write", written)
-
-    exporting = (
-        export._tables(Mock(), TableFormat.CSV, tmp_path)
-        if form == "csv"
-        else export._fiftyone(Mock(), tmp_path)
-    )
-
-    with pytest.raises(InvalidRecord, match="1 frames were erased meanwhile: remove"):
-        await exporting
