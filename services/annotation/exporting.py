@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from services.annotation.decisions import review_of
 from services.annotation.export_choice import What
 from services.annotation.ports.needle_filters import NeedleFilter, Sort
 from services.annotation.ports.reviews import Act
-from services.annotation.review.decisions import review_of
 from services.annotation.stores.opening import AnnotationStores
 from services.annotation.stores.region_shortlists import RegionShortlist
 from services.contracts.errors import InvalidRecord

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from services.annotation.decisions import review_of
 from services.annotation.ports.reviews import Act, ReviewEvent
-from services.annotation.review.decisions import review_of
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.events import NeedleFound
 from services.contracts.identity import FrameId, NeedleId

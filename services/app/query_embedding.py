@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from services.annotation.review.similar import Query
+from services.annotation.ports.query_embedder import Query
 from services.app.searching import image_vector, text_vector
 from services.contracts.identity import Box
 from services.embedder.embedder import Embedder

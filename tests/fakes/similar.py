@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.annotation.review.similar import Query
+from services.annotation.ports.query_embedder import Query
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import (
     Box,

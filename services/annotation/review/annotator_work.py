@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Final
 
+from services.annotation.decisions import Review, review_of
 from services.annotation.ports.reviews import Act, ReviewEvent
-from services.annotation.review.decisions import Review, review_of
 from services.contracts.identity import NeedleId, RegionId
 from services.domain.statistics.significance import wilson_interval
 

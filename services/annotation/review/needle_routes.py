@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Response
 from starlette.datastructures import FormData
 
+from services.annotation.decisions import Seen
 from services.annotation.review.context import Context
-from services.annotation.review.decisions import Seen
 from services.annotation.review.edits import Edit
 from services.annotation.review.guard import Form, whole_number
 from services.annotation.review.needle_answers import Answers

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from services.annotation.decisions import Decision, Review, review_of
 from services.annotation.ports.needle_lists import ListPosition
 from services.annotation.ports.reviews import Act, Claim, ReviewEvent
 from services.annotation.review.context import ReviewContext
-from services.annotation.review.decisions import Decision, Review, review_of
 from services.annotation.review.edits import Edit, possible_edits
 from services.annotation.review.listing import View
 from services.annotation.review.overlay import Picture, close_up, whole

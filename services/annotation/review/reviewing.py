@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from services.annotation.decisions import Review, Seen, projection_of, review_of
 from services.annotation.ports.reviews import Act, ReviewEvent
 from services.annotation.review.context import ReviewContext
-from services.annotation.review.decisions import Review, Seen, projection_of, review_of
 from services.annotation.review.edits import Edit, edited
 from services.annotation.review.needle_view import claim_from_now
 from services.annotation.review.refusals import (

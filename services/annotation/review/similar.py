@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
+from services.annotation.ports.query_embedder import Query, QueryEmbedder
 from services.contracts.identity import (
-    Box,
     FrameId,
-    ModelId,
     PointId,
     RegionId,
     frame_point_id,
@@ -17,7 +16,6 @@ from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
     Hit,
-    Vector,
     VectorReader,
     Where,
     collection_of,
@@ -25,33 +23,6 @@ from services.domain.ports.vectors import (
 )
 
 MOST_HITS: Final = 60
-
-
-class Query(NamedTuple):
-    """A vector to search by, and the model whose vectors it may be compared with."""
-
-    model: ModelId
-    vector: Vector
-
-
-class QueryEmbedder(Protocol):
-    """Makes vectors of what a person searches by.
-
-    Its methods raise Invalid or Fatal with the reason where this cannot be embedded here.
-    """
-
-    @property
-    def reads_text(self) -> bool:
-        """Whether texts can be searched by."""
-        ...
-
-    async def of_box(self, content: bytes, box: Box) -> Query:
-        """The query of a part of an image file."""
-        ...
-
-    async def of_text(self, text: str, *, regions: bool) -> Query:
-        """The query of a text, for regions or for frames."""
-        ...
 
 
 @dataclass(frozen=True)

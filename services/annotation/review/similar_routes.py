@@ -9,11 +9,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
+from services.annotation.ports.query_embedder import QueryEmbedder
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
-from services.annotation.review.similar import QueryEmbedder, SimilarThings
+from services.annotation.review.similar import SimilarThings
 from services.contracts.errors import Fatal, Invalid
 from services.contracts.events import Split
 from services.contracts.identity import Box, FrameId, RegionId

@@ -10,10 +10,11 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from services.annotation.ports.needle_lists import Queue
+from services.annotation.ports.query_embedder import QueryEmbedder
 from services.annotation.review.app import build_review_app
 from services.annotation.review.context import DeadLetters, ReviewContext, review_context
 from services.annotation.review.sessions import Account, Authenticate
-from services.annotation.review.similar import QueryEmbedder, SimilarThings
+from services.annotation.review.similar import SimilarThings
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.app.bridge_source import replaying_outbox
 from services.app.parts import REVIEW_PATH, App

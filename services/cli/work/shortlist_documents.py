@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from services.annotation.decisions import Decision, review_of
 from services.annotation.ports.needle_filters import NeedleFilter, Sort
-from services.annotation.review.decisions import Decision, review_of
 from services.annotation.stores.opening import AnnotationStores
 from services.cli.work.needle_rows import EVERY
 from services.contracts.events import Candidate

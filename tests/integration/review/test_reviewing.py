@@ -5,10 +5,10 @@ from http import HTTPStatus
 
 import pytest
 
+from services.annotation.decisions import review_of
 from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
 from services.annotation.ports.reviews import Act
 from services.annotation.review import needle_answers
-from services.annotation.review.decisions import review_of
 from services.contracts.errors import BrokerUnavailable
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
+from services.annotation.decisions import Seen, projection_of, review_of
 from services.annotation.ports.reviews import Act, ReviewEvent
-from services.annotation.review.decisions import Seen, projection_of, review_of
 from services.contracts.identity import NeedleId, RegionId
 from services.domain.ports.needles import ReviewProgress
 
