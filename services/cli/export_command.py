@@ -1,6 +1,7 @@
 """`gazeloop export` and `gazeloop training-set`: write frames in formats of other tools."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,21 @@ from services.cli.tag_options import TagOptions
 
 app = typer.Typer()
 
+
+class ExportFormat(StrEnum):
+    """The formats of annotation tools, and those that have everything."""
+
+    COCO = "coco"
+    VOC = "voc"
+    YOLO = "yolo"
+    CVAT = "cvat"
+    LABEL_STUDIO = "label-studio"
+    DATUMARO = "datumaro"
+    CSV = "csv"
+    PARQUET = "parquet"
+    FIFTYONE = "fiftyone"
+
+
 To = Annotated[
     Path,
     typer.Option(
@@ -22,9 +38,7 @@ To = Annotated[
     ),
 ]
 Form = Annotated[
-    Literal[
-        "coco", "voc", "yolo", "cvat", "label-studio", "datumaro", "csv", "parquet", "fiftyone"
-    ],
+    ExportFormat,
     typer.Option(
         "--format",
         help="The format; csv and parquet are tables of everything, fiftyone is a data set of"

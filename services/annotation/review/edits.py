@@ -41,7 +41,7 @@ def edited(
         `already_annotated`: the object is annotated already. `no_annotation_here`: no annotation
         is here to remove or to rename.
     """
-    overlaps = _overlaps(annotations, region)
+    overlaps = overlaps_with(annotations, region)
     match edit:
         case Edit.NO_OBJECT:
             return _removed(annotations, overlaps, category)
@@ -60,13 +60,23 @@ def possible_edits(
     ----------
     category : the region's own; a label of another category can always be added
     """
-    overlaps = _overlaps(annotations, region)
+    overlaps = overlaps_with(annotations, region)
     possible = {Edit.MISSING_LABEL}
     if any(_same(annotations, overlaps, category)):
         possible.add(Edit.NO_OBJECT)
     if max(overlaps, default=0.0) >= _TOUCHING_IOU:
         possible.add(Edit.WRONG_CATEGORY)
     return frozenset(possible)
+
+
+def overlaps_with(annotations: Sequence[Annotation], region: Box) -> list[float]:
+    """The IoU of each annotation with the region."""
+    if not annotations:
+        return []
+    boxes = np.array([annotation.bbox for annotation in annotations], float)
+    crowd = np.zeros(len(boxes), bool)
+    overlaps: list[float] = iou_matrix(np.array([region], float), boxes, crowd)[0].tolist()
+    return overlaps
 
 
 def _same(
@@ -106,12 +116,3 @@ def _renamed(
         raise InvalidRecord("there is no annotation here to rename", reason="no_annotation_here")
     renamed = annotations[nearest].model_copy(update={"category": category})
     return (*annotations[:nearest], renamed, *annotations[nearest + 1 :])
-
-
-def _overlaps(annotations: Sequence[Annotation], region: Box) -> list[float]:
-    if not annotations:
-        return []
-    boxes = np.array([annotation.bbox for annotation in annotations], float)
-    crowd = np.zeros(len(boxes), bool)
-    overlaps: list[float] = iou_matrix(np.array([region], float), boxes, crowd)[0].tolist()
-    return overlaps

@@ -6,20 +6,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
-import numpy as np
-
 from services.annotation.decisions import Decision, Review, review_of
 from services.annotation.ports.needle_lists import ListPosition
 from services.annotation.ports.reviews import Act, Claim, ReviewEvent
 from services.annotation.review.context import ReviewContext
-from services.annotation.review.edits import Edit, possible_edits
+from services.annotation.review.edits import Edit, overlaps_with, possible_edits
 from services.annotation.review.listing import View
 from services.annotation.review.overlay import Picture, close_up, whole
 from services.annotation.review.place_map import PinnedPosition, PlaceMap, place_map
 from services.annotation.review.sessions import Session
 from services.contracts.events import Candidate, FrameAnnotated, NeedleFound
 from services.contracts.identity import Box, DetectorId, FrameId
-from services.domain.detection.boxes import iou_matrix
 from services.domain.ports.family_marks import Mark
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.known_places import KnownPlace
@@ -210,10 +207,8 @@ def truth_at(truth: FrameAnnotated | None, region: Box) -> str:
         return "not annotated"
     if not truth.annotations:
         return "nothing on this frame"
-    boxes = np.array([annotation.bbox for annotation in truth.annotations], float)
-    crowd = np.zeros(len(boxes), bool)
-    overlaps = iou_matrix(np.array([region], float), boxes, crowd)[0]
-    best = int(overlaps.argmax())
+    overlaps = overlaps_with(truth.annotations, region)
+    best = max(range(len(overlaps)), key=overlaps.__getitem__)
     if overlaps[best] <= 0:
         return "nothing here"
     return f"{truth.annotations[best].category}, IoU {overlaps[best]:.2f}"

@@ -21,7 +21,7 @@ from services.app.read_vectors import open_vectors_to_read
 from services.app.undoing.campaigns import refuse_undone
 from services.cli.console import console, styled
 from services.cli.context import Context, run, shared
-from services.cli.export_command import NamedFrames
+from services.cli.export_command import ExportFormat, NamedFrames
 from services.cli.idle_options import refuse_options
 from services.cli.logs import log_to_file
 from services.cli.needle_options import NeedleOptions
@@ -50,14 +50,13 @@ class Circled(NamedTuple):
 Wanted = NeedleFilter | Listed | Circled | DrawnSample
 """Which frames an export has."""
 _INCOMPLETE = "The folder is not complete; remove it and start again."
+_OF_EVERYTHING = frozenset({ExportFormat.CSV, ExportFormat.PARQUET, ExportFormat.FIFTYONE})
 
 
 def export(
     ctx: typer.Context,
     *,
-    form: Literal[
-        "coco", "voc", "yolo", "cvat", "label-studio", "datumaro", "csv", "parquet", "fiftyone"
-    ],
+    form: ExportFormat,
     to: Path,
     what: What,
     needles: NeedleOptions,
@@ -68,12 +67,12 @@ def export(
 ) -> None:
     """Run `gazeloop export`."""
     context = shared(ctx)
-    if form in {"csv", "parquet", "fiftyone"}:
+    if form in _OF_EVERYTHING:
         _refuse_filters(ctx, form)
-        if form == "fiftyone":
+        if form is ExportFormat.FIFTYONE:
             _export_fiftyone(context, to)
         else:
-            _export_tables(context, TableFormat(form), to)
+            _export_tables(context, TableFormat(form.value), to)
         return
     _refuse_idle(ctx, what, named)
     tags, wanted = frames.tags(), _wanted(needles, named)
@@ -81,7 +80,7 @@ def export(
         raise typer.BadParameter("a part of a sample is no sample: leave out the tags", ctx)
     written = run(
         lambda: _export(
-            *(context, Format(form), to, what, wanted),
+            *(context, Format(form.value), to, what, wanted),
             tags=tags,
             images=images,
             proposals=proposals,
@@ -113,7 +112,7 @@ def training_set(
     tell(written, to)
 
 
-def _refuse_filters(ctx: typer.Context, form: str) -> None:
+def _refuse_filters(ctx: typer.Context, form: ExportFormat) -> None:
     names = {str(parameter.name) for parameter in ctx.command.params} - {"form", "to"}
     refuse_options(ctx, names, f"{form} writes everything")
 
@@ -176,7 +175,7 @@ async def _fiftyone(context: Context, to: Path) -> FiftyOneCounts:
             images = ShownImages.of(stores.blobs, settings)
             export = FiftyOneExport(stores, vectors, images, settings.split_rule, to)
             with console(stderr=True).status("reading") as status:
-                async with leaving_all(app.stores, to, "fiftyone"):
+                async with leaving_all(app.stores, to, ExportFormat.FIFTYONE.value):
                     return await export.write(lambda done: status.update(f"{done:,} frames"))
     finally:
         await vectors.close()
