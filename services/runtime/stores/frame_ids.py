@@ -52,38 +52,20 @@ class MongoFrameIds:
         Raises
         ------
         StoreUnavailable
-            The store does not answer.
+            The store does not answer; this holds for every method.
         """
         return await self._found({"captured_at": {"$exists": True}})
 
     async def annotated(self) -> list[FrameId]:
-        """The captured frames that have ground truth that is not withdrawn, ordered by id.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
+        """The captured frames that have ground truth that is not withdrawn, ordered by id."""
         return await self._found({"captured_at": {"$exists": True}, **IN_FORCE})
 
     async def of_drive(self, drive_id: DriveId) -> list[FrameId]:
-        """The captured frames of a drive, ordered by id.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
+        """The captured frames of a drive, ordered by id."""
         return await self._found({"drive_id": drive_id})
 
     async def of_vehicle(self, vehicle_id: VehicleId) -> list[FrameId]:
-        """The frames of a vehicle, ordered by id: captured ones, and those it has published.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
+        """The frames of a vehicle, ordered by id: captured ones, and those it has published."""
         owned = {**beginning("owner "), "digests.0": vehicle_id}
         with translated():
             found = await self._revisions.find(owned, {"_id": 1}).to_list()
@@ -91,13 +73,7 @@ class MongoFrameIds:
         return sorted({*published, *await self._found({"vehicle_id": vehicle_id})})
 
     async def known(self, frame_ids: Collection[FrameId]) -> set[FrameId]:
-        """Those of the frames of which anything is stored, or was taken by ingest.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
+        """Those of the frames of which anything is stored, or was taken by ingest."""
         ids, owners = list(frame_ids), [f"owner {frame_id}" for frame_id in frame_ids]
         with translated():
             stored = await self._frames.distinct("_id", {"_id": {"$in": ids}})
@@ -106,13 +82,7 @@ class MongoFrameIds:
         return {*map(FrameId, stored), *(FrameId(name.removeprefix("owner ")) for name in taken)}
 
     async def hashed(self, hashes: AbstractSet[FrameHash]) -> list[FrameId]:
-        """The frames with these hashes that are stored or in the ledger, ordered by id.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
+        """The frames with these hashes that are stored or in the ledger, ordered by id."""
         found = set()
         with translated():
             async for document in self._frames.find({}, {"_id": 1}):
@@ -123,13 +93,7 @@ class MongoFrameIds:
         return sorted(FrameId(name) for name in found if frame_hash(FrameId(name)) in hashes)
 
     async def shown(self, images: AbstractSet[str]) -> set[str]:
-        """Those of these images, by their sha256, that some frame shows, and that are not deleted.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
+        """Those of these images (sha256) that some frame shows, and that are not deleted."""
         found: set[str] = set()
         for chunk in chunks(sorted(images), _AT_ONCE):
             found |= await self._shown(chunk)
@@ -145,13 +109,7 @@ class MongoFrameIds:
         return {document["_id"] for document in found if document["frame_id"] not in gone}
 
     async def left_out(self, limit: int) -> list[LeftOut]:
-        """The first frames, ordered by id, that are partial or copies.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
+        """The first frames, ordered by id, that are partial or copies."""
         frames: Document = {"$or": [{"truth_complete": False}, {"original": {"$exists": True}}]}
         partial: defaultdict[FrameId, list[DetectorId]] = defaultdict(list)
         with translated():
