@@ -101,7 +101,7 @@ def _bridge(settings: Settings) -> _Bridge:
             lag = reader.lags(subscriptions)
         return _Bridge(lag, _members(broker, settings, subscriptions))
     except GazeloopError:
-        # A foreign cluster that is away must not hide the state of our own.
+        # A foreign cluster that is unavailable must not hide the state of our own.
         unknown = [(group, topic) for group, topics in subscriptions.items() for topic in topics]
         return _Bridge(dict.fromkeys(unknown), dict.fromkeys(subscriptions))
 

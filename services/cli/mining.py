@@ -107,7 +107,7 @@ async def publish(
     Raises
     ------
     GazeloopError
-        A part is away for too long, or a file cannot be read.
+        A part is unavailable for too long, or a file cannot be read.
     """
     clock = SystemClock()
     if dataset.categories is not None:
@@ -142,7 +142,7 @@ async def mine(
     Raises
     ------
     GazeloopError
-        A part is away for too long, or a file cannot be read.
+        A part is unavailable for too long, or a file cannot be read.
     """
     watch = LagWatch(app, view)
     async with watch.polling():

@@ -1,7 +1,7 @@
 """What can go wrong, and what the runner does about it.
 
 GazeloopError
-├── Transient              away for now: retried in place, with backoff
+├── Transient              unavailable for now: retried in place, with backoff
 │   ├── StoreUnavailable       MongoDB, Qdrant or the blob store does not answer
 │   ├── BrokerUnavailable      Kafka does not answer
 │   │   └── MissingTopic           it has no such topic yet, or does not show it to this user
@@ -47,7 +47,7 @@ class GazeloopError(Exception):
 
 
 class Transient(GazeloopError):
-    """Something is away for now; the same call may succeed later."""
+    """Something is unavailable for now; the same call may succeed later."""
 
 
 class StoreUnavailable(Transient):

@@ -1,13 +1,11 @@
 import asyncio
-from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import pytest
 
 from services.domain.ports.ledger import Entry, RevisionLedger
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.ledger_older import KEPT, MOST, OlderContents
-from services.runtime.stores.mongo import Database, connect
+from services.runtime.stores.mongo import Database
 from tests.fakes.ledger import InMemoryLedger
 
 ORIGINAL = Entry("ground_truth f1", "original")
@@ -15,19 +13,11 @@ CORRECTED = Entry("ground_truth f1", "corrected")
 OTHER = Entry("ground_truth $f.2", "$original")
 
 
-@pytest.fixture
-async def database(mongodb_url: str) -> AsyncIterator[Database]:
-    database = connect(mongodb_url, f"laws-{uuid4().hex[:8]}")
-    yield database
-    await database.client.drop_database(database.name)
-    await database.client.close()
-
-
 @pytest.fixture(params=["in_memory", "mongod"])
 def ledger(request: pytest.FixtureRequest) -> RevisionLedger:
     if request.param == "in_memory":
         return InMemoryLedger()
-    return MongoRevisionLedger(request.getfixturevalue("database"), "broker-1")
+    return MongoRevisionLedger(request.getfixturevalue("empty_database"), "broker-1")
 
 
 async def test_a_new_content_is_the_next_revision(ledger: RevisionLedger) -> None:
@@ -162,12 +152,12 @@ async def test_writers_at_once_never_share_a_revision(ledger: RevisionLedger) ->
     assert sorted(number for (number,) in numbers) == list(range(1, 21))
 
 
-async def test_another_broker_has_acknowledged_nothing(database: Database) -> None:
-    before = MongoRevisionLedger(database, "first start")
+async def test_another_broker_has_acknowledged_nothing(empty_database: Database) -> None:
+    before = MongoRevisionLedger(empty_database, "first start")
     await before.assign([ORIGINAL])
     await before.confirm([ORIGINAL])
 
-    after = MongoRevisionLedger(database, "second start")
+    after = MongoRevisionLedger(empty_database, "second start")
 
     assert await after.published([ORIGINAL]) == set()
     assert await after.known([ORIGINAL.subject]) == {ORIGINAL.subject}
@@ -215,21 +205,23 @@ async def test_of_a_frame_that_is_corrected_very_often_every_change_is_recognise
 
 
 async def test_at_a_bound_older_contents_move_and_placeholders_of_a_gap_go(
-    database: Database,
+    empty_database: Database,
 ) -> None:
-    ledger = MongoRevisionLedger(database, "broker-1")
+    ledger = MongoRevisionLedger(empty_database, "broker-1")
     await ledger.assign_next(CORRECTED, after=MOST - 1)
     assert await ledger.assign([CORRECTED]) == [MOST]
 
-    document = await database["revisions"].find_one({"_id": CORRECTED.subject})
+    document = await empty_database["revisions"].find_one({"_id": CORRECTED.subject})
     assert document is not None
     assert (len(document["digests"]), document["moved"]) == (1 + KEPT, MOST - 1 - KEPT)
-    assert await database["older_revisions"].count_documents({}) == 0
+    assert await empty_database["older_revisions"].count_documents({}) == 0
     assert await ledger.assign([CORRECTED, ORIGINAL]) == [MOST, MOST + 1]
 
 
-async def test_a_content_that_moves_twice_keeps_its_first_revision(database: Database) -> None:
-    older = OlderContents(database)
+async def test_a_content_that_moves_twice_keeps_its_first_revision(
+    empty_database: Database,
+) -> None:
+    older = OlderContents(empty_database)
     newest = [f"content {number}" for number in range(MOST)]
     for moved, before in ((0, ["first", "twice"]), (MOST, ["first", "other", "twice"])):
         await older.keep(ORIGINAL.subject, {"digests": [*before, *newest], "moved": moved})
@@ -244,23 +236,25 @@ async def test_a_way_may_go_back_and_forth_very_often(ledger: RevisionLedger) ->
     assert await ledger.returns("http", [CORRECTED]) == [149]
 
 
-async def test_a_subject_of_thousands_of_revisions_is_a_small_document(database: Database) -> None:
-    ledger = MongoRevisionLedger(database, "broker-1")
+async def test_a_subject_of_thousands_of_revisions_is_a_small_document(
+    empty_database: Database,
+) -> None:
+    ledger = MongoRevisionLedger(empty_database, "broker-1")
     for start in range(0, 600, 50):
         some = [Entry("ground_truth f1", f"content {start + n}") for n in range(50)]
         await ledger.assign(some)
         await ledger.confirm(some)
         await ledger.returns("http", some)
-    document = await database["revisions"].find_one({"_id": "ground_truth f1"})
+    document = await empty_database["revisions"].find_one({"_id": "ground_truth f1"})
     assert document is not None
     assert len(document["digests"]) < 300
     assert len(document["published"]) < 300
     assert len(document["said"]["http"]) < 300
 
 
-async def test_a_ledger_from_before_keeps_its_revisions(database: Database) -> None:
+async def test_a_ledger_from_before_keeps_its_revisions(empty_database: Database) -> None:
     digests = [f"content {number}" for number in range(4000)]
-    await database["revisions"].insert_one(
+    await empty_database["revisions"].insert_one(
         {
             "_id": "ground_truth f1",
             "digests": digests,
@@ -269,7 +263,7 @@ async def test_a_ledger_from_before_keeps_its_revisions(database: Database) -> N
             "said": {"http": [*digests, "content 3"]},
         }
     )
-    ledger = MongoRevisionLedger(database, "broker-1")
+    ledger = MongoRevisionLedger(empty_database, "broker-1")
     entries = [Entry("ground_truth f1", digest) for digest in digests]
     asked = [entries[0], entries[1], entries[2000], entries[3999]]
     for _ in range(2):

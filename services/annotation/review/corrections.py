@@ -46,7 +46,7 @@ class Corrector:
         Raises
         ------
         Transient
-            A store or the broker is away; the correction is stored and sent later.
+            A store or the broker is unavailable; the correction is stored and sent later.
         """
         # A verdict is about one region, so annotations refused elsewhere are still missing.
         return await self._publish(truth, annotations, by, act_id, complete=truth.complete)
@@ -140,7 +140,7 @@ class Corrector:
         Raises
         ------
         Transient
-            A store or the broker is away.
+            A store or the broker is unavailable.
         """
         pending = await self.corrections.pending()
         for correction in pending:

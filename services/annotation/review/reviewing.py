@@ -130,7 +130,7 @@ class Reviewer:
         Raises
         ------
         Transient
-            A store or the broker is away.
+            A store or the broker is unavailable.
         """
         if await self._has_arrived():
             return None
@@ -161,7 +161,7 @@ class Reviewer:
         Invalid
             The correction does not apply to this region.
         Transient
-            A store or the broker is away; the correction is stored and sent later.
+            A store or the broker is unavailable; the correction is stored and sent later.
         """
         if await self._has_arrived():
             return None

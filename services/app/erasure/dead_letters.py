@@ -21,7 +21,7 @@ sentence, one of these may follow an id: `drive/1: too large`."""
 class DeadLetterTraces:
     """Dead letters that name frames in their record, its key or the error's text.
 
-    They are read once, because every one of them has to be looked at.
+    They are read once, because each of them has to be checked.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ class CvatCopies:
 
 
 class BackupCopies:
-    """Backups, which are not looked into."""
+    """Backups, whose contents are not read."""
 
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
@@ -88,7 +88,7 @@ class BackupCopies:
 class TopicCopies:
     """Kafka's records, which expire, and cannot be deleted one by one.
 
-    They are looked at once: whatever names the frames of a request is published by then.
+    They are checked once: whatever names the frames of a request is published by then.
     """
 
     def __init__(self, settings: Settings) -> None:
