@@ -36,7 +36,7 @@ async def test_a_second_head_has_its_time_too(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_body_that_trickles_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.ingest.api.limits._BODY_S", 0.1)
+    monkeypatch.setattr("services.runtime.http.body_speed._BODY_S", 0.1)
     web = Web()
     token = await web.token("vehicle:v1")
     head = (

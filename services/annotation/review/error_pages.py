@@ -18,6 +18,7 @@ from services.annotation.review.guard import (
 from services.annotation.review.navigation import count_questions
 from services.annotation.review.rendering import Pages, is_fragment
 from services.contracts.errors import Transient
+from services.runtime.http.answers import Refused
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ def add_error_pages(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
     app.add_exception_handler(NotLoggedIn, ask_to_log_in)
     app.add_exception_handler(Forbidden, _forbidden)
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(Transient, _unavailable)
     app.add_exception_handler(HTTPException, _http_error)
 
@@ -69,6 +71,13 @@ async def _http_error(request: Request, exc: Exception) -> Response:
 
 async def _forbidden(request: Request, exc: Exception) -> Response:
     return _error_page(request, HTTPStatus.FORBIDDEN, str(exc))
+
+
+async def _refused(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refused)
+    answer = _error_page(request, exc.status, str(exc))
+    answer.headers.update(exc.headers or {})
+    return answer
 
 
 async def _unavailable(request: Request, exc: Exception) -> Response:

@@ -1,6 +1,5 @@
-"""Limits on requests: body size (counted while it arrives), body speed, and rate."""
+"""Limits on requests: body size (counted while it arrives), and rate."""
 
-import asyncio
 import math
 import time
 from http import HTTPStatus
@@ -15,10 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.contracts.errors import InvalidSettings
 from services.runtime.http.answers import Refused, problem
 from services.runtime.observability import metrics
-
-_BODY_S = 30.0
-_BODY_BYTES_PER_S = 16_384
-"""Minimum speed of a body after its first seconds."""
 
 
 def add_limits(app: FastAPI, max_body_bytes: int) -> None:
@@ -73,20 +68,11 @@ class _BodyLimit:
         if declared.isdigit() and int(declared[:20]) > self._max_bytes:
             await problem(*self._too_large())(scope, receive, send)
             return
-        received, started, whole = 0, time.monotonic(), False
+        received = 0
 
         async def counted() -> Message:
-            nonlocal received, whole
-            if whole:
-                return await receive()  # the disconnect message
-            # Like Apache's RequestReadTimeout: slow connections may be slow, but not endless.
-            left_s = _BODY_S + received / _BODY_BYTES_PER_S - (time.monotonic() - started)
-            try:
-                async with asyncio.timeout(max(0.0, left_s)):
-                    message = await receive()
-            except TimeoutError as exc:
-                raise _too_slow() from exc
-            whole = not message.get("more_body", False)
+            nonlocal received
+            message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
                 raise Refused(*self._too_large())
@@ -97,12 +83,6 @@ class _BodyLimit:
     def _too_large(self) -> tuple[HTTPStatus, str, str]:
         detail = f"a body may have {self._max_bytes} bytes"
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail
-
-
-def _too_slow() -> Refused:
-    detail = f"a body must arrive with {_BODY_BYTES_PER_S} bytes a second or more"
-    headers = {"Connection": "close"}
-    return Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", detail, headers)
 
 
 class _Measured:

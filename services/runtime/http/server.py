@@ -16,6 +16,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from services.contracts.errors import InvalidSettings
+from services.runtime.http.body_speed import BodySpeed
 from services.runtime.http.entrance import Entrance
 from services.runtime.http.hosts import family_of
 
@@ -116,7 +117,7 @@ async def serving_http(
         The server cannot listen on the address, or cannot use the certificate.
     """
     config = uvicorn.Config(
-        Entrance(app, {host, *hosts}),
+        Entrance(BodySpeed(app), {host, *hosts}),
         http=_TimedProtocol,
         lifespan="off",
         log_config=None,

@@ -1,5 +1,6 @@
 """What the page keeps out."""
 
+import asyncio
 from hashlib import sha256
 from http import HTTPStatus
 
@@ -7,10 +8,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from services.runtime.http.server import serving_http
 from services.runtime.http.tokens import issue
 from tests.integration.review.conftest import BASE, Browser, served
 from tests.review_world import needle_id_of
 
+DEADLINE_S = 240
 PAGES = [
     "/",
     "/needles",
@@ -247,3 +250,20 @@ async def test_a_form_larger_than_any_of_ours_is_refused(ana: Browser) -> None:
     answer = await ana.post(path, {"act": "accept", "region": "x" * 70_000})
 
     assert answer.status_code == HTTPStatus.FORBIDDEN
+
+
+async def test_a_form_that_trickles_is_refused_and_its_connection_closed(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.runtime.http.body_speed._BODY_S", 0.1)
+    head = (
+        b"POST /review/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+    )
+    async with serving_http(app, "127.0.0.1", 0, drain_s=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        async with asyncio.timeout(DEADLINE_S):
+            answer = await reader.read()  # until the other side closes
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
