@@ -12,7 +12,7 @@ from services.runtime.setting_groups.delivery import (
     RetentionSettings,
     TopicSettings,
 )
-from services.runtime.setting_groups.group import SettingGroup, parts_of
+from services.runtime.setting_groups.group import Masked, SettingGroup, parts_of
 from services.runtime.setting_groups.integrations import (
     BridgeSettings,
     CvatSettings,
@@ -94,3 +94,12 @@ def groups_of_settings() -> Iterator[tuple[str, str]]:
         assert issubclass(group, SettingGroup)
         for name in group.model_fields:
             yield name, group.title
+
+
+def masked(name: str, text: str) -> str:
+    """A setting's value without the keys that it may contain; names of other versions may come."""
+    field = Settings.model_fields.get(name)
+    for mark in field.metadata if field else ():
+        if isinstance(mark, Masked):
+            text = mark.masked(text)
+    return text

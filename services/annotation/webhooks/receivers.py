@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from services.annotation.webhooks.signing import secret_of
 from services.contracts.errors import InvalidSettings
+from services.runtime.setting_groups.integrations import without_paths
 from services.runtime.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -73,7 +74,8 @@ def _addresses(settings: Settings) -> dict[str, str]:
         name, equals, url = part.partition("=")
         if not equals or not _NAME.fullmatch(name) or name in addresses:
             raise InvalidSettings(
-                f"GAZELOOP_WEBHOOKS: {part!r:.80} is not NAME=URL, each NAME once and in a-z0-9-"
+                f"GAZELOOP_WEBHOOKS: {without_paths(part)!r:.80} is not NAME=URL, each NAME once"
+                " and in a-z0-9-"
             )
         _check(name, url)
         addresses[name] = url

@@ -11,7 +11,7 @@ from services.embedder import logic
 from services.runtime.embedded.embedders import EMBEDDERS_FILE
 from services.runtime.embedded.split import SPLIT_FILE
 from services.runtime.kafka.lag import Partition, Position
-from services.runtime.settings import Settings
+from services.runtime.settings import Settings, masked
 
 FORM: Final = 1
 """Version of the backup's own form."""
@@ -136,20 +136,22 @@ class Manifest(BaseModel):
     def differing(self, settings: Settings) -> dict[str, tuple[str, str]]:
         """Settings that are otherwise here: what they were, and what they are."""
         now = settings_kept(settings)
-        names = sorted((self.settings.keys() | now.keys()) - _PLACES)
+        # Manifests of before had webhook addresses in full.
+        then = {name: masked(name, text) for name, text in self.settings.items()}
+        names = sorted((then.keys() | now.keys()) - _PLACES)
         return {
-            name: (self.settings.get(name, "default"), now.get(name, "default"))
+            name: (then.get(name, "default"), now.get(name, "default"))
             for name in names
-            if self.settings.get(name) != now.get(name)
+            if then.get(name) != now.get(name)
         }
 
 
 def settings_kept(settings: Settings) -> dict[str, str]:
-    """The settings that differ from their defaults, as text; secrets are left out."""
+    """The settings that differ from their defaults, as text; secrets and keys are left out."""
     chosen = settings.model_dump(mode="json", exclude_defaults=True)
     fields = Settings.model_fields
     return {
-        name: str(value)
+        name: masked(name, str(value))
         for name, value in chosen.items()
         if fields[name].annotation is not SecretStr
     }

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from services.cli.console import console, print_json
 from services.cli.context import shared
-from services.runtime.settings import Settings, groups_of_settings
+from services.runtime.settings import Settings, groups_of_settings, masked
 from services.runtime.settings_reading import misspelt
 
 
@@ -104,7 +104,7 @@ def _table(now: Settings, lines: Mapping[str, SettingLine]) -> Table:
 
 
 def _value(now: Settings, name: str) -> str:
-    return _shown(getattr(now, name))
+    return masked(name, _shown(getattr(now, name)))
 
 
 def _shown(value: object) -> str:

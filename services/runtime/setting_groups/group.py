@@ -1,6 +1,8 @@
 """What every group of settings is made of."""
 
 import csv
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
@@ -28,6 +30,14 @@ Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Url = Annotated[str, AfterValidator(_without_password)]
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Marks a setting whose value may contain a key, and how it is shown without it."""
+
+    masked: Callable[[str], str]
+
 
 PREFIX = "GAZELOOP_"
 

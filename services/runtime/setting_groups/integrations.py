@@ -1,15 +1,23 @@
 """Systems outside: annotation tools, receivers of shortlists, and a detector's topic."""
 
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
 from services.runtime.setting_groups.group import (
+    Masked,
     Seconds,
     SettingGroup,
     Url,
 )
+
+
+def without_paths(addresses: str) -> str:
+    """URLs in `name=URL,…` without users, paths and queries, which may contain keys."""
+    without_users = re.sub(r"://[^/?#,]*@", "://", addresses)
+    return re.sub(r"(://[^/?#,]*)[/?#][^,]+", r"\1/***", without_users)
 
 
 class CvatSettings(SettingGroup):
@@ -26,7 +34,7 @@ class WebhookSettings(SettingGroup):
 
     title: ClassVar = "Webhooks"
 
-    webhooks: str = Field(
+    webhooks: Annotated[str, Masked(without_paths)] = Field(
         "", description="Receivers of shortlists, `name=https://…,…`; docs/webhooks.md."
     )
     webhook_secrets: Path | None = Field(

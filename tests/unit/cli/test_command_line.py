@@ -300,6 +300,16 @@ def test_settings_are_json_too_without_secrets(runner: CliRunner) -> None:
     assert (setting["value"], setting["default"], setting["is_set"]) == ("***", "", True)
 
 
+def test_the_key_in_a_receivers_address_is_not_shown(runner: CliRunner) -> None:
+    address = "lab=https://lab.example/hooks/hush?token=hush"
+    arguments = ["--set", f"webhooks={address}", "settings", "GAZELOOP_WEBHOOKS"]
+
+    (line,) = json.loads(runner.invoke(app, [*arguments, "--json"]).stdout)
+
+    assert line["value"] == "lab=https://lab.example/***"
+    assert "hush" not in runner.invoke(app, arguments).stdout
+
+
 def test_settings_are_listed_by_group_and_found_by_it(runner: CliRunner) -> None:
     groups = [line.group for line in setting_lines()]
     assert all(groups)

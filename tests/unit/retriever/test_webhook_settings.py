@@ -4,12 +4,14 @@ import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.annotation.webhooks.receivers import names_of, receivers_of
 from services.annotation.webhooks.signing import headers, secret_of
+from services.app.backup.manifest import Manifest, settings_kept
 from services.contracts.errors import InvalidSettings
 from services.runtime.settings import Settings
 
@@ -118,6 +120,19 @@ def test_trying_for_half_of_the_stall_limit_is_allowed(tmp_path: Path) -> None:
     assert len(receivers_of(settings("a=https://x.example/", tmp_path, give_up_s=half))) == 1
     with pytest.raises(InvalidSettings, match="STALL_LIMIT"):
         receivers_of(settings("a=https://x.example/", tmp_path, give_up_s=half + 1))
+
+
+def test_a_key_in_an_address_is_in_no_backup_and_no_error() -> None:
+    named = Settings(webhooks="a=https://x.example/hush?hush,b=https://me:hush@y.example")
+
+    assert settings_kept(named)["webhooks"] == "a=https://x.example/***,b=https://y.example"
+    kept: dict[str, Any] = {"settings": {"webhooks": named.webhooks, "gone": "1"}}
+    old = Manifest.model_construct(**kept)
+    assert "webhooks" not in old.differing(named)
+    assert old.differing(named)["gone"] == ("1", "default")
+    with pytest.raises(InvalidSettings, match=r"x\.example") as caught:
+        names_of(Settings(webhooks="https://x.example/hush"))
+    assert "hush" not in str(caught.value)
 
 
 def test_a_missing_secret_says_how_to_make_one(tmp_path: Path) -> None:
