@@ -5,6 +5,7 @@ set -euo pipefail
 folder=${1:-"$(dirname "$0")/secrets"}
 umask 077
 mkdir -p "$folder/webhooks"
+chmod 0700 "$folder"  # the umask is for new folders only
 users=(ingest embedder fp-miner retriever evaluator review webhooks label-studio bridge operator)
 # In hexadecimal digits: base64 for URLs may begin with a hyphen, and then be read as an option.
 for name in mongodb_root_password "${users[@]/#/mongodb_password_}" qdrant_api_key grafana_password label_studio_webhook_secret; do

@@ -255,6 +255,7 @@ def test_the_secrets_script_makes_what_the_compose_file_wants(
     compose: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o755)  # as a checkout or an earlier step may leave it
     check("bash", "deploy/secrets.sh", str(folder))
     first = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
     check("bash", "deploy/secrets.sh", str(folder))
