@@ -62,13 +62,11 @@ DETECTOR = Board(
                     (
                         Query(f'{MEAN_AP}{{{CHOSEN}, subset="all"}}', "{{detector}} mAP"),
                         Query(
-                            "avg by (environment, detector)"
-                            f' (gazeloop_map_ap50{{{CHOSEN}, subset="all"}})',
+                            f'subset:gazeloop_map_ap50:avg{{{CHOSEN}, subset="all"}}',
                             "{{detector}} AP50",
                         ),
                         Query(
-                            "avg by (environment, detector)"
-                            f' (gazeloop_map_ap75{{{CHOSEN}, subset="all"}})',
+                            f'subset:gazeloop_map_ap75:avg{{{CHOSEN}, subset="all"}}',
                             "{{detector}} AP75",
                         ),
                     ),
@@ -106,8 +104,7 @@ DETECTOR = Board(
                     "percentunit",
                     tuple(
                         Query(
-                            "avg by (detector)"
-                            f' (gazeloop_operating_{name}{{{CHOSEN}, subset="all"}})',
+                            f'subset:gazeloop_operating_{name}:ratio{{{CHOSEN}, subset="all"}}',
                             f"{{{{detector}}}} {name}",
                         )
                         for name in ("precision", "recall", "f1")
@@ -140,8 +137,7 @@ DETECTOR = Board(
                     "percentunit",
                     (
                         Query(
-                            "avg by (detector)"
-                            f' (gazeloop_operating_mean_iou{{{CHOSEN}, subset="all"}})',
+                            f'subset:gazeloop_operating_mean_iou:avg{{{CHOSEN}, subset="all"}}',
                             "{{detector}}",
                         ),
                     ),
@@ -182,13 +178,12 @@ DETECTOR = Board(
                     8,
                     "mAP with its confidence interval",
                     "mAP over all frames, with its 95% confidence interval. A wide interval means"
-                    " few frames.",
+                    " few frames. With several evaluators, it is wider than necessary.",
                     PRECISION,
                     (
                         Query(f'{MEAN_AP}{{{CHOSEN}, subset="all"}}', "{{detector}}"),
                         Query(
-                            "avg by (detector, bound)"
-                            f' (gazeloop_map_bound{{{CHOSEN}, subset="all"}})',
+                            f'subset:gazeloop_map_bound:avg{{{CHOSEN}, subset="all"}}',
                             "{{detector}} {{bound}}",
                         ),
                     ),
@@ -197,12 +192,11 @@ DETECTOR = Board(
                     9,
                     "mAP of the last hour, day and week",
                     "mAP of the frames captured in each window, to compare recent frames with"
-                    " older ones.",
+                    " older ones. A window ends with the last frame captured.",
                     PRECISION,
                     (
                         Query(
-                            "avg by (detector, window)"
-                            f' (gazeloop_map_window{{{CHOSEN}, subset="all"}})',
+                            f'subset:gazeloop_map_window:avg{{{CHOSEN}, subset="all"}}',
                             "{{detector}} {{window}}",
                         ),
                     ),
@@ -211,12 +205,13 @@ DETECTOR = Board(
                     10,
                     "Versions against each other",
                     "Difference in mAP of two versions on the same frames, with its 95%"
-                    " confidence interval. If the interval contains 0, the versions may be equal.",
+                    " confidence interval. If the interval contains 0, the versions may be equal."
+                    " With several evaluators, both are approximate.",
                     PRECISION,
                     (
                         Query(
-                            "avg by (detector, other, bound)"
-                            f" (gazeloop_map_difference{{{CHOSEN}}}) {or_none('detector')}",
+                            f"detector:gazeloop_map_difference:avg{{{CHOSEN}}}"
+                            f" {or_none('detector')}",
                             "{{detector}} - {{other}} {{bound}}",
                         ),
                     ),

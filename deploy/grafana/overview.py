@@ -9,8 +9,8 @@ from deploy.grafana.queries import (
     HERE,
     MEAN_AP,
     VEHICLE,
+    counted,
     gap,
-    or_none,
     per_second,
 )
 
@@ -49,11 +49,11 @@ OVERVIEW = Board(
                 Chart(
                     4,
                     "Order holds",
-                    "Whether mAP(H-S) > mAP(H) > mAP(S), by the evaluator's own figures.",
+                    "Whether mAP(H-S) > mAP(H) > mAP(S).",
                     "none",
                     (
                         Query(
-                            f"min by (environment, detector) (gazeloop_order_holds{{{CHOSEN}}})",
+                            f"detector:gazeloop_subset_order_holds:bool{{{CHOSEN}}}",
                             "{{detector}}",
                         ),
                     ),
@@ -73,13 +73,7 @@ OVERVIEW = Board(
                     "False positives on reference frames at or above the operating score, by"
                     " error type, in the selected time range.",
                     "short",
-                    (
-                        Query(
-                            "sum by (error_type) (increase(gazeloop_needles_found_total"
-                            f"{{{HERE}}}[$__range])) {or_none('error_type')}",
-                            "{{error_type}}",
-                        ),
-                    ),
+                    (counted("gazeloop_needles_found_total", "error_type"),),
                     shape=Shape.NUMBER,
                 ),
                 Chart(
@@ -95,7 +89,7 @@ OVERVIEW = Board(
                     7,
                     "Frames per subset",
                     "Number of frames that each subset's metrics are computed from. With few"
-                    " frames, AP varies strongly.",
+                    " frames, AP varies strongly. With several evaluators: of the one with most.",
                     "short",
                     (
                         Query(

@@ -43,6 +43,19 @@ def per_second(metric: str, by: str) -> Query:
     return Query(f"{rate} {or_none(labels[0])}", legend)
 
 
+def counted(metric: str, by: str) -> Query:
+    """How much a counter has risen in the selected time, by a label.
+
+    A series begins with its first count, which `increase` misses: short imports have no other.
+    """
+    series = f"{metric}{{{HERE}}}"
+    rise = f"increase({series}[$__range])"
+    first = f"(min_over_time({series}[$__range]) unless {series} offset $__range)"
+    return Query(
+        f"sum by ({by}) ({rise} + {first} or {rise} or {first}) {or_none(by)}", f"{{{{{by}}}}}"
+    )
+
+
 def quantile(share: float, metric: str, by: str, where: str = HERE, name: str = "") -> Query:
     """A quantile of a histogram in seconds, by labels; `name` tells it from others on its chart."""
     legend = " ".join((name, *(f"{{{{{label.strip()}}}}}" for label in by.split(",") if label)))

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-FILE = _HERE.parents[1] / "k8s" / "base" / "prometheus-rules.yaml"
+FILE = _HERE.parents[1] / "k8s" / "components" / "rules" / "prometheus-rules.yaml"
 _HEAD = """\
 # Written by deploy/prometheus/generate.py from deploy/prometheus/rules: change those.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
   name: gazeloop
+  labels: {app.kubernetes.io/part-of: gazeloop}
 spec:
   groups:
 """

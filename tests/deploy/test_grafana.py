@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.checking import ROOT, exported_names, module, read_json, read_yaml
+from tests.deploy.checking import ROOT, check, exported_names, module, read_json, read_yaml, tool
 from tests.deploy.test_prometheus import named_in, rules
 
 FOLDER = ROOT / "deploy" / "grafana" / "dashboards"
@@ -135,3 +135,32 @@ def test_what_is_provisioned_is_where_compose_puts_it() -> None:
     assert provider["options"]["path"] in mounted
     assert "/etc/grafana/provisioning" in mounted
     assert source["url"] == "http://prometheus:9090"
+
+
+def test_needles_that_a_new_series_begins_with_count(tmp_path: Path) -> None:
+    needles = 'gazeloop_needles_found_total{environment="test",category="sign",error_type="%s"}'
+    counted = [
+        expression
+        for expression in expressions(FOLDER / "gazeloop-overview.json")
+        if "gazeloop_needles_found_total" in expression
+    ]
+    case = {
+        "interval": "1m",
+        "input_series": [
+            {"series": needles % "background", "values": "_x15 40x30"},
+            {"series": needles % "duplicate", "values": "7x60"},
+        ],
+        "promql_expr_test": [
+            {
+                "expr": counted[0].replace("$environment", ".*").replace("$__range", "20m"),
+                "eval_time": "30m",
+                "exp_samples": [
+                    {"labels": '{error_type="background"}', "value": 40},
+                    {"labels": '{error_type="duplicate"}', "value": 0},
+                ],
+            }
+        ],
+    }
+    cases = tmp_path / "cases.yml"
+    cases.write_text(json.dumps({"evaluation_interval": "1m", "tests": [case]}))
+    check(tool("promtool"), "test", "rules", str(cases))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from services.annotation.webhooks.receivers import receivers_of
 from services.app.topic_access import OPERATOR, SCALER, Grant, grants_of, user_of
 from services.cli.serve_command import Service
 from services.contracts.flow import CONSUMERS, READS, USES_IMAGES, WRITES, group_of
@@ -79,16 +81,17 @@ def scored(manifest: Path) -> str:
     return check(*command, str(manifest))
 
 
-def built_with(component: str, folder: Path) -> Path:
-    """The manifest of a valid overlay that adds a component to `prod`."""
-    overlay = folder / f"with-{component}"
-    overlay.mkdir()
-    k8s = os.path.relpath(ROOT / "k8s", overlay)
-    (overlay / "kustomization.yaml").write_text(
-        f"resources: [{k8s}/overlays/prod]\ncomponents: [{k8s}/components/{component}]\n"
-    )
-    manifest = folder / f"with-{component}.yaml"
-    manifest.write_text(check(tool("kustomize"), "build", str(overlay)))
+def built_with(component: str, folder: Path, overlay: str = "prod") -> Path:
+    """The manifest of a copy of an overlay that names a component, valid."""
+    copy = folder / f"{overlay}-with-{component}"
+    shutil.copytree(ROOT / "k8s" / "overlays" / overlay, copy)
+    k8s = os.path.relpath(ROOT / "k8s", copy)
+    text = (copy / "kustomization.yaml").read_text().replace("../..", k8s)
+    added = f"components: [{k8s}/components/{component}"
+    named = text.replace("\ncomponents: [", f"\n{added}, ")
+    (copy / "kustomization.yaml").write_text(f"{text}\n{added}]\n" if named == text else named)
+    manifest = folder / f"{copy.name}.yaml"
+    manifest.write_text(check(tool("kustomize"), "build", str(copy)))
     check(*conform(str(manifest)))
     return manifest
 
@@ -205,6 +208,17 @@ def test_the_environment_makes_valid_settings(
         grace = pod["terminationGracePeriodSeconds"]
         pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         assert grace > settings.drain_deadline_s + pause
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_receivers_of_webhooks_may_be_named(overlay: str, tmp_path: Path) -> None:
+    (shared,) = resources(overlay, "ConfigMap").values()
+    names = {"GAZELOOP_STALL_LIMIT_S", "GAZELOOP_WEBHOOK_GIVE_UP_S"} & set(shared["data"])
+    given = {name.removeprefix("GAZELOOP_").lower(): shared["data"][name] for name in names}
+    (tmp_path / "lab").write_text(f"whsec_{'A' * 43}=\n")
+    receiver = {"webhooks": "lab=https://lab.example/", "webhook_secrets": tmp_path}
+    settings = Settings.model_validate(receiver | given)
+    assert [found.name for found in receivers_of(settings)] == ["lab"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -463,6 +477,14 @@ def test_only_the_flows_of_the_design_are_open(overlay: str) -> None:
         assert ports == ({"metrics", "http"} if name in reached else {"metrics"})
 
 
+def test_rules_are_installed_once_for_all_environments_of_a_prometheus(tmp_path: Path) -> None:
+    installed = {overlay: len(resources(overlay, "PrometheusRule")) for overlay in OVERLAYS}
+    assert installed == {"dev": 0, "prod": 1, "gpu": 1}
+    manifest = built_with("rules", tmp_path, "dev")
+    (own,) = [item for item in documents(manifest.read_text()) if item["kind"] == "PrometheusRule"]
+    assert own["metadata"]["namespace"] == "gazeloop-dev"
+
+
 def test_the_operators_rules_are_those_of_prometheus() -> None:
     generate = module("deploy.prometheus.generate")
     text = generate.FILE.read_text()
@@ -494,10 +516,11 @@ def test_what_must_be_there_before_is_written_down() -> None:
     assert all(f"`{name}`" in readme for name in named)
 
 
+@pytest.mark.parametrize("overlay", ["dev", "prod"])
 def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    overlay: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    manifest = built_with("cvat", tmp_path)
+    manifest = built_with("cvat", tmp_path, overlay)
     text = manifest.read_text()
     assert "[CRITICAL]" not in scored(manifest)
 
@@ -505,6 +528,8 @@ def test_cvats_finished_jobs_are_fetched_where_that_is_asked_for(
     pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["args"] == ["cvat", "pull"]
+    (keys,) = [item["secretRef"] for item in container["envFrom"] if "secretRef" in item]
+    assert keys["optional"]  # `dev` has no bucket, hence no keys of one
     (shared,) = [document for document in documents(text) if document["kind"] == "ConfigMap"]
     given = shared["data"] | {item["name"]: item["value"] for item in container["env"]}
     for variable, value in given.items():

@@ -117,7 +117,7 @@ async def test_prometheus_understands_the_running_stack(app: App, tmp_path: Path
         await app.caught_up()
 
         groups = prom.ask("rules")["groups"]
-        assert sum(len(group["rules"]) for group in groups) == 40
+        assert sum(len(group["rules"]) for group in groups) == 54
         await every_query_is_answered(prom)
 
         await until(lambda: healths(prom) == ["up"])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from services.contracts.identity import DetectorId
 from services.domain.metrics.drift import DriftMeasure
 from services.domain.metrics.subsets import Subset
-from services.evaluator.live.logic import Confidence, Evaluation, order_holds
+from services.evaluator.live.logic import Confidence, Evaluation, RecentMap
 from services.runtime.observability import metrics
 from services.runtime.observability.gauge_values import clear_all, set_interval, set_or_remove
 
@@ -15,11 +15,13 @@ _OPERATING = {
     "recall": metrics.OPERATING_RECALL,
     "f1": metrics.OPERATING_F1,
     "mean_iou": metrics.OPERATING_MEAN_IOU,
+    "true_positives": metrics.OPERATING_TRUE_POSITIVES,
 }
 _COUNTS = {
     "frames": metrics.EVALUATED_FRAMES,
     "detections": metrics.EVALUATED_DETECTIONS,
     "ground_truths": metrics.EVALUATED_GROUND_TRUTHS,
+    "defined": metrics.MAP_CATEGORIES,
 }
 _ALL = (
     *_NAMED.values(),
@@ -27,8 +29,9 @@ _ALL = (
     *_COUNTS.values(),
     metrics.CATEGORY_AP,
     metrics.FALSE_POSITIVES,
-    metrics.ORDER_HOLDS,
+    metrics.OPERATING_DETECTIONS,
     metrics.MAP_WINDOW,
+    metrics.MAP_WINDOW_CATEGORIES,
 )
 _SLOW = (
     metrics.MAP_BOUND,
@@ -53,6 +56,8 @@ class Gauges:
                 set_or_remove(gauge, evaluation.numbers[key], name, subset.value)
             for key, gauge in _OPERATING.items():
                 set_or_remove(gauge, getattr(evaluation.operating, key), name, subset.value)
+            shown = evaluation.operating.true_positives + evaluation.operating.false_positives
+            set_or_remove(metrics.OPERATING_DETECTIONS, shown, name, subset.value)
             for key, gauge in _COUNTS.items():
                 set_or_remove(gauge, getattr(evaluation, key), name, subset.value)
             for error_type, count in evaluation.operating.errors.items():
@@ -60,17 +65,15 @@ class Gauges:
             for category, ap in evaluation.categories.items():
                 label = metrics.CATEGORIES(category)
                 set_or_remove(metrics.CATEGORY_AP, ap, name, subset.value, label)
-        order = order_holds(
-            {subset: evaluation.numbers["AP"] for subset, evaluation in evaluations.items()}
-        )
-        set_or_remove(metrics.ORDER_HOLDS, order, name)
 
     def show_recent(
-        self, detector: DetectorId, maps: Mapping[tuple[Subset, str], float | None]
+        self, detector: DetectorId, maps: Mapping[tuple[Subset, str], RecentMap]
     ) -> None:
         """Show one detector's mAP by subset and window."""
-        for (subset, window), ap in maps.items():
-            set_or_remove(metrics.MAP_WINDOW, ap, metrics.DETECTORS(detector), subset.value, window)
+        for (subset, window), recent in maps.items():
+            labels = (metrics.DETECTORS(detector), subset.value, window)
+            set_or_remove(metrics.MAP_WINDOW, recent.ap, *labels)
+            set_or_remove(metrics.MAP_WINDOW_CATEGORIES, recent.categories, *labels)
 
     def show_confidence(self, confidence: Confidence) -> None:
         """Show intervals, differences and drift; these replace all earlier ones."""

@@ -1,14 +1,14 @@
 """The evaluator's figures of a detector on a set of frames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations, islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.contracts.identity import Category, DetectorId
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.average_precision import Operating, operating_point, twelve
+from services.domain.metrics.average_precision import Figures, Operating, operating_point, twelve
 from services.domain.metrics.drift import Drift
 from services.domain.metrics.kept_figures import Window
 from services.domain.metrics.match_snapshot import MatchSnapshot
@@ -37,6 +37,11 @@ class Evaluation:
     frames: int
     detections: int
     ground_truths: int
+
+    @property
+    def defined(self) -> int:
+        """The number of categories with an AP; the twelve numbers are means over them."""
+        return _defined(self.categories.values())
 
 
 def evaluate(
@@ -68,9 +73,16 @@ def order_holds(ap: Mapping[Subset, float | None]) -> bool | None:
     return rest > haystack > shortlisted
 
 
+class RecentMap(NamedTuple):
+    """MAP on the frames of a window, and the number of categories whose mean it is."""
+
+    ap: float | None
+    categories: int
+
+
 def recent_maps(
     state: MatchState, detector: DetectorId, now: datetime
-) -> dict[tuple[Subset, str], float | None]:
+) -> dict[tuple[Subset, str], RecentMap]:
     """MAP by subset and window, in event time: windows end at the last capture time.
 
     Parameters
@@ -79,10 +91,18 @@ def recent_maps(
     """
     until = min(state.latest or now, now)
     return {
-        (subset, name): twelve(state.of(detector, subset, Window(length, until)).values())["AP"]
+        (subset, name): _recent_map(state.of(detector, subset, Window(length, until)).values())
         for subset in Subset
         for name, length in WINDOWS.items()
     }
+
+
+def _recent_map(parts: Collection[Figures]) -> RecentMap:
+    return RecentMap(twelve(parts)["AP"], _defined(part.average_precision for part in parts))
+
+
+def _defined(aps: Iterable[float | None]) -> int:
+    return sum(ap is not None for ap in aps)
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,8 @@ WEBHOOK_DELIVERIES = Counter(
     ["receiver", "outcome"],
 )
 
-# evaluator; subset is one of all, R, H, S and H-S
+# evaluator; subset is one of all, R, H, S and H-S. With several evaluators, each exports figures of
+# its own categories: deploy/prometheus/rules/recording.yml has those of all of them.
 
 MAP = Gauge(
     "gazeloop_map",
@@ -329,6 +330,11 @@ MAP = Gauge(
 )
 MAP_AP50 = Gauge("gazeloop_map_ap50", "Mean average precision at IoU .50.", ["detector", "subset"])
 MAP_AP75 = Gauge("gazeloop_map_ap75", "Mean average precision at IoU .75.", ["detector", "subset"])
+MAP_CATEGORIES = Gauge(
+    "gazeloop_map_categories",
+    "Categories with ground truth in a subset, whose mean its mAP, AP50 and AP75 are.",
+    ["detector", "subset"],
+)
 CATEGORY_AP = Gauge(
     "gazeloop_category_ap",
     "Average precision of one category over IoU .50 to .95.",
@@ -367,6 +373,16 @@ OPERATING_MEAN_IOU = Gauge(
     "Mean IoU of the true positives at the operating score.",
     ["detector", "subset"],
 )
+OPERATING_TRUE_POSITIVES = Gauge(
+    "gazeloop_operating_true_positives",
+    "True positives at the operating score and IoU .50.",
+    ["detector", "subset"],
+)
+OPERATING_DETECTIONS = Gauge(
+    "gazeloop_operating_detections",
+    "True and false positives at the operating score and IoU .50.",
+    ["detector", "subset"],
+)
 FALSE_POSITIVES = Gauge(
     "gazeloop_false_positives",
     "False positives at the operating score and IoU .50, by TIDE's error type.",
@@ -377,14 +393,14 @@ ERROR_COST = Gauge(
     "AP at IoU .50 that an error type costs, over all frames: TIDE's dAP.",
     ["detector", "error_type"],
 )
-ORDER_HOLDS = Gauge(
-    "gazeloop_order_holds",
-    "1 if mAP(H-S) > mAP(H) > mAP(S), else 0; absent while one of them is undefined.",
-    ["detector"],
-)
 MAP_WINDOW = Gauge(
     "gazeloop_map_window",
     "Mean average precision of the frames captured in the last 1h, 24h or 7d of event time.",
+    ["detector", "subset", "window"],
+)
+MAP_WINDOW_CATEGORIES = Gauge(
+    "gazeloop_map_window_categories",
+    "Categories with ground truth in a subset's window, whose mean its mAP is.",
     ["detector", "subset", "window"],
 )
 MAP_BOUND = Gauge(

@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.contracts.identity import Category, DetectorId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.average_precision import twelve
+from services.domain.metrics.average_precision import operating_point, twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.runtime.kafka.broker import BrokerAddress
@@ -61,6 +62,11 @@ class Replicas:
             return []
         chosen = f'detector="{self._detector}",subset="{subset.value}"'
         return self._asked.values(f"avg by (detector, subset) (gazeloop_category_ap{{{chosen}}})")
+
+    def recorded(self, rule: str) -> list[float]:
+        """A figure of both replicas on all frames, as a rule records it."""
+        chosen = f'detector="{self._detector}",subset="all"'
+        return self._asked.values(f"{rule}{{{chosen}}}")
 
     def _scrape(self, port: int, subset: Subset) -> dict[str, float]:
         try:
@@ -110,7 +116,9 @@ async def test_the_average_of_both_replicas_gauges_is_the_map(
     state = MatchState(OperatingScores(0.5))
     state.add(matches)
     defined = state.of(detector, Subset.ALL)
-    expected = twelve(defined.values())["AP"]
+    numbers = twelve(defined.values())
+    expected = numbers["AP"]
+    operating = operating_point([figures.operating for figures in defined.values()], 0.5)
     connection = connect(mongodb_url, database)
     await require_version(connection)  # as a process does before it writes
     await MongoMatchStore(connection).record(published(matches))
@@ -131,3 +139,16 @@ async def test_the_average_of_both_replicas_gauges_is_the_map(
 
     await until(settled, deadline_s=240)
     await until(lambda: answered(Subset.REST))
+
+    def is_recorded(rule: str, value: float | None) -> bool:
+        return replicas.recorded(rule) == [pytest.approx(value, abs=1e-9)]
+
+    for rule, value in (
+        ("subset:gazeloop_map_ap50:avg", numbers["AP50"]),
+        ("subset:gazeloop_map_ap75:avg", numbers["AP75"]),
+        ("subset:gazeloop_operating_precision:ratio", operating.precision),
+        ("subset:gazeloop_operating_recall:ratio", operating.recall),
+        ("subset:gazeloop_operating_f1:ratio", operating.f1),
+        ("subset:gazeloop_operating_mean_iou:avg", operating.mean_iou),
+    ):
+        await until(partial(is_recorded, rule, value))

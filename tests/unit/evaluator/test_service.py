@@ -2,6 +2,7 @@ import base64
 import json
 import math
 import struct
+from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
@@ -126,6 +127,53 @@ async def test_a_match_that_is_anothers_by_now_is_not_shown() -> None:
     await evaluator.rebuild(lambda category: category == "sign")
     await evaluator.run(matches)
     assert shown_categories() == {"sign"}
+
+
+SHOWN = {
+    "map": metrics.MAP,
+    "ap50": metrics.MAP_AP50,
+    "ap75": metrics.MAP_AP75,
+    "categories": metrics.MAP_CATEGORIES,
+    "precision": metrics.OPERATING_PRECISION,
+    "recall": metrics.OPERATING_RECALL,
+    "f1": metrics.OPERATING_F1,
+    "mean_iou": metrics.OPERATING_MEAN_IOU,
+    "right": metrics.OPERATING_TRUE_POSITIVES,
+    "detections": metrics.OPERATING_DETECTIONS,
+    "truths": metrics.EVALUATED_GROUND_TRUTHS,
+}
+
+
+async def test_counts_weigh_the_figures_of_two_evaluators_to_those_of_one() -> None:
+    # As deploy/prometheus/rules/recording.yml does.
+    matches, _ = matches_of(10)
+    store = InMemoryMatchStore()
+    await store.record(matches)
+
+    async def figures(owned: Callable[[Category], bool]) -> dict[str, float]:
+        evaluator = step(store, FakeClock())
+        await evaluator.rebuild(owned)
+        await evaluator.refresh()
+        labels = {"detector": DETECTOR, "subset": "all"}
+        found = {name: read(gauge, **labels) or 0.0 for name, gauge in SHOWN.items()}
+        for name, gauge in (("w", metrics.MAP_WINDOW), ("n", metrics.MAP_WINDOW_CATEGORIES)):
+            found[name] = read(gauge, window="7d", **labels) or 0.0
+        return found
+
+    one = await figures(lambda _: True)
+    parts = [await figures(lambda c: c == "sign"), await figures(lambda c: c != "sign")]
+
+    def total(name: str, by: str = "") -> float:
+        return sum(part[name] * (part[by] if by else 1) for part in parts)
+
+    assert all(part["categories"] for part in parts)
+    for name in ("map", "ap50", "ap75"):
+        assert total(name, "categories") / total("categories") == pytest.approx(one[name])
+    assert total("w", "n") / total("n") == pytest.approx(one["w"])
+    assert total("right") / total("detections") == pytest.approx(one["precision"])
+    assert total("right") / total("truths") == pytest.approx(one["recall"])
+    assert 2 * total("right") / (total("detections") + total("truths")) == pytest.approx(one["f1"])
+    assert total("mean_iou", "right") / total("right") == pytest.approx(one["mean_iou"])
 
 
 def record(match: FrameMatched, **changes: object) -> Record:
