@@ -23,7 +23,7 @@ from services.app.status import read_status
 from services.app.topic_access import OPERATOR, SCALER, user_of
 from services.contracts.codec import encode
 from services.contracts.dead_letters import DeadLettered
-from services.contracts.errors import GazeloopError, InvalidSettings
+from services.contracts.errors import BrokerUnavailable, GazeloopError, InvalidSettings
 from services.contracts.events import Event
 from services.contracts.flow import REVIEW, group_of
 from services.contracts.matches import FrameMatched
@@ -250,7 +250,15 @@ async def set_back(user: str, kafka: dict[str, str], authority: Authority) -> No
     """Have the retriever read again from the beginning."""
     settings = settings_of(user, kafka, authority.file)
     offsets = {group_of("retriever"): {Partition(MATCHES.name, 0): 0}}
-    await asyncio.to_thread(set_offsets, BrokerAddress.of(settings), settings, offsets)
+
+    def is_set() -> bool:
+        try:
+            set_offsets(BrokerAddress.of(settings), settings, offsets)
+        except BrokerUnavailable:
+            return False  # a new broker creates its topic of offsets first
+        return True
+
+    await until(is_set)
 
 
 async def test_an_expired_certificate_is_refused(
