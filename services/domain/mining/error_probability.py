@@ -19,6 +19,7 @@ from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.mining.principal_components import PrincipalComponents
 from services.domain.mining.ranking import Vectors
 from services.domain.statistics.clusters import sums_by_cluster
+from services.domain.statistics.standardisation import Standardisation
 
 _COMPONENTS: Final = 32
 _RIDGE: Final = 10.0
@@ -30,7 +31,6 @@ _FREE: Final = 1e-4
 _FOLDS: Final = 5
 _ROUNDS: Final = 50
 _SMALLEST_STEP: Final = 1e-7
-_NO_DEVIATION: Final = 0.01
 _MOST_LOG_ODDS: Final = 35.0
 
 
@@ -66,23 +66,20 @@ class _Inputs:
     """The columns of the regression: components and features, then those of categories."""
 
     components: PrincipalComponents
-    feature_mean: FloatArray
-    feature_deviation: FloatArray
+    standardisation: Standardisation
     categories: int
 
     @classmethod
     def of(cls, examples: Detections) -> Self:
-        deviation = examples.features.std(axis=0)
         return cls(
             PrincipalComponents.of(examples.vectors, _COMPONENTS),
-            examples.features.mean(axis=0),
-            np.where(deviation > _NO_DEVIATION, deviation, 1.0),
+            Standardisation.of(examples.features),
             int(examples.categories.max()) + 1,
         )
 
     def columns(self, detections: Detections) -> FloatArray:
         """(N, K); a category without examples has only the shared columns."""
-        features = (detections.features - self.feature_mean) / self.feature_deviation
+        features = self.standardisation.applied(detections.features)
         own = detections.categories[:, None] == np.arange(self.categories)
         return np.column_stack(
             [
@@ -97,7 +94,7 @@ class _Inputs:
     @property
     def penalties(self) -> FloatArray:
         """(K,) of each column's weight."""
-        shared = self.components.basis.shape[1] + len(self.feature_mean)
+        shared = self.components.basis.shape[1] + self.standardisation.mean.size
         return np.concatenate(
             [[_FREE], np.full(shared, _RIDGE), np.full(2 * self.categories, _CATEGORY_RIDGE)]
         )

@@ -22,6 +22,7 @@ from services.domain.detection.coco import FloatArray
 from services.domain.mining import logistic
 from services.domain.mining.principal_components import PrincipalComponents
 from services.domain.mining.ranking import Vectors, cosines, true_positive_similarity
+from services.domain.statistics.standardisation import Standardisation
 
 RIDGE: Final = 10.0
 COMPONENTS: Final = 64
@@ -220,15 +221,18 @@ class _Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class LearntModes:
-    """A fitted logistic model; column 0 is true positives, the others are modes."""
+    """A fitted logistic model.
+
+    Attributes
+    ----------
+    columns : of the model, by mode; column 0 is true positives, the last may be all rarer modes
+    components, standardisation : of the vectors and of the features, which are its inputs
+    """
 
     columns: dict[FailureMode, int]
     model: logistic.Logistic
-    mean: Vectors
-    basis: FloatArray
-    """(D, C), principal directions, divided by the standard deviation along the first."""
-    feature_mean: FloatArray
-    feature_deviation: FloatArray
+    components: PrincipalComponents
+    standardisation: Standardisation
 
     @classmethod
     def of(cls, examples: Examples) -> Self | None:
@@ -244,39 +248,36 @@ class LearntModes:
         rest = len(columns) + 1
         labels = np.array([0 if m is None else columns.get(m, rest) for m in examples.modes])
         components = PrincipalComponents.of(examples.vectors, COMPONENTS)
-        mean, basis = components.mean, components.basis
-        deviation = examples.features.std(axis=0)
-        shape = cls(
-            columns,
-            logistic.Logistic(np.empty((0, 0)), np.empty(0)),
-            mean,
-            basis,
-            examples.features.mean(axis=0),
-            np.where(deviation > _NO_DEVIATION, deviation, 1.0),
-        )
+        standardisation = Standardisation.of(examples.features)
         model = logistic.fit(
-            shape.inputs(examples.vectors, examples.features),
+            _inputs(components, standardisation, examples.vectors, examples.features),
             labels.astype(np.int64),
             int(labels.max()) + 1,
             ridge=RIDGE,
         )
-        return cls(columns, model, mean, basis, shape.feature_mean, shape.feature_deviation)
+        return cls(columns, model, components, standardisation)
 
     @property
     def nbytes(self) -> int:
-        arrays = (self.model.weights, self.mean, self.basis)
+        arrays = (self.model.weights, self.components.mean, self.components.basis)
         return sum(array.nbytes for array in arrays)
 
-    def inputs(self, vectors: Vectors, features: FloatArray) -> FloatArray:
-        standard = (features - self.feature_mean) / self.feature_deviation
-        return np.column_stack([(vectors - self.mean) @ self.basis, standard])
-
     def probabilities(self, vectors: Vectors, features: FloatArray) -> FloatArray:
-        return self.model.probabilities(self.inputs(vectors, features))
+        return self.model.probabilities(
+            _inputs(self.components, self.standardisation, vectors, features)
+        )
 
     def discriminants(self) -> Vectors:
-        weights = self.model.weights[: self.basis.shape[1]]
-        return np.asarray((self.basis @ (weights[:, 1:] - weights[:, :1])).T.astype(np.float32))
+        basis = self.components.basis
+        weights = self.model.weights[: basis.shape[1]]
+        return np.asarray((basis @ (weights[:, 1:] - weights[:, :1])).T.astype(np.float32))
 
 
-_NO_DEVIATION: Final = 0.01
+def _inputs(
+    components: PrincipalComponents,
+    standardisation: Standardisation,
+    vectors: Vectors,
+    features: FloatArray,
+) -> FloatArray:
+    """(N, C + F) of N regions."""
+    return np.column_stack([components.coordinates(vectors), standardisation.applied(features)])

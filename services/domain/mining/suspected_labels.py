@@ -27,6 +27,7 @@ from services.domain.mining import logistic
 from services.domain.mining.label_error import LabelError
 from services.domain.mining.region_features import Shown, region_features
 from services.domain.statistics.sampling import permanent_number
+from services.domain.statistics.standardisation import Standardisation
 
 _FOLDS: Final = 5
 _RIDGE: Final = 10.0
@@ -35,7 +36,6 @@ _FITTED_MAX: Final = 20_000
 _COVERS: Final = 0.5
 _TOUCHES: Final = 0.05
 """A detection with less overlap is no evidence of where an annotation's edges should be."""
-_NO_DEVIATION: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -199,10 +199,8 @@ def _right(
     if not category.size:
         return [np.empty(0) for _ in frames]
     features = np.concatenate([frame.features for frame in frames])
-    deviation = np.where(features.std(axis=0) > _NO_DEVIATION, features.std(axis=0), 1.0)
-    inputs = np.column_stack(
-        [(features - features.mean(axis=0)) / deviation, np.eye(len(names))[category]]
-    )
+    standardised = Standardisation.of(features).applied(features)
+    inputs = np.column_stack([standardised, np.eye(len(names))[category]])
     covered = [
         (_covers(overlap) & agrees).any(axis=1)
         for overlap, agrees in zip(overlaps, same, strict=True)

@@ -11,6 +11,7 @@ from typing import Final, Self
 import numpy as np
 
 from services.domain.detection.coco import FloatArray
+from services.domain.statistics.standardisation import Standardisation
 
 RIDGE: Final = 10.0
 """Of the features' weights. On the street photos 3 to 100 list about the same frames."""
@@ -19,7 +20,6 @@ _INTERCEPT_RIDGE: Final = 3.0
 _COMMON_RIDGE: Final = 1e-3
 _OUTLIER: Final = 4.0
 """Standardised features are clipped to this, so that no frame is extrapolated to thousands."""
-_NO_DEVIATION: Final = 0.01
 _STEPS: Final = 50
 _HALVINGS: Final = 30
 _TOLERANCE: Final = 1e-8
@@ -32,12 +32,11 @@ class MissModel:
 
     Attributes
     ----------
-    mean, deviation : (K,), of the features on the reference
+    standardisation : of the features on the reference
     weights : (K + G + 1,), of the features, of the groups, and the common intercept
     """
 
-    mean: FloatArray
-    deviation: FloatArray
+    standardisation: Standardisation
     weights: FloatArray
 
     @classmethod
@@ -51,34 +50,33 @@ class MissModel:
         """
         if not missed.sum():
             return None
-        rows = features.reshape(-1, features.shape[-1])
-        deviation = rows.std(axis=0)
-        shape = cls(
-            rows.mean(axis=0), np.where(deviation > _NO_DEVIATION, deviation, 1.0), np.empty(0)
-        )
-        inputs = shape._inputs(features)
-        groups = features.shape[1]
+        groups, width = features.shape[1:]
+        standardisation = Standardisation.of(features.reshape(-1, width))
         ridge = np.concatenate(
             [
-                np.full(rows.shape[1], RIDGE),
+                np.full(width, RIDGE),
                 np.full(groups, _INTERCEPT_RIDGE),
                 np.full(1, _COMMON_RIDGE),
             ]
         )
+        inputs = _inputs(standardisation, features)
         weights = _poisson(inputs, missed.reshape(-1).astype(np.float64), ridge)
-        return cls(shape.mean, shape.deviation, weights)
+        return cls(standardisation, weights)
 
     def expected(self, features: FloatArray) -> FloatArray:
         """(F, G) expected numbers, from (F, G, K) features."""
-        rates = np.exp(np.minimum(self._inputs(features) @ self.weights, _LOG_MOST))
+        log_rates = _inputs(self.standardisation, features) @ self.weights
+        rates = np.exp(np.minimum(log_rates, _LOG_MOST))
         return rates.reshape(features.shape[:2])
 
-    def _inputs(self, features: FloatArray) -> FloatArray:
-        frames, groups, width = features.shape
-        rows = (features.reshape(-1, width) - self.mean) / self.deviation
-        of_groups = np.tile(np.eye(groups), (frames, 1))
-        ones = np.ones((len(rows), 1))
-        return np.concatenate([rows.clip(-_OUTLIER, _OUTLIER), of_groups, ones], axis=1)
+
+def _inputs(standardisation: Standardisation, features: FloatArray) -> FloatArray:
+    """(F * G, K + G + 1) of (F, G, K) features: the features, the groups, and ones."""
+    frames, groups, width = features.shape
+    rows = standardisation.applied(features.reshape(-1, width))
+    of_groups = np.tile(np.eye(groups), (frames, 1))
+    ones = np.ones((len(rows), 1))
+    return np.concatenate([rows.clip(-_OUTLIER, _OUTLIER), of_groups, ones], axis=1)
 
 
 def _poisson(inputs: FloatArray, counts: FloatArray, ridge: FloatArray) -> FloatArray:

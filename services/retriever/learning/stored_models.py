@@ -18,8 +18,10 @@ from services.contracts.identity import Category, RegionId
 from services.domain.mining.detector_category import CategoryModel
 from services.domain.mining.failure_model import FailureMode, FailureModel, LearntModes
 from services.domain.mining.logistic import Logistic
+from services.domain.mining.principal_components import PrincipalComponents
 from services.domain.mining.ranking import Vectors
 from services.domain.shortlists.strategies import CategoryStats
+from services.domain.statistics.standardisation import Standardisation
 
 Arrays = Mapping[str, NDArray[Any]]
 _FACTS: Final = "facts"
@@ -53,10 +55,10 @@ def encoded(
         arrays |= {
             "weights": learnt.model.weights,
             "intercepts": learnt.model.intercepts,
-            "mean": learnt.mean,
-            "basis": learnt.basis,
-            "feature_mean": learnt.feature_mean,
-            "feature_deviation": learnt.feature_deviation,
+            "mean": learnt.components.mean,
+            "basis": learnt.components.basis,
+            "feature_mean": learnt.standardisation.mean,
+            "feature_deviation": learnt.standardisation.deviation,
         }
     content = BytesIO()
     np.savez(content, **arrays)
@@ -106,8 +108,6 @@ def _learnt(arrays: Arrays, modes: Sequence[tuple[str, str | None]]) -> LearntMo
     return LearntModes(
         {mode: column for column, mode in enumerate(named, start=1)},
         Logistic(arrays["weights"], arrays["intercepts"]),
-        arrays["mean"],
-        arrays["basis"],
-        arrays["feature_mean"],
-        arrays["feature_deviation"],
+        PrincipalComponents(arrays["mean"], arrays["basis"]),
+        Standardisation(arrays["feature_mean"], arrays["feature_deviation"]),
     )

@@ -22,6 +22,7 @@ from services.domain.missed.expected import MissModel
 from services.domain.ports.frames import FrameStore
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
 from services.domain.statistics.sampling import fixed_sample
+from services.domain.statistics.standardisation import Standardisation
 from services.retriever import logic
 from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.labelled_regions import missed_at
@@ -53,7 +54,8 @@ class _Fit:
 
     Attributes
     ----------
-    mean, deviation, weights : see `MissModel`
+    mean, deviation : of the features, see `Standardisation`
+    weights : see `MissModel`
     categories : its groups
     model_id : a hash of what it was fitted to
     frames : how many annotated frames that were
@@ -69,7 +71,8 @@ class _Fit:
     @property
     def model(self) -> MissModel:
         """The model."""
-        return MissModel(np.array(self.mean), np.array(self.deviation), np.array(self.weights))
+        standardisation = Standardisation(np.array(self.mean), np.array(self.deviation))
+        return MissModel(standardisation, np.array(self.weights))
 
 
 MISS_FIT: TableSpec[str, _Fit] = TableSpec("miss_fit", str, _Fit)
@@ -190,8 +193,8 @@ class MissScorer:
         if model is None:
             return False
         self._fit_of_detector[_ONLY] = _Fit(
-            tuple(model.mean.tolist()),
-            tuple(model.deviation.tolist()),
+            tuple(model.standardisation.mean.tolist()),
+            tuple(model.standardisation.deviation.tolist()),
             tuple(model.weights.tolist()),
             tuple(categories),
             model_id,
