@@ -31,12 +31,12 @@ from services.contracts.identity import FrameId
 from services.domain.detection.coco import FloatArray
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.operating_counts import operating_counts
 from services.domain.metrics.sampled_figures import (
     FEWEST_FRAMES,
     AnnotatedFrames,
     Estimated,
     ShownTotals,
-    counts_of,
     mean_ap,
     sampled_figures,
     size_of,
@@ -72,7 +72,7 @@ class Haystack:
         for sample in samples:
             for frame, score in zip(sample.frame, sample.score, strict=True):
                 scores[frame].append(float(score))
-        counts = counts_of(samples, [_OPERATING_SCORE] * len(samples), len(scores))
+        counts = operating_counts(samples, [_OPERATING_SCORE] * len(samples), len(scores))
         sizes = np.array([size_of([s for s in own if s >= _OPERATING_SCORE]) for own in scores])
         return cls(samples, sizes, counts[:, 1] - counts[:, 0])
 
@@ -105,7 +105,8 @@ class Haystack:
 
     @cached_property
     def _counts(self) -> FloatArray:
-        totals: FloatArray = counts_of(self.samples, self.operating, self.frames).sum(axis=0)
+        counts = operating_counts(self.samples, self.operating, self.frames)
+        totals: FloatArray = counts.sum(axis=0)
         return totals
 
 

@@ -18,7 +18,6 @@ from services.domain.statistics.resampling import Interval, Sample, difference, 
 
 _DRAWS: Final = 20
 _SEED: Final = 95
-_FIRST = np.uint16(1)
 
 
 @dataclass(frozen=True)
@@ -129,12 +128,9 @@ def _seen(samples: Iterable[Sample], frames: int) -> BoolArray:
 
 def _repaired(samples: Sequence[Sample], frames: BoolArray) -> list[Sample]:
     """The samples without the false positives on these frames: (F,) bool."""
-    return [sample.without(_wrong(sample) & frames[sample.frame]) for sample in samples]
-
-
-def _wrong(sample: Sample) -> BoolArray:
-    counts, right = sample.counted & _FIRST > 0, sample.positive & _FIRST > 0
-    return np.asarray(counts & ~right)
+    return [
+        sample.without(sample.counts & ~sample.right & frames[sample.frame]) for sample in samples
+    ]
 
 
 def _highest_scores(samples: Sequence[Sample], frames: int) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 
@@ -11,9 +11,6 @@ from services.domain.detection.coco import BoolArray
 from services.domain.metrics.average_precision import Operating
 from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.statistics.resampling import Sample
-
-_RIGHT: Final = np.uint16(1)
-"""Matched at IoU .5, the first threshold."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +45,12 @@ class SampleCurves:
 
 
 def _curve(sample: Sample) -> ScoreCurve:
-    counted = sample.counted & _RIGHT
-    states = (counted + (counted & sample.positive)).astype(np.uint8)
+    states = sample.counts.astype(np.uint8) + sample.right
     return ScoreCurve.of(sample.score.astype(np.float64), states, int(sample.truths.sum()))
 
 
 def _operating(sample: Sample, score: float) -> Operating:
-    # Scores are kept as float32: the operating score is rounded alike.
-    shown = (sample.score >= np.float32(score)) & (sample.counted & _RIGHT > 0)
-    right = int((shown & (sample.positive & _RIGHT > 0)).sum())
+    shown = sample.shown(score)
+    right = int((shown & sample.right).sum())
     missed = int(sample.truths.sum()) - right
     return Operating(score, right, int(shown.sum()) - right, missed)

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.metrics.operating_counts import operating_counts
 from services.domain.statistics.resampling import Sample
 from services.domain.statistics.sampling import (
     calibrated,
@@ -42,7 +43,6 @@ _OF_A_FRAME: Final = 64
 """The fewest units of weight 1, that of a chosen frame: rounding changes it by less than 1%."""
 _MOST_UNITS: Final = 2.0**44
 """Of all frames together, so that counts of their detections stay exact."""
-_FIRST: Final = np.uint16(1)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def sampled_figures(found: AnnotatedFrames) -> SampledFigures | None:
     if found.shown is not None:
         seen = _seen(samples, found.operating, drawn.size)
         weights = _calibrated(weights, seen, drawn, found.shown)
-    right, shown, truths = (weights @ counts_of(samples, found.operating, drawn.size)).T
+    right, shown, truths = (weights @ operating_counts(samples, found.operating, drawn.size)).T
     counted = [np.count_nonzero(sample.truths) for sample in samples]
     known = [s for s, count in zip(samples, counted, strict=True) if count >= FEWEST_FRAMES]
     return SampledFigures(
@@ -159,7 +159,7 @@ def _seen(samples: Sequence[Sample], operating: Sequence[float], frames: int) ->
     """(F, 2) the detections that each frame shows, ignored ones too, and their summed scores."""
     seen = np.zeros((frames, 2))
     for sample, score in zip(samples, operating, strict=True):
-        shown = sample.score >= np.float32(score)
+        shown = sample.reaching(score)
         np.add.at(seen[:, 0], sample.frame[shown], 1)
         np.add.at(seen[:, 1], sample.frame[shown], sample.score[shown])
     return seen
@@ -177,23 +177,6 @@ def _calibrated(
     changed = weights.copy()
     changed[:, drawn] = calibrated(rows, known, np.array([rows[0].sum(), *represented]))
     return changed
-
-
-def counts_of(samples: Sequence[Sample], operating: Sequence[float], frames: int) -> FloatArray:
-    """(F, 3) true positives, shown detections and ground truths of each frame.
-
-    Parameters
-    ----------
-    operating : the operating score of each sample
-    """
-    counts = np.zeros((frames, 3))
-    for sample, score in zip(samples, operating, strict=True):
-        # Scores are kept as float32: the operating score is rounded alike.
-        shown = (sample.score >= np.float32(score)) & (sample.counted & _FIRST > 0)
-        np.add.at(counts[:, 0], sample.frame[shown & (sample.positive & _FIRST > 0)], 1)
-        np.add.at(counts[:, 1], sample.frame[shown], 1)
-        np.add.at(counts[:, 2], sample.match_frame, sample.truths)
-    return counts
 
 
 def mean_ap(samples: Sequence[Sample], weights: FloatArray) -> float:

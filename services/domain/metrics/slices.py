@@ -21,6 +21,7 @@ import numpy as np
 
 from services.contracts.identity import FrameId
 from services.domain.detection.coco import BoolArray, FloatArray
+from services.domain.metrics.operating_counts import operating_counts
 from services.domain.metrics.slice_pairs import Ratio, Tag, p_values_of_pairs
 from services.domain.statistics.clusters import share_of_sums
 from services.domain.statistics.map_difference import map_difference
@@ -32,7 +33,6 @@ MOST_PAIRS: Final = 20
 """Those of the smallest p-values."""
 FEWEST_FRAMES: Final = 30
 LEVEL: Final = 0.05
-_RIGHT = np.uint16(1)
 
 
 class TaggedFrames:
@@ -173,17 +173,8 @@ class _FrameCounts:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], frames: int, operating: Sequence[float]) -> Self:
-        counts = cls(np.zeros(frames, np.bool_), *(np.zeros(frames) for _ in range(3)))
-        for sample, score in zip(samples, operating, strict=True):
-            # Scores are kept as float32: the operating score is rounded alike.
-            keep = (sample.score >= np.float32(score)) & (sample.counted & _RIGHT > 0)
-            np.add.at(counts.shown, sample.frame[keep], 1)
-            np.add.at(counts.right, sample.frame[keep & (sample.positive & _RIGHT > 0)], 1)
-            np.add.at(counts.truths, sample.match_frame, sample.truths)
-            counts.seen[sample.match_frame] = True
-        return counts
-
-    @property
-    def errors(self) -> FloatArray:
-        """(F,), false positives and misses."""
-        return np.asarray(self.shown + self.truths - 2 * self.right)
+        seen = np.zeros(frames, np.bool_)
+        for sample in samples:
+            seen[sample.match_frame] = True
+        right, shown, truths = operating_counts(samples, operating, frames).T.copy()
+        return cls(seen, right, shown, truths)

@@ -24,6 +24,8 @@ EXACT_UP_TO: Final = 5_000_000
 """Detections times replicates; so many take a quarter of a second."""
 _FEW: Final = 4
 _SEED: Final = 95
+_AT_50: Final = np.uint16(1)
+"""The bit of the first IoU threshold."""
 
 Column = NDArray[Any]
 N = TypeVar("N", float, FloatArray)
@@ -65,6 +67,25 @@ class Sample:
     def size(self) -> int:
         """The number of detections."""
         return int(self.frame.size)
+
+    @property
+    def counts(self) -> BoolArray:
+        """(D,) whether each detection counts at IoU .5, as a true or a false positive."""
+        return np.asarray(self.counted & _AT_50 > 0)
+
+    @property
+    def right(self) -> BoolArray:
+        """(D,) whether each detection is a true positive at IoU .5."""
+        return np.asarray(self.positive & _AT_50 > 0)
+
+    def reaching(self, score: float) -> BoolArray:
+        """(D,) whether each detection has this score or a higher one."""
+        # Scores are kept as float32: the score is rounded alike.
+        return np.asarray(self.score >= np.float32(score))
+
+    def shown(self, score: float) -> BoolArray:
+        """(D,) whether each detection counts at IoU .5 and reaches the score."""
+        return self.reaching(score) & self.counts
 
     def of(self, parts: int) -> "Sample":
         """The matches in some parts, part p as bit p."""

@@ -7,10 +7,10 @@ import pytest
 
 from services.domain.detection.coco import FloatArray
 from services.domain.metrics.average_precision import twelve
+from services.domain.metrics.operating_counts import operating_counts
 from services.domain.metrics.sampled_figures import (
     AnnotatedFrames,
     ShownTotals,
-    counts_of,
     mean_ap,
     sampled_figures,
     size_of,
@@ -44,7 +44,7 @@ class Haystack:
 def haystack() -> Haystack:
     state = state_of(survey(np.random.default_rng(1), 300))
     samples = list(state.snapshot().samples.values())
-    right, shown, truths = counts_of(samples, HALF, 300).sum(axis=0)
+    right, shown, truths = operating_counts(samples, HALF, 300).sum(axis=0)
     ap = twelve(state.of(ONE, Subset.ALL).values())["AP"]
     assert ap is not None
     return Haystack(samples, 300, (ap, right / shown, right / truths))
@@ -174,7 +174,7 @@ def test_estimates_of_chosen_and_drawn_frames_are_of_the_whole_haystack(
 ) -> None:
     """The naive figures of chosen frames are far off; 95% intervals cover what they should."""
     rng = np.random.default_rng(5)
-    counts = counts_of(haystack.samples, HALF, 300)
+    counts = operating_counts(haystack.samples, HALF, 300)
     chosen = np.argsort(counts[:, 0] - counts[:, 1], kind="stable")[:60]
     right, shown, _ = counts[chosen].sum(axis=0)
     assert right / shown < haystack.truth[1] - 0.15
@@ -204,7 +204,7 @@ def test_what_all_frames_show_narrows_the_interval_of_precision(haystack: Haysta
         replace(s, score=(0.6 + 0.3 * (s.positive & 1) + rng.normal(0, 0.1, s.size)).clip(0.5, 1))
         for s in haystack.samples
     ]
-    right, count, _ = counts_of(telling, HALF, 300).sum(axis=0)
+    right, count, _ = operating_counts(telling, HALF, 300).sum(axis=0)
     scores = np.concatenate([sample.score for sample in telling])
     totals = ShownTotals(scores.size, float(scores.sum()))
     covered, widths = [], []
@@ -229,7 +229,7 @@ def test_what_all_frames_show_narrows_the_interval_of_precision(haystack: Haysta
 def test_the_estimate_is_the_weighted_figure_of_the_annotated_frames(haystack: Haystack) -> None:
     known = np.where(np.arange(300) < 60, 1.0, 0.4 * (np.arange(300) % 2))
     weights = np.divide(1.0, known, out=np.zeros(300), where=known > 0)
-    right, shown, truths = weights @ counts_of(haystack.samples, HALF, 300)
+    right, shown, truths = weights @ operating_counts(haystack.samples, HALF, 300)
     found = sampled_figures(AnnotatedFrames(haystack.samples, HALF, known, None))
     assert found is not None
     assert found.precision is not None
