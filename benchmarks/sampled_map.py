@@ -37,7 +37,7 @@ from services.domain.metrics.sampled_figures import (
     AnnotatedFrames,
     Estimated,
     ShownTotals,
-    mean_ap,
+    represented_map,
     sampled_figures,
     size_of,
 )
@@ -101,7 +101,7 @@ class Haystack:
     @cached_property
     def _aps(self) -> FloatArray:
         every = np.ones(self.frames)
-        return np.array([mean_ap([sample], every) for sample in self.samples])
+        return np.array([represented_map([sample], every) for sample in self.samples])
 
     @cached_property
     def _counts(self) -> FloatArray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.metrics.operating_counts import operating_counts
-from services.domain.statistics.resampling import Sample
+from services.domain.statistics.resampling import Sample, weighted_mean_ap
 from services.domain.statistics.sampling import (
     calibrated,
     perturbed_weights,
@@ -131,7 +131,7 @@ def sampled_figures(found: AnnotatedFrames) -> SampledFigures | None:
         chosen=int((~drawn).sum()),
         categories=len(known),
         rare_categories=sum(bool(0 < count < FEWEST_FRAMES) for count in counted),
-        map=_estimated(np.array([mean_ap(known, row) for row in weights])),
+        map=_estimated(np.array([represented_map(known, row) for row in weights])),
         precision=_estimated(_ratio(right, shown)),
         recall=_recall(_ratio(right, truths), int(drawn.sum())),
     )
@@ -179,27 +179,14 @@ def _calibrated(
     return changed
 
 
-def mean_ap(samples: Sequence[Sample], weights: FloatArray) -> float:
-    """MAP with frames weighted; NaN without categories.
+def represented_map(samples: Sequence[Sample], weights: FloatArray) -> float:
+    """The mAP with frames weighted; NaN where no ground truth defines it.
 
     Parameters
     ----------
-    weights : (F,) not negative
+    weights : (F,) how many frames each represents
     """
-    from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
-
-    whole = _whole(weights)
-    aps = [
-        resampling_kernels.weighted_ap(
-            int(whole[sample.match_frame] @ sample.truths),
-            sample.frame,
-            sample.positive,
-            sample.counted,
-            whole,
-        )
-        for sample in samples
-    ]
-    return float(np.mean(aps)) if aps else float("nan")
+    return weighted_mean_ap(samples, _whole(weights))
 
 
 def _whole(weights: FloatArray) -> IntArray:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from services.domain.detection.coco import BoolArray
-from services.domain.statistics.resampling import Sample
+from services.domain.statistics.resampling import Sample, add_influence
 from services.domain.statistics.significance import normal_p_value
 
 _ROUNDING: Final = 1e-9
@@ -50,24 +50,13 @@ def version_difference(
 
 
 def _difference(pairs: Iterable[tuple[_Part, _Part]], frames: int) -> tuple[float, float]:
-    from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
-
     total, known = 0.0, 0
     moved = np.zeros(frames)
     for pair in pairs:
         aps, outs = [], []
         for sample, keep in pair:
             outs.append(np.zeros(frames))
-            ap = resampling_kernels.influence(
-                sample.match_frame,
-                sample.truths,
-                sample.frame,
-                sample.positive,
-                sample.counted,
-                keep,
-                outs[-1],
-            )
-            aps.append(ap)
+            aps.append(add_influence(sample, keep, outs[-1]))
         if not np.isnan(aps).any():
             total += aps[0] - aps[1]
             known += 1

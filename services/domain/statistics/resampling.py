@@ -136,7 +136,50 @@ def mean_ap(samples: Iterable[Sample], frames: int) -> float:
     ----------
     frames : the number of frame numbers
     """
-    return _mean_ap(samples, np.ones(frames, np.int64))
+    return weighted_mean_ap(samples, np.ones(frames, np.int64))
+
+
+def weighted_mean_ap(samples: Iterable[Sample], weights: IntArray) -> float:
+    """The mAP over some categories under frame weights; NaN where no ground truth defines it.
+
+    A category without ground truth on a frame of some weight is left out, as in pycocotools.
+
+    Parameters
+    ----------
+    weights : (F,) not negative, by frame number
+    """
+    from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
+
+    known = []
+    for sample in samples:
+        truths = int(weights[sample.match_frame] @ sample.truths)
+        ap = resampling_kernels.weighted_ap(
+            truths, sample.frame, sample.positive, sample.counted, weights
+        )
+        if not np.isnan(ap):
+            known.append(float(ap))
+    return sum(known) / len(known) if known else float("nan")
+
+
+def add_influence(sample: Sample, keep: BoolArray, moved: FloatArray) -> float:
+    """The AP of a category on some frames, NaN where it is undefined.
+
+    Parameters
+    ----------
+    keep : (F,) bool, the frames, by number
+    moved : (F,) the derivative of AP with respect to each frame's weight is added, if AP is defined
+    """
+    from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
+
+    return resampling_kernels.influence(
+        sample.match_frame,
+        sample.truths,
+        sample.frame,
+        sample.positive,
+        sample.counted,
+        keep,
+        moved,
+    )
 
 
 def difference(first: Sequence[Sample], second: Sequence[Sample], frames: int) -> Interval | None:
@@ -198,43 +241,15 @@ def _weights(frames: int, count: int) -> Iterator[IntArray]:
 
 def _value(detectors: Sequence[Sequence[Sample]], weights: IntArray) -> float:
     """MAP, or the difference of two detectors', under frame weights; NaN where it is undefined."""
-    return _minus([_mean_ap(samples, weights) for samples in detectors])
-
-
-def _mean_ap(samples: Iterable[Sample], weights: IntArray) -> float:
-    """MAP under frame weights; NaN where it is undefined."""
-    from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
-
-    known = []
-    for sample in samples:
-        truths = int(weights[sample.match_frame] @ sample.truths)
-        ap = resampling_kernels.weighted_ap(
-            truths, sample.frame, sample.positive, sample.counted, weights
-        )
-        if not np.isnan(ap):
-            known.append(float(ap))
-    return sum(known) / len(known) if known else float("nan")
+    return _minus([weighted_mean_ap(samples, weights) for samples in detectors])
 
 
 def _influence(samples: Sequence[Sample], frames: int) -> FloatArray:
     """(frames,) the derivative of mAP with respect to each frame's weight."""
-    from services.domain.statistics import resampling_kernels  # noqa: PLC0415  # see compiled.py
-
     moved = np.zeros(frames)
     everywhere = np.ones(frames, np.bool_)
-    known = 0
-    for sample in samples:
-        ap = resampling_kernels.influence(
-            sample.match_frame,
-            sample.truths,
-            sample.frame,
-            sample.positive,
-            sample.counted,
-            everywhere,
-            moved,
-        )
-        known += not np.isnan(ap)
-    return moved / max(known, 1)
+    aps = [add_influence(sample, everywhere, moved) for sample in samples]
+    return moved / max(np.count_nonzero(~np.isnan(aps)), 1)
 
 
 def _minus(values: Sequence[N]) -> N:

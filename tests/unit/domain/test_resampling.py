@@ -11,7 +11,7 @@ from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics import resampling
-from services.domain.statistics.resampling import Interval, Sample
+from services.domain.statistics.resampling import Interval, Sample, weighted_mean_ap
 from services.domain.statistics.resampling_kernels import weighted_ap
 from tests.unit.domain import oracle
 from tests.unit.domain.test_match_index import average_precision
@@ -73,7 +73,17 @@ def test_a_weighted_frame_counts_as_often_as_its_weight_says(seed: int) -> None:
     # Frames are numbered in the order in which they came.
     by_number = weights[[any(oracle.matched(frame)) for frame in frames]]
     expected = twelve(state_of(copies).of(ONE, Subset.ALL).values())["AP"]
-    assert resampling._mean_ap(samples, by_number) == pytest.approx(expected, abs=1e-9)
+    assert weighted_mean_ap(samples, by_number) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_category_without_objects_on_the_frames_that_count_is_left_out_of_map() -> None:
+    first, *others = state_of(survey(np.random.default_rng(0), 30)).snapshot()._of(ONE, Subset.ALL)
+    weights = np.ones(30, np.int64)
+    weights[first.match_frame[first.truths > 0]] = 0
+    found = weighted_mean_ap(others, weights)
+    assert 0 < found < 1
+    assert weighted_mean_ap([first, *others], weights) == found
+    assert np.isnan(weighted_mean_ap([first], weights))
 
 
 def test_the_value_is_the_map_itself() -> None:

@@ -11,7 +11,7 @@ from services.domain.metrics.operating_counts import operating_counts
 from services.domain.metrics.sampled_figures import (
     AnnotatedFrames,
     ShownTotals,
-    mean_ap,
+    represented_map,
     sampled_figures,
     size_of,
 )
@@ -137,8 +137,8 @@ def test_a_frame_with_unsure_detections_is_larger() -> None:
 
 
 def test_equal_weights_give_the_figures_themselves(haystack: Haystack) -> None:
-    assert mean_ap(haystack.samples, np.ones(300)) == pytest.approx(haystack.truth[0], abs=1e-9)
-    assert mean_ap(haystack.samples, np.full(300, 7.5)) == pytest.approx(haystack.truth[0])
+    assert represented_map(haystack.samples, np.ones(300)) == pytest.approx(haystack.truth[0], abs=1e-9)
+    assert represented_map(haystack.samples, np.full(300, 7.5)) == pytest.approx(haystack.truth[0])
 
 
 @pytest.mark.parametrize("weight", [10, 1000, 100_000, 10_000_000])
@@ -148,14 +148,14 @@ def test_chosen_frames_count_beside_drawn_ones_of_any_weight(
     """Of a category that is on chosen frames alone, AP does not depend on the others' weight."""
     chosen = np.arange(300) < 100
     alone = [sample.on(chosen) for sample in haystack.samples]
-    found = mean_ap(alone, np.where(chosen, 1.0, weight))
-    assert found == pytest.approx(mean_ap(alone, chosen.astype(np.float64)), abs=1e-9)
+    found = represented_map(alone, np.where(chosen, 1.0, weight))
+    assert found == pytest.approx(represented_map(alone, chosen.astype(np.float64)), abs=1e-9)
 
 
 def test_weights_beyond_64_bits_do_not_overflow(haystack: Haystack) -> None:
     drawn = np.arange(300) >= 100
-    found = mean_ap(haystack.samples, np.where(drawn, 1e300, 1.0))
-    assert found == pytest.approx(mean_ap(haystack.samples, drawn.astype(np.float64)), abs=1e-9)
+    found = represented_map(haystack.samples, np.where(drawn, 1e300, 1.0))
+    assert found == pytest.approx(represented_map(haystack.samples, drawn.astype(np.float64)), abs=1e-9)
 
 
 def test_a_category_on_chosen_frames_alone_keeps_map_defined(haystack: Haystack) -> None:
