@@ -8,15 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from services.contracts.identity import Category
 from services.domain.detection.coco import FloatArray
-from services.domain.metrics.average_precision import Operating
 from services.domain.metrics.confusion import ConfusionMatrix, Confusions, confusion_matrix
-from services.domain.metrics.score_curves import (
-    SCORES,
-    OperatingChoice,
-    ScoreCurve,
-    best_of,
-    joint_curve,
-)
+from services.domain.metrics.operating_point import OperatingPoint
+from services.domain.metrics.score_curves import SCORES, ScoreCurve, best_of, joint_curve
 
 
 class _Part(BaseModel):
@@ -35,15 +29,8 @@ class Point(_Part):
     false_negatives: int
 
     @classmethod
-    def of(cls, point: OperatingChoice | Operating) -> Self:
+    def of(cls, point: OperatingPoint) -> Self:
         """The point of counts at a score."""
-        if isinstance(point, OperatingChoice):
-            point = Operating(
-                point.score,
-                point.true_positives,
-                point.shown - point.true_positives,
-                point.truths - point.true_positives,
-            )
         return cls(
             score=point.score,
             precision=point.precision,
@@ -122,7 +109,7 @@ class DetectorCurves(_Part):
     @classmethod
     def of(
         cls,
-        operating: Mapping[Category, Operating],
+        operating: Mapping[Category, OperatingPoint],
         curves: Mapping[Category, ScoreCurve],
         confusions: Confusions,
     ) -> Self:
@@ -137,7 +124,7 @@ class DetectorCurves(_Part):
         joint = joint_curve(curves.values())
         best = best_of(joint)
         return cls(
-            scores=tuple(Point.of(choice) for choice in joint),
+            scores=tuple(Point.of(point) for point in joint),
             recommended=Point.of(best) if best else None,
             confusion=Confusion.of(confusion_matrix(operating, confusions)),
             categories={category: CategoryCurve.of(curves[category]) for category in operating},

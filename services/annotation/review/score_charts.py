@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.domain.metrics.score_curves import OperatingChoice
+from services.domain.metrics.operating_point import OperatingPoint
 
 WIDTH, HEIGHT = 520.0, 300.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 14.0, 10.0, 40.0
@@ -52,7 +52,7 @@ class ScoreChart:
         return [(_x(tick), _y(tick), f"{tick:.1f}") for tick in _TICKS]
 
 
-def precision_recall_chart(points: Sequence[OperatingChoice], chosen: int) -> ScoreChart:
+def precision_recall_chart(points: Sequence[OperatingPoint], chosen: int) -> ScoreChart:
     """Precision against recall, for these scores."""
     known = [
         (k, _x(point.recall), _y(point.precision), point.score)
@@ -72,9 +72,9 @@ def precision_recall_chart(points: Sequence[OperatingChoice], chosen: int) -> Sc
     )
 
 
-def threshold_chart(points: Sequence[OperatingChoice], chosen: int) -> ScoreChart:
+def threshold_chart(points: Sequence[OperatingPoint], chosen: int) -> ScoreChart:
     """Precision, recall and F1 against the least score that is shown."""
-    figures: list[tuple[str, Callable[[OperatingChoice], float | None]]] = [
+    figures: list[tuple[str, Callable[[OperatingPoint], float | None]]] = [
         ("F1", lambda point: point.f1),
         ("precision", lambda point: point.precision),
         ("recall", lambda point: point.recall),

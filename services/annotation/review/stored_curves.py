@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from services.contracts.identity import Category
-from services.domain.metrics.score_curves import OperatingChoice
+from services.domain.metrics.operating_point import OperatingPoint
 
 
 class _Read(BaseModel):
@@ -20,12 +20,9 @@ class _Point(_Read):
     false_positives: int
     false_negatives: int
 
-    def choice(self) -> OperatingChoice:
-        return OperatingChoice(
-            self.score,
-            self.true_positives,
-            self.true_positives + self.false_positives,
-            self.true_positives + self.false_negatives,
+    def operating_point(self) -> OperatingPoint:
+        return OperatingPoint(
+            self.score, self.true_positives, self.false_positives, self.false_negatives
         )
 
 
@@ -54,9 +51,9 @@ class StoredCurves(_Read):
     confusion: StoredConfusion
     categories: dict[Category, _CategoryCurve]
 
-    def points(self, category: Category | None) -> Sequence[OperatingChoice]:
+    def points(self, category: Category | None) -> Sequence[OperatingPoint]:
         """What is shown from each score on, by ascending score; None is all categories together."""
-        joint = [point.choice() for point in self.scores]
+        joint = [point.operating_point() for point in self.scores]
         if category is None:
             return joint
         row = self.confusion.counts[self.confusion.categories.index(category)]
@@ -64,11 +61,11 @@ class StoredCurves(_Read):
         truths = row[self.confusion.categories.index(category)] + row[-1]
         curve = self.categories[category].curve
         rows = zip(joint, curve.true_positives, curve.shown, strict=True)
-        return [OperatingChoice(at.score, hits, shown, truths) for at, hits, shown in rows]
+        return [OperatingPoint.of(at.score, hits, shown, truths) for at, hits, shown in rows]
 
-    def best(self, category: Category | None) -> OperatingChoice | None:
+    def best(self, category: Category | None) -> OperatingPoint | None:
         """The recommended score: with the largest F1; None without true positives."""
         if category is None:
-            return self.recommended.choice() if self.recommended else None
+            return self.recommended.operating_point() if self.recommended else None
         point = self.categories[category].recommended
-        return point.choice() if point else None
+        return point.operating_point() if point else None

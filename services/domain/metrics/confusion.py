@@ -13,7 +13,7 @@ from services.domain.detection.coco import IntArray
 from services.domain.detection.error_types import TYPES
 from services.domain.detection.frame_matching import FrameMatch
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.average_precision import Operating
+from services.domain.metrics.operating_point import OperatingPoint
 from services.domain.metrics.subsets import Subset, part_of
 
 Confusions = Counter[tuple[Category, Category]]
@@ -59,7 +59,7 @@ def confusions_of(frame: FrameMatch, operating: Sequence[float]) -> Confusions:
 
 
 def confusion_matrix(
-    operating: Mapping[Category, Operating], confusions: Confusions
+    operating: Mapping[Category, OperatingPoint], confusions: Confusions
 ) -> ConfusionMatrix:
     """The matrix of these categories' operating points.
 

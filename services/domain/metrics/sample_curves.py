@@ -8,7 +8,7 @@ import numpy as np
 
 from services.contracts.identity import Category
 from services.domain.detection.coco import BoolArray
-from services.domain.metrics.average_precision import Operating
+from services.domain.metrics.operating_point import OperatingPoint
 from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.statistics.resampling import Sample
 
@@ -18,7 +18,7 @@ class SampleCurves:
     """By category: precision, recall and F1 against the score, and at its operating score."""
 
     curves: Mapping[Category, ScoreCurve]
-    operating: Mapping[Category, Operating]
+    operating: Mapping[Category, OperatingPoint]
 
     @classmethod
     def of(
@@ -49,8 +49,7 @@ def _curve(sample: Sample) -> ScoreCurve:
     return ScoreCurve.of(sample.score.astype(np.float64), states, int(sample.truths.sum()))
 
 
-def _operating(sample: Sample, score: float) -> Operating:
+def _operating(sample: Sample, score: float) -> OperatingPoint:
     shown = sample.shown(score)
     right = int((shown & sample.right).sum())
-    missed = int(sample.truths.sum()) - right
-    return Operating(score, right, int(shown.sum()) - right, missed)
+    return OperatingPoint.of(score, right, int(shown.sum()), int(sample.truths.sum()))

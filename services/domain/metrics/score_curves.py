@@ -8,33 +8,10 @@ import numpy as np
 
 from services.domain.detection.coco import RECALLS, FloatArray, IntArray
 from services.domain.metrics.index_layout import Array
+from services.domain.metrics.operating_point import OperatingPoint
 
 SCORES: Final[FloatArray] = np.linspace(0, 1, 101)
 """(101,) the scores at which precision, recall and F1 are read."""
-
-
-@dataclass(frozen=True)
-class OperatingChoice:
-    """A score with what is shown from it on: true positives, detections and ground truths."""
-
-    score: float
-    true_positives: int
-    shown: int
-    truths: int
-
-    @property
-    def precision(self) -> float | None:
-        return self.true_positives / self.shown if self.shown else None
-
-    @property
-    def recall(self) -> float | None:
-        return self.true_positives / self.truths if self.truths else None
-
-    @property
-    def f1(self) -> float | None:
-        """Harmonic mean of both; None without ground truth and detections."""
-        both = self.shown + self.truths
-        return 2 * self.true_positives / both if both else None
 
 
 @dataclass(frozen=True)
@@ -58,7 +35,7 @@ class ScoreCurve:
     reached: FloatArray
     true_positives: IntArray
     shown: IntArray
-    best: OperatingChoice | None
+    best: OperatingPoint | None
 
     @classmethod
     def of(cls, scores: FloatArray, states: Array, truths: int) -> "ScoreCurve":
@@ -74,22 +51,22 @@ class ScoreCurve:
         if not truths:
             precision[:], reached[:] = np.nan, np.nan
         _, hits, _ = swept
-        best = OperatingChoice(*swept, truths) if hits else None
+        best = OperatingPoint.of(*swept, truths) if hits else None
         return cls(truths, precision, reached, counts[:, 0], counts[:, 1], best)
 
-    def at(self, k: int) -> OperatingChoice:
+    def at(self, k: int) -> OperatingPoint:
         """What is shown from the `k`-th score of `SCORES` on."""
-        return OperatingChoice(
+        return OperatingPoint.of(
             float(SCORES[k]), int(self.true_positives[k]), int(self.shown[k]), self.truths
         )
 
 
-def joint_curve(curves: Iterable[ScoreCurve]) -> list[OperatingChoice]:
+def joint_curve(curves: Iterable[ScoreCurve]) -> list[OperatingPoint]:
     """All categories together, at each score of `SCORES`: sums of their counts."""
     known = list(curves)
     truths = sum(curve.truths for curve in known)
     return [
-        OperatingChoice(
+        OperatingPoint.of(
             float(score),
             sum(int(curve.true_positives[k]) for curve in known),
             sum(int(curve.shown[k]) for curve in known),
@@ -99,7 +76,7 @@ def joint_curve(curves: Iterable[ScoreCurve]) -> list[OperatingChoice]:
     ]
 
 
-def best_of(choices: Iterable[OperatingChoice]) -> OperatingChoice | None:
-    """The choice with the largest F1, of equals that with the highest score; None without any."""
-    known = [choice for choice in choices if choice.f1 is not None]
-    return max(known, key=lambda choice: (choice.f1, choice.score), default=None)
+def best_of(points: Iterable[OperatingPoint]) -> OperatingPoint | None:
+    """The point with the largest F1, of equals that with the highest score; None without any."""
+    known = [point for point in points if point.f1 is not None]
+    return max(known, key=lambda point: (point.f1, point.score), default=None)

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from services.contracts.events import IouType
 from services.contracts.identity import Category
-from services.domain.metrics.average_precision import Figures, named, operating_point, twelve
+from services.domain.metrics.average_precision import Figures, named, twelve
+from services.domain.metrics.operating_point import joint_operating_point
 from services.domain.statistics.resampling import Interval
 from services.evaluator.curves import DetectorCurves, Point
 from services.evaluator.files.evaluation import Evaluated
@@ -80,7 +81,7 @@ class FileReport(_Part):
             ground_truths=sum(part.ground_truths for part in parts),
             numbers=twelve(parts),
             interval=bounds_of(found.interval),
-            operating=Point.of(operating_point(points, found.operating.default)),
+            operating=Point.of(joint_operating_point(points, found.operating.default)),
             error_costs={name.value: cost for name, cost in found.costs.costs.items()},
             categories=tuple(
                 CategoryEvaluation.of(category, figures, found.intervals[category])

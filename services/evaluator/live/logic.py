@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 
 from services.contracts.identity import Category, DetectorId
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.average_precision import Figures, Operating, operating_point, twelve
+from services.domain.metrics.average_precision import Figures, twelve
 from services.domain.metrics.drift import Drift
 from services.domain.metrics.kept_figures import Window
 from services.domain.metrics.match_snapshot import MatchSnapshot
 from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.operating_point import OperatingPoint, joint_operating_point
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics.resampling import Interval
 
@@ -33,7 +34,7 @@ class Evaluation:
     """COCO's twelve numbers by name; None where no ground truth defines them."""
     categories: Mapping[Category, float | None]
     """AP of each category; None where it is undefined."""
-    operating: Operating
+    operating: OperatingPoint
     frames: int
     detections: int
     ground_truths: int
@@ -52,10 +53,11 @@ def evaluate(
 ) -> Evaluation:
     """Compute all figures of a detector on a subset."""
     parts = state.of(detector, subset)
+    points = [part.operating for part in parts.values()]
     return Evaluation(
         numbers=twelve(parts.values()),
         categories={category: part.average_precision for category, part in parts.items()},
-        operating=operating_point([part.operating for part in parts.values()], operating.default),
+        operating=joint_operating_point(points, operating.default),
         frames=state.frame_count(detector, subset),
         detections=sum(part.detections for part in parts.values()),
         ground_truths=sum(part.ground_truths for part in parts.values()),

@@ -8,8 +8,9 @@ import numpy as np
 
 from services.contracts.identity import DetectorId, FrameId
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.average_precision import operating_point, twelve
+from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.operating_point import joint_operating_point
 from services.domain.metrics.sampled_figures import SampledFigures, sampled_figures
 from services.domain.metrics.subsets import Subset
 from services.evaluator.samples.report import Estimate, SampledReport, lift_of
@@ -90,7 +91,7 @@ def _naive(
     state: MatchState, detector: DetectorId, subset: Subset, operating_score: float
 ) -> Mapping[str, float | None]:
     figures = list(state.of(detector, subset).values())
-    shown = operating_point([part.operating for part in figures], operating_score)
+    shown = joint_operating_point([part.operating for part in figures], operating_score)
     return {
         "map": twelve(figures)["AP"],
         "precision": shown.precision,

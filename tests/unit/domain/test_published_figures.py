@@ -13,8 +13,9 @@ from services.contracts.events import Annotation, Detection, FrameAnnotated, Pre
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.detection.coco import METRICS
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.average_precision import operating_point, twelve
+from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.operating_point import joint_operating_point
 from services.domain.metrics.subsets import Subset
 from services.evaluator.files.evaluation import FileEvaluation
 from services.formats.items import Detector, FrameItem
@@ -97,7 +98,8 @@ def test_the_street_photos_have_pycocotools_own_numbers(data: Path) -> None:
     truth = json.loads((data / "trapedesveh/derived_coco4.json").read_bytes())
     results = json.loads((data / "trapedesveh/fastestdet_results_coco4.json").read_bytes())
     parts = state_of(truth, results).of(DetectorId("d@1"), Subset.ALL).values()
-    numbers, operating = twelve(parts), operating_point([p.operating for p in parts], 0.5)
+    numbers = twelve(parts)
+    operating = joint_operating_point([part.operating for part in parts], 0.5)
     assert numbers["AP"] == pytest.approx(0.217828, abs=5e-7)
     assert numbers["AP50"] == pytest.approx(0.583879, abs=5e-7)
     assert (operating.true_positives, operating.false_positives) == (446, 710)

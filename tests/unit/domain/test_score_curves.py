@@ -7,9 +7,9 @@ from services.contracts.events import Split
 from services.contracts.identity import DetectorId
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.operating_point import OperatingPoint
 from services.domain.metrics.score_curves import (
     SCORES,
-    OperatingChoice,
     ScoreCurve,
     best_of,
     joint_curve,
@@ -65,8 +65,8 @@ def test_counts_and_the_best_score_are_those_of_a_plain_pass(seed: int) -> None:
         assert [int(n) for n in curve.true_positives] == [
             sum(right for score, right in rows if score >= at) for at in SCORES
         ]
-        choices = [
-            OperatingChoice(
+        points = [
+            OperatingPoint.of(
                 at,
                 sum(right for score, right in rows if score >= at),
                 sum(score >= at for score, _ in rows),
@@ -74,7 +74,7 @@ def test_counts_and_the_best_score_are_those_of_a_plain_pass(seed: int) -> None:
             )
             for at in {score for score, _ in rows}
         ]
-        best = best_of(choices)
+        best = best_of(points)
         assert curve.best == (best if best and best.true_positives else None)
 
 
@@ -95,6 +95,6 @@ def test_categories_together_are_sums() -> None:
     one = ScoreCurve.of(np.array([0.75, 0.5]), np.array([2, 1], np.uint8), 1)
     two = ScoreCurve.of(np.array([0.25]), np.array([2], np.uint8), 2)
     joint = joint_curve([one, two])
-    assert joint[50] == OperatingChoice(0.5, 1, 2, 3)
-    assert best_of(joint) == OperatingChoice(0.25, 2, 3, 3)
+    assert joint[50] == OperatingPoint.of(0.5, 1, 2, 3)
+    assert best_of(joint) == OperatingPoint.of(0.25, 2, 3, 3)
     assert best_of(joint_curve([])) is None

@@ -11,8 +11,9 @@ from services.contracts.events import Annotation, Detection, FrameAnnotated, Pre
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics import slices as subject
-from services.domain.metrics.average_precision import operating_point, twelve
+from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.operating_point import joint_operating_point
 from services.domain.metrics.slice_pairs import Ratio, Tag, p_values_of_pairs
 from services.domain.metrics.slices import TaggedFrames
 from services.domain.metrics.subsets import Subset
@@ -142,7 +143,7 @@ def test_a_slices_figures_are_those_of_its_frames_alone() -> None:
             alone.add(oracle.matched(frame))
     (part,) = state.slices(DETECTOR, Subset.ALL, {("weather", "rain"): own})
     figures = alone.of(DETECTOR, Subset.ALL)
-    operating = operating_point([f.operating for f in figures.values()], 0.5)
+    operating = joint_operating_point([f.operating for f in figures.values()], 0.5)
     assert part.frames == 40
     assert part.map is not None
     assert part.map.value == pytest.approx(twelve(figures.values())["AP"])
