@@ -23,7 +23,7 @@ from services.contracts.identity import Category, DetectorId, DriveId, FrameId, 
 from services.contracts.matches import CategoryMatch, CategoryMatched
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.detection.frame_matching import match_frame
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import Shown, region_features
 from services.domain.shortlists.scored_candidates import CaptureContext

@@ -23,14 +23,15 @@ from benchmarks.retrieval_rankings import (
 )
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.mining.detector_category import (
+from services.domain.shortlists.candidate_scoring import (
     CategoryModel,
     Haystack,
     ModeQuery,
     frame_worths,
     scored_candidates,
 )
-from services.domain.mining.failure_model import FailureMode, FailureModel
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import FailureModel
 from services.domain.mining.ranking import Vectors
 from services.domain.missed.evidence import evidence
 from services.domain.missed.expected import MissModel

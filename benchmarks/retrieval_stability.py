@@ -22,7 +22,7 @@ from benchmarks.retrieval_rankings import Task, tasks
 from benchmarks.retrieval_sets import DATA_SETS
 from services.contracts.identity import FrameId
 from services.domain.detection.coco import IntArray
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.domain.shortlists.budgets import Budgets
 from services.domain.shortlists.epochs import (
     EARLY_EXAMPLES_MIN,

@@ -20,7 +20,7 @@ from benchmarks.retrieval_measures import figure, mean_ap, options
 from benchmarks.retrieval_plans import Families, Frames, allocator_of, allowed, haystack_of
 from benchmarks.retrieval_rankings import Task, tasks
 from services.contracts.identity import FamilyId, NeedleId
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.shortlists.budgets import optimistic_yield
 from services.domain.shortlists.scored_candidates import Assignment, ListedFrame

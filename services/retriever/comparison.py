@@ -16,7 +16,8 @@ from services.contracts.events import NeedleFound, Split
 from services.contracts.identity import FrameId, ModelId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.failure_model import FailureMode, FailureModel
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import FailureModel
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore

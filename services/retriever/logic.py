@@ -19,7 +19,7 @@ from services.contracts.events import (
 from services.contracts.identity import Box, Category, DetectorId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.domain.mining.region_features import Shown, region_features
 from services.domain.ports.blob_uris import absolute_uri
 from services.domain.ports.frames import FrameRecord

@@ -11,7 +11,7 @@ import numpy as np
 from services.contracts.events import ErrorType, NeedleFound, Split
 from services.contracts.identity import DetectorId, DriveId, FrameId, ModelId, NeedleId, RegionId
 from services.contracts.matches import CategoryMatched
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.domain.mining.families import Family, Member, beyond, families, shared_by
 from services.domain.mining.label_errors import missing_label_suspicion
 from services.domain.mining.ranking import Vectors

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId, RegionId
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.domain.ports.epochs import StateChanges
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.epochs import Epoch, with_release

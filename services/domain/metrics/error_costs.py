@@ -225,9 +225,9 @@ def _perfect(points: _Points) -> _Points:
 
 def _ap(scores: FloatArray, right: BoolArray, truths: int) -> float:
     """AP: precision averaged over the 101 recalls."""
-    from services.domain.metrics import curve_kernels  # noqa: PLC0415  # see compiled.py
+    from services.domain.statistics import envelope_kernels  # noqa: PLC0415  # see compiled.py
 
     seen = 1 + np.flatnonzero(right[np.argsort(-scores, kind="stable")])
     hits = np.arange(1, seen.size + 1)
-    needs, decides = curve_kernels.needs_of(truths), np.empty(RECALLS.size, np.int64)
-    return float(curve_kernels.envelope(needs, hits, seen, decides))
+    needs, decides = envelope_kernels.needs_of(truths), np.empty(RECALLS.size, np.int64)
+    return float(envelope_kernels.envelope(needs, hits, seen, decides))

@@ -26,9 +26,9 @@ kept per part and set of windows, as integers, and added up when they are asked 
 
 **Curves.** Precision after k true positives is k divided by the number of detections down to there.
 At each of 101 recalls, COCO takes the largest precision from there on. The k that reaches a recall
-is an integer, computed once per number of ground truths (`curve_kernels.needs_of`). The sweep goes
-from the last recall to the first, and keeps the largest precision so far. Between two recalls it
-looks at the blocks from left to right, and reads a block only if it can matter: before it, there
+is an integer, computed once per number of ground truths (`envelope_kernels.needs_of`). The sweep
+goes from the last recall to the first, and keeps the largest precision so far. Between two recalls
+it looks at the blocks from left to right, and reads a block only if it can matter: before it, there
 are h true positives among s detections, and it has t more, so no precision in it is above
 (h + t) / (s + t). That bound holds for each of its points, because (h + x) / (s + x) does not
 decrease in x where h <= s. Within a block, the same bound is applied to each word of 64 detections.

@@ -16,9 +16,9 @@ from weakref import ref
 
 import numpy as np
 
-from services.contracts.events import ErrorType
-from services.contracts.identity import Category, RegionId
+from services.contracts.identity import RegionId
 from services.domain.detection.coco import FloatArray
+from services.domain.failure_modes import FailureMode
 from services.domain.mining import logistic
 from services.domain.mining.principal_components import PrincipalComponents
 from services.domain.mining.ranking import Vectors, cosines, true_positive_similarity
@@ -36,19 +36,6 @@ _DIGEST_CHARACTERS: Final = 16
 _PROBABILITY_DECIMALS: Final = 9
 _STEEPNESS: Final = 10.0
 """Scales differences of cosines, which are a few tenths, to the range of a sigmoid."""
-
-
-class FailureMode(NamedTuple):
-    """The error type and, for a classification error, the true category."""
-
-    error: ErrorType
-    taken_for: Category | None = None
-    """The true category of a classification error."""
-
-    @classmethod
-    def of(cls, error: ErrorType, true_category: Category | None) -> Self:
-        """The mode of an error."""
-        return cls(error, true_category if error is ErrorType.CLASSIFICATION else None)
 
 
 class Method(StrEnum):

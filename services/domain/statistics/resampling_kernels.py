@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from services.domain.compiled import compiled
 from services.domain.detection.coco import RECALLS, BoolArray, FloatArray, IntArray
-from services.domain.metrics.curve_kernels import envelope, needs_of
+from services.domain.statistics.envelope_kernels import envelope, needs_of
 
 Column = NDArray[Any]
 

@@ -14,8 +14,8 @@ from services.contracts.identity import (
     NeedleId,
     RegionId,
 )
-from services.domain.mining.detector_category import ModeQuery
-from services.domain.mining.failure_model import FailureMode
+from services.domain.shortlists.candidate_scoring import ModeQuery
+from services.domain.failure_modes import FailureMode
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import Vector
 from services.domain.shortlists.scored_candidates import Key

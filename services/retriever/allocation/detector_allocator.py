@@ -21,7 +21,7 @@ from services.contracts.identity import (
     RegionId,
 )
 from services.contracts.topics import REANNOTATION_TOPIC
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch

@@ -8,7 +8,7 @@ import numpy as np
 
 from services.contracts.events import NeedleFound
 from services.contracts.identity import FamilyId, NeedleId, RegionId, family_id
-from services.domain.mining.detector_category import ModeQuery
+from services.domain.shortlists.candidate_scoring import ModeQuery
 from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import Vector

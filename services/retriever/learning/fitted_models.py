@@ -14,8 +14,9 @@ from cachetools import LRUCache
 from services.contracts.identity import FrameId, ModelId, RegionId
 from services.domain.chunks import chunks
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.detector_category import CategoryModel
-from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
+from services.domain.shortlists.candidate_scoring import CategoryModel
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Examples, FailureModel
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.failure_models import FailureModelStore
 from services.domain.shortlists.strategies import CategoryStats

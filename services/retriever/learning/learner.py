@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from services.contracts.identity import Category, DetectorId, ModelId
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.retriever.changelog import Changelog, TableSpec
 from services.retriever.labelled_regions import EXAMPLES_MAX
 from services.retriever.learning.fitted_models import FittedModel, FittedModels

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, RegionId
-from services.domain.mining.detector_category import CategoryModel
-from services.domain.mining.failure_model import FailureMode, FailureModel, LearntModes
+from services.domain.shortlists.candidate_scoring import CategoryModel
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import FailureModel, LearntModes
 from services.domain.mining.logistic import Logistic
 from services.domain.mining.principal_components import PrincipalComponents
 from services.domain.mining.ranking import Vectors

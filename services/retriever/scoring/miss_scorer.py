@@ -16,7 +16,8 @@ import orjson
 
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.failure_model import FailureMode, Method
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Method
 from services.domain.missed.evidence import FrameSums, evidence
 from services.domain.missed.expected import MissModel
 from services.domain.ports.frames import FrameStore

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from services.contracts.identity import Category, FrameId, ModelId, RegionId
-from services.domain.mining.detector_category import (
+from services.domain.shortlists.candidate_scoring import (
     CategoryModel,
     Haystack,
     ModeQuery,
     frame_worths,
     scored_candidates,
 )
-from services.domain.mining.failure_model import FailureMode, Method
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Method
 from services.domain.shortlists.frame_worths import FrameWorths
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
 from services.domain.shortlists.strategies import STRATEGIES

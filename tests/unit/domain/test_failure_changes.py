@@ -27,7 +27,7 @@ from services.domain.metrics.failure_changes import (
     grouped_failures,
 )
 from services.domain.metrics.failure_worth import CategoryDetections
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from tests.samples import predictions_made
 from tests.unit.domain.oracle import Frame, coco_eval, matched, random_frames, twelve
 

@@ -3,7 +3,8 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category
-from services.domain.mining.failure_model import Examples, FailureMode, FailureModel, Method
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Examples, FailureModel, Method
 from services.domain.mining.ranking import Vectors
 
 BACKGROUND = FailureMode(ErrorType.BACKGROUND)

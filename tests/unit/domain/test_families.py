@@ -5,7 +5,7 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, DriveId, NeedleId, family_id
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.domain.mining.families import Family, Member, families
 from tests import samples
 

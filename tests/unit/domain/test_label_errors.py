@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from services.contracts.events import ErrorType
-from services.domain.mining.failure_model import Examples, FailureMode
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Examples
 from services.domain.mining.label_errors import missing_label_suspicion
 from services.domain.mining.ranking import Vectors
 

@@ -4,7 +4,7 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import FrameId, RegionId
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.retriever.labelled_regions import LabelledRegions, errors_at, modes_of_regions
 
 BACKGROUND = FailureMode.of(ErrorType.BACKGROUND, None)

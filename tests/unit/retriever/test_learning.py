@@ -7,7 +7,8 @@ import pytest
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, FrameId
 from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
-from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Examples, FailureModel
 from services.retriever import labelled_regions, logic
 from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.changelog import Changelog

@@ -3,14 +3,15 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import FamilyId, FrameId, RegionId, VehicleId
-from services.domain.mining.detector_category import (
+from services.domain.shortlists.candidate_scoring import (
     CategoryModel,
     Haystack,
     ModeQuery,
     frame_worths,
     scored_candidates,
 )
-from services.domain.mining.failure_model import Examples, FailureMode, FailureModel
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Examples, FailureModel
 from services.domain.shortlists.scored_candidates import CaptureContext
 from services.domain.shortlists.strategies import CategoryStats, worst_frames
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from services.contracts.identity import FamilyId, FrameId, RegionId
 from services.domain.detection.coco import FloatArray
-from services.domain.mining.failure_model import FailureMode, FailureModel
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import FailureModel
 from services.domain.mining.ranking import Vectors, cosines
 from services.domain.shortlists.scored_candidates import (
     WORTH_DECIMALS,
