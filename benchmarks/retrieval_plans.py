@@ -255,7 +255,7 @@ def allocator_of(
             category_models[name], haystacks[name], queries, worths, evidence_min
         )
         for mode, places in of_mode.items():
-            key = (name, mode.error, mode.taken_for or "")
+            key = (name, mode.error, mode.true_category or "")
             for place in places:
                 allocator.add_needle(key, NeedleId(f"{place:06d}"), families.family(place))
             allocator.add_candidates(key, families.weighed(candidates.get(mode, ())))

@@ -146,7 +146,7 @@ class Import:
 def _modes_fitted_well(searched: Mapping[str, Task]) -> set[Key]:
     """The modes whose model has enough examples for frames to be listed early."""
     return {
-        (name, mode.error, mode.taken_for or "")
+        (name, mode.error, mode.true_category or "")
         for name, task in searched.items()
         if len(task.reference) >= EARLY_EXAMPLES_MIN
         for place in task.needles

@@ -10,7 +10,7 @@ class FailureMode(NamedTuple):
     """The error type and, for a classification error, the true category."""
 
     error: ErrorType
-    taken_for: Category | None = None
+    true_category: Category | None = None
 
     @classmethod
     def of(cls, error: ErrorType, true_category: Category | None) -> Self:

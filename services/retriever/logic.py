@@ -175,14 +175,14 @@ def category_mode_of(needle: NeedleFound) -> tuple[DetectorCategory, FailureMode
 
 def key_of(detector_category: DetectorCategory, mode: FailureMode) -> Key:
     """The key of a failure mode."""
-    return (*detector_category, mode.error, mode.taken_for or "")
+    return (*detector_category, mode.error, mode.true_category or "")
 
 
 def named_in(record: NeedleRecord) -> set[Category]:
     """The categories that a needle's failure mode names: detected, and taken for."""
     assert record.needle is not None
     (_, category), mode = category_mode_of(record.needle)
-    return {category, *([mode.taken_for] if mode.taken_for is not None else [])}
+    return {category, *([mode.true_category] if mode.true_category is not None else [])}
 
 
 def listed(record: NeedleRecord) -> tuple[Candidate, ...]:

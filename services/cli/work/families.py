@@ -82,7 +82,7 @@ def _document(family: Family, overview: Overview) -> dict[str, object]:
         "family_id": family.family_id,
         "category": family.category,
         "error_type": family.error_type.value,
-        "true_category": family.taken_for,
+        "true_category": family.true_category,
         "needles": family.size,
         "resolved": family.resolved,
         "first_seen": family.first_seen.isoformat(),
@@ -98,7 +98,7 @@ def _print_hidden(count: int, name: str) -> None:
 
 
 def _error(family: Family) -> str:
-    really = f", really {family.taken_for}" if family.taken_for else ""
+    really = f", really {family.true_category}" if family.true_category else ""
     return f"{family.error_type.value}{really}"
 
 

@@ -173,7 +173,7 @@ def failure_changes(groups: Mapping[FailureGroup, GroupedFailures]) -> list[Fail
 def _importance(change: FailureChange) -> tuple[object, ...]:
     moved = len(change.improved) + len(change.worsened)
     category, mode, family = change.group
-    names = (category, mode.error, mode.taken_for or "", family or "")
+    names = (category, mode.error, mode.true_category or "", family or "")
     return (change.change is Change.SAME, -abs(change.new - change.old), -moved, *names)
 
 

@@ -72,7 +72,7 @@ class Examples:
 
     def digest(self) -> str:
         """Identifies these examples: a model fitted to them is the same wherever it is fitted."""
-        content = sha256(repr(list(self.modes)).encode())
+        content = sha256(f"[{', '.join(map(_digested, self.modes))}]".encode())
         content.update(np.ascontiguousarray(self.vectors).tobytes())
         content.update(np.ascontiguousarray(self.features).tobytes())
         return content.hexdigest()[:_DIGEST_CHARACTERS]
@@ -87,6 +87,14 @@ class Examples:
     def right_vectors(self) -> Vectors:
         """The vectors of the true positives."""
         return self.vectors[[mode is None for mode in self.modes]]
+
+
+def _digested(mode: FailureMode | None) -> str:
+    """The mode in a digest of examples, where the true category keeps its first name."""
+    # With another text, the models of stored epochs would not be found by their ids.
+    if mode is None:
+        return "None"
+    return f"FailureMode(error={mode.error!r}, taken_for={mode.true_category!r})"
 
 
 class FailureModel:
@@ -178,7 +186,7 @@ class FailureModel:
         (Q, D), the learnt discriminants against true positives; for modes without one, the vectors
         of their first needles
         """
-        modes = sorted(needles, key=lambda mode: (mode.error, mode.taken_for or ""))
+        modes = sorted(needles, key=lambda mode: (mode.error, mode.true_category or ""))
         learnt = self._discriminants()
         plain = [mode for mode in modes if mode not in learnt]
         directions = [learnt[mode] for mode in modes if mode in learnt]
@@ -229,7 +237,7 @@ class LearntModes:
         counts = Counter(mode for mode in examples.modes if mode is not None)
         distinguishable = sorted(
             (mode for mode, count in counts.items() if count >= PER_MODE_MIN),
-            key=lambda mode: (mode.error, mode.taken_for or ""),
+            key=lambda mode: (mode.error, mode.true_category or ""),
         )
         columns = {mode: column for column, mode in enumerate(distinguishable, start=1)}
         rest = len(columns) + 1

@@ -56,7 +56,7 @@ class Family:
     detector: DetectorId
     category: Category
     error_type: ErrorType
-    taken_for: Category | None
+    true_category: Category | None
     needles: tuple[NeedleId, ...]
     exemplar: NeedleId
     first_seen: datetime
@@ -159,7 +159,7 @@ def _family(
         detector=leader.detector,
         category=leader.category,
         error_type=leader.mode.error,
-        taken_for=leader.mode.taken_for,
+        true_category=leader.mode.true_category,
         needles=tuple(member.needle_id for member in members),
         exemplar=members[central].needle_id,
         first_seen=leader.captured_at,

@@ -123,7 +123,7 @@ class FamilyReport(_Part):
             family=family,
             category=category,
             error_type=mode.error,
-            true_category=mode.taken_for,
+            true_category=mode.true_category,
             old=change.old,
             new=change.new,
             change=change.change,

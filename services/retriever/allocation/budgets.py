@@ -65,7 +65,7 @@ def budget_report(
 
 
 def _held_back(held: HeldBack) -> HeldBackFrame:
-    _, category, error, taken_for = held.key
+    _, category, error, true_category = held.key
     context = held.candidate.context
     return HeldBackFrame(
         context.frame,
@@ -73,7 +73,7 @@ def _held_back(held: HeldBack) -> HeldBackFrame:
         datetime.fromtimestamp(context.second, UTC),
         Category(category),
         error,
-        taken_for,
+        true_category,
         held.candidate.family,
         round(held.candidate.evidence, 2),
         held.candidate.worth,

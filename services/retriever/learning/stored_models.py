@@ -103,8 +103,8 @@ def decoded(content: bytes) -> StoredModel:
 
 def _learnt(arrays: Arrays, modes: Sequence[tuple[str, str | None]]) -> LearntModes:
     named = [
-        FailureMode(ErrorType(error), None if taken_for is None else Category(taken_for))
-        for error, taken_for in modes
+        FailureMode(ErrorType(error), None if true_category is None else Category(true_category))
+        for error, true_category in modes
     ]
     return LearntModes(
         {mode: column for column, mode in enumerate(named, start=1)},

@@ -102,3 +102,10 @@ def test_only_an_error_of_class_says_what_it_truly_is() -> None:
         ErrorType.CLASSIFICATION, car
     )
     assert FailureMode.of(ErrorType.BOTH, car) == FailureMode(ErrorType.BOTH)
+
+
+def test_a_digest_of_examples_is_the_same_in_every_version() -> None:
+    """Stored models have it in their ids."""
+    vectors, features = np.eye(3, dtype=np.float32), np.arange(6.0).reshape(3, 2)
+    modes = [None, BACKGROUND, FailureMode(ErrorType.CLASSIFICATION, Category("truck"))]
+    assert Examples(vectors, features, modes).digest() == "DIGEST"

@@ -50,7 +50,7 @@ def test_other_modes_and_errors_of_class_are_other_families() -> None:
     as_car, as_van = (FailureMode(ErrorType.CLASSIFICATION, Category(c)) for c in ("car", "van"))
     found = gathered(member("a", 0), member("b", 0, mode=as_car), member("c", 0, mode=as_van))
     assert [family.size for family in found] == [1, 1, 1]
-    assert {family.taken_for for family in found} == {None, "car", "van"}
+    assert {family.true_category for family in found} == {None, "car", "van"}
 
 
 def test_the_exemplar_is_the_member_most_like_all_others() -> None:
