@@ -14,9 +14,43 @@ from services.domain.detection.coco import FloatArray, IntArray
 
 COMPANION_SCORE: Final = 0.05
 """Detections with lower scores are not used as companions."""
+_CONFIDENT_SCORE: Final = 0.3
 _EDGE_PX: Final = 3.0
 _SURE: Final = 1e-4
 """Scores are clipped to this distance from 0 and 1, where log odds are infinite."""
+
+PAIR_COLUMNS: Final = (
+    "above_iou",
+    "above_own_share",
+    "above_other_share",
+    "above_scored_iou",
+    "below_iou",
+    "below_scored_iou",
+    "below_scored_other_share",
+    "rival_iou",
+    "rival_scored_iou",
+    "rival_scored_own_share",
+    "summed_iou",
+)
+"""Overlaps with companions: the largest with one of the same category and a higher score (above),
+with one of a lower score (below), and with one of another category (rival); then the sum over the
+same category. A share is the intersection over the own area or the other's; scored is times the
+companion's score."""
+COLUMNS: Final = (
+    "log_odds",
+    "middle_x",
+    "middle_y",
+    "log_width",
+    "log_height",
+    "log_aspect",
+    "off_centre",
+    "at_left_edge",
+    "at_right_edge",
+    *PAIR_COLUMNS,
+    "confident_detections",
+)
+"""The last two are log(1 + x) of the summed IoU, and of the number of confident ones on the frame."""
+FEATURES: Final = len(COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -39,13 +73,10 @@ class Shown:
 
 
 def region_features(shown: Shown) -> FloatArray:
-    """(N, F) float64, a row per detection: columns of `_own`, then of `_pairs`."""
+    """(N, F) float64, a row per detection, see `COLUMNS`."""
     if not len(shown.scores):
         return np.empty((0, FEATURES))
     return np.column_stack([*_own(shown), *_pairs(shown)])
-
-
-FEATURES: Final = 21
 
 
 def _own(shown: Shown) -> list[FloatArray]:
@@ -75,8 +106,5 @@ def _pairs(shown: Shown) -> list[FloatArray]:
         shown.boxes, scores, shown.categories, scores >= COMPANION_SCORE
     )
     *largest, shared = columns.T
-    confident = np.log1p(np.count_nonzero(scores >= _PLAIN))
+    confident = np.log1p(np.count_nonzero(scores >= _CONFIDENT_SCORE))
     return [*largest, np.log1p(shared), np.full(len(scores), confident)]
-
-
-_PLAIN: Final = 0.3

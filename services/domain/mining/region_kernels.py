@@ -9,13 +9,24 @@ import numpy as np
 
 from services.domain.compiled import compiled
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.mining.region_features import PAIR_COLUMNS
 
 _LEAF = 128
 """numpy sums this many numbers in one run, and halves longer arrays."""
 _LANES = 8
 """numpy sums a run in this many partial sums."""
 
-PAIR_FEATURES = 11
+_ABOVE_IOU = PAIR_COLUMNS.index("above_iou")
+_ABOVE_OWN_SHARE = PAIR_COLUMNS.index("above_own_share")
+_ABOVE_OTHER_SHARE = PAIR_COLUMNS.index("above_other_share")
+_ABOVE_SCORED_IOU = PAIR_COLUMNS.index("above_scored_iou")
+_BELOW_IOU = PAIR_COLUMNS.index("below_iou")
+_BELOW_SCORED_IOU = PAIR_COLUMNS.index("below_scored_iou")
+_BELOW_SCORED_OTHER_SHARE = PAIR_COLUMNS.index("below_scored_other_share")
+_RIVAL_IOU = PAIR_COLUMNS.index("rival_iou")
+_RIVAL_SCORED_IOU = PAIR_COLUMNS.index("rival_scored_iou")
+_RIVAL_SCORED_OWN_SHARE = PAIR_COLUMNS.index("rival_scored_own_share")
+_SUMMED_IOU = PAIR_COLUMNS.index("summed_iou")
 
 
 @compiled
@@ -75,7 +86,7 @@ def _pair_columns(
     for i in range(scores.size):
         left, top, width, height = boxes[i]
         right, bottom, area = width + left, height + top, width * height
-        best = columns[i]
+        row = columns[i]
         many = 0
         for at in range(np.searchsorted(reach, left, side="right"), scores.size):
             x, y, across, along = sorted_boxes[at]
@@ -92,24 +103,26 @@ def _pair_columns(
             overlap = common / (area + other - common)
             score = sorted_scores[at]
             if categories[i] != categories[j]:
-                best[7] = max(best[7], overlap)
-                best[8] = max(best[8], overlap * score)
-                best[9] = max(best[9], common / area * score)
+                share = common / area * score
+                row[_RIVAL_IOU] = max(row[_RIVAL_IOU], overlap)
+                row[_RIVAL_SCORED_IOU] = max(row[_RIVAL_SCORED_IOU], overlap * score)
+                row[_RIVAL_SCORED_OWN_SHARE] = max(row[_RIVAL_SCORED_OWN_SHARE], share)
                 continue
             if place[j] < place[i]:
-                best[0] = max(best[0], overlap)
-                best[1] = max(best[1], common / area)
-                best[2] = max(best[2], common / other)
-                best[3] = max(best[3], overlap * score)
+                row[_ABOVE_IOU] = max(row[_ABOVE_IOU], overlap)
+                row[_ABOVE_OWN_SHARE] = max(row[_ABOVE_OWN_SHARE], common / area)
+                row[_ABOVE_OTHER_SHARE] = max(row[_ABOVE_OTHER_SHARE], common / other)
+                row[_ABOVE_SCORED_IOU] = max(row[_ABOVE_SCORED_IOU], overlap * score)
             else:
-                best[4] = max(best[4], overlap)
-                best[5] = max(best[5], overlap * score)
-                best[6] = max(best[6], common / other * score)
+                share = common / other * score
+                row[_BELOW_IOU] = max(row[_BELOW_IOU], overlap)
+                row[_BELOW_SCORED_IOU] = max(row[_BELOW_SCORED_IOU], overlap * score)
+                row[_BELOW_SCORED_OTHER_SHARE] = max(row[_BELOW_SCORED_OTHER_SHARE], share)
             shared[j] = overlap
             touched[many] = j
             many += 1
         if many:
-            best[10] = _sum(shared, touched[:many], leaf_of, starts, merges, sums)
+            row[_SUMMED_IOU] = _sum(shared, touched[:many], leaf_of, starts, merges, sums)
 
 
 @compiled
@@ -177,17 +190,13 @@ def pair_columns(
 
     Returns
     -------
-    (N, 11) float64; the largest IoU with a companion of the same category and a higher score, the
-    largest share of the own area and of the companion's, and IoU times the companion's score; of
-    the same category and a lower score the IoU, that times score, and the share of the companion's
-    area times score; of another category the IoU, that times score, and the share of the own area
-    times score; the sum of IoU over companions of the same category. 0 without a companion.
+    (N, 11) float64, see `PAIR_COLUMNS`; 0 without a companion
     """
     place = np.empty(len(scores), np.int64)
     place[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
     order = np.argsort(boxes[:, 0], kind="stable")
     reach = np.maximum.accumulate((boxes[:, 2] + boxes[:, 0])[order])
-    columns = np.zeros((len(scores), PAIR_FEATURES))
+    columns = np.zeros((len(scores), len(PAIR_COLUMNS)))
     starts, merges = sum_tree(len(scores))
     _pair_columns(boxes, scores, categories, place, counts, order, reach, starts, merges, columns)
     return columns
