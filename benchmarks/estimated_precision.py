@@ -23,7 +23,7 @@ from services.domain.metrics.estimated_precision import (
     SampledFrames,
     estimate_stream,
 )
-from services.domain.mining.error_probability import Detections
+from services.domain.mining.error_probability import ClusteredDetections
 from services.runtime.settings import Settings
 
 ENOUGH = 500
@@ -45,7 +45,7 @@ def replay(stream: StreamSet, share: float, seed: int) -> list[Outcome]:
     reference = _reference(stream, share, seed)
     frames = SampledFrames(stream.vectors, data.units, reference, reference, stream.tags)
     rows = np.flatnonzero(data.scores >= _SETTINGS.region_score)
-    detections = Detections(
+    detections = ClusteredDetections(
         data.features[rows],
         data.vectors["crop"][rows],
         data.category[rows],

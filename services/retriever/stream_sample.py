@@ -33,7 +33,7 @@ from services.domain.metrics.estimated_precision import (
     estimate_stream,
 )
 from services.domain.metrics.slice_pairs import Tag
-from services.domain.mining.error_probability import Detections
+from services.domain.mining.error_probability import ClusteredDetections
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.vectors import (
@@ -138,7 +138,7 @@ class _Read:
             np.array([frame.reference for frame in self.frames]),
             [frame.tags for frame in self.frames],
         )
-        detections = Detections(
+        detections = ClusteredDetections(
             np.stack([region.features for region in self.regions]),
             np.stack([region.vector for region in self.regions]),
             _numbered([region.category for region in self.regions]),

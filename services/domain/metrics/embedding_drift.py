@@ -27,7 +27,7 @@ _CHUNK: Final = 512
 
 
 @dataclass(frozen=True)
-class AnnotatedFrames:
+class AnnotatedEmbeddings:
     """What annotated frames look like.
 
     Attributes
@@ -63,7 +63,7 @@ class AnnotatedFrames:
         return _distances(places, clusters, self.places, self.clusters) > self.farthest
 
 
-def drift(unlike: BoolArray, clusters: IntArray) -> Interval | None:
+def unlike_share(unlike: BoolArray, clusters: IntArray) -> Interval | None:
     """The share of a slice's frames that are unlike the annotated ones, with its 95% interval."""
     return share_of_clusters(unlike.astype(np.float64), np.ones(unlike.size), clusters)
 

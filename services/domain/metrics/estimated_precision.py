@@ -20,10 +20,10 @@ from typing import Final, Self
 import numpy as np
 
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.metrics.embedding_drift import AnnotatedFrames, drift
+from services.domain.metrics.embedding_drift import AnnotatedEmbeddings, unlike_share
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.mining.error_probability import (
-    Detections,
+    ClusteredDetections,
     ErrorProbability,
     FittedErrors,
     Predicted,
@@ -89,7 +89,7 @@ class SampledDetections:
     wrong : (N,) bool; meaningless where the frame is not annotated
     """
 
-    detections: Detections
+    detections: ClusteredDetections
     frame: IntArray
     shown: BoolArray
     wrong: BoolArray
@@ -249,7 +249,7 @@ class _Estimator:
     @classmethod
     def of(cls, fitted: FittedErrors, frames: SampledFrames, sampled: SampledDetections) -> Self:
         counted = sampled.shown & ~frames.annotated[sampled.frame]
-        known = AnnotatedFrames.of(
+        known = AnnotatedEmbeddings.of(
             frames.vectors[frames.annotated], frames.clusters[frames.annotated]
         )
         return cls(
@@ -270,7 +270,7 @@ class _Estimator:
         value = 1 - float(predicted.wrong.mean())
         drifted = None
         if self.unlike is not None:
-            drifted = drift(self.unlike[members], self.clusters[members])
+            drifted = unlike_share(self.unlike[members], self.clusters[members])
         why = self._no_interval(len(clusters), drifted)
         return EstimatedSlice(
             tag=tag,

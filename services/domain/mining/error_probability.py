@@ -35,7 +35,7 @@ _MOST_LOG_ODDS: Final = 35.0
 
 
 @dataclass(frozen=True)
-class Detections:
+class ClusteredDetections:
     """N detections of one detector.
 
     Attributes
@@ -70,14 +70,14 @@ class _Inputs:
     categories: int
 
     @classmethod
-    def of(cls, examples: Detections) -> Self:
+    def of(cls, examples: ClusteredDetections) -> Self:
         return cls(
             PrincipalComponents.of(examples.vectors, _COMPONENTS),
             Standardisation.of(examples.features),
             int(examples.categories.max()) + 1,
         )
 
-    def columns(self, detections: Detections) -> FloatArray:
+    def columns(self, detections: ClusteredDetections) -> FloatArray:
         """(N, K); a category without examples has only the shared columns."""
         features = self.standardisation.applied(detections.features)
         own = detections.categories[:, None] == np.arange(self.categories)
@@ -174,7 +174,7 @@ class ErrorProbability:
     recalibration: FloatArray
     influence: FloatArray
 
-    def of(self, detections: Detections) -> "Predicted":
+    def of(self, detections: ClusteredDetections) -> "Predicted":
         """Its predictions for detections."""
         columns = self.inputs.columns(detections)
         return _predicted(columns, columns @ self.weights, self.recalibration)
@@ -234,7 +234,7 @@ class FittedErrors:
     clusters: IntArray
 
 
-def fit_errors(examples: Detections, wrong: BoolArray, counted: BoolArray) -> FittedErrors:
+def fit_errors(examples: ClusteredDetections, wrong: BoolArray, counted: BoolArray) -> FittedErrors:
     """Fit a model to N examples.
 
     Parameters

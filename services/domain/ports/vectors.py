@@ -105,7 +105,7 @@ def best_first(found: Iterable[tuple[PointId, float, Payload]]) -> list[Hit]:
     return hits
 
 
-def is_settled(hits: Sequence[Hit], limit: int, requested: int) -> bool:
+def has_all_ties(hits: Sequence[Hit], limit: int, requested: int) -> bool:
     """Whether all points that tie for the last rank were returned.
 
     Parameters

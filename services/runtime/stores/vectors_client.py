@@ -29,7 +29,7 @@ from services.domain.ports.vectors import (
     Vector,
     Where,
     best_first,
-    is_settled,
+    has_all_ties,
 )
 
 _SPARE = 16
@@ -308,7 +308,7 @@ class ClientVectorStore:
                     hits = await self._query(collection, vector, where, requested)
             except _NoCollectionError:
                 return []
-            if is_settled(hits, limit, requested):
+            if has_all_ties(hits, limit, requested):
                 return hits[:limit]
             requested *= 4
 
@@ -336,7 +336,7 @@ class ClientVectorStore:
         per_query = [_hits(answer) for answer in answers]
         return [
             hits[:limit]
-            if is_settled(hits, limit, requested)
+            if has_all_ties(hits, limit, requested)
             else await self.nearest(collection, vector, where, limit)
             for hits, vector in zip(per_query, vectors, strict=True)
         ]

@@ -28,7 +28,7 @@ from services.domain.ports.vectors import (
     Quantization,
     Vector,
     Where,
-    is_settled,
+    has_all_ties,
 )
 from services.runtime.durability import sync
 from services.runtime.stores.vectors_edge_copy import writing_to
@@ -306,7 +306,7 @@ class EdgeVectorStore:
         while True:
             with _translated(f"searching {collection}"):
                 hits = hits_of(found[0].query(request_of(vector, where, requested)))
-            if is_settled(hits, limit, requested):
+            if has_all_ties(hits, limit, requested):
                 return hits[:limit]
             requested *= 4
 
@@ -323,7 +323,7 @@ class EdgeVectorStore:
         per_query = [hits_of(answer) for answer in answers]
         return [
             hits[:limit]
-            if is_settled(hits, limit, requested)
+            if has_all_ties(hits, limit, requested)
             else self._nearest(collection, vector, where, limit)
             for hits, vector in zip(per_query, vectors, strict=True)
         ]

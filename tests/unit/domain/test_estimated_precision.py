@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from services.domain.detection.coco import BoolArray, FloatArray
-from services.domain.metrics.embedding_drift import UNLIKE, AnnotatedFrames, drift
+from services.domain.metrics.embedding_drift import UNLIKE, AnnotatedEmbeddings, unlike_share
 from services.domain.metrics.estimated_precision import (
     FEWEST_CLUSTERS,
     FEWEST_DETECTIONS,
@@ -21,7 +21,7 @@ from services.domain.metrics.estimated_precision import (
     SampledFrames,
     estimate_stream,
 )
-from services.domain.mining.error_probability import Detections, fit_errors
+from services.domain.mining.error_probability import ClusteredDetections, fit_errors
 from services.domain.mining.ranking import Vectors
 
 DIMENSIONS, FEATURES, PER_FRAME = 6, 4, 4
@@ -55,7 +55,7 @@ class Stream:
         return SampledFrames(self.vectors, self.clusters, self.annotated, self.annotated, self.tags)
 
     def detections(self) -> SampledDetections:
-        detections = Detections(
+        detections = ClusteredDetections(
             self.features, self.regions, self.categories, self.clusters[self.frame]
         )
         shown = np.ones(len(self.frame), np.bool_)
@@ -206,11 +206,11 @@ def test_frames_that_look_like_nothing_annotated_drift_and_have_no_estimate() ->
 
 def test_frames_of_one_drive_alone_say_nothing_of_drift() -> None:
     vectors = unit(np.random.default_rng(0).normal(size=(9, 3)))
-    assert AnnotatedFrames.of(vectors, np.zeros(9, np.int64)) is None
-    known = AnnotatedFrames.of(vectors, np.arange(9))
+    assert AnnotatedEmbeddings.of(vectors, np.zeros(9, np.int64)) is None
+    known = AnnotatedEmbeddings.of(vectors, np.arange(9))
     assert known is not None
     # A frame is compared with other drives only: with its own, it would be at distance 0.
-    assert drift(known.unlike(vectors, np.arange(9)), np.arange(9)) is not None
+    assert unlike_share(known.unlike(vectors, np.arange(9)), np.arange(9)) is not None
     assert known.unlike(vectors, np.arange(9)).sum() == 1
 
 

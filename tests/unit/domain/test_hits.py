@@ -3,7 +3,7 @@
 import pytest
 
 from services.contracts.identity import PointId
-from services.domain.ports.vectors import SIMILARITY_DECIMALS, Hit, best_first, is_settled
+from services.domain.ports.vectors import SIMILARITY_DECIMALS, Hit, best_first, has_all_ties
 
 NOISE = 0.4 * 10**-SIMILARITY_DECIMALS
 
@@ -46,4 +46,4 @@ def hits(*similarities: float) -> list[Hit]:
 def test_ties_for_the_last_rank_are_settled_if_a_lower_hit_was_returned(
     similarities: tuple[float, ...], limit: int, requested: int, expected: bool
 ) -> None:
-    assert is_settled(hits(*similarities), limit, requested) is expected
+    assert has_all_ties(hits(*similarities), limit, requested) is expected
