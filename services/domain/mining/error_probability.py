@@ -180,7 +180,7 @@ class ErrorProbability:
         return _predicted(columns, columns @ self.weights, self.recalibration)
 
     def variance(self, predicted: "Predicted") -> float:
-        """Of the mean of these probabilities: examples might have been others.
+        """Variance of the mean probability, over other samples of examples.
 
         References
         ----------
@@ -224,7 +224,7 @@ class FittedErrors:
     Attributes
     ----------
     wrong : (N,) probabilities, by models that were not fitted to the example's cluster
-    residuals : (N,), what is, less that
+    residuals : (N,), whether each is wrong, minus its probability
     clusters : (N,)
     """
 

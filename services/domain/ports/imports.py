@@ -138,7 +138,10 @@ class ImportStore(Protocol):
         ...
 
     async def pass_over(self, undone: Sequence[ImportItem]) -> None:
-        """Have what replaced these items' revisions replace what they replaced; may be repeated."""
+        """Treat these undone items as never published; may be repeated.
+
+        What replaced their revisions now replaces what these had replaced.
+        """
         ...
 
     async def undo_of(self, target: ImportId | DetectorId) -> Undo | None:

@@ -196,7 +196,7 @@ class BudgetAllocator:
         return {frame for needle in self.needles(key) for frame in self._assigned.frames(needle)}
 
     def correct(self, frame: FrameId) -> None:
-        """Note that a listed frame was corrected: it stays, and is no turn of its mode any more."""
+        """Mark a listed frame as corrected: it no longer counts toward its mode's turns."""
         listed = self._assigned.listed[frame]
         if not listed.corrected:
             self._assigned.listed[frame] = replace(listed, corrected=True)

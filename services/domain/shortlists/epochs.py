@@ -4,12 +4,11 @@ An epoch is what a detector's allocator consumed up to recorded offsets. Its sho
 that and from the shortlists of the epoch before, so a replay of the recorded epochs gives the same
 shortlists, whatever the order of events inside an epoch.
 
-While an import runs, what is known grows all the time: models get better, and the best frames are
-still to come. A frame that is listed then would be listed for want of better ones, and it stays,
-because an annotator's list does not change during work. So the whole budget is listed only once
-growth has slowed down. A continuous stream reaches that while it flows; after an import, the first
-epoch without events does. Until then a small share of the budget is released, so that annotators
-have work: so little that it costs no quality that can be measured.
+Frames listed early cannot be withdrawn, because an annotator's list does not change during work,
+and while an import runs, models get better and better frames arrive. So the whole budget is
+released only after growth slows down. In a continuous stream that happens while it flows; after an
+import, in the first epoch without events. Until then a small share of the budget is released, so
+that annotators have work. It is too small to change the quality of shortlists measurably.
 """
 
 from collections.abc import Mapping, Sequence

@@ -20,9 +20,9 @@ def restored(dataset: Dataset, manifest: Manifest, carried: Collection[str]) -> 
 
     Parameters
     ----------
-    carried : the fields that the format carries (`area`, `crowd`, `ignore`, `mask`); they keep the
-        returned value, all others the sent one. Without `bbox` among them, an object with a mask
-        has no box of its own, and is unchanged if its mask is; one with a box keeps the sent mask
+    carried : the fields that the format carries. Those among `area`, `crowd`, `ignore` and `mask`
+        keep the returned value, all others the sent one. A format without `bbox` has an object as
+        a mask or as a box: a mask is unchanged if it equals the sent one, a box keeps the sent mask
     """
     sent = {frame.frame_id: frame for frame in manifest.frames.values()}
     left = set(sent)
@@ -75,8 +75,8 @@ def _returned_fields(one: Annotation, carried: Collection[str]) -> list[str]:
     """The fields that a returned annotation has a say in."""
     names = [name for name in _KEPT if name in carried]
     if one.mask is None and "mask" in carried and "bbox" not in carried:
-        # An object goes out as a mask or as a box. That of a box was not sent: it is empty, or of
-        # another size, or earlier versions exported it, which sent none.
+        # The object was exported as a box, so its mask was not: it is empty, or not of the image's
+        # size, or an earlier version exported it, which sent no masks.
         names.remove("mask")
     return names
 
