@@ -1,4 +1,5 @@
-from collections.abc import Mapping, Sequence
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -26,6 +27,8 @@ from services.domain.shortlists.scored_candidates import (
 
 VEHICLE = VehicleId("v")
 FAMILY = FamilyId("f")
+MEMORY_OF_FEW = 50_000
+"""In bytes: entries of a thousand take several times as much."""
 WIDE = Limits(Budgets(100), size=100, per_drive=100, apart_s=0.0, apart_m=0.0)
 
 
@@ -108,6 +111,16 @@ def frames_of(allocator: BudgetAllocator, limits: Limits = WIDE) -> dict[str, li
     return chosen
 
 
+def memory_kept_by(work: Callable[[], None]) -> int:
+    """Bytes that are still in use after the work, of those that it allocated."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
 def limits(
     budget: int = 100, size: int = 100, per_drive: int = 100, apart_s: float = 0, apart_m: float = 0
 ) -> Limits:
@@ -118,15 +131,17 @@ def test_a_needle_gets_the_frames_of_most_worth_best_first() -> None:
     assert allocated([group("n", a=0.2, b=0.9, c=0.5)]) == {"n": ["b", "c", "a"]}
 
 
-def test_nothing_is_kept_of_a_shortlist_whose_frames_are_taken_off() -> None:
+def test_a_shortlist_whose_frames_are_released_takes_no_memory() -> None:
     assigned = AssignedFrames({})
-    for name in "ab":
-        assigned.assign(listed("n", context(name, "drive")))
-    for name in "ab":
-        assigned.release(FrameId(name))
+
+    def assign_and_release(count: int) -> None:
+        for number in range(count):
+            assigned.assign(listed(f"needle {number}", context("a", f"drive {number}")))
+            assigned.release(FrameId("a"))
+
+    assign_and_release(1)
+    assert memory_kept_by(lambda: assign_and_release(1000)) < MEMORY_OF_FEW
     assert not assigned.listed
-    assert not assigned._of_needle
-    assert not assigned._drives
 
 
 def test_frames_of_equal_worth_come_by_name() -> None:
@@ -318,16 +333,20 @@ def test_a_region_counts_as_it_was_offered_last() -> None:
     assert frames_of(allocator) == {"m": ["b", "a"]}
 
 
-def test_ranks_of_candidates_that_are_gone_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_of_candidates_that_are_gone_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mode_queue, "CANDIDATES_MAX", 5)
     candidates: dict[RegionId, ScoredCandidate] = {}
     queue = mode_queue.ModeQueue({}, candidates)
-    for number in range(100):
-        seen, region = context(f"f{number:02}"), RegionId(f"r{number}")
-        queue.add_candidates([ScoredCandidate(region, seen, 1.0 + number, 0.5, FAMILY)])
-        queue.keep_best(())
-        assert len(queue._waiting) <= 2 * mode_queue.CANDIDATES_MAX
-    assert sorted(candidates) == [f"r{number}" for number in range(95, 100)]
+
+    def add_better_ones(numbers: range) -> None:
+        for number in numbers:
+            seen, region = context(f"f{number:04}"), RegionId(f"r{number:04}")
+            queue.add_candidates([ScoredCandidate(region, seen, 1.0 + number, 0.5, FAMILY)])
+            queue.keep_best(())
+
+    add_better_ones(range(100))
+    assert memory_kept_by(lambda: add_better_ones(range(100, 1100))) < MEMORY_OF_FEW
+    assert sorted(candidates) == [f"r{number:04}" for number in range(1095, 1100)]
 
 
 def test_ranks_of_candidates_that_were_replaced_do_not_pile_up() -> None:

@@ -69,7 +69,7 @@ def test_a_weighted_frame_counts_as_often_as_its_weight_says(seed: int) -> None:
         for frame, weight in zip(frames, weights, strict=True)
         for copy in range(weight)
     ]
-    samples = state.snapshot()._of(ONE, Subset.ALL)
+    samples = list(state.snapshot().samples.values())
     # Frames are numbered in the order in which they came.
     by_number = weights[[any(oracle.matched(frame)) for frame in frames]]
     expected = twelve(state_of(copies).of(ONE, Subset.ALL).values())["AP"]
@@ -77,7 +77,8 @@ def test_a_weighted_frame_counts_as_often_as_its_weight_says(seed: int) -> None:
 
 
 def test_a_category_without_objects_on_the_frames_that_count_is_left_out_of_map() -> None:
-    first, *others = state_of(survey(np.random.default_rng(0), 30)).snapshot()._of(ONE, Subset.ALL)
+    samples = state_of(survey(np.random.default_rng(0), 30)).snapshot().samples
+    first, *others = samples.values()
     weights = np.ones(30, np.int64)
     weights[first.match_frame[first.truths > 0]] = 0
     found = weighted_mean_ap(others, weights)
