@@ -49,7 +49,7 @@ COLUMNS: Final = (
     *PAIR_COLUMNS,
     "confident_detections",
 )
-"""The last two are log(1 + x) of the summed IoU, and of the number of confident ones on the frame."""
+"""The last two are log(1 + x), of the summed IoU and of the frame's number of confident ones."""
 FEATURES: Final = len(COLUMNS)
 
 
