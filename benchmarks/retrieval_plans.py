@@ -23,13 +23,6 @@ from benchmarks.retrieval_rankings import (
 )
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
-from services.domain.shortlists.candidate_scoring import (
-    CategoryModel,
-    Haystack,
-    ModeQuery,
-    frame_worths,
-    scored_candidates,
-)
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import FailureModel
 from services.domain.mining.ranking import Vectors
@@ -37,6 +30,13 @@ from services.domain.missed.evidence import evidence
 from services.domain.missed.expected import MissModel
 from services.domain.shortlists.allocation import BudgetAllocator
 from services.domain.shortlists.budgets import Budgets
+from services.domain.shortlists.candidate_scoring import (
+    CategoryModel,
+    Haystack,
+    ModeQuery,
+    frame_worths,
+    scored_candidates,
+)
 from services.domain.shortlists.scored_candidates import Limits, ScoredCandidate
 from services.domain.shortlists.strategies import STRATEGIES, Blend, CategoryStats, Strategy
 from services.retriever.allocation.budgets import limits_of

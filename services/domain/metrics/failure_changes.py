@@ -23,8 +23,8 @@ from services.contracts.identity import needle_id as needle_id_of
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.boxes import iou_matrix
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.changes import Change, significant_changes
 from services.domain.failure_modes import FailureMode
+from services.domain.metrics.changes import Change, significant_changes
 from services.domain.statistics.resampling import Interval
 from services.domain.statistics.significance import sign_test_p_value, wilson_interval
 

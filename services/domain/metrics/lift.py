@@ -27,9 +27,9 @@ from services.contracts.identity import Category, DriveId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.detection.operating_scores import OperatingScores
+from services.domain.failure_modes import FailureMode
 from services.domain.metrics.frame_rows import FrameRows, Rows
 from services.domain.metrics.match_columns import Names
-from services.domain.failure_modes import FailureMode
 from services.domain.statistics.intervals import middle_95
 from services.domain.statistics.resampling import Interval
 from services.domain.statistics.significance import wilson_interval

@@ -5,8 +5,8 @@ import numpy as np
 
 from services.domain.compiled import compiled
 from services.domain.detection.coco import RECALLS, FloatArray, IntArray
-from services.domain.statistics.envelope_kernels import needs_of
 from services.domain.metrics.index_layout import COUNTED, PART, TRUTHS, Array, Index
+from services.domain.statistics.envelope_kernels import needs_of
 
 _ONE = np.uint64(1)
 

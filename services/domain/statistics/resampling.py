@@ -248,8 +248,8 @@ def _influence(samples: Sequence[Sample], frames: int) -> FloatArray:
     """(frames,) the derivative of mAP with respect to each frame's weight."""
     moved = np.zeros(frames)
     everywhere = np.ones(frames, np.bool_)
-    aps = [add_influence(sample, everywhere, moved) for sample in samples]
-    return moved / max(np.count_nonzero(~np.isnan(aps)), 1)
+    known = sum(not np.isnan(add_influence(sample, everywhere, moved)) for sample in samples)
+    return moved / max(known, 1)
 
 
 def _minus(values: Sequence[N]) -> N:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from services.contracts.events import FALSE_POSITIVES, ErrorType, Sampling
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
+from services.domain.failure_modes import FailureMode
 from services.domain.metrics.ap_recovered import RepairGain
 from services.domain.metrics.subsets import Subset
-from services.domain.failure_modes import FailureMode
 from services.evaluator.curves import DetectorCurves
 from services.evaluator.live.logic import Evaluation, evaluate, order_holds
 from services.evaluator.reports.match_pools import MatchPools

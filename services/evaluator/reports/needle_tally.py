@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from services.contracts.events import ErrorType, Sampling
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
-from services.domain.metrics.lift import Stratum
 from services.domain.failure_modes import FailureMode
+from services.domain.metrics.lift import Stratum
 from services.domain.mining.failure_model import Method
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from services.contracts.events import NeedleFound
 from services.contracts.identity import FamilyId, NeedleId, RegionId, family_id
-from services.domain.shortlists.candidate_scoring import ModeQuery
 from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import Vector
+from services.domain.shortlists.candidate_scoring import ModeQuery
 from services.domain.shortlists.scored_candidates import Key
 from services.retriever.changelog import Changelog, TableSpec
 

@@ -14,11 +14,11 @@ from cachetools import LRUCache
 from services.contracts.identity import FrameId, ModelId, RegionId
 from services.domain.chunks import chunks
 from services.domain.detection.coco import FloatArray
-from services.domain.shortlists.candidate_scoring import CategoryModel
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import Examples, FailureModel
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.failure_models import FailureModelStore
+from services.domain.shortlists.candidate_scoring import CategoryModel
 from services.domain.shortlists.strategies import CategoryStats
 from services.retriever.caches import FrameCache, VectorCache, keep
 from services.retriever.labelled_regions import (

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from services.contracts.identity import Category, FrameId, ModelId, RegionId
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Method
 from services.domain.shortlists.candidate_scoring import (
     CategoryModel,
     Haystack,
@@ -20,8 +22,6 @@ from services.domain.shortlists.candidate_scoring import (
     frame_worths,
     scored_candidates,
 )
-from services.domain.failure_modes import FailureMode
-from services.domain.mining.failure_model import Method
 from services.domain.shortlists.frame_worths import FrameWorths
 from services.domain.shortlists.scored_candidates import Key, ScoredCandidate
 from services.domain.shortlists.strategies import STRATEGIES

@@ -3,6 +3,8 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import FamilyId, FrameId, RegionId, VehicleId
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Examples, FailureModel
 from services.domain.shortlists.candidate_scoring import (
     CategoryModel,
     Haystack,
@@ -10,8 +12,6 @@ from services.domain.shortlists.candidate_scoring import (
     frame_worths,
     scored_candidates,
 )
-from services.domain.failure_modes import FailureMode
-from services.domain.mining.failure_model import Examples, FailureModel
 from services.domain.shortlists.scored_candidates import CaptureContext
 from services.domain.shortlists.strategies import CategoryStats, worst_frames
 

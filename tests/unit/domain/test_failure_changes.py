@@ -18,6 +18,7 @@ from services.contracts.identity import (
 )
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.operating_scores import OperatingScores
+from services.domain.failure_modes import FailureMode
 from services.domain.metrics.changes import Change
 from services.domain.metrics.failure_changes import (
     FailureChange,
@@ -27,7 +28,6 @@ from services.domain.metrics.failure_changes import (
     grouped_failures,
 )
 from services.domain.metrics.failure_worth import CategoryDetections
-from services.domain.failure_modes import FailureMode
 from tests.samples import predictions_made
 from tests.unit.domain.oracle import Frame, coco_eval, matched, random_frames, twelve
 

@@ -108,4 +108,4 @@ def test_a_digest_of_examples_is_the_same_in_every_version() -> None:
     """Stored models have it in their ids."""
     vectors, features = np.eye(3, dtype=np.float32), np.arange(6.0).reshape(3, 2)
     modes = [None, BACKGROUND, FailureMode(ErrorType.CLASSIFICATION, Category("truck"))]
-    assert Examples(vectors, features, modes).digest() == "DIGEST"
+    assert Examples(vectors, features, modes).digest() == "43329ff68964cedb"

@@ -8,9 +8,9 @@ from services.contracts.identity import FrameId, frame_hash
 from services.domain.detection.coco import RECALLS
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
-from services.domain.statistics.envelope_kernels import envelope, needs_of
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
+from services.domain.statistics.envelope_kernels import envelope, needs_of
 from tests.unit.domain import oracle
 
 

@@ -56,10 +56,9 @@ def test_as_many_are_selected_as_a_curve_counts_at_each_score(score: float) -> N
         wanted = OutcomeFilter(outcome, at[0].score)
         return sum(selected(match, wanted).count for match in matches)
 
-    hits = sum(point.true_positives for point in at)
-    assert count(Outcome.RIGHT) == hits
-    assert count(Outcome.WRONG) == sum(point.shown for point in at) - hits
-    assert count(Outcome.MISSED) == sum(point.truths for point in at) - hits
+    assert count(Outcome.RIGHT) == sum(point.true_positives for point in at)
+    assert count(Outcome.WRONG) == sum(point.false_positives for point in at)
+    assert count(Outcome.MISSED) == sum(point.false_negatives for point in at)
 
 
 def test_only_frames_of_the_subset_are_selected() -> None:

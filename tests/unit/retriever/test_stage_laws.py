@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, FamilyId, FrameId, RegionId, VehicleId
+from services.domain.failure_modes import FailureMode
+from services.domain.mining.failure_model import Examples, FailureModel
 from services.domain.shortlists.candidate_scoring import (
     CategoryModel,
     Haystack,
@@ -21,8 +23,6 @@ from services.domain.shortlists.candidate_scoring import (
     frame_worths,
     scored_candidates,
 )
-from services.domain.failure_modes import FailureMode
-from services.domain.mining.failure_model import Examples, FailureModel
 from services.domain.shortlists.frame_worths import FrameWorths
 from services.domain.shortlists.scored_candidates import CaptureContext, ScoredCandidate
 from services.domain.shortlists.strategies import CategoryStats, worst_frames
