@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import FrameId, NeedleId, RegionId
-from services.domain.mining.failure_model import FailureMode
+from services.domain.failure_modes import FailureMode
 from services.domain.shortlists.allocation import Verdict
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.divided_budget import DividedBudget
