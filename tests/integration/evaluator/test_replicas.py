@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.contracts.identity import Category, DetectorId
 from services.contracts.matches import CategoryMatched
 from services.domain.detection.operating_scores import OperatingScores
-from services.domain.metrics.average_precision import operating_point, twelve
+from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.match_state import MatchState
+from services.domain.metrics.operating_point import joint_operating_point
 from services.domain.metrics.subsets import Subset
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.outbox import KafkaOutbox
@@ -118,7 +119,7 @@ async def test_the_average_of_both_replicas_gauges_is_the_map(
     defined = state.of(detector, Subset.ALL)
     numbers = twelve(defined.values())
     expected = numbers["AP"]
-    operating = operating_point([figures.operating for figures in defined.values()], 0.5)
+    operating = joint_operating_point([figures.operating for figures in defined.values()], 0.5)
     connection = connect(mongodb_url, database)
     await require_version(connection)  # as a process does before it writes
     await MongoMatchStore(connection).record(published(matches))
