@@ -5,7 +5,6 @@ The statistic is the difference over its standard error, of first order in the f
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import numpy as np
 
@@ -13,8 +12,6 @@ from services.domain.detection.coco import BoolArray
 from services.domain.statistics.resampling import Sample, add_influence
 from services.domain.statistics.significance import normal_p_value
 
-_ROUNDING: Final = 1e-9
-"""A smaller standard error is of rounding."""
 _Part = tuple[Sample, BoolArray]
 """One category's matches, and which frames count, (F,) by frame number."""
 
@@ -64,6 +61,6 @@ def _difference(pairs: Iterable[tuple[_Part, _Part]], frames: int) -> tuple[floa
     if not known:
         return 0.0, 1.0
     deviation = float(np.sqrt(np.square(moved).sum()))
-    # Where no frame moves the difference, nothing is known of its variation.
-    p_value = normal_p_value(total / deviation) if deviation > _ROUNDING else 1.0
-    return total / known, p_value
+    if not deviation:  # no frame moves the difference: all on one side are alike
+        return total / known, 0.0 if total else 1.0
+    return total / known, normal_p_value(total / deviation)
