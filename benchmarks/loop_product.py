@@ -27,9 +27,10 @@ from services.annotation.exporting import training_set, write_export
 from services.annotation.stores.opening import open_annotation_stores
 from services.app.assembly import running
 from services.app.parts import App
-from services.contracts.events import Candidate, Detection, FrameVector, Split
+from services.contracts.events import Detection, FrameVector, Split
 from services.contracts.flow import CONSUMERS
 from services.contracts.identity import DetectorId, FrameId
+from services.contracts.needles import Candidate
 from services.domain.detection.coco import FloatArray, IntArray
 from services.domain.splits import SplitRule
 from services.formats.items import Detector, FrameItem

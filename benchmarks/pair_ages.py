@@ -8,8 +8,9 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
 from services.contracts.codec import decode
-from services.contracts.events import Event, NeedleFound, ShortlistPublished
+from services.contracts.events import Event
 from services.contracts.identity import FrameId
+from services.contracts.needles import NeedleFound, ShortlistPublished
 from services.contracts.topics import (
     EMBEDDED,
     FRAMES,

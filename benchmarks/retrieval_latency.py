@@ -33,7 +33,6 @@ from services.contracts.events import (
     FrameCaptured,
     FrameEmbedded,
     Image,
-    NeedleFound,
     PredictionsMade,
     Split,
 )
@@ -47,6 +46,7 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
+from services.contracts.needles import NeedleFound
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.shortlists import NOT_SHORTLISTED
 from services.domain.ports.vectors import (

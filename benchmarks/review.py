@@ -35,17 +35,13 @@ from services.annotation.review.context import review_context
 from services.annotation.review.sessions import Account
 from services.annotation.stores.opening import open_annotation_stores
 from services.contracts.events import (
-    Candidate,
     Detection,
     ErrorType,
     FrameAnnotated,
     FrameCaptured,
     Image,
-    NeedleFound,
     Position,
     PredictionsMade,
-    Provenance,
-    ShortlistPublished,
 )
 from services.contracts.identity import (
     Box,
@@ -57,6 +53,7 @@ from services.contracts.identity import (
     VehicleId,
     needle_id,
 )
+from services.contracts.needles import Candidate, NeedleFound, Provenance, ShortlistPublished
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.http.tokens import Authenticator, issue

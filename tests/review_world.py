@@ -19,17 +19,13 @@ from services.contracts.dead_letters import DeadLetterChanged, DeadLettered, Let
 from services.contracts.errors import GazeloopError
 from services.contracts.events import (
     Annotation,
-    Candidate,
     Detection,
     ErrorType,
     FrameAnnotated,
     FrameCaptured,
     Image,
-    NeedleFound,
     Position,
     PredictionsMade,
-    Provenance,
-    ShortlistPublished,
 )
 from services.contracts.identity import (
     Box,
@@ -43,6 +39,7 @@ from services.contracts.identity import (
     NeedleId,
     VehicleId,
 )
+from services.contracts.needles import Candidate, NeedleFound, Provenance, ShortlistPublished
 from services.domain.dead_letters import Letter, fold_letters
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_recovered import RepairGain

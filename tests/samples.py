@@ -8,18 +8,13 @@ from datetime import UTC, datetime
 from services.contracts import identity, version_1
 from services.contracts.events import (
     Annotation,
-    Candidate,
     Detection,
     ErrorType,
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
     Image,
-    NeedleFound,
-    NeedleRetracted,
     PredictionsMade,
-    Provenance,
-    ShortlistPublished,
     Split,
 )
 from services.contracts.identity import (
@@ -39,6 +34,13 @@ from services.contracts.matches import (
     FrameMatched,
     MatchGroups,
     MatchRevisions,
+)
+from services.contracts.needles import (
+    Candidate,
+    NeedleFound,
+    NeedleRetracted,
+    Provenance,
+    ShortlistPublished,
 )
 from services.domain.shortlists.epochs import Epoch, Size
 

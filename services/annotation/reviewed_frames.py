@@ -7,8 +7,8 @@ from typing import Final
 from services.annotation.decisions import review_of
 from services.annotation.ports.reviews import Act, ReviewEvent
 from services.annotation.stores.opening import AnnotationStores
-from services.contracts.events import NeedleFound
 from services.contracts.identity import FrameId, NeedleId
+from services.contracts.needles import NeedleFound
 from services.domain.ports.needles import NeedleRecord
 
 _LOADED: Final = 500

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from services.contracts.events import NeedleFound
 from services.contracts.identity import NeedleId
+from services.contracts.needles import NeedleFound
 
 _ID_CHARACTERS: Final = 8
 """Characters of the needle's id at the end of a montage's name."""

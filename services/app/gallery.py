@@ -14,8 +14,9 @@ from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
 from services.app.drawn_pictures import is_montage, montage_name
-from services.contracts.events import Candidate, ErrorType, NeedleFound
+from services.contracts.events import ErrorType
 from services.contracts.identity import Box, DetectorId, DriveId, FrameId, RegionId
+from services.contracts.needles import Candidate, NeedleFound
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore

@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from services.contracts.events import NeedleFound
 from services.contracts.identity import (
     Category,
     DetectorId,
@@ -16,6 +15,7 @@ from services.contracts.identity import (
     NeedleId,
     RegionId,
 )
+from services.contracts.needles import NeedleFound
 from services.domain.ports.vectors import (
     REGION_VECTORS,
     Point,

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from services.contracts import version_1
+from services.contracts.erasures import FrameErased, MatchesErased
 from services.contracts.errors import UnreadableEvent
-from services.contracts.events import Event, FrameErased, MatchesErased
+from services.contracts.events import Event
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import BY_NAME
 

@@ -7,14 +7,13 @@ drop, repeat or reorder all others.
 import math
 from abc import ABC, abstractmethod
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    PrivateAttr,
     ValidationInfo,
     computed_field,
     field_validator,
@@ -23,12 +22,9 @@ from pydantic_core import PydanticCustomError
 
 from services.contracts import identity
 from services.contracts.bounds import (
-    MAX_CANDIDATES,
     MAX_CATEGORIES,
     MAX_DETECTORS,
     MAX_DIMENSIONS,
-    MAX_EXACT,
-    MAX_INT32,
     MAX_OBJECTS,
     MAX_RLE,
     Area,
@@ -37,13 +33,11 @@ from services.contracts.bounds import (
     Coordinate,
     Duration,
     PixelCount,
-    Rank,
-    Revision,
     Share,
     Side,
     SourceRevision,
 )
-from services.contracts.identity import DetectorId, EventId, FrameHash, FrameId, RegionId
+from services.contracts.identity import DetectorId, EventId, RegionId
 from services.contracts.names import (
     NAME,
     AnyCategory,
@@ -51,7 +45,6 @@ from services.contracts.names import (
     AnyDriveId,
     AnyFrameId,
     AnyModelId,
-    AnyNeedleId,
     AnyPointId,
     AnyRegionId,
     AnyVehicleId,
@@ -330,142 +323,3 @@ class FrameEmbedded(FrameEvent):
         if self.ground_truth_revision is None:
             return (self.frame_id, self.model, revisions)
         return (self.frame_id, self.model, revisions, self.ground_truth_revision)
-
-
-class _NeedleEvent(Event):
-    needle_id: AnyNeedleId
-    revision: Revision
-    frame_id: AnyFrameId
-    detector: AnyDetectorId
-    category: AnyCategory
-
-    def source(self) -> tuple[object, ...]:
-        return (self.needle_id, self.revision)
-
-    def key(self) -> str:
-        return self.needle_id
-
-
-class NeedleFound(_NeedleEvent):
-    """A failure on a reference frame: a false positive at or above the operating score, or a miss.
-
-    A miss is of an annotation: its region id derives from the annotation, and its score is 0.
-    """
-
-    type: Literal["NeedleFound"] = "NeedleFound"
-    region_id: AnyRegionId
-    score: Share
-    bbox: AnyBox
-    error_type: ErrorType
-    annotation_id: AnyRegionId | None = None
-    """Of a miss: the annotation that no detection found."""
-    mask: Rle | None = None
-    true_category: AnyCategory | None = None
-    drive_id: AnyDriveId | None = None
-    captured_at: CaptureTime
-
-
-class NeedleRetracted(_NeedleEvent):
-    """A correction cleared the needle: the detector was right, or no longer says so."""
-
-    type: Literal["NeedleRetracted"] = "NeedleRetracted"
-
-
-class Candidate(Strict):
-    """A haystack region that would fail as the needle does, and why we think so."""
-
-    frame_id: AnyFrameId
-    region_id: AnyRegionId
-    category: AnyCategory
-    score: Share
-    bbox: AnyBox
-    similarity: Rank
-    """Cosine to the needle's region vector."""
-    evidence: Rank
-    """What candidates are ranked by, highest first."""
-    probability: Share | None = None
-    """That the region fails in the needle's mode; None where no model was fitted."""
-    sampling: Sampling | None = None
-    drive_id: AnyDriveId | None = None
-    captured_at: CaptureTime
-    image_uri: Annotated[str, Field(max_length=1000)]
-
-
-class Provenance(Strict):
-    """How a shortlist was made."""
-
-    model: AnyModelId
-    strategy: Annotated[str, Field(max_length=100)]
-    """Of the strategy: `worst-frames`, `costliest-errors`, `label-efficiency`, `missed-objects`."""
-    size_limit: Annotated[int, Field(ge=0, le=MAX_INT32)]
-    method: Annotated[str, Field(max_length=100)] = "similarity"
-    """How evidence was computed: `logistic`, `contrast`, `similarity`, or `poisson` for misses."""
-
-
-class ShortlistPublished(Event):
-    """A needle's ranked candidates, all of them; none any more when the needle is retracted."""
-
-    type: Literal["ShortlistPublished"] = "ShortlistPublished"
-    needle_id: AnyNeedleId
-    revision: Revision
-    needle: NeedleFound
-    candidates: Annotated[tuple[Candidate, ...], Field(max_length=MAX_CANDIDATES)]
-    provenance: Provenance
-    epoch: Annotated[int, Field(ge=0, le=MAX_EXACT)] | None = None
-    """The allocator's epoch that published this revision."""
-
-    def chosen_frames(self) -> set[FrameId]:
-        """The frames that it retrieves, which are S; those drawn by chance are not."""
-        return {item.frame_id for item in self.candidates if item.sampling is None}
-
-    def source(self) -> tuple[object, ...]:
-        return (self.needle_id, self.revision)
-
-    def key(self) -> str:
-        return self.needle_id
-
-
-class _ErasureEvent(Event):
-    """An event about an erased frame. It outlives the frame, so it has only its id's hash."""
-
-    frame_hash: Annotated[FrameHash, Field(pattern=r"^[0-9a-f]{64}$")]
-    """sha256 of the frame's id, in hexadecimal."""
-    reason: Annotated[str, Field(max_length=500)]
-    requested_by: Annotated[str, NAME]
-
-    def source(self) -> tuple[object, ...]:
-        return (self.frame_hash,)
-
-    def key(self) -> str:
-        return self.frame_hash
-
-
-class FrameErased(_ErasureEvent):
-    """All that is known of a frame is to be deleted, and no later event of it counts.
-
-    It is in the partition of the frame's own events, behind them.
-    """
-
-    type: Literal["FrameErased"] = "FrameErased"
-    _frame_id: FrameId | None = PrivateAttr(default=None)
-
-    @classmethod
-    def of(cls, frame_id: FrameId, *, reason: str, requested_by: str) -> Self:
-        """The event for a frame, whose id chooses the partition and is not sent."""
-        event = cls(
-            frame_hash=identity.frame_hash(frame_id), reason=reason, requested_by=requested_by
-        )
-        event._frame_id = frame_id  # an attribute of this very class
-        return event
-
-    def partitioned_by(self) -> str:
-        return self._frame_id or self.frame_hash
-
-
-class MatchesErased(_ErasureEvent):
-    """A frame's matches are deleted: a process that holds some of them in memory drops them.
-
-    It is in every partition of its topic, because a frame's matches are in several.
-    """
-
-    type: Literal["MatchesErased"] = "MatchesErased"

@@ -6,13 +6,11 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
-    NeedleFound,
-    NeedleRetracted,
     PredictionsMade,
-    ShortlistPublished,
 )
 from services.contracts.identity import FrameId
 from services.contracts.matches import FrameMatched
+from services.contracts.needles import NeedleFound, NeedleRetracted, ShortlistPublished
 
 Subject = tuple[str, str]
 """A type and an id: a needle and a frame may have the same id."""

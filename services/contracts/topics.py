@@ -4,19 +4,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.contracts.dead_letters import DeadLetterChanged, DeadLettered
+from services.contracts.erasures import FrameErased, MatchesErased
 from services.contracts.events import (
     Event,
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
-    FrameErased,
-    MatchesErased,
-    NeedleFound,
-    NeedleRetracted,
     PredictionsMade,
-    ShortlistPublished,
 )
 from services.contracts.matches import FrameMatched
+from services.contracts.needles import NeedleFound, NeedleRetracted, ShortlistPublished
 
 
 @dataclass(frozen=True)

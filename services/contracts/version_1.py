@@ -19,9 +19,7 @@ from services.contracts.events import (
     FrameCaptured,
     FrameEmbedded,
     FrameEvent,
-    NeedleFound,
     PredictionsMade,
-    ShortlistPublished,
     Split,
 )
 from services.contracts.matches import (
@@ -39,6 +37,7 @@ from services.contracts.names import (
     AnyRegionId,
     AnyVehicleId,
 )
+from services.contracts.needles import NeedleFound, ShortlistPublished
 
 _Bits = Annotated[int, Field(ge=0, lt=1 << 40)]
 _OF_AN_OBJECT: Final = {"__all__": {"track_id", "attributes", "vector"}}

@@ -4,8 +4,9 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import Event, ShortlistPublished
+from services.contracts.events import Event
 from services.contracts.identity import FrameId, frame_hash
+from services.contracts.needles import ShortlistPublished
 from services.contracts.subjects import subjects_of
 
 _LENGTH = 16

@@ -8,8 +8,6 @@ from services.contracts.events import (
     ErrorType,
     FrameAnnotated,
     FrameCaptured,
-    NeedleFound,
-    NeedleRetracted,
     PredictionsMade,
     Split,
 )
@@ -22,6 +20,7 @@ from services.contracts.matches import (
     categories_of,
 )
 from services.contracts.missed import MissedAnnotations
+from services.contracts.needles import NeedleFound, NeedleRetracted
 from services.domain.derived_tags import tags_of
 from services.domain.detection.category_map import SAME_NAMES, CategoryMap
 from services.domain.detection.frame_matching import frame_matches, matched_groups

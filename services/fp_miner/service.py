@@ -12,13 +12,11 @@ from services.contracts.events import (
     Event,
     FrameAnnotated,
     FrameCaptured,
-    NeedleFound,
-    NeedleRetracted,
     PredictionsMade,
-    ShortlistPublished,
 )
 from services.contracts.identity import FrameId
 from services.contracts.matches import FrameMatched
+from services.contracts.needles import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.domain.chunks import chunks
 from services.domain.ports.frames import (
     AffectedPredictions,

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from services.contracts.events import FrameEmbedded, NeedleFound, NeedleRetracted
+from services.contracts.events import FrameEmbedded
 from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.contracts.needles import NeedleFound, NeedleRetracted
 from services.domain.ports.needles import NeedleRecord
 from services.runtime.observability import freshness, metrics
 

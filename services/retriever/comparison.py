@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.contracts.events import NeedleFound, Split
+from services.contracts.events import Split
 from services.contracts.identity import FrameId, ModelId, RegionId
 from services.contracts.matches import CategoryMatched
+from services.contracts.needles import NeedleFound
 from services.domain.detection.coco import FloatArray
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import FailureModel

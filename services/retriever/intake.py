@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from services.contracts.errors import Fatal
-from services.contracts.events import Event, FrameEmbedded, NeedleFound, NeedleRetracted, Split
+from services.contracts.events import Event, FrameEmbedded, Split
 from services.contracts.identity import FrameId
 from services.contracts.matches import CategoryMatched, FrameMatched
+from services.contracts.needles import NeedleFound, NeedleRetracted
 from services.domain.ports.needles import NeedleStore
 from services.retriever import logic
 from services.retriever.awaited_needles import AwaitedNeedles

@@ -7,17 +7,10 @@ from typing import Self
 
 import numpy as np
 
-from services.contracts.events import (
-    Candidate,
-    FrameCaptured,
-    NeedleFound,
-    PredictionsMade,
-    Provenance,
-    ShortlistPublished,
-    Split,
-)
+from services.contracts.events import FrameCaptured, PredictionsMade, Split
 from services.contracts.identity import Box, Category, DetectorId, RegionId
 from services.contracts.matches import CategoryMatched
+from services.contracts.needles import Candidate, NeedleFound, Provenance, ShortlistPublished
 from services.domain.detection.coco import FloatArray
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.region_features import Shown, region_features

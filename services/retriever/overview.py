@@ -8,9 +8,10 @@ from datetime import datetime
 
 import numpy as np
 
-from services.contracts.events import ErrorType, NeedleFound, Split
+from services.contracts.events import ErrorType, Split
 from services.contracts.identity import DetectorId, DriveId, FrameId, ModelId, NeedleId, RegionId
 from services.contracts.matches import CategoryMatched
+from services.contracts.needles import NeedleFound
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.families import Family, Member, beyond, families, shared_by
 from services.domain.mining.label_errors import missing_label_suspicion

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from services.contracts.errors import StoreUnavailable
-from services.contracts.events import ShortlistPublished
+from services.contracts.needles import ShortlistPublished
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.retriever import logic
 from services.retriever.allocation.needle_cache import NeedleCache

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
-from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId, ModelId, NeedleId, RegionId
+from services.contracts.needles import ShortlistPublished
 from services.domain.failure_modes import FailureMode
 from services.domain.ports.epochs import StateChanges
 from services.domain.ports.needles import NeedleRecord

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from services.contracts.erasures import FrameErased, MatchesErased
 from services.contracts.errors import VALUE_ERRORS, Invalid
-from services.contracts.events import Event, FrameCaptured, FrameErased, Image, MatchesErased
+from services.contracts.events import Event, FrameCaptured, Image
 from services.contracts.identity import FrameHash, FrameId, frame_hash
 from services.domain.erasure import frames_of, without
 from services.domain.ports.erasure import FrameTraces, TombstoneStore

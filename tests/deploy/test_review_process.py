@@ -12,8 +12,8 @@ import pytest
 
 from services.app.assembly import deployed
 from services.app.subscriptions import SUBSCRIPTIONS
-from services.contracts.events import ShortlistPublished
 from services.contracts.flow import group_of
+from services.contracts.needles import ShortlistPublished
 from services.contracts.topics import REANNOTATION_TOPIC
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.kafka import EmbeddedKafka

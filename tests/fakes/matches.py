@@ -2,9 +2,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from services.contracts.events import NeedleFound, Split
+from services.contracts.events import Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
+from services.contracts.needles import NeedleFound
 from services.domain.metrics.match_columns import NamedColumns
 from services.domain.ports.frames import Pair
 from services.domain.ports.matches import KnownCategories, Revised

@@ -1,8 +1,8 @@
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 
-from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.contracts.needles import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.domain.ports.needles import NeedleRecord
 
 

@@ -2,8 +2,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.contracts.needles import ShortlistPublished
 from services.domain.ports.frames import Pair
 from services.domain.ports.shortlists import Membership
 from services.runtime.clock import Clock

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from difflib import unified_diff
 
 from services.contracts import identity
-from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.identity import FrameId, NeedleId, PointId
+from services.contracts.needles import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.topics import NEEDLES, REANNOTATION_TOPIC
 from services.domain.ports.needles import NeedleRecord
 from services.domain.ports.vectors import FRAME_VECTORS as COLLECTION_FRAMES

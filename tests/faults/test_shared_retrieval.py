@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from services.contracts.codec import decode, encode
-from services.contracts.events import Event, ShortlistPublished
+from services.contracts.events import Event
 from services.contracts.flow import READS, group_of
 from services.contracts.identity import NeedleId
+from services.contracts.needles import ShortlistPublished
 from services.contracts.topics import REANNOTATION_TOPIC
 from services.domain.ports.vectors import Where
 from services.domain.shortlists.epochs import Epoch

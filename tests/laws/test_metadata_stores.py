@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from services.contracts.errors import ConflictingRevision
-from services.contracts.events import FrameEmbedded, ShortlistPublished, Split
+from services.contracts.events import FrameEmbedded, Split
 from services.contracts.identity import (
     Category,
     DetectorId,
@@ -21,6 +21,7 @@ from services.contracts.identity import (
     frame_point_id,
 )
 from services.contracts.matches import FrameMatched, MatchGroups, categories_of
+from services.contracts.needles import ShortlistPublished
 from services.domain.metrics.match_columns import NamedColumns
 from services.domain.ports.embeddings import EmbeddingFact, Embeddings, Points
 from services.domain.ports.epochs import EPOCHS_KEPT, EpochStore, StateChanges

@@ -10,8 +10,8 @@ from services.annotation.ports.reviews import Projection
 from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.annotation.stores.needle_modes import MongoModes
 from services.annotation.stores.reviews_mongo import MongoReviewStore
-from services.contracts.events import NeedleFound
 from services.contracts.identity import FrameId
+from services.contracts.needles import NeedleFound
 from services.domain.ports.family_marks import Mark
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.family_marks import MongoFamilyMarks

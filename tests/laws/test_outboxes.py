@@ -6,14 +6,9 @@ from typing import Protocol
 
 import pytest
 
+from services.contracts.erasures import FrameErased, MatchesErased
 from services.contracts.errors import InvalidRecord, Transient
-from services.contracts.events import (
-    Event,
-    FrameAnnotated,
-    FrameCaptured,
-    FrameErased,
-    MatchesErased,
-)
+from services.contracts.events import Event, FrameAnnotated, FrameCaptured
 from services.contracts.topics import topic_of
 from services.runtime.kafka.admin_connection import connect_admin
 from services.runtime.kafka.broker import BrokerAddress

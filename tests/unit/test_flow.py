@@ -13,21 +13,18 @@ from PIL import Image as Picture
 
 from services.contracts.codec import EventVersion
 from services.contracts.events import (
-    Candidate,
     Event,
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
     Image,
-    NeedleFound,
-    NeedleRetracted,
     PredictionsMade,
-    ShortlistPublished,
     Split,
 )
 from services.contracts.flow import READS
 from services.contracts.identity import FrameId, NeedleId
 from services.contracts.matches import CategoryMatched, FrameMatched, categories_of
+from services.contracts.needles import Candidate, NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.topics import topic_of
 from services.domain.ports.vectors import FRAME_VECTORS, collection_of
 from services.embedder import service as embedder

@@ -11,8 +11,9 @@ import orjson
 from services.annotation.label_studio.interface import Interface
 from services.annotation.label_studio.tasks import KEY, Json
 from services.annotation.ports.annotation_tasks import TaskStatus
-from services.contracts.events import Candidate, FrameAnnotated, ShortlistPublished
+from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId, NeedleId, RegionId
+from services.contracts.needles import Candidate, ShortlistPublished
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 from services.formats.writers.frames import ExportFrame, Proposal

@@ -10,8 +10,9 @@ from services.annotation.label_studio.pulling import Puller
 from services.annotation.label_studio.pushing import Pusher
 from services.annotation.ports.annotation_tasks import AnnotationTasks
 from services.contracts.errors import VALUE_ERRORS, Fatal, GazeloopError, Invalid
-from services.contracts.events import Event, FrameAnnotated, ShortlistPublished
+from services.contracts.events import Event, FrameAnnotated
 from services.contracts.identity import FrameId
+from services.contracts.needles import ShortlistPublished
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
 

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from services.contracts.events import ShortlistPublished
 from services.contracts.identity import FrameId
+from services.contracts.needles import ShortlistPublished
 
 
 class TaskStatus(StrEnum):

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from services.annotation.ports.needle_filters import ANY_NEEDLE, NeedleFilter, Sort, Stage
 from services.annotation.ports.reviews import Projection
-from services.contracts.events import ErrorType, NeedleFound
+from services.contracts.events import ErrorType
 from services.contracts.identity import Category, FrameId, NeedleId
+from services.contracts.needles import NeedleFound
 from services.domain.ports.needles import ReviewProgress
 
 

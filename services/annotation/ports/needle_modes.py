@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from services.contracts.events import ErrorType, NeedleFound
+from services.contracts.events import ErrorType
 from services.contracts.identity import Category
+from services.contracts.needles import NeedleFound
 
 
 @dataclass(frozen=True)

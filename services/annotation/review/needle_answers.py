@@ -21,8 +21,8 @@ from services.annotation.review.queued_acts import act_id, refused_act, taken_ac
 from services.annotation.review.refusals import Lost, Refusal
 from services.annotation.review.reviewing import Reviewer
 from services.contracts.errors import Invalid, Transient
-from services.contracts.events import NeedleFound
 from services.contracts.identity import NeedleId
+from services.contracts.needles import NeedleFound
 from services.domain.ports.needles import NeedleRecord
 
 _NO_NEEDLE = "There is no such needle."

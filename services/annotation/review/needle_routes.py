@@ -14,8 +14,8 @@ from services.annotation.review.queued_acts import seen_acts
 from services.annotation.review.refusals import Lost, Refusal
 from services.annotation.review.reviewing import Reviewer, Target
 from services.annotation.review.verdict_forms import note_of, verdict_of
-from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Category, NeedleId, RegionId
+from services.contracts.needles import Candidate, NeedleFound
 from services.domain.ports.needles import NeedleRecord
 
 router = APIRouter()

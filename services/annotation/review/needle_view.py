@@ -15,8 +15,9 @@ from services.annotation.review.listing import View
 from services.annotation.review.overlay import Picture, close_up, whole
 from services.annotation.review.place_map import PinnedPosition, PlaceMap, place_map
 from services.annotation.review.sessions import Session
-from services.contracts.events import Candidate, FrameAnnotated, NeedleFound
+from services.contracts.events import FrameAnnotated
 from services.contracts.identity import Box, DetectorId, FrameId
+from services.contracts.needles import Candidate, NeedleFound
 from services.domain.ports.family_marks import Mark
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.known_places import KnownPlace

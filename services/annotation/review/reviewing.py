@@ -19,8 +19,8 @@ from services.annotation.review.refusals import (
 )
 from services.annotation.review.sessions import Session
 from services.contracts.errors import MissingImage
-from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import Box, Category, FrameId, NeedleId, RegionId
+from services.contracts.needles import Candidate, NeedleFound
 from services.domain.ports.needles import NeedleRecord
 
 _ATTEMPTS = 5

@@ -8,8 +8,8 @@ from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from services.annotation.ports.annotation_tasks import TaskRecord, TaskStatus, ToolState
-from services.contracts.events import ShortlistPublished
 from services.contracts.identity import FrameId
+from services.contracts.needles import ShortlistPublished
 from services.runtime.stores.mongo import (
     Database,
     Document,

@@ -16,16 +16,12 @@ from services.annotation.ports.needle_lists import (
 )
 from services.annotation.ports.reviews import Projection
 from services.annotation.stores.tagged_needles import TaggedNeedles
-from services.contracts.events import ErrorType, NeedleFound
+from services.contracts.events import ErrorType
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
+from services.contracts.needles import NeedleFound
 from services.domain.ports.needles import ReviewProgress
 from services.runtime.stores.mongo import Database, Document, translated
-from services.runtime.stores.needles_mongo import (
-    GROUP_END,
-    GROUP_FIELDS,
-    REVIEW_WORK,
-    WORK_COUNTS,
-)
+from services.runtime.stores.needles_mongo import GROUP_END, GROUP_FIELDS, REVIEW_WORK, WORK_COUNTS
 from services.runtime.stores.unreadable import readable
 
 _ROW = {

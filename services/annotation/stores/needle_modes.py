@@ -6,7 +6,8 @@ from typing import Final
 
 from services.annotation.ports.needle_modes import FailureModeCounts
 from services.contracts.bounds import FIRST_TIME, LAST_TIME
-from services.contracts.events import ErrorType, NeedleFound
+from services.contracts.events import ErrorType
+from services.contracts.needles import NeedleFound
 from services.runtime.stores.mongo import Database, Document, literal, translated
 from services.runtime.stores.unreadable import readable
 

@@ -14,8 +14,8 @@ from services.app.backup.manifest import NOTED_SETTINGS, Manifest, indexed_field
 from services.app.erasure.erasers import eraser_alone
 from services.app.parts import App, joined
 from services.contracts.codec import decode
+from services.contracts.erasures import FrameErased
 from services.contracts.errors import Invalid, InvalidSettings, StoresFromLater, StoresNotMigrated
-from services.contracts.events import FrameErased
 from services.contracts.identity import FrameHash, FrameId, frame_hash
 from services.contracts.topics import FRAMES
 from services.domain.ports.erasure import ErasureRequest

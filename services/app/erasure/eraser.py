@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from services.contracts.events import FrameErased
+from services.contracts.erasures import FrameErased
 from services.contracts.identity import FrameId
 from services.domain.chunks import chunks
 from services.domain.ports.audit import AuditAct, AuditLog, AuditRecord

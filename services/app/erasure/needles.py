@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 from services.contracts.bounds import FIRST_TIME
 from services.contracts.errors import StoreUnavailable
-from services.contracts.events import NeedleFound, ShortlistPublished
 from services.contracts.identity import FrameId, RegionId
+from services.contracts.needles import NeedleFound, ShortlistPublished
 from services.domain.erasure import erased_name, without
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.runtime.step import Outbox

@@ -6,7 +6,7 @@ from services.annotation.decisions import Decision, review_of
 from services.annotation.ports.needle_filters import NeedleFilter, Sort
 from services.annotation.stores.opening import AnnotationStores
 from services.cli.work.needle_rows import EVERY
-from services.contracts.events import Candidate
+from services.contracts.needles import Candidate
 from services.domain.derived_tags import has_tags
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.ports.needles import NeedleRecord

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from services.contracts.events import NeedleFound, Split
+from services.contracts.events import Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId
 from services.contracts.matches import CategoryMatched, FrameMatched
+from services.contracts.needles import NeedleFound
 from services.domain.metrics.match_columns import NamedColumns
 from services.domain.ports.frames import Pair
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, ShortlistPublished
+from services.contracts.events import ErrorType
 from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.contracts.needles import NeedleFound, NeedleRetracted, ShortlistPublished
 
 
 class ReviewProgress(StrEnum):

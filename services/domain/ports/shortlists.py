@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from services.contracts.events import ShortlistPublished
 from services.contracts.identity import FrameId
+from services.contracts.needles import ShortlistPublished
 from services.domain.ports.frames import Pair
 
 

@@ -11,26 +11,14 @@ from dataclasses import replace
 from typing import Self
 
 from services.contracts.codec import decode, encode
-from services.contracts.events import ShortlistPublished
-from services.contracts.identity import (
-    DetectorId,
-    FamilyId,
-    FrameId,
-    ModelId,
-    NeedleId,
-    RegionId,
-)
+from services.contracts.identity import DetectorId, FamilyId, FrameId, ModelId, NeedleId, RegionId
+from services.contracts.needles import ShortlistPublished
 from services.contracts.topics import REANNOTATION_TOPIC
 from services.domain.failure_modes import FailureMode
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
-from services.domain.shortlists.scored_candidates import (
-    Key,
-    Limits,
-    ListedFrame,
-    ScoredCandidate,
-)
+from services.domain.shortlists.scored_candidates import Key, Limits, ListedFrame, ScoredCandidate
 from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
 from services.retriever.allocation.budgets import budget_report

@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-from services.contracts.events import Candidate, Sampling
+from services.contracts.events import Sampling
 from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.contracts.needles import Candidate
 from services.domain.shortlists.drawn_frames import DrawnFrame, inclusion_probability, is_drawn
 from services.domain.statistics.sampling import permanent_number
 from services.retriever.changelog import Changelog, TableSpec

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.contracts.events import NeedleFound
 from services.contracts.identity import FamilyId, NeedleId, RegionId, family_id
+from services.contracts.needles import NeedleFound
 from services.domain.mining.families import LeaderClusters, beyond, shared_by
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import Vector

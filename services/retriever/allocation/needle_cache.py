@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 from cachetools import LRUCache
 
-from services.contracts.events import ShortlistPublished
 from services.contracts.identity import DetectorId, NeedleId
+from services.contracts.needles import ShortlistPublished
 from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.retriever import logic
 from services.retriever.caches import cached, keep

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from services.contracts.events import Candidate, Provenance, ShortlistPublished
 from services.contracts.identity import FrameId, ModelId, NeedleId, RegionId
+from services.contracts.needles import Candidate, Provenance, ShortlistPublished
 from services.domain.mining.failure_model import Method
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.scored_candidates import Assignment

@@ -8,7 +8,8 @@ from threading import Lock
 from typing import Protocol, Self
 
 from services.contracts.codec import EventVersion, written
-from services.contracts.events import Event, MatchesErased
+from services.contracts.erasures import MatchesErased
+from services.contracts.events import Event
 from services.contracts.topics import topic_of
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.partitions import partition_of_key

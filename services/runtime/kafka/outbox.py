@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
+from services.contracts.erasures import MatchesErased
 from services.contracts.errors import BrokerUnavailable, DeliveryUnconfirmed, InvalidSettings
-from services.contracts.events import Event, MatchesErased
+from services.contracts.events import Event
 from services.contracts.matches import FrameMatched
 from services.contracts.topics import MATCHES
 from services.runtime.kafka.broker import BrokerAddress

@@ -18,8 +18,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from services.contracts.events import Event, ShortlistPublished
+from services.contracts.events import Event
 from services.contracts.flow import group_of
+from services.contracts.needles import ShortlistPublished
 from services.contracts.subjects import Subject, frame_of, subjects_of
 from services.contracts.topics import topic_of
 

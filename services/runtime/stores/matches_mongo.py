@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 from pymongo import UpdateOne
 
-from services.contracts.events import NeedleFound, Split
+from services.contracts.events import Split
 from services.contracts.identity import Category, DetectorId, FrameId, NeedleId, VehicleId
 from services.contracts.matches import (
     CategoryMatched,
@@ -27,6 +27,7 @@ from services.contracts.matches import (
     categories_of,
 )
 from services.contracts.missed import MissedAnnotations
+from services.contracts.needles import NeedleFound
 from services.domain.detection.coco import IntArray
 from services.domain.metrics.index_layout import microseconds
 from services.domain.metrics.match_columns import Cells, NamedColumns, Names

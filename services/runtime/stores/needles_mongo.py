@@ -5,8 +5,8 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from services.contracts.events import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.identity import DetectorId, FrameId, NeedleId
+from services.contracts.needles import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.domain.ports.needles import NeedleRecord, ReviewProgress
 from services.runtime.stores.mongo import (
     Database,

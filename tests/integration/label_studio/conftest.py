@@ -12,8 +12,9 @@ from pydantic import SecretStr
 
 from services.annotation.stores.opening import AnnotationStores, open_annotation_stores
 from services.app.label_studio_parts import LabelStudioParts, label_studio
-from services.contracts.events import FrameAnnotated, ShortlistPublished
+from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
+from services.contracts.needles import ShortlistPublished
 from services.domain.ports.ledger import Entry
 from services.runtime.settings import Settings
 from services.runtime.stores.mongo import connect

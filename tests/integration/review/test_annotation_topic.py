@@ -12,7 +12,7 @@ from uuid import uuid4
 import jsonschema
 
 from services.contracts.codec import encode
-from services.contracts.events import ShortlistPublished
+from services.contracts.needles import ShortlistPublished
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings

@@ -16,8 +16,8 @@ from bson import json_util
 
 from services.annotation.stores.needle_lists import MongoNeedleLists
 from services.contracts.errors import StoresFromLater, StoresNotMigrated
-from services.contracts.events import NeedleFound
 from services.contracts.identity import ModelId
+from services.contracts.needles import NeedleFound
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.report import Counts, Report

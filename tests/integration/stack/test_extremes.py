@@ -24,14 +24,12 @@ from services.contracts.events import (
     FrameAnnotated,
     FrameCaptured,
     FrameEmbedded,
-    NeedleFound,
-    NeedleRetracted,
     PredictionsMade,
-    ShortlistPublished,
 )
 from services.contracts.flow import CONSUMERS, READS, REVIEW, group_of
 from services.contracts.identity import LetterId
 from services.contracts.matches import FrameMatched
+from services.contracts.needles import NeedleFound, NeedleRetracted, ShortlistPublished
 from services.contracts.topics import BY_NAME, DEAD_LETTERS, TOPICS
 from services.domain.ports.vectors import REGION_VECTORS
 from services.runtime.clock import SystemClock

@@ -23,7 +23,7 @@ from standardwebhooks import Webhook
 from services.app.consumers.webhooks import webhook_consumers
 from services.contracts.codec import written
 from services.contracts.dead_letters import DeadLettered
-from services.contracts.events import ShortlistPublished
+from services.contracts.needles import ShortlistPublished
 from services.domain.dead_letters import fold_letters
 from services.runtime.clock import SystemClock
 from services.runtime.kafka.broker import BrokerAddress

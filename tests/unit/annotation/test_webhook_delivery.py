@@ -10,7 +10,7 @@ from services.annotation.webhooks.receivers import Receiver
 from services.annotation.webhooks.service import DeliverShortlists
 from services.contracts.codec import written
 from services.contracts.errors import ReceiverUnavailable, Undelivered
-from services.contracts.events import ShortlistPublished
+from services.contracts.needles import ShortlistPublished
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.samples import needle_found, shortlist_published

@@ -13,14 +13,8 @@ import pytest
 from services.contracts import codec
 from services.contracts.dead_letters import DeadLettered
 from services.contracts.documents import VERSION_1, example
-from services.contracts.events import (
-    ErrorType,
-    Event,
-    FrameAnnotated,
-    FrameErased,
-    MatchesErased,
-    PredictionsMade,
-)
+from services.contracts.erasures import FrameErased, MatchesErased
+from services.contracts.events import ErrorType, Event, FrameAnnotated, PredictionsMade
 from services.contracts.identity import Category, FrameId
 from services.contracts.matches import ROWS_AT_ONCE, CategoryMatched, FrameMatched, categories_of
 from services.contracts.topics import MATCHES, TOPICS, topic_of

@@ -7,16 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.contracts.erasures import FrameErased, MatchesErased
 from services.contracts.errors import MissingImage
-from services.contracts.events import (
-    Event,
-    FrameCaptured,
-    FrameErased,
-    Image,
-    MatchesErased,
-    ShortlistPublished,
-)
+from services.contracts.events import Event, FrameCaptured, Image
 from services.contracts.identity import FrameHash, FrameId, frame_hash
+from services.contracts.needles import ShortlistPublished
 from services.domain.ports.erasure import ErasureRequest
 from services.runtime.erased_frames import ErasedFramesLeftOut
 from services.runtime.observability import metrics

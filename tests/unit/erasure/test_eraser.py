@@ -12,8 +12,9 @@ from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.needles import NeedleTraces
 from services.app.erasure.outside import BackupCopies
 from services.app.erasure.vectors import RecordedVectors, VectorTraces
-from services.contracts.events import FrameErased, ShortlistPublished
+from services.contracts.erasures import FrameErased
 from services.contracts.identity import FrameId, PointId, frame_hash
+from services.contracts.needles import ShortlistPublished
 from services.domain.erasure import erased_name, frames_of
 from services.domain.ports.audit import AuditAct, AuditRecord
 from services.domain.ports.erasure import (

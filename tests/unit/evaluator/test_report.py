@@ -7,19 +7,21 @@ from services.contracts import identity
 from services.contracts.events import (
     FALSE_POSITIVES,
     Annotation,
-    Candidate,
     Detection,
     ErrorType,
     FrameAnnotated,
-    NeedleFound,
-    NeedleRetracted,
     PredictionsMade,
-    Provenance,
-    ShortlistPublished,
     Split,
 )
 from services.contracts.identity import Category, DetectorId, FrameId, ModelId
 from services.contracts.matches import CategoryMatched
+from services.contracts.needles import (
+    Candidate,
+    NeedleFound,
+    NeedleRetracted,
+    Provenance,
+    ShortlistPublished,
+)
 from services.domain.detection.coco import METRICS
 from services.domain.detection.operating_scores import OperatingScores
 from services.evaluator.reports.detector_reports import Reports

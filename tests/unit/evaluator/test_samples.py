@@ -3,15 +3,10 @@
 import pytest
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.events import (
-    FrameAnnotated,
-    PredictionsMade,
-    Sampling,
-    ShortlistPublished,
-    Split,
-)
+from services.contracts.events import FrameAnnotated, PredictionsMade, Sampling, Split
 from services.contracts.identity import DetectorId, FrameId
 from services.contracts.matches import MatchGroups, MatchRevisions
+from services.contracts.needles import ShortlistPublished
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.splits import SplitRule
 from services.domain.statistics.sampling import permanent_number

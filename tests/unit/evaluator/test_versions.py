@@ -5,17 +5,14 @@ import pytest
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import (
     REANNOTATION_SOURCE,
-    Candidate,
     Detection,
     FrameAnnotated,
-    NeedleFound,
     PredictionsMade,
-    Provenance,
-    ShortlistPublished,
     Split,
 )
 from services.contracts.identity import DetectorId, FamilyId, FrameId, NeedleId, needle_id
 from services.contracts.matches import CategoryMatched, MatchGroups, MatchRevisions
+from services.contracts.needles import Candidate, NeedleFound, Provenance, ShortlistPublished
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_changes import ApChange, SliceChange
 from services.domain.metrics.changes import Change

@@ -6,9 +6,10 @@ import pytest
 
 from services.app.categories.rematching import Rematcher
 from services.contracts.errors import BrokerUnavailable
-from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, PredictionsMade
+from services.contracts.events import ErrorType, PredictionsMade
 from services.contracts.identity import Category
 from services.contracts.matches import FrameMatched
+from services.contracts.needles import NeedleFound, NeedleRetracted
 from services.domain.ports.category_maps import MapScope
 from services.runtime.settings import Settings
 from tests import samples

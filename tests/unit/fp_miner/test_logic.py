@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
-from services.contracts.events import ErrorType, NeedleFound, NeedleRetracted, Rle, Split
+from services.contracts.events import ErrorType, Rle, Split
 from services.contracts.identity import Category, FrameId, NeedleId
 from services.contracts.matches import CategoryMatch, FrameMatched
+from services.contracts.needles import NeedleFound, NeedleRetracted
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.shortlists import Membership

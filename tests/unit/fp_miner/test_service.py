@@ -3,9 +3,10 @@
 import pytest
 
 from services.contracts.errors import BrokerUnavailable
-from services.contracts.events import Event, NeedleFound, NeedleRetracted
+from services.contracts.events import Event
 from services.contracts.identity import DetectorId
 from services.contracts.matches import FrameMatched
+from services.contracts.needles import NeedleFound, NeedleRetracted
 from services.fp_miner.service import MineNeedles
 from services.runtime.settings import Settings
 from tests import samples

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 from pydantic import ValidationError
 
-from services.contracts.events import Candidate, Event, Sampling, Split
+from services.contracts.events import Event, Sampling, Split
 from services.contracts.identity import DriveId, FrameId
+from services.contracts.needles import Candidate
 from services.domain.shortlists.drawn_frames import inclusion_probability, is_drawn
 from services.runtime.settings import Settings
 from tests import samples

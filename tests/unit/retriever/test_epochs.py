@@ -10,8 +10,9 @@ import pytest
 
 from services.contracts.codec import encode
 from services.contracts.errors import StoreUnavailable
-from services.contracts.events import Event, NeedleFound, ShortlistPublished
+from services.contracts.events import Event
 from services.contracts.identity import FrameId, ModelId
+from services.contracts.needles import NeedleFound, ShortlistPublished
 from services.domain.shortlists import epochs
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, WINDOW
 from services.retriever.allocation import detector_allocator

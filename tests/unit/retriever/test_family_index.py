@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from services.contracts.events import NeedleFound
 from services.contracts.identity import FamilyId
+from services.contracts.needles import NeedleFound
 from services.retriever.allocation.family_index import FamilyIndex
 from services.retriever.changelog import Changelog
 from tests import samples

@@ -1,7 +1,7 @@
 """Where candidates' images are said to be, for whoever reads shortlists elsewhere."""
 
-from services.contracts.events import Candidate, Provenance, ShortlistPublished
 from services.contracts.identity import FrameId
+from services.contracts.needles import Candidate, Provenance, ShortlistPublished
 from services.domain.ports.blob_uris import place_of
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord

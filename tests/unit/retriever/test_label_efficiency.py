@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.contracts.events import Candidate, NeedleFound
 from services.contracts.identity import DetectorId, FrameId
 from services.contracts.matches import CategoryMatched
+from services.contracts.needles import Candidate, NeedleFound
 from services.domain.ports.frames import FrameRecord
 from services.domain.shortlists.purposes import Purpose
 from services.retriever.allocation.divided_budget import DividedBudget

@@ -5,15 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from services.contracts.events import (
-    Annotation,
-    Detection,
-    ErrorType,
-    Event,
-    NeedleFound,
-    ShortlistPublished,
-)
+from services.contracts.events import Annotation, Detection, ErrorType, Event
 from services.contracts.identity import FrameId, region_point_id
+from services.contracts.needles import NeedleFound, ShortlistPublished
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of

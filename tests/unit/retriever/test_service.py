@@ -14,14 +14,13 @@ from services.contracts.events import (
     Event,
     FrameAnnotated,
     FrameCaptured,
-    NeedleFound,
     Position,
     PredictionsMade,
-    ShortlistPublished,
     Split,
 )
 from services.contracts.identity import Box, Category, FrameId, ModelId, NeedleId
 from services.contracts.matches import CategoryMatch, FrameMatched, MatchGroups, MatchRevisions
+from services.contracts.needles import NeedleFound, ShortlistPublished
 from services.domain.ports.epochs import StateChanges
 from services.domain.ports.known_places import KnownPlace
 from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, Point, collection_of

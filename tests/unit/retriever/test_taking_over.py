@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from services.contracts.codec import encode
-from services.contracts.events import Event, ShortlistPublished, Split
+from services.contracts.events import Event, Split
 from services.contracts.identity import DriveId, FrameId, NeedleId
+from services.contracts.needles import ShortlistPublished
 from services.domain.ports.epochs import StateChanges
 from services.domain.shortlists import epochs
 from services.domain.shortlists.epochs import Epoch
