@@ -9,7 +9,8 @@ from services.domain.ports.family_marks import Mark
 from services.domain.ports.vectors import VectorReader
 from services.retriever.overview import Overview, read_overview
 from services.runtime.clock import Clock
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics
+from services.runtime.observability.bounded_labels import CATEGORIES, DETECTORS
 from services.runtime.observability.gauge_values import clear_all
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores
@@ -41,14 +42,14 @@ def show_families(families: Sequence[Family]) -> None:
     ----------
     families : sorted by size, largest first
     """
-    clear_all((metrics.FAMILIES, metrics.FAMILY_NEEDLES))
+    clear_all((detector_metrics.FAMILIES, detector_metrics.FAMILY_NEEDLES))
     for family in families:
         state = "resolved" if family.resolved else "open"
-        metrics.FAMILIES.labels(metrics.DETECTORS(family.detector), state).inc()
+        detector_metrics.FAMILIES.labels(DETECTORS(family.detector), state).inc()
     for family in families[:_SHOWN]:
-        metrics.FAMILY_NEEDLES.labels(
-            metrics.DETECTORS(family.detector),
-            metrics.CATEGORIES(family.category),
+        detector_metrics.FAMILY_NEEDLES.labels(
+            DETECTORS(family.detector),
+            CATEGORIES(family.category),
             family.error_type.value,
             family.family_id[:8],
             "resolved" if family.resolved else "open",

@@ -17,6 +17,7 @@ from services.app.undoing.requesting import undoer_of
 from services.domain.ports.category_maps import CategoryMaps, UnknownCategory
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
+from services.runtime.observability.bounded_labels import DETECTORS
 from services.runtime.settings import Settings
 from services.runtime.stores.retention_mongo import MongoRetention
 
@@ -114,4 +115,4 @@ def note_unknown(unknown: Sequence[UnknownCategory]) -> None:
     """Show how many categories of each detector are unknown, in place of all others."""
     metrics.UNKNOWN_CATEGORIES.clear()
     for detector, count in Counter(item.detector for item in unknown).items():
-        metrics.UNKNOWN_CATEGORIES.labels(metrics.DETECTORS(detector)).set(count)
+        metrics.UNKNOWN_CATEGORIES.labels(DETECTORS(detector)).set(count)

@@ -32,6 +32,7 @@ from services.fp_miner import logic
 from services.fp_miner.logic import MatchedFrame, NeedleRule
 from services.runtime.clock import Clock
 from services.runtime.observability import freshness, metrics
+from services.runtime.observability.bounded_labels import CATEGORIES
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
@@ -152,7 +153,7 @@ def _count(matches: Sequence[FrameMatched], mined: Sequence[NeedleFound | Needle
     for match in matches:
         metrics.FRAMES_MATCHED.labels(match.split.value).inc()
     for needle in mined:
-        category = metrics.CATEGORIES(needle.category)
+        category = CATEGORIES(needle.category)
         if isinstance(needle, NeedleFound):
             metrics.NEEDLES_FOUND.labels(category, needle.error_type.value).inc()
         else:

@@ -11,12 +11,7 @@ from services.formats.capture_metadata import capture_metadata
 from services.formats.frames import image_of, stored_at
 from services.formats.visible_names import check_names
 from services.ground_truth.drafts import Draft, entry_of, tags_of
-from services.ground_truth.publishing import (
-    Accepted,
-    RevisionPublisher,
-    Submission,
-    frame_conflict,
-)
+from services.ground_truth.publishing import Accepted, RevisionPublisher, Submission, frame_conflict
 from services.ingest import ways
 from services.ingest.api.bodies import FrameMetadata
 from services.ingest.correction_holder import CorrectionHolder
@@ -24,6 +19,7 @@ from services.ingest.parts import IngestParts
 from services.ingest.vehicle_claims import VehicleClaims
 from services.runtime.images import ImageLimits, inspect
 from services.runtime.observability import metrics
+from services.runtime.observability.bounded_labels import VEHICLES
 
 DECODERS = 4
 """Images decoded concurrently; each may take 4 bytes per allowed pixel."""
@@ -71,9 +67,7 @@ class Acceptance:
             raise frame_conflict(draft)
         uri = await asyncio.to_thread(self._parts.blobs.put, content)
         (accepted,) = await self._publisher.publish([Submission(stored_at(draft, uri))])
-        metrics.VEHICLE_LAST_FRAME.labels(
-            metrics.VEHICLES(vehicle.vehicle_id)
-        ).set_to_current_time()
+        metrics.VEHICLE_LAST_FRAME.labels(VEHICLES(vehicle.vehicle_id)).set_to_current_time()
         return accepted
 
     async def publish(self, drafts: Sequence[Draft]) -> list[Accepted | HeldCorrection]:

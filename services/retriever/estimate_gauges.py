@@ -8,13 +8,14 @@ from prometheus_client import Gauge
 from services.contracts.identity import DetectorId
 from services.domain.metrics.estimated_precision import EstimatedStream
 from services.domain.statistics.resampling import Interval
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics
+from services.runtime.observability.bounded_labels import DETECTORS
 from services.runtime.observability.gauge_values import clear_all, set_interval
 
 _GAUGES: Final = (
-    metrics.ESTIMATED_PRECISION,
-    metrics.REFERENCE_PRECISION,
-    metrics.EMBEDDING_DRIFT,
+    detector_metrics.ESTIMATED_PRECISION,
+    detector_metrics.REFERENCE_PRECISION,
+    detector_metrics.EMBEDDING_DRIFT,
 )
 
 
@@ -27,12 +28,14 @@ def show_estimates(estimates: Mapping[DetectorId, EstimatedStream]) -> None:
     """Show these estimates in place of all others."""
     clear_estimates()
     for detector, found in estimates.items():
-        name = metrics.DETECTORS(detector)
-        _show(metrics.REFERENCE_PRECISION, found.reference, name)
+        name = DETECTORS(detector)
+        _show(detector_metrics.REFERENCE_PRECISION, found.reference, name)
         for part in found.slices:
             ends = _ends(part.interval)
-            set_interval(metrics.ESTIMATED_PRECISION, part.precision, ends, name, part.name)
-            _show(metrics.EMBEDDING_DRIFT, part.drift, name, part.name)
+            set_interval(
+                detector_metrics.ESTIMATED_PRECISION, part.precision, ends, name, part.name
+            )
+            _show(detector_metrics.EMBEDDING_DRIFT, part.drift, name, part.name)
 
 
 def _show(gauge: Gauge, interval: Interval | None, *labels: str) -> None:

@@ -12,6 +12,7 @@ from services.retriever.allocation.needle_cache import NeedleCache
 from services.retriever.awaited_needles import AwaitedNeedles
 from services.runtime.clock import Clock
 from services.runtime.observability import metrics
+from services.runtime.observability.bounded_labels import CATEGORIES
 from services.runtime.step import Outbox
 
 log = structlog.get_logger()
@@ -79,7 +80,7 @@ class ShortlistPublication:
         now = self._clock.now()
         for shortlist in due:
             self._awaited.note_published(shortlist.needle_id, now)
-            category = metrics.CATEGORIES(shortlist.needle.category)
+            category = CATEGORIES(shortlist.needle.category)
             metrics.SHORTLISTS_PUBLISHED.labels(category).inc()
             metrics.SHORTLIST_FRAMES.observe(len(shortlist.candidates))
         log.info("shortlists_published", shortlists=len(due))

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from services.app.doctor.bounds import BOUNDS, settings_of
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics, metrics
 from services.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def cache_bytes(part: str) -> int:
 def exported_names() -> set[str]:
     """Names of all series that our metrics can have, as a query would write them."""
     names: set[str] = set()
-    for var in vars(metrics).values():
+    for var in (vars(metrics) | vars(detector_metrics)).values():
         if isinstance(var, MetricWrapperBase):
             name, kind = var._name, str(var._type)
             suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}

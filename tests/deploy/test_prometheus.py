@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics, metrics
 from tests.deploy.checking import ROOT, check, exported_names, read_json, read_yaml, tool
 
 RULES = ROOT / "deploy" / "prometheus" / "rules"
@@ -99,7 +99,7 @@ def test_a_histograms_bucket_that_a_rule_asks_for_exists() -> None:
 
 
 def test_promtool_finds_no_fault_in_what_we_export(tmp_path: Any) -> None:
-    for metric in vars(metrics).values():
+    for metric in (vars(metrics) | vars(detector_metrics)).values():
         if isinstance(metric, MetricWrapperBase) and metric._labelnames:
             metric.labels(*metric._labelnames)
     exposition = tmp_path / "metrics.txt"

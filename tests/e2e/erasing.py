@@ -21,7 +21,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.http.tokens import create
 from services.runtime.kafka.broker import BrokerAddress
 from services.runtime.kafka.topic_reading import values
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics, metrics
 from services.runtime.settings import Settings
 from services.runtime.settings_reading import load_settings
 from services.runtime.stores.tombstones_mongo import MongoTombstones
@@ -194,7 +194,7 @@ async def _confirmed(app: App, shown: float) -> None:
 def _shown() -> float:
     return sum(
         sample.value
-        for metric in metrics.EVALUATED_FRAMES.collect()
+        for metric in detector_metrics.EVALUATED_FRAMES.collect()
         for sample in metric.samples
         if sample.labels.get("subset") == "all"
     )

@@ -8,6 +8,7 @@ from services.domain.shortlists.budgets import Budget, Budgets, haystack_budget
 from services.domain.shortlists.epochs import Epoch
 from services.domain.shortlists.scored_candidates import HeldBack, Limits
 from services.runtime.observability import metrics
+from services.runtime.observability.bounded_labels import DETECTORS
 from services.runtime.observability.gauge_values import clear_all
 from services.runtime.settings import Settings
 from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
@@ -85,7 +86,7 @@ def show_budgets(reports: Sequence[BudgetReport]) -> None:
     """Show budget sizes, spending and held-back frames in place of all others."""
     clear_all((metrics.SHORTLIST_BUDGET, metrics.SHORTLIST_SPENT, metrics.SHORTLIST_HELD_BACK))
     for report in reports:
-        detector = metrics.DETECTORS(report.detector)
+        detector = DETECTORS(report.detector)
         for budget, size in report.sizes.items():
             metrics.SHORTLIST_BUDGET.labels(detector, budget.value).set(size)
             metrics.SHORTLIST_SPENT.labels(detector, budget.value).set(report.spent[budget])

@@ -21,7 +21,7 @@ from services.domain.statistics.resampling import Sample
 from services.evaluator.live import service
 from services.evaluator.live.logic import Confidence, confidence
 from services.evaluator.live.service import EvaluateMatches
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
@@ -57,7 +57,7 @@ async def test_a_window_ends_with_the_last_frame_captured() -> None:
     await step(FakeClock()).run(matches_of(hours))
     for window, last in (("1h", 1), ("24h", 20), ("7d", 20)):
         expected = oracle.twelve(oracle.coco_eval(frames[-last:]))["AP"]
-        value = read(metrics.MAP_WINDOW, detector="d@1", subset="all", window=window)
+        value = read(detector_metrics.MAP_WINDOW, detector="d@1", subset="all", window=window)
         assert value == pytest.approx(expected, abs=1e-9)
 
 
@@ -65,15 +65,15 @@ async def test_the_windows_of_a_detector_that_is_replaced_pass() -> None:
     clock = FakeClock()
     evaluator, frames = step(clock), survey(np.random.default_rng(0), 20)
     await evaluator.run(matches_of(frames))
-    assert read(metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h") is not None
+    assert read(detector_metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h") is not None
 
     clock.advance(2 * 3600)
     later = survey(np.random.default_rng(0), 20, detector="e")
     later = [replace(frame, captured_at=clock.now()) for frame in later]
     await evaluator.run(matches_of(later))
 
-    assert read(metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h") is None
-    assert read(metrics.MAP_WINDOW, detector="e@1", subset="all", window="1h") is not None
+    assert read(detector_metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h") is None
+    assert read(detector_metrics.MAP_WINDOW, detector="e@1", subset="all", window="1h") is not None
 
 
 async def test_a_vehicle_whose_clock_runs_ahead_does_not_empty_the_windows() -> None:
@@ -83,21 +83,22 @@ async def test_a_vehicle_whose_clock_runs_ahead_does_not_empty_the_windows() -> 
     ahead = replace(frames[0], captured_at=clock.now() + timedelta(days=400))
     await step(clock).run(matches_of([ahead, *frames[1:]]))
     expected = oracle.twelve(oracle.coco_eval(frames[1:]))["AP"]
-    value = read(metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h")
+    value = read(detector_metrics.MAP_WINDOW, detector="d@1", subset="all", window="1h")
     assert value == pytest.approx(expected, abs=1e-9)
 
 
 async def test_map_lies_within_its_bounds() -> None:
     await assessed(matches_of(survey(np.random.default_rng(2), 40)))
     low, high = (
-        read(metrics.MAP_BOUND, detector="d@1", subset="all", bound=b) for b in ("low", "high")
+        read(detector_metrics.MAP_BOUND, detector="d@1", subset="all", bound=b)
+        for b in ("low", "high")
     )
-    value = read(metrics.MAP, detector="d@1", subset="all")
+    value = read(detector_metrics.MAP, detector="d@1", subset="all")
     assert low is not None
     assert high is not None
     assert value is not None
     assert low < value < high
-    assert read(metrics.MAP_BOUND, detector="d@1", subset="R") is None
+    assert read(detector_metrics.MAP_BOUND, detector="d@1", subset="R") is None
 
 
 async def test_bounds_are_reckoned_again_after_ten_seconds_at_most_once() -> None:
@@ -106,14 +107,14 @@ async def test_bounds_are_reckoned_again_after_ten_seconds_at_most_once() -> Non
     frames = survey(np.random.default_rng(3), 40)
     await evaluator.run(matches_of(frames[:20]))
     await evaluator.assess()
-    early = read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low")
+    early = read(detector_metrics.MAP_BOUND, detector="d@1", subset="all", bound="low")
     clock.advance(2)
     await evaluator.run(matches_of(frames[20:]))
     await evaluator.assess()
-    assert read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low") == early
+    assert read(detector_metrics.MAP_BOUND, detector="d@1", subset="all", bound="low") == early
     clock.advance(8)
     await evaluator.assess()
-    assert read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low") != early
+    assert read(detector_metrics.MAP_BOUND, detector="d@1", subset="all", bound="low") != early
 
 
 async def test_matches_are_taken_in_and_shown_while_it_is_reckoned_how_sure_they_are(
@@ -135,14 +136,14 @@ async def test_matches_are_taken_in_and_shown_while_it_is_reckoned_how_sure_they
     assert await asyncio.to_thread(begun.wait, 30)
     clock.advance(1)
     await evaluator.run(matches_of(frames[20:]))
-    assert read(metrics.EVALUATED_FRAMES, detector="d@1", subset="all") == 40
+    assert read(detector_metrics.EVALUATED_FRAMES, detector="d@1", subset="all") == 40
     go_on.set()
     await assessing
     alone = MatchState(OperatingScores(0.5))
     alone.add(categories_of(matches_of(frames[:20])))
     expected = alone.snapshot().interval(DetectorId("d@1"), Subset.ALL)
     assert expected is not None
-    low = read(metrics.MAP_BOUND, detector="d@1", subset="all", bound="low")
+    low = read(detector_metrics.MAP_BOUND, detector="d@1", subset="all", bound="low")
     assert low == pytest.approx(expected.low, abs=1e-12)
 
 
@@ -151,10 +152,10 @@ async def test_two_versions_are_compared_on_the_same_frames() -> None:
     new = survey(np.random.default_rng(4), 60, detector="e")
     await assessed(matches_of([*old, *new]))
     found = {
-        bound: read(metrics.MAP_DIFFERENCE, detector="e@1", other="d@1", bound=bound)
+        bound: read(detector_metrics.MAP_DIFFERENCE, detector="e@1", other="d@1", bound=bound)
         for bound in ("value", "low", "high")
     }
-    better, worse = (read(metrics.MAP, detector=d, subset="all") for d in ("e@1", "d@1"))
+    better, worse = (read(detector_metrics.MAP, detector=d, subset="all") for d in ("e@1", "d@1"))
     assert better is not None
     assert worse is not None
     assert found["value"] == pytest.approx(better - worse, abs=1e-9)
@@ -170,9 +171,12 @@ async def test_the_vehicle_that_drifts_is_named() -> None:
         matches += matches_of(frames, vehicle)
     await assessed(matches)
     measure = DriftMeasure.MAP.value
-    assert read(metrics.VEHICLES_DRIFTING, detector="d@1", measure=DriftMeasure.CLASSES.value) == 0
-    assert read(metrics.VEHICLES_DRIFTING, detector="d@1", measure=measure) is not None
-    effect = read(metrics.VEHICLE_DRIFT, detector="d@1", measure=measure, vehicle="v3")
+    assert (
+        read(detector_metrics.VEHICLES_DRIFTING, detector="d@1", measure=DriftMeasure.CLASSES.value)
+        == 0
+    )
+    assert read(detector_metrics.VEHICLES_DRIFTING, detector="d@1", measure=measure) is not None
+    effect = read(detector_metrics.VEHICLE_DRIFT, detector="d@1", measure=measure, vehicle="v3")
     assert effect is not None
     assert effect < 0
 

@@ -4,7 +4,7 @@ from services.contracts.events import ErrorType
 from services.domain.metrics.error_costs import Cost, error_costs
 from services.evaluator.reports.costs import StoredErrorCosts
 from services.evaluator.reports.gauges import show_error_costs
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
@@ -90,7 +90,7 @@ async def test_costs_are_shown_by_kind() -> None:
 
     shown = {
         sample.labels["error_type"]: sample.value
-        for family in metrics.ERROR_COST.collect()
+        for family in detector_metrics.ERROR_COST.collect()
         for sample in family.samples
         if sample.labels["detector"] == made.detector_id
     }

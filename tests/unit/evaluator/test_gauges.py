@@ -17,9 +17,10 @@ from services.evaluator.live import gauges as live
 from services.evaluator.reports import gauges as reports
 from services.retriever import estimate_gauges as estimates
 from services.retriever.allocation import budgets
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics, metrics
 
 SERVICES = Path(metrics.__file__).parents[2]
+METRICS = vars(metrics) | vars(detector_metrics)
 SOURCES = {path: path.read_text() for path in SERVICES.rglob("*.py")}
 CLEARED_BY: dict[ModuleType, Callable[[], None]] = {
     live: live.Gauges().clear,
@@ -36,8 +37,10 @@ every_module = pytest.mark.parametrize(
 
 def gauges_of(module: ModuleType) -> dict[str, Gauge]:
     """The gauges that a module names."""
-    names = re.findall(r"\bmetrics\.([A-Z][A-Z_0-9]*)", SOURCES[Path(module.__file__ or "")])
-    found = {name: getattr(metrics, name) for name in names}
+    names = re.findall(
+        r"\b(?:detector_)?metrics\.([A-Z][A-Z_0-9]*)", SOURCES[Path(module.__file__ or "")]
+    )
+    found = {name: METRICS[name] for name in names}
     return {name: gauge for name, gauge in found.items() if isinstance(gauge, Gauge)}
 
 
@@ -75,13 +78,13 @@ def test_every_figure_of_reports_is_replaced_so_none_of_a_detector_that_is_gone_
 
 
 def test_every_gauge_of_a_detector_has_a_module_here() -> None:
-    found = {name: gauge for name, gauge in vars(metrics).items() if isinstance(gauge, Gauge)}
+    found = {name: gauge for name, gauge in METRICS.items() if isinstance(gauge, Gauge)}
     of_detectors = {name for name, gauge in found.items() if "detector" in gauge._labelnames}
     assert of_detectors <= {name for module in CLEARED_BY for name in gauges_of(module)}
 
 
 @every_module
 def test_no_other_module_sets_its_gauges(module: ModuleType) -> None:
-    names = re.compile(rf"\bmetrics\.({'|'.join(gauges_of(module))})\b")
+    names = re.compile(rf"\b(?:detector_)?metrics\.({'|'.join(gauges_of(module))})\b")
     users = [path for path, source in SOURCES.items() if names.search(source)]
     assert users == [Path(module.__file__ or "")]

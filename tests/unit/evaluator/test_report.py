@@ -28,7 +28,7 @@ from services.evaluator.reports.detector_reports import Reports
 from services.evaluator.reports.gauges import show_reports, show_slices
 from services.evaluator.reports.report import Counts, Report
 from services.evaluator.slices import SliceReport
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.matches import InMemoryMatchStore
 from tests.fakes.needles import InMemoryNeedleStore
@@ -169,19 +169,19 @@ async def test_the_worst_slices_are_shown_and_replace_those_shown_before() -> No
     rain, pair = part(0), part(1, and_key="road", and_value="tunnel")
     show_slices({DetectorId("d@1"): [rain, pair, *map(part, range(2, 40))]})
     shown = {"detector": "d@1", "slice": "weather=w0"}
-    assert [read(metrics.SLICE_MAP, **shown, bound=b) for b in ("value", "low", "high")] == [
-        *(0.4, 0.3, 0.5)
-    ]
-    assert read(metrics.SLICE_RECALL, **shown, bound="high") == 0.7
-    assert read(metrics.SLICE_PRECISION, **shown, bound="value") is None
-    assert read(metrics.SLICE_WORSE, **shown) == 1
+    assert [
+        read(detector_metrics.SLICE_MAP, **shown, bound=b) for b in ("value", "low", "high")
+    ] == [*(0.4, 0.3, 0.5)]
+    assert read(detector_metrics.SLICE_RECALL, **shown, bound="high") == 0.7
+    assert read(detector_metrics.SLICE_PRECISION, **shown, bound="value") is None
+    assert read(detector_metrics.SLICE_WORSE, **shown) == 1
     both = "weather=w1 and road=tunnel"
-    assert read(metrics.SLICE_WORSE, detector="d@1", slice=both) == 1
-    assert read(metrics.SLICE_WORSE, detector="d@1", slice="weather=w29") == 1
-    assert read(metrics.SLICE_WORSE, detector="d@1", slice="weather=w30") is None
+    assert read(detector_metrics.SLICE_WORSE, detector="d@1", slice=both) == 1
+    assert read(detector_metrics.SLICE_WORSE, detector="d@1", slice="weather=w29") == 1
+    assert read(detector_metrics.SLICE_WORSE, detector="d@1", slice="weather=w30") is None
 
     show_slices({DetectorId("d@1"): [pair]})
-    assert read(metrics.SLICE_MAP, **shown, bound="value") is None
+    assert read(detector_metrics.SLICE_MAP, **shown, bound="value") is None
 
 
 async def test_the_map_is_pycocotools_own() -> None:
@@ -223,9 +223,9 @@ async def test_shortlists_are_weighed_against_a_random_draw() -> None:
     assert report.needles_by_error_type[ErrorType.BACKGROUND] == 1
     show_reports([report])
     shown = {"detector": report.detector, "draw": "random", "bound": "value"}
-    assert read(metrics.SHORTLIST_LIFT, **shown) == 2.0
+    assert read(detector_metrics.SHORTLIST_LIFT, **shown) == 2.0
     verdicts = {"detector": report.detector, "verdict": "confirmed"}
-    assert read(metrics.SHORTLIST_VERDICTS, **verdicts) == 2
+    assert read(detector_metrics.SHORTLIST_VERDICTS, **verdicts) == 2
 
 
 async def test_a_shortlisted_region_without_ground_truth_does_not_count() -> None:
@@ -265,8 +265,8 @@ async def test_evidence_is_held_against_what_came_true_where_it_was_learnt() -> 
     assert report.calibration_by_category == {SIGN: calibration}
     show_reports([report])
     shown = {"detector": report.detector, "category": SIGN}
-    assert read(metrics.SHORTLIST_CALIBRATION_ERROR, **shown) == 0.75
-    assert read(metrics.SHORTLIST_CALIBRATION_COUNT, **shown) == 4
+    assert read(detector_metrics.SHORTLIST_CALIBRATION_ERROR, **shown) == 0.75
+    assert read(detector_metrics.SHORTLIST_CALIBRATION_COUNT, **shown) == 4
 
 
 async def test_a_retracted_needle_leaves_the_report() -> None:

@@ -16,7 +16,7 @@ from services.evaluator.reports.gauges import show_reports
 from services.evaluator.reports.report import Counts
 from services.evaluator.samples.campaigns import SampleCampaigns
 from services.evaluator.samples.report import DrawnSample
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.frames import InMemoryFrameStore
@@ -257,9 +257,9 @@ async def test_a_report_estimates_the_haystack_from_the_drawn_frames_of_shortlis
     assert report.shortlist.regions == 0
     show_reports([report])
     shown_as = {"detector": report.detector, "figure": "precision", "bound": "low"}
-    assert read(metrics.HAYSTACK_ESTIMATE, **shown_as) == precision.interval[0]
+    assert read(detector_metrics.HAYSTACK_ESTIMATE, **shown_as) == precision.interval[0]
     show_reports([report.model_copy(update={"sampled": None})])
-    assert read(metrics.HAYSTACK_ESTIMATE, **shown_as) is None
+    assert read(detector_metrics.HAYSTACK_ESTIMATE, **shown_as) is None
 
 
 async def test_frames_that_were_sure_to_be_drawn_are_drawn_ones_too() -> None:

@@ -23,7 +23,7 @@ from services.evaluator.live.service import EvaluateMatches
 from services.runtime.exits import ExitCode
 from services.runtime.kafka.records import Record
 from services.runtime.kafka.runner import Runner
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics, metrics
 from services.runtime.progress import Progress, progress_of
 from services.runtime.settings import Settings
 from tests.fakes.clock import FakeClock
@@ -44,7 +44,11 @@ def step(store: InMemoryMatchStore, clock: FakeClock) -> EvaluateMatches:
 
 
 def shown(subset: str = "all") -> dict[str, float | None]:
-    gauges = {"AP": metrics.MAP, "AP50": metrics.MAP_AP50, "AP75": metrics.MAP_AP75}
+    gauges = {
+        "AP": detector_metrics.MAP,
+        "AP50": detector_metrics.MAP_AP50,
+        "AP75": detector_metrics.MAP_AP75,
+    }
     return {name: read(gauge, detector=DETECTOR, subset=subset) for name, gauge in gauges.items()}
 
 
@@ -130,17 +134,17 @@ async def test_a_match_that_is_anothers_by_now_is_not_shown() -> None:
 
 
 SHOWN = {
-    "map": metrics.MAP,
-    "ap50": metrics.MAP_AP50,
-    "ap75": metrics.MAP_AP75,
-    "categories": metrics.MAP_CATEGORIES,
-    "precision": metrics.OPERATING_PRECISION,
-    "recall": metrics.OPERATING_RECALL,
-    "f1": metrics.OPERATING_F1,
-    "mean_iou": metrics.OPERATING_MEAN_IOU,
-    "right": metrics.OPERATING_TRUE_POSITIVES,
-    "detections": metrics.OPERATING_DETECTIONS,
-    "truths": metrics.EVALUATED_GROUND_TRUTHS,
+    "map": detector_metrics.MAP,
+    "ap50": detector_metrics.MAP_AP50,
+    "ap75": detector_metrics.MAP_AP75,
+    "categories": detector_metrics.MAP_CATEGORIES,
+    "precision": detector_metrics.OPERATING_PRECISION,
+    "recall": detector_metrics.OPERATING_RECALL,
+    "f1": detector_metrics.OPERATING_F1,
+    "mean_iou": detector_metrics.OPERATING_MEAN_IOU,
+    "right": detector_metrics.OPERATING_TRUE_POSITIVES,
+    "detections": detector_metrics.OPERATING_DETECTIONS,
+    "truths": detector_metrics.EVALUATED_GROUND_TRUTHS,
 }
 
 
@@ -156,7 +160,10 @@ async def test_counts_weigh_the_figures_of_two_evaluators_to_those_of_one() -> N
         await evaluator.refresh()
         labels = {"detector": DETECTOR, "subset": "all"}
         found = {name: read(gauge, **labels) or 0.0 for name, gauge in SHOWN.items()}
-        for name, gauge in (("w", metrics.MAP_WINDOW), ("n", metrics.MAP_WINDOW_CATEGORIES)):
+        for name, gauge in (
+            ("w", detector_metrics.MAP_WINDOW),
+            ("n", detector_metrics.MAP_WINDOW_CATEGORIES),
+        ):
             found[name] = read(gauge, window="7d", **labels) or 0.0
         return found
 
@@ -212,7 +219,7 @@ async def test_what_cannot_be_held_is_dead_lettered_and_its_neighbours_are_shown
     assert isinstance(letter, DeadLettered)
     assert letter.reason == reason
     assert shown() == pytest.approx(expected, abs=1e-9)
-    assert read(metrics.EVALUATED_FRAMES, detector=DETECTOR, subset="all") == 15
+    assert read(detector_metrics.EVALUATED_FRAMES, detector=DETECTOR, subset="all") == 15
 
 
 @pytest.fixture
@@ -254,7 +261,7 @@ async def test_an_evaluator_says_how_long_it_took_to_come_back(logged: LogCaptur
 
 
 def shown_categories() -> set[str]:
-    return {s.labels["category"] for m in metrics.CATEGORY_AP.collect() for s in m.samples}
+    return {s.labels["category"] for m in detector_metrics.CATEGORY_AP.collect() for s in m.samples}
 
 
 async def test_a_figure_that_is_no_longer_defined_is_no_longer_shown() -> None:

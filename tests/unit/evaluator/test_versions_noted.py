@@ -7,7 +7,7 @@ import orjson
 from services.app.versions_noted import consecutive_versions, note_comparisons
 from services.contracts.identity import DetectorId
 from services.evaluator.reports.gauges import show_version_changes
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics
 from services.runtime.stores.comparisons import Versions
 from tests.unit.evaluator.test_confidence import read
 from tests.unit.evaluator.test_versions import GHOST, NEW, OLD, World
@@ -48,9 +48,12 @@ async def test_each_version_is_compared_with_the_one_before_and_shown_without_fr
     assert pair == (OLD, NEW)
     assert orjson.loads(content)["families"][0]["improved_frames"] == []
     fixed = {"detector": NEW, "other": OLD, "change": "fixed"}
-    assert read(metrics.VERSION_FAMILIES, **fixed) == 1
-    assert read(metrics.VERSION_MAP_DIFFERENCE, detector=NEW, other=OLD, bound="value") is None
+    assert read(detector_metrics.VERSION_FAMILIES, **fixed) == 1
+    assert (
+        read(detector_metrics.VERSION_MAP_DIFFERENCE, detector=NEW, other=OLD, bound="value")
+        is None
+    )
 
     show_version_changes(await note_comparisons(store, world.versions(), [later]))
     assert store.content == {}
-    assert read(metrics.VERSION_FAMILIES, **fixed) is None
+    assert read(detector_metrics.VERSION_FAMILIES, **fixed) is None

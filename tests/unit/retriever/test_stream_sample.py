@@ -10,7 +10,7 @@ from services.domain.statistics.resampling import Interval
 from services.retriever import stream_sample
 from services.retriever.estimate_gauges import clear_estimates, show_estimates
 from services.retriever.stream_sample import StreamSample
-from services.runtime.observability import metrics
+from services.runtime.observability import detector_metrics
 from services.runtime.settings import Settings
 from tests import samples
 from tests.unit.evaluator.test_confidence import read
@@ -132,13 +132,13 @@ def test_gauges_show_the_bounds_that_there_are_and_nothing_else() -> None:
     show_estimates({detector: EstimatedStream(Interval(0.9, 0.85, 0.95), slices)})
     names = ("all", "weather=fog", "vehicle=v9")
     whole, fog, v9 = ({"detector": detector, "slice": name} for name in names)
-    assert read(metrics.ESTIMATED_PRECISION, **whole, bound="high") == 0.9
-    assert read(metrics.EMBEDDING_DRIFT, **whole, bound="low") == 0.0
-    assert read(metrics.ESTIMATED_PRECISION, **fog, bound="value") == 0.6
-    assert read(metrics.ESTIMATED_PRECISION, **fog, bound="high") is None
-    assert read(metrics.EMBEDDING_DRIFT, **fog, bound="value") is None
-    assert read(metrics.ESTIMATED_PRECISION, **v9, bound="value") is None
-    assert read(metrics.EMBEDDING_DRIFT, **v9, bound="low") == 0.4
-    assert read(metrics.REFERENCE_PRECISION, detector=detector, bound="low") == 0.85
+    assert read(detector_metrics.ESTIMATED_PRECISION, **whole, bound="high") == 0.9
+    assert read(detector_metrics.EMBEDDING_DRIFT, **whole, bound="low") == 0.0
+    assert read(detector_metrics.ESTIMATED_PRECISION, **fog, bound="value") == 0.6
+    assert read(detector_metrics.ESTIMATED_PRECISION, **fog, bound="high") is None
+    assert read(detector_metrics.EMBEDDING_DRIFT, **fog, bound="value") is None
+    assert read(detector_metrics.ESTIMATED_PRECISION, **v9, bound="value") is None
+    assert read(detector_metrics.EMBEDDING_DRIFT, **v9, bound="low") == 0.4
+    assert read(detector_metrics.REFERENCE_PRECISION, detector=detector, bound="low") == 0.85
     clear_estimates()
-    assert read(metrics.ESTIMATED_PRECISION, **whole, bound="high") is None
+    assert read(detector_metrics.ESTIMATED_PRECISION, **whole, bound="high") is None

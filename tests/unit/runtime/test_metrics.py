@@ -7,8 +7,8 @@ from services.contracts.errors import MissingImage
 from services.contracts.topics import FRAMES, topic_of
 from services.runtime.kafka.records import Record
 from services.runtime.kafka.runner import Runner
-from services.runtime.observability import metrics
-from services.runtime.observability.metrics import BoundedLabel
+from services.runtime.observability import detector_metrics, metrics
+from services.runtime.observability.bounded_labels import BoundedLabel
 from services.runtime.settings import Settings
 from services.runtime.step import Step
 from services.runtime.stores.timed import TimedBlobs, TimedVectors
@@ -18,7 +18,11 @@ from tests.fakes.outbox import InMemoryOutbox
 from tests.fakes.vectors import InMemoryVectors
 from tests.samples import frame_captured
 
-DECLARED = {name: var for name, var in vars(metrics).items() if isinstance(var, MetricWrapperBase)}
+DECLARED = {
+    name: var
+    for name, var in (vars(metrics) | vars(detector_metrics)).items()
+    if isinstance(var, MetricWrapperBase)
+}
 UNITS = ("seconds", "bytes", "events", "frames", "regions", "records", "total")
 ENUMERATED = {
     "budget",
