@@ -43,7 +43,8 @@ from services.domain.ports.vectors import (
 from services.runtime.http.vector_server import vector_server
 from services.runtime.settings import Settings
 from services.runtime.stores.timed import TimedVectors
-from services.runtime.stores.vectors_client import ClientVectorStore, Layout, translate
+from services.runtime.stores.vectors_client import ClientVectorStore, Layout
+from services.runtime.stores.vectors_client_errors import translate
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 from services.runtime.stores.vectors_edge_copy import copy_edge
 from services.runtime.stores.vectors_edge_names import EdgeNames

@@ -1,8 +1,8 @@
 """Vectors on a Qdrant server."""
 
 import ssl
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -11,14 +11,9 @@ import numpy as np
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from qdrant_client import AsyncQdrantClient, models
-from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
-from qdrant_client.http.exceptions import (
-    ApiException,
-    ResponseHandlingException,
-    UnexpectedResponse,
-)
+from qdrant_client.http.exceptions import UnexpectedResponse
 
-from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
+from services.contracts.errors import Fatal, InvalidSettings
 from services.contracts.identity import PointId
 from services.domain.mining.ranking import Vectors
 from services.domain.ports.vectors import (
@@ -31,6 +26,7 @@ from services.domain.ports.vectors import (
     best_first,
     has_all_ties,
 )
+from services.runtime.stores.vectors_client_errors import NoCollectionError, translated
 
 _SPARE = 16
 """Results requested beyond the limit, so that most ties for the last place need no second query."""
@@ -43,64 +39,6 @@ _INT8 = models.ScalarQuantization(
 _RESCORED = models.SearchParams(
     quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 )
-_BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
-_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-"""Statuses for a missing or wrong API key."""
-_BUSY_CODES = {
-    *(StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED),
-    *(StatusCode.ABORTED, StatusCode.CANCELLED, StatusCode.INTERNAL, StatusCode.UNKNOWN),
-}
-_REFUSED_CODES = {StatusCode.UNAUTHENTICATED, StatusCode.PERMISSION_DENIED}
-"""The same by gRPC."""
-
-
-class _NoCollectionError(Exception):
-    pass
-
-
-def translate_grpc(exc: AioRpcError, doing: str) -> GazeloopError:
-    """Translate an error of gRPC, which qdrant-client passes on."""
-    detail = f"{doing}: {exc.code().name}: {exc.details()}"
-    if exc.code() in _REFUSED_CODES:
-        return _refused(detail)
-    return StoreUnavailable(detail) if exc.code() in _BUSY_CODES else Fatal(detail)
-
-
-def translate(exc: QdrantException | ApiException | ValueError, doing: str) -> GazeloopError:
-    """Translate an error of qdrant-client."""
-    detail = f"{doing}: {exc}"
-    if isinstance(exc, UnexpectedResponse) and exc.status_code is not None:
-        if exc.status_code in _REFUSED:
-            return _refused(detail)
-        server_side = exc.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-        return (
-            StoreUnavailable(detail) if server_side or exc.status_code in _BUSY else Fatal(detail)
-        )
-    if "CERTIFICATE_VERIFY_FAILED" in str(exc):
-        return InvalidSettings(f"{detail} (renew Qdrant's certificate, or see GAZELOOP_QDRANT_CA)")
-    if isinstance(exc, ResponseHandlingException | ResourceExhaustedResponse):
-        return StoreUnavailable(detail)
-    return Fatal(detail)
-
-
-def _refused(detail: str) -> InvalidSettings:
-    return InvalidSettings(f"{detail} (is GAZELOOP_QDRANT_API_KEY right, and may it write?)")
-
-
-@contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except AioRpcError as exc:
-        if exc.code() is StatusCode.NOT_FOUND:
-            raise _NoCollectionError from exc
-        raise translate_grpc(exc, doing) from exc
-    except (QdrantException, ApiException, ValueError) as exc:
-        # The client's local mode raises ValueError where a server answers 404.
-        missing = isinstance(exc, UnexpectedResponse) and exc.status_code == HTTPStatus.NOT_FOUND
-        if missing or (type(exc) is ValueError and "not found" in str(exc)):
-            raise _NoCollectionError from exc
-        raise translate(exc, doing) from exc
 
 
 @dataclass(frozen=True)
@@ -163,7 +101,7 @@ class ClientVectorStore:
     async def ensure(
         self, collection: str, dimension: int, *, keywords: Sequence[str], numbers: Sequence[str]
     ) -> None:
-        with _translated(f"creating {collection}"):
+        with translated(f"creating {collection}"):
             if not await self._client.collection_exists(collection):
                 await self._create(collection, dimension)
             info = await self._client.get_collection(collection)
@@ -182,9 +120,9 @@ class ClientVectorStore:
 
     async def dimension(self, collection: str) -> int | None:
         try:
-            with _translated(f"looking at {collection}"):
+            with translated(f"looking at {collection}"):
                 return _dimension(await self._client.get_collection(collection))
-        except _NoCollectionError:
+        except NoCollectionError:
             return None
 
     async def _create(self, collection: str, dimension: int) -> None:
@@ -208,7 +146,7 @@ class ClientVectorStore:
                 raise
 
     async def collections(self) -> list[str]:
-        with _translated("listing the collections"):
+        with translated("listing the collections"):
             found = await self._client.get_collections()
         return sorted(collection.name for collection in found.collections)
 
@@ -225,12 +163,12 @@ class ClientVectorStore:
             )
             for name, collection in names.items()
         ]
-        with _translated(f"moving {', '.join(names)}"):
+        with translated(f"moving {', '.join(names)}"):
             # One request, so that an alias exists at every moment.
             await self._client.update_collection_aliases([*dropped, *created])
 
     async def aliases(self) -> dict[str, str]:
-        with _translated("reading the aliases"):
+        with translated("reading the aliases"):
             found = await self._client.get_aliases()
         return {alias.alias_name: alias.collection_name for alias in found.aliases}
 
@@ -242,9 +180,9 @@ class ClientVectorStore:
         if not rows:
             return
         try:
-            with _translated(f"writing to {collection}"):
+            with translated(f"writing to {collection}"):
                 await self._client.upsert(collection, rows, wait=True)
-        except _NoCollectionError as exc:
+        except NoCollectionError as exc:
             raise Fatal(f"there is no collection {collection}: ensure it first") from exc
 
     async def delete(self, collection: str, point_ids: Collection[PointId]) -> None:
@@ -257,23 +195,23 @@ class ClientVectorStore:
         await self._delete(collection, models.FilterSelector(filter=others))
 
     async def _delete(self, collection: str, selected: models.PointsSelector) -> None:
-        with suppress(_NoCollectionError), _translated(f"deleting from {collection}"):
+        with suppress(NoCollectionError), translated(f"deleting from {collection}"):
             await self._client.delete(collection, selected, wait=True)
 
     async def drop(self, collections: Collection[str]) -> None:
         for collection in collections:
-            with suppress(_NoCollectionError), _translated(f"dropping {collection}"):
+            with suppress(NoCollectionError), translated(f"dropping {collection}"):
                 await self._client.delete_collection(collection)
 
     async def load(self, collection: str, point_ids: Collection[PointId]) -> dict[PointId, Vector]:
         if not point_ids:
             return {}
         try:
-            with _translated(f"reading {collection}"):
+            with translated(f"reading {collection}"):
                 records = await self._client.retrieve(
                     collection, [*point_ids], with_payload=False, with_vectors=True
                 )
-        except _NoCollectionError:
+        except NoCollectionError:
             return {}
         return {PointId(str(r.id)): np.asarray(r.vector, np.float32) for r in records}
 
@@ -281,7 +219,7 @@ class ClientVectorStore:
         following = None
         while True:
             try:
-                with _translated(f"reading {collection}"):
+                with translated(f"reading {collection}"):
                     records, following = await self._client.scroll(
                         collection,
                         limit=at_once,
@@ -289,7 +227,7 @@ class ClientVectorStore:
                         with_payload=True,
                         with_vectors=True,
                     )
-            except _NoCollectionError:
+            except NoCollectionError:
                 return
             yield [
                 Point(PointId(str(r.id)), np.asarray(r.vector, np.float32), r.payload or {})
@@ -304,9 +242,9 @@ class ClientVectorStore:
         requested = limit + _SPARE
         while True:
             try:
-                with _translated(f"searching {collection}"):
+                with translated(f"searching {collection}"):
                     hits = await self._query(collection, vector, where, requested)
-            except _NoCollectionError:
+            except NoCollectionError:
                 return []
             if has_all_ties(hits, limit, requested):
                 return hits[:limit]
@@ -329,9 +267,9 @@ class ClientVectorStore:
             for vector in vectors
         ]
         try:
-            with _translated(f"searching {collection}"):
+            with translated(f"searching {collection}"):
                 answers = await self._client.query_batch_points(collection, requests)
-        except _NoCollectionError:
+        except NoCollectionError:
             return [[] for _ in vectors]
         per_query = [_hits(answer) for answer in answers]
         return [
@@ -361,16 +299,16 @@ class ClientVectorStore:
 
     async def count(self, collection: str, where: Where) -> int:
         try:
-            with _translated(f"counting in {collection}"):
+            with translated(f"counting in {collection}"):
                 counted = await self._client.count(
                     collection, count_filter=_filter(where), exact=True
                 )
-        except _NoCollectionError:
+        except NoCollectionError:
             return 0
         return counted.count
 
     async def close(self) -> None:
-        with _translated("closing"):
+        with translated("closing"):
             await self._client.close()
 
 
