@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.contracts.identity import DriveId
-from services.domain.detection.coco import FloatArray, IntArray
+from services.domain.arrays import FloatArray, IntArray
 from services.domain.missed.evidence import FrameSums, added_by
 
 

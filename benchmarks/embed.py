@@ -34,6 +34,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from services.contracts.errors import UnfitInt8
+from services.domain.arrays import Vectors
 from services.embedder.models import crops, normalising
 from services.embedder.models.backbones import backbone_named
 from services.embedder.models.forward import Forward
@@ -56,8 +57,6 @@ _DECODE, _PREPARE, _PASS = range(3)
 _OTHERS, _CALIBRATED_ON = 1000, 32
 """Numbers from which on, and how many, drawn frames are calibrated on."""
 _LIMITS = ImageLimits.of(Settings())
-
-Vectors = NDArray[np.float32]
 T = TypeVar("T")
 
 

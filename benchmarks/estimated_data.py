@@ -21,9 +21,8 @@ from benchmarks.retrieval_data import (
     street_photos,
 )
 from services.contracts.events import Detection
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import BoolArray, Vectors
 from services.domain.metrics.slice_pairs import Tag
-from services.domain.mining.ranking import Vectors
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 from services.survey.generate import generate_survey

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.estimated_data import StreamSet, photos, shifted_survey, survey
 from benchmarks.retrieval_measures import options
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import BoolArray
 from services.domain.metrics.estimated_precision import (
     EstimatedSlice,
     SampledDetections,

@@ -25,7 +25,7 @@ from benchmarks.loop_features import OFFSET, STRIDE, FeatureMaps, Grid
 from benchmarks.loop_frames import LoopSet
 from services.contracts.events import Detection
 from services.contracts.identity import Category
-from services.domain.detection.coco import FloatArray, IntArray
+from services.domain.arrays import FloatArray, IntArray
 
 _SPREAD: Final = 0.15
 """Standard deviation of an object's heat, as a share of its side."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from services.contracts.events import Detection
 from services.contracts.identity import Category, DetectorId
-from services.domain.detection.coco import IntArray
+from services.domain.arrays import IntArray
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset

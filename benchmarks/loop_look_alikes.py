@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.loop_frames import LoopSet
+from services.domain.arrays import FloatArray
 from services.domain.detection.boxes import iou_matrix
-from services.domain.detection.coco import FloatArray
 
 _TRIES: Final = 20
 """Places that are tried per frame; a frame without room stays as it is."""

@@ -31,7 +31,7 @@ from services.contracts.events import Detection, FrameVector, Split
 from services.contracts.flow import CONSUMERS
 from services.contracts.identity import DetectorId, FrameId
 from services.contracts.needles import Candidate
-from services.domain.detection.coco import FloatArray, IntArray
+from services.domain.arrays import FloatArray, IntArray
 from services.domain.splits import SplitRule
 from services.formats.items import Detector, FrameItem
 from services.formats.writers.coco import INSTANCES

@@ -21,7 +21,7 @@ from benchmarks.loop_product import ProductStrategy, product_strategy
 from benchmarks.loop_strategies import BASELINES, Detect, Round, Strategy
 from services.contracts.events import Annotation, Detection
 from services.contracts.identity import Category
-from services.domain.detection.coco import IntArray
+from services.domain.arrays import IntArray
 
 TWICE: Final = "random-x2"
 """Random frames with twice the budget of all others, which the power check needs."""

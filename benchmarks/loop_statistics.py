@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 
 SECONDS_PER_FRAME: Final = 5.0
 """To look at a frame, objects or not: an assumption, which `--seconds-per-frame` changes."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.loop_detector import Found
 from benchmarks.loop_frames import Division, LoopSet
-from services.domain.detection.coco import FloatArray, IntArray
+from services.domain.arrays import FloatArray, IntArray
 
 Detect = Callable[[int], Found]
 """What a trained detector finds on a frame."""

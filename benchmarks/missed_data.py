@@ -21,10 +21,9 @@ from benchmarks.retrieval_data import (
 )
 from benchmarks.retrieval_trained import traffic_light_photos
 from services.contracts.identity import Category
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray, Vectors
 from services.domain.detection.frame_matching import frame_match
 from services.domain.detection.missed import missed_annotations
-from services.domain.mining.ranking import Vectors
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
 

@@ -20,7 +20,7 @@ from benchmarks.missed_data import OPERATING, Alike, MissedSet, photos, survey, 
 from benchmarks.missed_sizes import SIZES, evidence_by_size
 from benchmarks.retrieval_measures import figure, options
 from benchmarks.retrieval_plans import haystack_of
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.missed.evidence import LEAST_SCORE, evidence
 from services.domain.missed.expected import MissModel
 

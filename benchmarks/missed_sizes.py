@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 
 from benchmarks.detected_frames import DetectedFrames, sums_of
-from services.domain.detection.coco import AREA_RANGES, FloatArray
+from services.domain.arrays import FloatArray
+from services.domain.detection.coco import AREA_RANGES
 from services.domain.missed.evidence import evidence
 
 SIZES: Final = len(AREA_RANGES) - 1

@@ -13,8 +13,8 @@ from PIL import Image
 
 from benchmarks.retrieval_data import Picture
 from services.contracts.events import Annotation, Detection
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.detection.boxes import iou_matrix
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.survey.world import ObjectKind
 
 _SEED = 0

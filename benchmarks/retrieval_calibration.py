@@ -21,7 +21,7 @@ from benchmarks.retrieval_data import DataSet, survey, trapedesveh
 from benchmarks.retrieval_measures import figure, options
 from benchmarks.retrieval_plans import by_strategy, haystack_of
 from benchmarks.retrieval_rankings import LEARNT, Task, tasks
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.mining import logistic
 from services.domain.mining.failure_model import Method
 from services.domain.shortlists.strategies import worst_frames

@@ -21,10 +21,9 @@ from services.contracts.events import (
 )
 from services.contracts.identity import Category, DetectorId, DriveId, FrameId, VehicleId
 from services.contracts.matches import CategoryMatch, CategoryMatched
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray, Vectors
 from services.domain.detection.frame_matching import match_frame
 from services.domain.failure_modes import FailureMode
-from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import Shown, region_features
 from services.domain.shortlists.scored_candidates import CaptureContext
 from services.embedder.embedder import Boxes, Embedder

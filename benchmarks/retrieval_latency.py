@@ -19,7 +19,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -47,6 +46,7 @@ from services.contracts.identity import (
     region_point_id,
 )
 from services.contracts.needles import NeedleFound
+from services.domain.arrays import Vectors
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.shortlists import NOT_SHORTLISTED
 from services.domain.ports.vectors import (
@@ -77,7 +77,6 @@ REFERENCE = 0.25
 WRITE = 16
 """Frames that are embedded at once."""
 START = datetime(2026, 5, 4, tzinfo=UTC)
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.retrieval_data import THRESHOLDS, DataSet
-from services.domain.detection.coco import RECALLS, BoolArray, FloatArray
+from services.domain.arrays import BoolArray, FloatArray
+from services.domain.detection.coco import RECALLS
 from services.domain.statistics.significance import student_975
 
 

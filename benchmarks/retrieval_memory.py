@@ -22,9 +22,10 @@ from rich.console import Console
 from services.contracts.events import Event, FrameEmbedded, PredictionsMade
 from services.contracts.identity import FrameId, PointId
 from services.contracts.matches import CategoryMatched, FrameMatched
+from services.domain.arrays import Vector
 from services.domain.ports.epochs import StateChanges
 from services.domain.ports.frames import FrameRecord
-from services.domain.ports.vectors import REGION_VECTORS, Hit, Vector, Where, collection_of
+from services.domain.ports.vectors import REGION_VECTORS, Hit, Where, collection_of
 from services.domain.shortlists.epochs import Epoch
 from services.retriever.service import PublishShortlists
 from services.retriever.sources import RetrieverStores

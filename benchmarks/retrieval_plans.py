@@ -22,10 +22,9 @@ from benchmarks.retrieval_rankings import (
     tasks,
 )
 from services.contracts.identity import FamilyId, FrameId, NeedleId, RegionId
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray, Vectors
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import FailureModel
-from services.domain.mining.ranking import Vectors
 from services.domain.missed.evidence import evidence
 from services.domain.missed.expected import MissModel
 from services.domain.shortlists.allocation import BudgetAllocator

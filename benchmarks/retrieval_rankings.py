@@ -7,10 +7,10 @@ from functools import lru_cache
 import numpy as np
 
 from benchmarks.retrieval_data import EMBEDDED_SCORE, DataSet
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray, Vectors
 from services.domain.mining import failure_model
 from services.domain.mining.failure_model import Examples, FailureModel
-from services.domain.mining.ranking import Vectors, true_positive_similarity
+from services.domain.mining.ranking import true_positive_similarity
 from services.runtime.settings import Settings
 
 OPERATING = Settings().operating_score

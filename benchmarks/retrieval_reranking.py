@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.retrieval_rankings import Ranking, Task, vectors_of
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 
 _LAST = -1e9
 """Below everything that was chosen."""

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.retrieval_speed import CATEGORIES, CENTRES, KIND, NEAREST, Vectors
+from benchmarks.retrieval_speed import CATEGORIES, CENTRES, KIND, NEAREST
 from services.contracts.identity import PointId
+from services.domain.arrays import Vectors
 from services.domain.ports.vectors import Point, Quantization, Where
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 

@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 from services.contracts.identity import PointId
+from services.domain.arrays import Vectors
 from services.domain.ports.vectors import Point, Where
 from services.runtime.stores.vectors_edge import EdgeVectorStore
 
-Vectors = NDArray[np.float32]
 Ids = list[int]
 Search = Callable[[Vectors], Ids]
 AsyncSearch = Callable[[Vectors], Awaitable[Ids]]

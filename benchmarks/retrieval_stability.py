@@ -21,15 +21,10 @@ from benchmarks.retrieval_quality import bought
 from benchmarks.retrieval_rankings import Task, tasks
 from benchmarks.retrieval_sets import DATA_SETS
 from services.contracts.identity import FrameId
-from services.domain.detection.coco import IntArray
+from services.domain.arrays import IntArray
 from services.domain.failure_modes import FailureMode
 from services.domain.shortlists.budgets import Budgets
-from services.domain.shortlists.epochs import (
-    EARLY_EXAMPLES_MIN,
-    WINDOW,
-    Size,
-    is_settled,
-)
+from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, WINDOW, Size, is_settled
 from services.domain.shortlists.scored_candidates import Assignment, Key, ListedFrame
 from services.domain.shortlists.strategies import STRATEGIES
 

@@ -23,10 +23,9 @@ from benchmarks.retrieval_plans import haystack_of
 from benchmarks.retrieval_rankings import LEARNT, Task, tasks
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, PointId
-from services.domain.detection.coco import BoolArray, FloatArray
+from services.domain.arrays import BoolArray, FloatArray, Vectors
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import Examples, FailureModel
-from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES
 from services.domain.ports.vectors import Point, Where
 from services.runtime.settings import Settings

@@ -20,15 +20,10 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.retrieval_data import (
-    Picture,
-    matches_of,
-    street_photos,
-    survey_pictures,
-)
+from benchmarks.retrieval_data import Picture, matches_of, street_photos, survey_pictures
 from benchmarks.retrieval_trained import traffic_light_photos
 from services.contracts.identity import FrameId
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.operating_counts import operating_counts

@@ -38,13 +38,13 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
+from services.domain.arrays import Vector
 from services.domain.chunks import chunks
 from services.domain.detection.mask_shapes import pixels
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
-    Vector,
     VectorReader,
     collection_of,
     live_model,

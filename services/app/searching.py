@@ -9,12 +9,12 @@ from PIL import Image
 
 from services.contracts.errors import InvalidRecord, InvalidSettings
 from services.contracts.identity import Box, FrameId
+from services.domain.arrays import Vector
 from services.domain.ports.frames import FrameRecord, FrameStore
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
     Hit,
-    Vector,
     VectorReader,
     Where,
     collection_of,

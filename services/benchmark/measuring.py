@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.benchmark.searches import SEARCHES, Answer, Search, Vectors, scratch
+from services.benchmark.searches import SEARCHES, Answer, Search, scratch
 from services.contracts.errors import Invalid, InvalidSettings
-from services.domain.statistics.retrieval_quality import Labels, RetrievalQuality, retrieval_quality
+from services.domain.arrays import IntArray, Vectors
+from services.domain.statistics.retrieval_quality import RetrievalQuality, retrieval_quality
 from services.embedder.embedder import Embedder
 from services.embedder.training.labelled import Example, letterboxed
 
@@ -46,8 +47,8 @@ class Truth:
     apart : (N,) drives, or frames; a query's results exclude members of its own
     """
 
-    levels: Mapping[str, Labels]
-    apart: Labels
+    levels: Mapping[str, IntArray]
+    apart: IntArray
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def truth_of(examples: Sequence[Example], supercategory: Mapping[str, str]) -> T
     return Truth(levels, _numbered([example.frame.drive for example in examples]))
 
 
-def _numbered(names: Sequence[str]) -> Labels:
+def _numbered(names: Sequence[str]) -> IntArray:
     return np.asarray(np.unique(names, return_inverse=True)[1].astype(np.int64))
 
 

@@ -16,7 +16,7 @@ from services.benchmark.plot import plot
 from services.benchmark.results import Measured
 from services.benchmark.searches import SEARCHES, available
 from services.contracts.errors import InvalidSettings
-from services.domain.detection.coco import IntArray
+from services.domain.arrays import IntArray
 from services.domain.statistics.collapse import collapse_of
 from services.domain.statistics.retrieval_quality import whole_map
 from services.embedder.training.choices import LabelRule, Looked

@@ -12,8 +12,8 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from services.contracts.errors import MissingPart
+from services.domain.arrays import Vectors
 
-Vectors = NDArray[np.float32]
 Answer = NDArray[np.int64]
 Search = Callable[[NDArray[np.float32], int], Answer]
 """Maps a query (D,) and a number of results to example indices, best first."""

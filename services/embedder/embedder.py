@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from services.contracts.identity import ModelId
-from services.domain.ports.vectors import Vector
+from services.domain.arrays import Vector
 
 Boxes = NDArray[np.float64]
 """(N, 4), [x, y, width, height] in pixels of its image."""

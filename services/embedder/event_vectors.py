@@ -14,8 +14,8 @@ from services.contracts.bounds import MAX_DIMENSIONS
 from services.contracts.errors import Invalid, InvalidRecord, InvalidSettings
 from services.contracts.events import FrameVector
 from services.contracts.identity import FrameId, ModelId
+from services.domain.arrays import Vector
 from services.domain.chunks import chunks
-from services.domain.ports.vectors import Vector
 from services.domain.unit_vectors import scaled_to_unit
 from services.embedder.embedder import FrameVectors
 from services.embedder.logic import EmbeddingTask, Region

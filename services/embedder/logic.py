@@ -24,9 +24,9 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray, Vector
 from services.domain.ports.embeddings import EmbeddingRecord
-from services.domain.ports.vectors import Payload, Point, Vector
+from services.domain.ports.vectors import Payload, Point
 from services.domain.splits import SplitRule
 
 REGION_KEYWORDS = ("frame_id", "detector", "category", "split", "drive_id", "vehicle_id")

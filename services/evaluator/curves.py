@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from services.contracts.identity import Category
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 from services.domain.metrics.confusion import ConfusionMatrix, Confusions, confusion_matrix
 from services.domain.metrics.operating_point import OperatingPoint
 from services.domain.metrics.score_curves import SCORES, ScoreCurve, best_of, joint_curve

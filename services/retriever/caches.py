@@ -20,15 +20,10 @@ from services.contracts.identity import (
     frame_point_id,
     region_point_id,
 )
+from services.domain.arrays import Vector
 from services.domain.detection.category_map import SAME_NAMES
 from services.domain.ports.frames import FrameRecord, FrameStore
-from services.domain.ports.vectors import (
-    FRAME_VECTORS,
-    REGION_VECTORS,
-    Vector,
-    VectorReader,
-    collection_of,
-)
+from services.domain.ports.vectors import FRAME_VECTORS, REGION_VECTORS, VectorReader, collection_of
 from services.retriever.logic import FrameFacts
 from services.runtime.progress import report_progress
 

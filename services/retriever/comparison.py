@@ -16,13 +16,13 @@ from services.contracts.events import Split
 from services.contracts.identity import FrameId, ModelId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.contracts.needles import NeedleFound
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray, Vector
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import FailureModel
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
-from services.domain.ports.vectors import FRAME_VECTORS, Vector, VectorReader, collection_of
+from services.domain.ports.vectors import FRAME_VECTORS, VectorReader, collection_of
 from services.domain.statistics.ranking_quality import (
     RankedRegions,
     RankingMeasure,

@@ -8,10 +8,9 @@ import numpy as np
 
 from services.contracts.identity import FrameId, RegionId
 from services.contracts.matches import CategoryMatched
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray, Vectors
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import Examples
-from services.domain.mining.ranking import Vectors
 from services.domain.mining.region_features import FEATURES
 from services.domain.shortlists.strategies import CategoryStats
 

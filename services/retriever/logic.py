@@ -11,7 +11,7 @@ from services.contracts.events import FrameCaptured, PredictionsMade, Split
 from services.contracts.identity import Box, Category, DetectorId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.contracts.needles import Candidate, NeedleFound, Provenance, ShortlistPublished
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.region_features import Shown, region_features
 from services.domain.ports.blob_uris import absolute_uri

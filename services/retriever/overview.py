@@ -12,14 +12,14 @@ from services.contracts.events import ErrorType, Split
 from services.contracts.identity import DetectorId, DriveId, FrameId, ModelId, NeedleId, RegionId
 from services.contracts.matches import CategoryMatched
 from services.contracts.needles import NeedleFound
+from services.domain.arrays import Vector, Vectors
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.families import Family, Member, beyond, families, shared_by
 from services.domain.mining.label_errors import missing_label_suspicion
-from services.domain.mining.ranking import Vectors
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleRecord, NeedleStore
-from services.domain.ports.vectors import REGION_VECTORS, Vector, VectorReader, live_model
+from services.domain.ports.vectors import REGION_VECTORS, VectorReader, live_model
 from services.retriever import logic
 from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.labelled_regions import LabelledRegions, examples_of, modes_of_regions

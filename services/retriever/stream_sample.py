@@ -14,17 +14,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from services.contracts.events import REANNOTATION_SOURCE, Split
-from services.contracts.identity import (
-    Category,
-    DetectorId,
-    FrameId,
-    ModelId,
-    RegionId,
-    frame_hash,
-)
+from services.contracts.identity import Category, DetectorId, FrameId, ModelId, RegionId, frame_hash
+from services.domain.arrays import FloatArray, IntArray, Vector
 from services.domain.chunks import chunks
 from services.domain.derived_tags import tags_of
-from services.domain.detection.coco import FloatArray, IntArray
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.estimated_precision import (
     EstimatedStream,
@@ -39,7 +32,6 @@ from services.domain.ports.matches import MatchStore
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
-    Vector,
     VectorReader,
     collection_of,
     live_model,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from services.contracts.identity import ModelId
-from services.domain.ports.vectors import Vector
+from services.domain.arrays import Vector
 from services.embedder.embedder import Boxes, FrameVectors
 
 

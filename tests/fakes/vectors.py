@@ -7,8 +7,8 @@ import numpy as np
 
 from services.contracts.errors import Fatal, InvalidSettings
 from services.contracts.identity import PointId
-from services.domain.mining.ranking import Vectors
-from services.domain.ports.vectors import Hit, Payload, Point, Vector, Where, best_first
+from services.domain.arrays import Vector, Vectors
+from services.domain.ports.vectors import Hit, Payload, Point, Where, best_first
 
 
 @dataclass

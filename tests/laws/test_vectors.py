@@ -30,11 +30,11 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from services.contracts.errors import Fatal, GazeloopError, InvalidSettings, StoreUnavailable
 from services.contracts.identity import ModelId, PointId
+from services.domain.arrays import Vector
 from services.domain.ports.vectors import (
     REGION_VECTORS,
     Point,
     Quantization,
-    Vector,
     VectorStore,
     Where,
     collection_of,

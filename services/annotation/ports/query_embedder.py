@@ -3,7 +3,7 @@
 from typing import NamedTuple, Protocol
 
 from services.contracts.identity import Box, ModelId
-from services.domain.ports.vectors import Vector
+from services.domain.arrays import Vector
 
 
 class Query(NamedTuple):

@@ -7,12 +7,12 @@ from itertools import groupby
 from typing import Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.annotation.ports.needle_lists import NeedleRow
 from services.annotation.review.base_map import BaseMap, Bounds, Ground
 from services.annotation.review.local_plane import LocalPlane, scale_bar
 from services.contracts.identity import DriveId, FrameId
+from services.domain.arrays import FloatArray
 
 WIDTH, HEIGHT = 960.0, 600.0
 _MARGIN: Final = 30.0
@@ -22,7 +22,6 @@ _NEAR: Final = 19.0
 
 LatLon = tuple[float, float]
 Point = tuple[float, float]
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class _Drawing:
         x, y = np.round(self.places(lat, lon), 1).T.tolist()
         return [*zip(x, y, strict=True)]
 
-    def places(self, lat: Numbers, lon: Numbers) -> Numbers:
+    def places(self, lat: FloatArray, lon: FloatArray) -> FloatArray:
         """These latitudes and longitudes, (N,) each, as (N, 2) units of the drawing."""
         east, north = self.plane.metres(lat, lon)
         x = WIDTH / 2 + (east - self.east) * self.unit

@@ -8,7 +8,7 @@ import numpy as np
 
 from services.annotation.review.local_plane import LocalPlane, Number, scale_bar
 from services.contracts.events import Position
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 
 WIDTH, HEIGHT = 360.0, 220.0
 _MARGIN = 26.0

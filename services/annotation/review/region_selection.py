@@ -14,7 +14,7 @@ import orjson
 from fastapi import HTTPException
 from numpy.typing import NDArray
 
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import BoolArray
 from services.runtime.stores.region_maps import MappedRegion, RegionMap
 
 _MOST_CORNERS: Final = 400

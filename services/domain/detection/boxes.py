@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.contracts.errors import InvalidRecord
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.detection.masks import Masks
 
 

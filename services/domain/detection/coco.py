@@ -8,13 +8,8 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BitsArray = NDArray[np.uint64]
-BoolArray = NDArray[np.bool_]
-CountArray = NDArray[np.uint32]
+from services.domain.arrays import BitsArray, FloatArray
 
 THRESHOLDS: Final[FloatArray] = np.linspace(0.5, 0.95, 10)
 """(10,) IoU from which a detection matches. linspace, as there: arange ends above .95."""

@@ -4,8 +4,8 @@
 import numpy as np
 
 from services.contracts.events import ErrorType
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.detection.error_types import BACKGROUND, FOREGROUND, TYPES
 from services.domain.detection.match_kernels import overlap_of
 

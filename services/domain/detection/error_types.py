@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from services.contracts.events import FALSE_POSITIVES
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 
 FOREGROUND: Final = 0.5
 BACKGROUND: Final = 0.1

@@ -22,15 +22,10 @@ from services.contracts.events import (
 from services.contracts.identity import Category
 from services.contracts.matches import CategoryMatch, MatchGroups
 from services.contracts.missed import MissedAnnotations
+from services.domain.arrays import BitsArray, BoolArray, FloatArray, IntArray
 from services.domain.detection.boxes import Annotations, Detections
 from services.domain.detection.category_map import SAME_NAMES, NamedPredictions
-from services.domain.detection.coco import BitsArray, BoolArray, FloatArray, IntArray
-from services.domain.detection.error_types import (
-    TYPES,
-    Errors,
-    errors_of_boxes,
-    errors_of_overlaps,
-)
+from services.domain.detection.error_types import TYPES, Errors, errors_of_boxes, errors_of_overlaps
 from services.domain.detection.grouping import GroupedObjects, bounds, group_of
 from services.domain.detection.masks import Grid, Masks, area_of, grid_of, mask_iou_matrix
 from services.domain.detection.matching import Matches, match_groups

@@ -9,7 +9,7 @@ import numpy as np
 
 from services.contracts.events import Annotation, Detection
 from services.contracts.identity import Category
-from services.domain.detection.coco import IntArray
+from services.domain.arrays import IntArray
 
 T = TypeVar("T", Detection, Annotation)
 

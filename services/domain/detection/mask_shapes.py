@@ -8,7 +8,7 @@ import numpy as np
 
 from services.contracts.events import Rle
 from services.contracts.run_lengths import run_lengths
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import BoolArray
 
 
 class ColumnRun(NamedTuple):

@@ -10,7 +10,7 @@ from pycocotools import mask as rle
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Annotation, Detection
 from services.contracts.identity import Box
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 
 Grid = tuple[int, int]
 """Height and width of the image that masks are drawn on."""

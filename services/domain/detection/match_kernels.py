@@ -9,16 +9,9 @@ count, else of those that are ignored, and the later one of equals.
 
 import numpy as np
 
+from services.domain.arrays import BitsArray, BoolArray, FloatArray, IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import (
-    AREA_RANGES,
-    MAX_DETECTIONS,
-    THRESHOLDS,
-    BitsArray,
-    BoolArray,
-    FloatArray,
-    IntArray,
-)
+from services.domain.detection.coco import AREA_RANGES, MAX_DETECTIONS, THRESHOLDS
 
 _TEN = np.uint64((1 << 10) - 1)
 _ALL = np.uint64((1 << 40) - 1)

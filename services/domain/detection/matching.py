@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.domain.arrays import BitsArray, FloatArray, IntArray
 from services.domain.detection.boxes import Annotations, Detections
-from services.domain.detection.coco import MAX_DETECTIONS, BitsArray, FloatArray, IntArray
+from services.domain.detection.coco import MAX_DETECTIONS
 from services.domain.detection.masks import mask_iou_matrix
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameId
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import BoolArray
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.changes import Change, significant_changes

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import Category
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.metrics.subsets import SHORTLISTED, Subset
 from services.domain.statistics.resampling import Interval, Sample, difference, mean_ap
 

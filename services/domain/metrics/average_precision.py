@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.domain.detection.coco import METRICS, FloatArray
+from services.domain.arrays import FloatArray
+from services.domain.detection.coco import METRICS
 from services.domain.detection.error_types import TYPES
 from services.domain.metrics.operating_point import OperatingPoint
 

@@ -3,16 +3,10 @@
 
 import numpy as np
 
+from services.domain.arrays import AnyArray, IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import IntArray
 from services.domain.metrics import plane_kernels
-from services.domain.metrics.index_layout import (
-    BLOCK,
-    CURVES,
-    SPARE_BLOCKS,
-    Array,
-    Index,
-)
+from services.domain.metrics.index_layout import BLOCK, CURVES, SPARE_BLOCKS, Index
 from services.domain.metrics.plane_kernels import signed
 
 _HALF = BLOCK // 2
@@ -94,7 +88,7 @@ def place_of(index: Index, block: int, row: int, place: int) -> int:  # pragma: 
 
 
 @compiled
-def _move_up(column: Array, first: int, end: int, by: int) -> None:  # pragma: no cover
+def _move_up(column: AnyArray, first: int, end: int, by: int) -> None:  # pragma: no cover
     """Move some elements of a column up; those between are left as they are."""
     # Numba checks an index for being negative unless it comes from a range over a whole array.
     source, target = column[first:end], column[first + by : end + by]
@@ -103,7 +97,7 @@ def _move_up(column: Array, first: int, end: int, by: int) -> None:  # pragma: n
 
 
 @compiled
-def _move_down(column: Array, first: int, end: int) -> None:  # pragma: no cover
+def _move_down(column: AnyArray, first: int, end: int) -> None:  # pragma: no cover
     """Move some elements of a column down by one."""
     source, target = column[first:end], column[first - 1 : end - 1]
     for k in range(source.size):

@@ -9,7 +9,7 @@ import numpy as np
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, FrameId
 from services.contracts.matches import CategoryMatched
-from services.domain.detection.coco import IntArray
+from services.domain.arrays import IntArray
 from services.domain.detection.error_types import TYPES
 from services.domain.detection.frame_matching import FrameMatch
 from services.domain.detection.operating_scores import OperatingScores

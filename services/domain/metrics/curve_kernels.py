@@ -3,15 +3,9 @@
 
 import numpy as np
 
+from services.domain.arrays import BitsArray, CountArray, FloatArray, IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import (
-    BITS,
-    RECALLS,
-    BitsArray,
-    CountArray,
-    FloatArray,
-    IntArray,
-)
+from services.domain.detection.coco import BITS, RECALLS
 from services.domain.metrics.index_layout import (
     BEST,
     COUNTED,

@@ -22,8 +22,7 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import VehicleId
-from services.domain.detection.coco import IntArray
-from services.domain.metrics.index_layout import Array
+from services.domain.arrays import AnyArray, IntArray
 from services.domain.statistics.map_difference import map_difference
 from services.domain.statistics.resampling import Sample
 from services.domain.statistics.significance import (
@@ -70,7 +69,7 @@ class Fleet:
     """
 
     samples: Sequence[Sample]
-    vehicle: Array
+    vehicle: AnyArray
     names: Sequence[VehicleId]
 
 

@@ -13,9 +13,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray, Vectors
 from services.domain.mining.principal_components import PrincipalComponents
-from services.domain.mining.ranking import Vectors
 from services.domain.statistics.clusters import share_of_clusters
 from services.domain.statistics.resampling import Interval
 

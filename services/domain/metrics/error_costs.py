@@ -25,7 +25,8 @@ import numpy as np
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, FrameId
-from services.domain.detection.coco import RECALLS, BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
+from services.domain.detection.coco import RECALLS
 from services.domain.detection.error_types import TYPES
 from services.domain.detection.frame_matching import FrameMatch, Pair, frame_matches
 from services.domain.metrics.frame_rows import FrameRows

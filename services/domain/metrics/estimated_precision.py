@@ -19,7 +19,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray, Vectors
 from services.domain.metrics.embedding_drift import AnnotatedEmbeddings, unlike_share
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.mining.error_probability import (
@@ -29,7 +29,6 @@ from services.domain.mining.error_probability import (
     Predicted,
     fit_errors,
 )
-from services.domain.mining.ranking import Vectors
 from services.domain.statistics.clusters import share_of_clusters, sums_by_cluster
 from services.domain.statistics.resampling import Interval
 from services.domain.statistics.significance import student_975

@@ -3,11 +3,11 @@
 
 import numpy as np
 
+from services.domain.arrays import AnyArray, BitsArray, FloatArray, IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import BitsArray, FloatArray, IntArray
 from services.domain.detection.match_kernels import best_first
 from services.domain.metrics import block_kernels, plane_kernels
-from services.domain.metrics.index_layout import COUNTED, FILLED, PART, Array, Index
+from services.domain.metrics.index_layout import COUNTED, FILLED, PART, Index
 
 
 @compiled
@@ -64,7 +64,7 @@ def _fill_block(
     index: Index,
     block: int,
     detections: IntArray,
-    row_of: Array,
+    row_of: AnyArray,
     positive: BitsArray,
     counted: BitsArray,
 ) -> None:  # pragma: no cover

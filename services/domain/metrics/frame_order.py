@@ -13,8 +13,7 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import FrameHash, FrameId, VehicleId, frame_hash
-from services.domain.detection.coco import BoolArray, IntArray
-from services.domain.metrics.index_layout import Array
+from services.domain.arrays import AnyArray, BoolArray, IntArray
 from services.domain.metrics.match_columns import Names
 
 _SPACING: Final = 1 << 36
@@ -90,7 +89,7 @@ class FrameOrder:
         self._taken_by[numbers] = np.array(places, np.int32)[vehicles.codes]
 
     @property
-    def vehicle(self) -> Array:
+    def vehicle(self) -> AnyArray:
         """(F,) int32, index in `vehicle_names` of each frame number; -1 if not known."""
         return self._taken_by[: len(self._numbers)]
 

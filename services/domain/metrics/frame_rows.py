@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.identity import FrameId
-from services.domain.detection.coco import IntArray
+from services.domain.arrays import IntArray
 from services.domain.detection.grouping import ranges
 
 Rows = NDArray[Any]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from services.domain.arrays import AnyArray
 from services.domain.metrics.index_layout import (
     BLOCK,
     CHUNK,
@@ -19,7 +20,6 @@ from services.domain.metrics.index_layout import (
     TOTALS,
     WINDOWS,
     WORDS,
-    Array,
     Index,
 )
 
@@ -31,7 +31,7 @@ _OF_ORDER: Final = ("order", "key_score", "key_frame", "key_place")
 def empty() -> Index:
     """An index without any room."""
 
-    def zeros(*shape: int, dtype: Any = np.int64) -> Array:
+    def zeros(*shape: int, dtype: Any = np.int64) -> AnyArray:
         return np.zeros(shape, dtype)
 
     return Index(
@@ -132,7 +132,7 @@ def bytes_used(index: Index) -> int:
     return int(used) + index.slots.nbytes + index.seen.nbytes
 
 
-def _grown(array: Array, size: int, value: int = 0) -> Array:
+def _grown(array: AnyArray, size: int, value: int = 0) -> AnyArray:
     """A copy with room for more than this size; what is new has this value."""
     size = int(_GROWTH * size) + 1
     new = np.zeros((size, *array.shape[1:]), array.dtype)

@@ -3,8 +3,8 @@
 
 import numpy as np
 
+from services.domain.arrays import IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import IntArray
 from services.domain.metrics import block_kernels, plane_kernels
 from services.domain.metrics.index_layout import (
     CHUNK,

@@ -5,12 +5,12 @@ Python code and kernels share these definitions; `match_index` explains the stru
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from services.domain.detection.coco import BITS, BitsArray, FloatArray, IntArray
+from services.domain.arrays import AnyArray, BitsArray, FloatArray, IntArray
+from services.domain.detection.coco import BITS
 
 BLOCK: Final = 256
 """Detections in a full block. Twice as many make figures a quarter faster and changes slower by as
@@ -74,8 +74,6 @@ EARLIEST: Final = -(1 << 63)
 LATEST: Final = (1 << 63) - 1
 """Bounds of every capture time, in microseconds since the epoch."""
 
-Array = NDArray[Any]
-
 
 class Index(NamedTuple):
     """The arrays of an index, with room to grow: `used` counts the elements in use.
@@ -107,28 +105,28 @@ class Index(NamedTuple):
     used : (4,) int64
     """
 
-    rows: Array
-    row_frame: Array
-    slots: Array
-    block_of: Array
-    marks: Array
+    rows: AnyArray
+    row_frame: AnyArray
+    slots: AnyArray
+    block_of: AnyArray
+    marks: AnyArray
     freed: IntArray
     planes: BitsArray
-    block_score: Array
-    block_row: Array
-    block_place: Array
+    block_score: AnyArray
+    block_row: AnyArray
+    block_place: AnyArray
     sizes: IntArray
-    spare: Array
-    order: Array
+    spare: AnyArray
+    order: AnyArray
     key_score: FloatArray
-    key_frame: Array
-    key_place: Array
+    key_frame: AnyArray
+    key_place: AnyArray
     begins: IntArray
     totals: IntArray
     due: IntArray
     latest: IntArray
     detector: IntArray
-    seen: Array
+    seen: AnyArray
     seen_in: IntArray
     used: IntArray
 
@@ -154,7 +152,7 @@ class Batch(NamedTuple):
     truths: IntArray
     starts: IntArray
     scores: FloatArray
-    marks: Array
+    marks: AnyArray
     positive: BitsArray
     counted: BitsArray
 

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import METRICS, BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
+from services.domain.detection.coco import METRICS
 from services.domain.metrics.index_layout import View
 from services.domain.metrics.match_index import MatchIndex
 

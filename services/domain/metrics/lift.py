@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from services.contracts.events import ErrorType, Split
 from services.contracts.identity import Category, DriveId, RegionId
 from services.contracts.matches import CategoryMatched
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.failure_modes import FailureMode
 from services.domain.metrics.frame_rows import FrameRows, Rows

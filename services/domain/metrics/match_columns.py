@@ -14,14 +14,8 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.events import ErrorType, Split
 from services.contracts.identity import Category, DetectorId, FrameId, VehicleId
 from services.contracts.matches import ERROR_CODES, FrameMatched
-from services.domain.detection.coco import (
-    BITS,
-    MAX_DETECTIONS,
-    BitsArray,
-    BoolArray,
-    FloatArray,
-    IntArray,
-)
+from services.domain.arrays import AnyArray, BitsArray, BoolArray, FloatArray, IntArray
+from services.domain.detection.coco import BITS, MAX_DETECTIONS
 from services.domain.detection.grouping import ranges
 from services.domain.metrics.index_layout import (
     COUNTS,
@@ -29,7 +23,6 @@ from services.domain.metrics.index_layout import (
     OVERLAP,
     RIGHT,
     SHOWN,
-    Array,
     Batch,
     microseconds,
 )
@@ -101,7 +94,7 @@ class Cells:
     overlaps: FloatArray
     matched: BitsArray
     ignored: BitsArray
-    errors: Array
+    errors: AnyArray
 
     @classmethod
     def of(cls, matches: Sequence[Counted]) -> "Cells":
@@ -188,9 +181,9 @@ class Cells:
             counted,
         )
 
-    def _marks(self, positive: BitsArray, counted: BitsArray, operating: FloatArray) -> Array:
+    def _marks(self, positive: BitsArray, counted: BitsArray, operating: FloatArray) -> AnyArray:
         """(D,) uint32, what totals need of each detection; see `index_layout`."""
-        marks: Array = np.rint(self.overlaps.clip(0, 1) * OVERLAP).astype(np.uint32)
+        marks: AnyArray = np.rint(self.overlaps.clip(0, 1) * OVERLAP).astype(np.uint32)
         marks |= self.errors.astype(np.uint32) << ERROR
         marks |= (positive & _FIRST_SETTING).astype(np.uint32) << RIGHT
         marks |= (counted & _FIRST_SETTING).astype(np.uint32) << COUNTS

@@ -54,7 +54,8 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import METRICS, BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
+from services.domain.detection.coco import METRICS
 from services.domain.metrics import index_arrays
 from services.domain.metrics.index_layout import (
     BLOCK,

@@ -9,9 +9,8 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import Category, DetectorId, VehicleId
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import AnyArray, BoolArray
 from services.domain.metrics.drift import Drift, Fleet, drift
-from services.domain.metrics.index_layout import Array
 from services.domain.metrics.subsets import Subset
 from services.domain.statistics.resampling import Interval, Sample, difference, interval
 
@@ -33,7 +32,7 @@ class MatchSnapshot:
     """
 
     samples: Mapping[Curve, Sample]
-    vehicle: Array
+    vehicle: AnyArray
     vehicles: Sequence[VehicleId]
 
     def detectors(self) -> list[DetectorId]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from services.contracts.identity import Category, DetectorId, FrameHash, FrameId
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.ap_recovered import ApRecovered, RepairGain, ap_recovered, repair_gains
 from services.domain.metrics.average_precision import Figures

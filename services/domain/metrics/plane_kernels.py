@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from services.domain.arrays import BitsArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import BitsArray
 from services.domain.metrics.index_layout import BEST, COUNTED, PART, PLANES, WORDS
 
 _ONE = np.uint64(1)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from services.contracts.identity import Category
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import BoolArray
 from services.domain.metrics.operating_point import OperatingPoint
 from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.statistics.resampling import Sample

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from services.domain.arrays import AnyArray
 from services.domain.compiled import compiled
-from services.domain.metrics.index_layout import COUNTED, Array, Index
+from services.domain.metrics.index_layout import COUNTED, Index
 
 _ONE = np.uint64(1)
 _TEN = 10
@@ -12,7 +13,7 @@ _TEN = 10
 @compiled
 def detections(
     index: Index, curve: int
-) -> tuple[Array, Array, Array, Array, Array]:  # pragma: no cover
+) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray, AnyArray]:  # pragma: no cover
     """Frame, part, and settings of area 0 of a curve's detections, in order.
 
     Returns

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.metrics.operating_counts import operating_counts
 from services.domain.statistics.resampling import Sample, weighted_mean_ap
 from services.domain.statistics.sampling import (

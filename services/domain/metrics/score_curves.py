@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import RECALLS, FloatArray, IntArray
-from services.domain.metrics.index_layout import Array
+from services.domain.arrays import AnyArray, FloatArray, IntArray
+from services.domain.detection.coco import RECALLS
 from services.domain.metrics.operating_point import OperatingPoint
 
 SCORES: Final[FloatArray] = np.linspace(0, 1, 101)
@@ -38,7 +38,7 @@ class ScoreCurve:
     best: OperatingPoint | None
 
     @classmethod
-    def of(cls, scores: FloatArray, states: Array, truths: int) -> "ScoreCurve":
+    def of(cls, scores: FloatArray, states: AnyArray, truths: int) -> "ScoreCurve":
         """The curve of these detections; see `score_kernels.kept`."""
         from services.domain.metrics import score_kernels  # noqa: PLC0415  # see compiled.py
 

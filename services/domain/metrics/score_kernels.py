@@ -3,9 +3,10 @@
 
 import numpy as np
 
+from services.domain.arrays import AnyArray, FloatArray, IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import RECALLS, FloatArray, IntArray
-from services.domain.metrics.index_layout import COUNTED, PART, TRUTHS, Array, Index
+from services.domain.detection.coco import RECALLS
+from services.domain.metrics.index_layout import COUNTED, PART, TRUTHS, Index
 from services.domain.statistics.envelope_kernels import needs_of
 
 _ONE = np.uint64(1)
@@ -23,7 +24,7 @@ def truths_of(index: Index, curve: int, parts: int) -> int:  # pragma: no cover
 
 
 @compiled
-def kept(index: Index, curve: int, parts: int) -> tuple[FloatArray, Array]:  # pragma: no cover
+def kept(index: Index, curve: int, parts: int) -> tuple[FloatArray, AnyArray]:  # pragma: no cover
     """Score and state at IoU .5 of a curve's detections within these parts, best first.
 
     Returns
@@ -57,7 +58,7 @@ def kept(index: Index, curve: int, parts: int) -> tuple[FloatArray, Array]:  # p
 @compiled
 def sweep(
     scores: FloatArray,
-    states: Array,
+    states: AnyArray,
     truths: int,
     grid: FloatArray,
     precision: FloatArray,

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import BoolArray, FloatArray
+from services.domain.arrays import BoolArray, FloatArray
 from services.domain.statistics.significance import normal_p_value
 
 Tag = tuple[str, str]

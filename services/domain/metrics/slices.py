@@ -20,7 +20,7 @@ from typing import Final, Self
 import numpy as np
 
 from services.contracts.identity import FrameId
-from services.domain.detection.coco import BoolArray, FloatArray
+from services.domain.arrays import BoolArray, FloatArray
 from services.domain.metrics.operating_counts import operating_counts
 from services.domain.metrics.slice_pairs import Ratio, Tag, p_values_of_pairs
 from services.domain.statistics.clusters import share_of_sums

@@ -15,9 +15,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray, Vectors
 from services.domain.mining.principal_components import PrincipalComponents
-from services.domain.mining.ranking import Vectors
 from services.domain.statistics.clusters import sums_by_cluster
 from services.domain.statistics.standardisation import Standardisation
 

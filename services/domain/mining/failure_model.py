@@ -17,11 +17,11 @@ from weakref import ref
 import numpy as np
 
 from services.contracts.identity import RegionId
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray, Vectors
 from services.domain.failure_modes import FailureMode
 from services.domain.mining import logistic
 from services.domain.mining.principal_components import PrincipalComponents
-from services.domain.mining.ranking import Vectors, cosines, true_positive_similarity
+from services.domain.mining.ranking import cosines, true_positive_similarity
 from services.domain.statistics.standardisation import Standardisation
 
 RIDGE: Final = 10.0

@@ -15,8 +15,8 @@ import numpy as np
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, DetectorId, DriveId, FamilyId, NeedleId, family_id
+from services.domain.arrays import Vectors
 from services.domain.failure_modes import FailureMode
-from services.domain.mining.ranking import Vectors
 from services.domain.statistics.growing_rows import GrowingRows
 from services.domain.unit_vectors import scaled_to_unit
 

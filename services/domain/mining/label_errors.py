@@ -9,9 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray, Vectors
 from services.domain.mining.failure_model import Examples
-from services.domain.mining.ranking import Vectors
 
 NEIGHBOURS: Final = 5
 _AT_ONCE: Final = 1000

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
-Function = Callable[[Floats], tuple[float, Floats]]
+from services.domain.arrays import FloatArray, IntArray
+
+Function = Callable[[FloatArray], tuple[float, FloatArray]]
 """Returns a value and its gradient."""
 
 _MEMORY: Final = 12
@@ -41,15 +40,15 @@ class Logistic:
     intercepts : (K,) float64
     """
 
-    weights: Floats
-    intercepts: Floats
+    weights: FloatArray
+    intercepts: FloatArray
 
-    def probabilities(self, features: Floats) -> Floats:
+    def probabilities(self, features: FloatArray) -> FloatArray:
         """(N, F) to (N, K); each row sums to 1."""
         return _softmax(features @ self.weights + self.intercepts)[0]
 
 
-def fit(features: Floats, labels: Labels, classes: int, *, ridge: float) -> Logistic:
+def fit(features: FloatArray, labels: IntArray, classes: int, *, ridge: float) -> Logistic:
     """The weights that minimise the summed log loss plus `ridge / 2` times their squares.
 
     Parameters
@@ -64,7 +63,7 @@ def fit(features: Floats, labels: Labels, classes: int, *, ridge: float) -> Logi
     penalty = np.full((width + 1, 1), ridge)
     penalty[-1] = _INTERCEPT_RIDGE
 
-    def loss(at: Floats) -> tuple[float, Floats]:
+    def loss(at: FloatArray) -> tuple[float, FloatArray]:
         probable, log_sum = _softmax(inputs @ at)
         fit_loss = float(log_sum.sum() - (wanted * (inputs @ at)).sum())
         gradient = inputs.T @ (probable - wanted) + penalty * at
@@ -74,7 +73,7 @@ def fit(features: Floats, labels: Labels, classes: int, *, ridge: float) -> Logi
     return Logistic(best[:-1], best[-1])
 
 
-def _softmax(logits: Floats) -> tuple[Floats, Floats]:
+def _softmax(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Probabilities, and the log-sum-exp of each row."""
     highest = logits.max(axis=1, keepdims=True)
     raised = np.exp(logits - highest)
@@ -85,13 +84,13 @@ def _softmax(logits: Floats) -> tuple[Floats, Floats]:
 class _Descent:
     """L-BFGS on a smooth convex function."""
 
-    def __init__(self, function: Function, start: Floats) -> None:
+    def __init__(self, function: Function, start: FloatArray) -> None:
         self._function = function
         self._at = start
         self._value, self._slope = function(start)
-        self._pairs: deque[tuple[Floats, Floats, float]] = deque(maxlen=_MEMORY)
+        self._pairs: deque[tuple[FloatArray, FloatArray, float]] = deque(maxlen=_MEMORY)
 
-    def run(self, tolerance: float) -> Floats:
+    def run(self, tolerance: float) -> FloatArray:
         for _ in range(_ROUNDS):
             if np.abs(self._slope).max() <= tolerance or not self._step():
                 break
@@ -112,12 +111,12 @@ class _Descent:
             length /= 2
         return False
 
-    def _remember(self, moved: Floats, bent: Floats) -> None:
+    def _remember(self, moved: FloatArray, bent: FloatArray) -> None:
         curvature = float((moved * bent).sum())
         if curvature > 0:
             self._pairs.append((moved, bent, 1 / curvature))
 
-    def _direction(self) -> Floats:
+    def _direction(self) -> FloatArray:
         direction = -self._slope
         if not self._pairs:
             return np.asarray(direction / max(float(np.linalg.norm(direction)), 1.0))

@@ -5,8 +5,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from services.domain.detection.coco import FloatArray
-from services.domain.mining.ranking import Vectors
+from services.domain.arrays import FloatArray, Vectors
 
 _NOISE: Final = 1e-6
 """Directions smaller than this share of the first are float noise."""

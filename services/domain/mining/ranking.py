@@ -6,16 +6,14 @@ with the similarity to true positives.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
-Floats = NDArray[np.float64]
+from services.domain.arrays import FloatArray, Vectors
 
 NEIGHBOURS = 3
 """The number of nearest true positives that are averaged."""
 
 
-def cosines(rows: Vectors, others: Vectors) -> Floats:
+def cosines(rows: Vectors, others: Vectors) -> FloatArray:
     """The cosine of each row with each of the others.
 
     In float64: in float32, the noise depends on how many rows are multiplied at once, and rounding
@@ -34,7 +32,7 @@ def cosines(rows: Vectors, others: Vectors) -> Floats:
 
 def true_positive_similarity(
     candidates: Vectors, true_positives: Vectors, neighbours: int = NEIGHBOURS
-) -> Floats:
+) -> FloatArray:
     """The similarity of each candidate to its nearest true positives.
 
     Parameters

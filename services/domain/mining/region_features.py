@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from services.domain.arrays import FloatArray, IntArray
 from services.domain.detection.boxes import check_boxes
-from services.domain.detection.coco import FloatArray, IntArray
 
 COMPANION_SCORE: Final = 0.05
 """Detections with lower scores are not used as companions."""

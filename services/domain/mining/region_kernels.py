@@ -7,8 +7,8 @@ grows with the overlapping pairs, and memory with the detections.
 
 import numpy as np
 
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.mining.region_features import PAIR_COLUMNS
 
 _LEAF = 128

@@ -20,9 +20,9 @@ import numpy as np
 
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import Box, Category, FrameId
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.detection.boxes import iou_matrix
 from services.domain.detection.category_map import NamedPredictions
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
 from services.domain.mining import logistic
 from services.domain.mining.label_error import LabelError
 from services.domain.mining.region_features import Shown, region_features

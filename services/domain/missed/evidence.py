@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import DriveId
-from services.domain.detection.coco import FloatArray, IntArray
+from services.domain.arrays import FloatArray, IntArray
 
 LEAST_SCORE: Final = 0.05
 """Detections with lower scores are ignored."""

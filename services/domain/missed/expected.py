@@ -10,7 +10,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 from services.domain.statistics.standardisation import Standardisation
 
 RIDGE: Final = 10.0

@@ -5,13 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from services.contracts.identity import ModelId, PointId
-from services.domain.mining.ranking import Vectors
+from services.domain.arrays import Vector, Vectors
 
-Vector = NDArray[np.float32]
 Payload = Mapping[str, str | float | int | bool | None]
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.contracts.identity import FamilyId, FrameId, RegionId
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray, Vectors
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import FailureModel
-from services.domain.mining.ranking import Vectors, cosines
+from services.domain.mining.ranking import cosines
 from services.domain.shortlists.scored_candidates import (
     WORTH_DECIMALS,
     CaptureContext,

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import FrameId
-from services.domain.mining.ranking import Vectors, cosines
-from services.domain.ports.vectors import Vector
+from services.domain.arrays import Vector, Vectors
+from services.domain.mining.ranking import cosines
 from services.domain.statistics.growing_rows import GrowingRows
 
 _SHARE: Final = 0.1

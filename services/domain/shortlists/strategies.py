@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from services.domain.detection.coco import BoolArray, FloatArray
+from services.domain.arrays import BoolArray, FloatArray
 
 _PRIOR_TRUTHS: Final = 2.0
 """Added to the count of objects, so that a category with one object does not dominate."""

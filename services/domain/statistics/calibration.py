@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import BoolArray, FloatArray
+from services.domain.arrays import BoolArray, FloatArray
 
 _BINS: Final = 10
 _DRAWS: Final = 1000

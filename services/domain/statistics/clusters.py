@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.domain.detection.coco import FloatArray, IntArray
+from services.domain.arrays import FloatArray, IntArray
 from services.domain.statistics.resampling import Interval
 from services.domain.statistics.significance import wilson_interval
 

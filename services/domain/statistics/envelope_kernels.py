@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from services.domain.arrays import IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import RECALLS, IntArray
+from services.domain.detection.coco import RECALLS
 
 _NEAR = 1e-6
 

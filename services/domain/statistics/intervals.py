@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 
 _LEVELS: Final = (0.025, 0.975)
 

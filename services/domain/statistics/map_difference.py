@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import BoolArray
 from services.domain.statistics.resampling import Sample, add_influence
 from services.domain.statistics.significance import normal_p_value
 

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.statistics.intervals import middle_95
 from services.domain.statistics.resampling import Interval
 

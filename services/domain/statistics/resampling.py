@@ -10,12 +10,11 @@ which takes one pass over any number of frames; a few draws give the bias.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from services.domain.statistics.intervals import middle_95
 from services.domain.statistics.significance import NORMAL_975
 
@@ -26,8 +25,6 @@ _FEW: Final = 4
 _SEED: Final = 95
 _AT_50: Final = np.uint16(1)
 """The bit of the first IoU threshold."""
-
-Column = NDArray[Any]
 N = TypeVar("N", float, FloatArray)
 
 
@@ -54,14 +51,14 @@ class Sample:
     score : (D,) float32
     """
 
-    match_frame: Column
-    match_part: Column
+    match_frame: AnyArray
+    match_part: AnyArray
     truths: IntArray
-    frame: Column
-    part: Column
-    positive: Column
-    counted: Column
-    score: Column
+    frame: AnyArray
+    part: AnyArray
+    positive: AnyArray
+    counted: AnyArray
+    score: AnyArray
 
     @property
     def size(self) -> int:
@@ -100,7 +97,7 @@ class Sample:
         everything = np.ones(self.match_frame.size, np.bool_)
         return self._of(everything, ~gone)
 
-    def renumbered(self, numbers: Column) -> "Sample":
+    def renumbered(self, numbers: AnyArray) -> "Sample":
         """The same with other frame numbers: (F,) int32, by the present ones."""
         return replace(self, match_frame=numbers[self.match_frame], frame=numbers[self.frame])
 

@@ -1,21 +1,17 @@
 # ruff: noqa: PLR0917  # Numba compiles functions of arrays, called by position
 """Compiled kernels: AP under frame weights, and the influence of each frame on AP."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from services.domain.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import RECALLS, BoolArray, FloatArray, IntArray
+from services.domain.detection.coco import RECALLS
 from services.domain.statistics.envelope_kernels import envelope, needs_of
-
-Column = NDArray[Any]
 
 
 @compiled
 def weighted_ap(
-    truths: int, frame: Column, positive: Column, counted: Column, weights: IntArray
+    truths: int, frame: AnyArray, positive: AnyArray, counted: AnyArray, weights: IntArray
 ) -> float:  # pragma: no cover
     """AP over all areas with each frame repeated as often as its weight; NaN if undefined.
 
@@ -55,7 +51,7 @@ def weighted_ap(
 
 @compiled
 def _points(
-    frame: Column, positive: Column, counted: Column, keep: BoolArray, threshold: int
+    frame: AnyArray, positive: AnyArray, counted: AnyArray, keep: BoolArray, threshold: int
 ) -> IntArray:  # pragma: no cover
     """(hits,) the number of detections down to each true positive."""
     seen = np.empty(frame.size, np.int64)
@@ -96,11 +92,11 @@ def _slopes(
 
 @compiled
 def influence(
-    match_frame: Column,
+    match_frame: AnyArray,
     match_truths: IntArray,
-    frame: Column,
-    positive: Column,
-    counted: Column,
+    frame: AnyArray,
+    positive: AnyArray,
+    counted: AnyArray,
     keep: BoolArray,
     out: FloatArray,
 ) -> float:  # pragma: no cover

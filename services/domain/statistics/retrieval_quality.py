@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain.detection.coco import BoolArray, FloatArray, IntArray
+from services.domain.arrays import BoolArray, FloatArray, IntArray
 
 PRECISION_AT = (1, 4, 10)
 RECALL_AT = (4, 10)
 _REPORT_AT, _REPORT_RETRIEVED = 4, 10
-
-Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def _found_in_first(found: IntArray, count: int) -> FloatArray:
     return found[:, min(count, found.shape[1]) - 1].astype(np.float64)
 
 
-def exact_ranking(vectors: NDArray[np.float32], groups: Labels, depth: int) -> IntArray:
+def exact_ranking(vectors: NDArray[np.float32], groups: IntArray, depth: int) -> IntArray:
     """For each vector, the nearest others by cosine, without its own group.
 
     Parameters
@@ -98,7 +96,7 @@ def exact_ranking(vectors: NDArray[np.float32], groups: Labels, depth: int) -> I
     return ranked
 
 
-def judged(ranked: IntArray, labels: Labels, groups: Labels) -> tuple[BoolArray, IntArray]:
+def judged(ranked: IntArray, labels: IntArray, groups: IntArray) -> tuple[BoolArray, IntArray]:
     """Which of the ranked have their query's label, and how many in other groups have.
 
     Parameters
@@ -120,7 +118,7 @@ def judged(ranked: IntArray, labels: Labels, groups: Labels) -> tuple[BoolArray,
 
 
 def exact_quality(
-    vectors: NDArray[np.float32], labels: Labels, groups: Labels, depth: int
+    vectors: NDArray[np.float32], labels: IntArray, groups: IntArray, depth: int
 ) -> RetrievalQuality | None:
     """The quality of the exact ranking by cosine, with every vector as a query."""
     ranked = exact_ranking(vectors, groups, min(depth, max(len(vectors) - 1, 1)))
@@ -130,8 +128,8 @@ def exact_quality(
 def whole_map(
     vectors: NDArray[np.float32],
     queries: IntArray,
-    levels: Mapping[str, Labels],
-    groups: Labels,
+    levels: Mapping[str, IntArray],
+    groups: IntArray,
 ) -> dict[str, float]:
     """Mean average precision by level, of the exact ranking of everything.
 

@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 
 _EQUAL_SHARE: Final = 0.5
 """Share of a draw that ignores sizes, so that no weight exceeds twice that of a uniform draw."""

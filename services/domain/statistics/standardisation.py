@@ -5,7 +5,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 
 _NO_DEVIATION: Final = 0.01
 """A feature that deviates less is only centred: its differences are chance or rounding."""

@@ -9,7 +9,7 @@ import structlog
 from numpy.typing import NDArray
 
 from services.contracts.errors import InvalidSettings, MissingPart, MissingWeights
-from services.domain.ports.vectors import Vector
+from services.domain.arrays import Vector
 from services.domain.unit_vectors import scaled_to_unit
 from services.embedder.models.checked_file import checked_content
 from services.embedder.models.model_card import TextPart, read_card

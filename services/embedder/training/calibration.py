@@ -16,21 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from services.contracts.errors import Invalid, InvalidSettings, UnfitInt8
+from services.domain.arrays import Vectors
 from services.domain.statistics.retrieval_quality import RetrievalQuality, exact_quality
 from services.embedder.logic import scaled_boxes
 from services.embedder.models.crops import Pixels
 from services.embedder.models.forward import Forward
-from services.embedder.models.int8 import (
-    CalibrationData,
-    Card,
-    Cosines,
-    Faithfulness,
-    written,
-)
+from services.embedder.models.int8 import CalibrationData, Card, Cosines, Faithfulness, written
 from services.embedder.models.map_embedder import Decoding, RegionEncoder
 from services.embedder.models.network import Network, load_network
 from services.embedder.models.openvino_files import OpenVinoFiles
@@ -52,8 +46,6 @@ _PICTURES = 300
 _REGIONS_PER_FRAME = 8
 """Limit for calibration frames, so that a frame full of parked cars does not dominate."""
 _DEPTH = 100
-
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

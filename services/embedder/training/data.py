@@ -12,7 +12,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from services.contracts.errors import Invalid, InvalidSettings
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import BoolArray
 from services.embedder.models.crops import Pixels
 from services.embedder.training.labelled import Example, pixels_of
 

@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.contracts.bounds import is_possible_time
 from services.contracts.errors import InvalidRecord, MissingPart
 from services.contracts.events import Position
+from services.domain.arrays import FloatArray
 from services.domain.geodesy import bearing, metres_between, offset
 from services.formats.items import Located, Rejection
 from services.formats.readers.records import rejection
@@ -28,8 +28,6 @@ _HEADING_M = 5.0
 noise would turn that of a shorter one."""
 _BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
 """Byte order marks and blanks, also those of UTF-16."""
-
-Array = NDArray[np.float64]
 _Point = tuple[datetime, float, float]
 _PointText = tuple[str, str, str]
 """Time, latitude and longitude as a file has them."""
@@ -47,10 +45,10 @@ class Track:
     rejected : positions that cannot be true
     """
 
-    seconds: Array
-    lats: Array
-    lons: Array
-    metres: Array
+    seconds: FloatArray
+    lats: FloatArray
+    lons: FloatArray
+    metres: FloatArray
     rejected: Sequence[Rejection] = ()
 
     @classmethod

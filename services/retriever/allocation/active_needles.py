@@ -14,9 +14,9 @@ from services.contracts.identity import (
     NeedleId,
     RegionId,
 )
+from services.domain.arrays import Vector
 from services.domain.failure_modes import FailureMode
 from services.domain.ports.needles import NeedleRecord
-from services.domain.ports.vectors import Vector
 from services.domain.shortlists.candidate_scoring import ModeQuery
 from services.domain.shortlists.scored_candidates import Key
 from services.retriever import logic

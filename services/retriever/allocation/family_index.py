@@ -8,9 +8,8 @@ import numpy as np
 
 from services.contracts.identity import FamilyId, NeedleId, RegionId, family_id
 from services.contracts.needles import NeedleFound
+from services.domain.arrays import Vector, Vectors
 from services.domain.mining.families import LeaderClusters, beyond, shared_by
-from services.domain.mining.ranking import Vectors
-from services.domain.ports.vectors import Vector
 from services.domain.shortlists.candidate_scoring import ModeQuery
 from services.domain.shortlists.scored_candidates import Key
 from services.retriever.changelog import Changelog, TableSpec

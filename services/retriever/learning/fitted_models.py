@@ -12,11 +12,10 @@ from hashlib import sha256
 from cachetools import LRUCache
 
 from services.contracts.identity import FrameId, ModelId, RegionId
+from services.domain.arrays import FloatArray, Vectors
 from services.domain.chunks import chunks
-from services.domain.detection.coco import FloatArray
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import Examples, FailureModel
-from services.domain.mining.ranking import Vectors
 from services.domain.ports.failure_models import FailureModelStore
 from services.domain.shortlists.candidate_scoring import CategoryModel
 from services.domain.shortlists.strategies import CategoryStats

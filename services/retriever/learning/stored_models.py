@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category, RegionId
+from services.domain.arrays import Vectors
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import FailureModel, LearntModes
 from services.domain.mining.logistic import Logistic
 from services.domain.mining.principal_components import PrincipalComponents
-from services.domain.mining.ranking import Vectors
 from services.domain.shortlists.candidate_scoring import CategoryModel
 from services.domain.shortlists.strategies import CategoryStats
 from services.domain.statistics.standardisation import Standardisation

@@ -8,7 +8,7 @@ import numpy as np
 
 from services.contracts.events import Split
 from services.contracts.identity import FrameId, ModelId, RegionId
-from services.domain.mining.ranking import Vectors
+from services.domain.arrays import Vectors
 from services.domain.mining.region_features import FEATURES
 from services.domain.ports.vectors import REGION_VECTORS, Hit, VectorReader, Where, collection_of
 from services.domain.shortlists.candidate_scoring import Haystack

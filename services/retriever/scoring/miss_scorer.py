@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from services.contracts.identity import Category, DetectorId, FrameId
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import Method
 from services.domain.missed.evidence import FrameSums, evidence

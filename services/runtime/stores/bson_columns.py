@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain.detection.coco import IntArray
+from services.domain.arrays import IntArray
 from services.domain.metrics.match_columns import Names
 
 

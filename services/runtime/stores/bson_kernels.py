@@ -8,8 +8,8 @@ times as long as this, which was half of an evaluator's restart (`benchmarks.reb
 import numpy as np
 from numpy.typing import NDArray
 
+from services.domain.arrays import IntArray
 from services.domain.compiled import compiled
-from services.domain.detection.coco import IntArray
 
 BytesArray = NDArray[np.uint8]
 

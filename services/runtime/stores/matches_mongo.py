@@ -28,7 +28,7 @@ from services.contracts.matches import (
 )
 from services.contracts.missed import MissedAnnotations
 from services.contracts.needles import NeedleFound
-from services.domain.detection.coco import IntArray
+from services.domain.arrays import IntArray
 from services.domain.metrics.index_layout import microseconds
 from services.domain.metrics.match_columns import Cells, NamedColumns, Names
 from services.domain.metrics.subsets import part_of

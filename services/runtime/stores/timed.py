@@ -12,9 +12,9 @@ from pymongo.monitoring import (
 )
 
 from services.contracts.identity import PointId
-from services.domain.mining.ranking import Vectors
+from services.domain.arrays import Vector, Vectors
 from services.domain.ports.blobs import BlobStore
-from services.domain.ports.vectors import Hit, Point, Vector, VectorReader, VectorStore, Where
+from services.domain.ports.vectors import Hit, Point, VectorReader, VectorStore, Where
 from services.runtime.observability import metrics, traces
 
 _COMMANDS = frozenset(

@@ -15,13 +15,12 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from services.contracts.errors import Fatal, InvalidSettings
 from services.contracts.identity import PointId
-from services.domain.mining.ranking import Vectors
+from services.domain.arrays import Vector, Vectors
 from services.domain.ports.vectors import (
     OVERSAMPLING,
     Hit,
     Point,
     Quantization,
-    Vector,
     Where,
     best_first,
     has_all_ties,

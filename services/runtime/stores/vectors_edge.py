@@ -21,15 +21,8 @@ from services.contracts.errors import (
     StoreUnavailable,
 )
 from services.contracts.identity import PointId
-from services.domain.mining.ranking import Vectors
-from services.domain.ports.vectors import (
-    Hit,
-    Point,
-    Quantization,
-    Vector,
-    Where,
-    has_all_ties,
-)
+from services.domain.arrays import Vector, Vectors
+from services.domain.ports.vectors import Hit, Point, Quantization, Where, has_all_ties
 from services.runtime.durability import sync
 from services.runtime.stores.vectors_edge_copy import writing_to
 from services.runtime.stores.vectors_edge_files import (

@@ -6,7 +6,8 @@ import numpy as np
 import qdrant_edge as edge
 
 from services.contracts.identity import PointId
-from services.domain.ports.vectors import OVERSAMPLING, Hit, Vector, Where, best_first
+from services.domain.arrays import Vector
+from services.domain.ports.vectors import OVERSAMPLING, Hit, Where, best_first
 
 _RESCORED = edge.SearchParams(
     quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from services.contracts.errors import Fatal, StoreUnavailable
 from services.contracts.identity import PointId
-from services.domain.mining.ranking import Vectors
-from services.domain.ports.vectors import Hit, Point, Vector, Where
+from services.domain.arrays import Vector, Vectors
+from services.domain.ports.vectors import Hit, Point, Where
 
 _TIMEOUT_S: Final = 300.0
 """A search of millions of exact vectors takes seconds."""

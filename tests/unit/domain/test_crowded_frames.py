@@ -7,9 +7,9 @@ import pytest
 
 from services.contracts.events import Annotation, Detection, FrameAnnotated, PredictionsMade
 from services.contracts.identity import FrameId
+from services.domain.arrays import IntArray
 from services.domain.detection import error_types
 from services.domain.detection.boxes import iou_matrix
-from services.domain.detection.coco import IntArray
 from services.domain.detection.frame_matching import match_frame
 from tests.unit.domain.oracle import CATEGORIES, Frame, coco_eval
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from services.domain.detection.coco import BoolArray, FloatArray
+from services.domain.arrays import BoolArray, FloatArray, Vectors
 from services.domain.metrics.embedding_drift import UNLIKE, AnnotatedEmbeddings, unlike_share
 from services.domain.metrics.estimated_precision import (
     FEWEST_CLUSTERS,
@@ -22,7 +22,6 @@ from services.domain.metrics.estimated_precision import (
     estimate_stream,
 )
 from services.domain.mining.error_probability import ClusteredDetections, fit_errors
-from services.domain.mining.ranking import Vectors
 
 DIMENSIONS, FEATURES, PER_FRAME = 6, 4, 4
 

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.detected_frames import DetectedFrames, sums_of
 from services.contracts.identity import DriveId
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 from services.domain.missed.evidence import evidence
 from services.domain.missed.expected import MissModel
 

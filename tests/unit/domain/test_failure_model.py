@@ -3,9 +3,9 @@ import pytest
 
 from services.contracts.events import ErrorType
 from services.contracts.identity import Category
+from services.domain.arrays import Vectors
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import Examples, FailureModel, Method
-from services.domain.mining.ranking import Vectors
 
 BACKGROUND = FailureMode(ErrorType.BACKGROUND)
 DUPLICATE = FailureMode(ErrorType.DUPLICATE)

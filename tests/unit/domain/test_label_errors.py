@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from services.contracts.events import ErrorType
+from services.domain.arrays import Vectors
 from services.domain.failure_modes import FailureMode
 from services.domain.mining.failure_model import Examples
 from services.domain.mining.label_errors import missing_label_suspicion
-from services.domain.mining.ranking import Vectors
 
 WRONG = FailureMode(ErrorType.BACKGROUND)
 

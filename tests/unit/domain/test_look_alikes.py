@@ -3,8 +3,7 @@
 import numpy as np
 
 from services.contracts.identity import FrameId
-from services.domain.detection.coco import FloatArray
-from services.domain.ports.vectors import Vector
+from services.domain.arrays import FloatArray, Vector
 from services.domain.shortlists.look_alikes import look_alikes
 
 RNG = np.random.default_rng(0)

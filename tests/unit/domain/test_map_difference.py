@@ -8,7 +8,7 @@ from scipy import stats
 
 from services.contracts.events import Detection, PredictionsMade
 from services.contracts.identity import DetectorId
-from services.domain.detection.coco import BoolArray
+from services.domain.arrays import BoolArray
 from services.domain.statistics.map_difference import map_difference, version_difference
 from services.domain.statistics.resampling import Sample
 from tests.unit.domain.oracle import Frame

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.domain.detection.coco import RECALLS, FloatArray
+from services.domain.arrays import FloatArray
+from services.domain.detection.coco import RECALLS
 from services.domain.metrics.index_layout import BLOCK, View
 from services.domain.metrics.match_columns import Cells
 from services.domain.metrics.match_index import MatchIndex

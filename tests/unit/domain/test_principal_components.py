@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray, Vectors
 from services.domain.mining.principal_components import PrincipalComponents
-from services.domain.mining.ranking import Vectors
 
 MOST = 4
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from services.domain.mining.ranking import Vectors, true_positive_similarity
+from services.domain.arrays import Vectors
+from services.domain.mining.ranking import true_positive_similarity
 
 
 def unit(*rows: tuple[float, ...]) -> Vectors:

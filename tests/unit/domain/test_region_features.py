@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from services.domain.arrays import FloatArray
 from services.domain.detection.boxes import iou_matrix
-from services.domain.detection.coco import FloatArray
 from services.domain.mining.region_features import COMPANION_SCORE, FEATURES, Shown, region_features
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from services.domain.detection.coco import FloatArray
+from services.domain.arrays import FloatArray
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.operating_counts import operating_counts
 from services.domain.metrics.sampled_figures import (
