@@ -54,12 +54,12 @@ from services.contracts.identity import (
     needle_id,
 )
 from services.contracts.needles import Candidate, NeedleFound, Provenance, ShortlistPublished
+from services.domain.ports.region_maps import MappedRegion, RegionMap
 from services.runtime.clock import SystemClock
 from services.runtime.embedded.mongod import Mongod
 from services.runtime.http.tokens import Authenticator, issue
 from services.runtime.settings import Settings
 from services.runtime.stores.opening import Stores, open_stores
-from services.runtime.stores.region_maps import MappedRegion, RegionMap
 
 _CATEGORIES = ("stop sign", "speed limit", "traffic light", "crossing")
 _DETECTOR = DetectorId("bench@1")

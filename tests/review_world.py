@@ -46,18 +46,18 @@ from services.domain.metrics.ap_recovered import RepairGain
 from services.domain.metrics.confusion import ConfusionPool
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.subsets import Subset
+from services.domain.ports.budget_reports import BudgetReport, HeldBackFrame
+from services.domain.ports.figures import Figures
 from services.domain.ports.held_corrections import HeldCorrection, Question
+from services.domain.ports.region_maps import MappedRegion, RegionMap
+from services.domain.ports.repair_gains import ALL_FAMILIES
 from services.domain.shortlists.budgets import Budget
 from services.evaluator.curves import DetectorCurves
 from services.ground_truth.answers import held_id_of
 from services.runtime.http.tokens import Authenticator, issue
 from services.runtime.settings import Settings
-from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
-from services.runtime.stores.figures import Figures
 from services.runtime.stores.mongo import connect
 from services.runtime.stores.opening import Stores, open_stores
-from services.runtime.stores.region_maps import MappedRegion, RegionMap
-from services.runtime.stores.repair_gains import ALL_FAMILIES
 from tests.fakes.clock import FakeClock
 from tests.fakes.outbox import InMemoryOutbox
 from tests.samples import frame_matched, published

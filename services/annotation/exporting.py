@@ -10,9 +10,9 @@ from typing import Self
 from services.annotation.decisions import review_of
 from services.annotation.export_choice import What
 from services.annotation.ports.needle_filters import NeedleFilter, Sort
+from services.annotation.ports.region_shortlists import RegionShortlist
 from services.annotation.ports.reviews import Act
 from services.annotation.stores.opening import AnnotationStores
-from services.annotation.stores.region_shortlists import RegionShortlist
 from services.contracts.errors import InvalidRecord
 from services.contracts.events import Split
 from services.contracts.identity import DriveId, FrameId, RegionId

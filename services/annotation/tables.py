@@ -15,6 +15,7 @@ from services.contracts.bounds import FIRST_TIME
 from services.contracts.events import Position
 from services.contracts.matches import CategoryMatched
 from services.domain.chunks import chunks
+from services.domain.ports.figures import Figures
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.needles import NeedleRecord
 from services.domain.reannotation import is_reannotated
@@ -22,7 +23,6 @@ from services.domain.withdrawal import in_force
 from services.formats.writers.tables import Row, Table, TableFormat, TableWriter, table_writer
 from services.runtime.durability import make_folder
 from services.runtime.embedded.private_folder import as_the_user_writes
-from services.runtime.stores.figures import Figures
 
 _PAGE = 1000
 _ALL_AREAS = (1 << 10) - 1

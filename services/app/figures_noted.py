@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.identity import DetectorId
 from services.domain.metrics.subsets import Subset
+from services.domain.ports.curves import CurveStore
+from services.domain.ports.figures import Figures
 from services.domain.ports.needles import ReviewProgress
 from services.evaluator.reports.gauges import MOST_SLICES
 from services.evaluator.reports.match_figures import MatchFigures
@@ -12,8 +14,6 @@ from services.evaluator.reports.report import Report
 from services.evaluator.samples.report import FIGURES, SampledReport
 from services.evaluator.slices import SliceReport
 from services.runtime.clock import Clock
-from services.runtime.stores.curves import CurveStore
-from services.runtime.stores.figures import Figures
 from services.runtime.stores.opening import Stores
 
 

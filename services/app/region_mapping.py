@@ -16,6 +16,7 @@ from services.contracts.identity import (
     RegionId,
 )
 from services.contracts.needles import NeedleFound
+from services.domain.ports.region_maps import MappedRegion, RegionMap
 from services.domain.ports.vectors import (
     REGION_VECTORS,
     Point,
@@ -25,7 +26,6 @@ from services.domain.ports.vectors import (
 )
 from services.domain.statistics.principal_plane import PrincipalPlane
 from services.runtime.stores.opening import Stores
-from services.runtime.stores.region_maps import MappedRegion, RegionMap
 
 MOST_REGIONS: Final = 100_000
 """Regions on the map. Point ids are hashes, so the first of them are an even sample of all."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from services.annotation.reviewed_frames import ReviewedNeedle, reviewed_needles
 from services.annotation.stores.opening import AnnotationStores
 from services.contracts.identity import Category, DetectorId, FamilyId, FrameId, NeedleId
+from services.domain.ports.repair_gains import ALL_FAMILIES
 from services.evaluator.reports.match_figures import MatchFigures
 from services.runtime.stores.opening import Stores
-from services.runtime.stores.repair_gains import ALL_FAMILIES
 
 
 async def note_repair_gains(

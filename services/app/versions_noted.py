@@ -8,9 +8,9 @@ from typing import Final
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import DetectorId
+from services.domain.ports.comparisons import ComparisonStore, Versions
 from services.evaluator.versions.reading import StoredVersions
 from services.evaluator.versions.report import ComparisonReport
-from services.runtime.stores.comparisons import ComparisonStore, Versions
 
 MOST_PAIRS: Final = 3
 """Pairs of each detector, the latest ones."""

@@ -31,7 +31,7 @@ from services.runtime.observability import metrics
 from services.runtime.progress import report_progress
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.embeddings import held_points, lost_frames
+from services.runtime.stores.embedded_points import held_points, lost_frames
 
 _POINTS_AT_ONCE = 512
 """Regions per write request."""

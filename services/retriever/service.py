@@ -9,6 +9,7 @@ import structlog
 
 from services.contracts.events import Event
 from services.contracts.identity import DetectorId, FrameHash
+from services.domain.ports.budget_reports import BudgetReport
 from services.domain.shortlists.epochs import WINDOW, Epoch, Size, next_epoch
 from services.domain.shortlists.scored_candidates import Limits
 from services.retriever.allocation.budgets import show_budgets
@@ -25,7 +26,6 @@ from services.runtime.consumed import consumed_offsets, place_of
 from services.runtime.observability import metrics
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
-from services.runtime.stores.budget_reports import BudgetReport
 
 log = structlog.get_logger()
 

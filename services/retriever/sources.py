@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from services.domain.ports.budget_reports import BudgetReports
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.failure_models import FailureModelStore
 from services.domain.ports.frames import FrameStore
@@ -16,7 +17,6 @@ from services.retriever.allocation.needle_cache import NeedleCache
 from services.retriever.caches import FrameCache, VectorCache
 from services.retriever.learning.match_cache import MatchCache
 from services.runtime.settings import Settings
-from services.runtime.stores.budget_reports import BudgetReports
 
 
 @dataclass(frozen=True)

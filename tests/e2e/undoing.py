@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.app.parts import App
 from services.domain.ports.imports import ImportKind
-from services.runtime.stores.category_maps import MongoCategoryMaps
+from services.runtime.stores.category_maps_mongo import MongoCategoryMaps
 from services.runtime.stores.imports_mongo import MongoImports
 from tests.e2e.command_line import exit_code_of, killed_after
 from tests.e2e.erasing import stack

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from services.runtime.stores.budget_reports import BudgetReport
+from services.domain.ports.budget_reports import BudgetReport
 
 
 class InMemoryBudgetReports:

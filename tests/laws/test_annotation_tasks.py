@@ -8,7 +8,7 @@ from services.annotation.ports.annotation_tasks import (
     TaskStatus,
     ToolState,
 )
-from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
+from services.annotation.stores.annotation_tasks_mongo import MongoAnnotationTasks
 from services.contracts.identity import FrameId
 from services.runtime.stores.mongo import Database
 from tests.samples import CAPTURED_AT as NOW

@@ -7,14 +7,9 @@ import pytest
 
 from services.contracts.identity import Category, DetectorId
 from services.domain.detection.category_map import CategoryMap, Names
-from services.domain.ports.category_maps import (
-    CategoryMaps,
-    MapScope,
-    Rematch,
-    UnknownCategory,
-)
+from services.domain.ports.category_maps import CategoryMaps, MapScope, Rematch, UnknownCategory
 from services.domain.ports.frames import FrameStore
-from services.runtime.stores.category_maps import MongoCategoryMaps
+from services.runtime.stores.category_maps_mongo import MongoCategoryMaps
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database

@@ -1,7 +1,7 @@
 import pytest
 
 from services.annotation.ports.corrections import Correction, CorrectionStore, Outcome
-from services.annotation.stores.corrections import MongoCorrectionStore
+from services.annotation.stores.corrections_mongo import MongoCorrectionStore
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
 from services.runtime.stores.mongo import Database

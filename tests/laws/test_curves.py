@@ -1,7 +1,8 @@
 import pytest
 
 from services.domain.metrics.subsets import Subset
-from services.runtime.stores.curves import CurveStore, MongoCurveStore
+from services.domain.ports.curves import CurveStore
+from services.runtime.stores.curves_mongo import MongoCurveStore
 from services.runtime.stores.mongo import Database
 
 

@@ -1,13 +1,9 @@
 """The store of estimates keeps the latest ones, as they are."""
 
 from services.contracts.identity import DetectorId
-from services.domain.metrics.estimated_precision import (
-    EstimatedSlice,
-    EstimatedStream,
-    NoInterval,
-)
+from services.domain.metrics.estimated_precision import EstimatedSlice, EstimatedStream, NoInterval
 from services.domain.statistics.resampling import Interval
-from services.runtime.stores.estimates import MongoEstimateStore
+from services.runtime.stores.estimates_mongo import MongoEstimateStore
 from services.runtime.stores.mongo import Database
 
 SURE = EstimatedSlice(None, 9, 90, 0.8, Interval(0.8, 0.7, 0.9), None, Interval(0.1, 0.0, 0.3))

@@ -5,7 +5,7 @@ import pytest
 from services.contracts.identity import DetectorId, FamilyId, NeedleId
 from services.domain.mining.family_changes import Change, FamilyChange
 from services.domain.ports.family_marks import FamilyMarks, Mark
-from services.runtime.stores.family_marks import MongoFamilyMarks
+from services.runtime.stores.family_marks_mongo import MongoFamilyMarks
 from services.runtime.stores.mongo import Database
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from tests.samples import CAPTURED_AT as NOW

@@ -3,7 +3,8 @@ from datetime import timedelta
 
 import pytest
 
-from services.runtime.stores.figures import Figures, FigureStore, MongoFigureStore
+from services.domain.ports.figures import Figures, FigureStore
+from services.runtime.stores.figures_mongo import MongoFigureStore
 from services.runtime.stores.mongo import Database
 from tests.samples import CAPTURED_AT as NOW
 

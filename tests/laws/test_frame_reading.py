@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from services.annotation.stores.captured_frames import MongoCapturedFrames
-from services.annotation.stores.frame_places import MongoFramePlaces
-from services.annotation.stores.frame_times import MongoFrameTimes
+from services.annotation.stores.captured_frames_mongo import MongoCapturedFrames
+from services.annotation.stores.frame_places_mongo import MongoFramePlaces
+from services.annotation.stores.frame_times_mongo import MongoFrameTimes
 from services.contracts.events import Position
 from services.contracts.identity import DriveId, FrameId
 from services.domain.withdrawal import withdrawn
-from services.runtime.stores.frame_ids import LeftOut, MongoFrameIds
+from services.runtime.stores.frame_ids_mongo import LeftOut, MongoFrameIds
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.indexes import make_indexes
 from services.runtime.stores.matches_mongo import MongoMatchStore

@@ -15,7 +15,7 @@ from services.domain.ports.held_corrections import (
     Question,
     VersionChoice,
 )
-from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.held_corrections_mongo import MongoHeldCorrections
 from services.runtime.stores.mongo import connect
 from tests.fakes.held_corrections import InMemoryHeldCorrections
 from tests.samples import CAPTURED_AT as NOW

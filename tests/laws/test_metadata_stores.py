@@ -23,6 +23,7 @@ from services.contracts.identity import (
 from services.contracts.matches import FrameMatched, MatchGroups, categories_of
 from services.contracts.needles import ShortlistPublished
 from services.domain.metrics.match_columns import NamedColumns
+from services.domain.ports.budget_reports import BudgetReport, BudgetReports, HeldBackFrame
 from services.domain.ports.embeddings import EmbeddingFact, Embeddings, Points
 from services.domain.ports.epochs import EPOCHS_KEPT, EpochStore, StateChanges
 from services.domain.ports.failure_models import MODELS_KEPT, FailureModelStore
@@ -32,13 +33,8 @@ from services.domain.ports.needles import NeedleStore
 from services.domain.ports.shortlists import Membership, ShortlistStore
 from services.domain.shortlists.budgets import Budget
 from services.runtime.stores import matches_mongo
-from services.runtime.stores.budget_reports import (
-    BudgetReport,
-    BudgetReports,
-    HeldBackFrame,
-    MongoBudgetReports,
-)
-from services.runtime.stores.embeddings import MongoEmbeddings
+from services.runtime.stores.budget_reports_mongo import MongoBudgetReports
+from services.runtime.stores.embeddings_mongo import MongoEmbeddings
 from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.failure_models_mongo import MongoFailureModelStore
 from services.runtime.stores.frames_mongo import MongoFrameStore

@@ -7,14 +7,14 @@ from services.annotation.ports.needle_filters import NeedleFilter, Sort, Stage
 from services.annotation.ports.needle_lists import ListPosition, NeedleLists, ReviewWork
 from services.annotation.ports.needle_modes import FailureModes
 from services.annotation.ports.reviews import Projection
-from services.annotation.stores.needle_lists import MongoNeedleLists
-from services.annotation.stores.needle_modes import MongoModes
+from services.annotation.stores.needle_lists_mongo import MongoNeedleLists
+from services.annotation.stores.needle_modes_mongo import MongoModes
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.contracts.identity import FrameId
 from services.contracts.needles import NeedleFound
 from services.domain.ports.family_marks import Mark
 from services.domain.ports.needles import ReviewProgress
-from services.runtime.stores.family_marks import MongoFamilyMarks
+from services.runtime.stores.family_marks_mongo import MongoFamilyMarks
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.mongo import Database, Document
 from services.runtime.stores.needles_mongo import MongoNeedleStore

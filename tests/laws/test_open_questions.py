@@ -4,10 +4,10 @@ from datetime import timedelta
 import pytest
 
 from services.annotation.ports.open_questions import OpenChoice, OpenLabel, OpenQuestions
-from services.annotation.stores.open_questions import MongoOpenQuestions
+from services.annotation.stores.open_questions_mongo import MongoOpenQuestions
 from services.contracts.identity import Category, FrameId
 from services.domain.ports.held_corrections import HeldCorrection, HeldOutcome, Question
-from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.held_corrections_mongo import MongoHeldCorrections
 from services.runtime.stores.mongo import Database
 from tests.laws.test_held_corrections import answer, choice, correction
 from tests.samples import CAPTURED_AT as NOW

@@ -1,14 +1,10 @@
 import pytest
 
 from services.contracts.identity import Category, DetectorId, FrameId, ModelId, RegionId
+from services.domain.ports.region_maps import MappedRegion, MapSize, RegionMap
 from services.runtime.stores.frame_traces import of_retriever
 from services.runtime.stores.mongo import Database
-from services.runtime.stores.region_maps import (
-    MappedRegion,
-    MapSize,
-    MongoRegionMaps,
-    RegionMap,
-)
+from services.runtime.stores.region_maps_mongo import MongoRegionMaps
 
 MODEL = ModelId("m")
 

@@ -2,13 +2,13 @@ from datetime import timedelta
 
 import pytest
 
-from services.annotation.stores.frame_traces import of_annotation
-from services.annotation.stores.region_shortlists import (
+from services.annotation.ports.region_shortlists import (
     ListedRegion,
-    MongoRegionShortlists,
     RegionShortlist,
     ShortlistSummary,
 )
+from services.annotation.stores.frame_traces import of_annotation
+from services.annotation.stores.region_shortlists_mongo import MongoRegionShortlists
 from services.contracts.identity import Category, FrameId, NeedleId, RegionId
 from services.runtime.stores.mongo import Database
 from tests.samples import CAPTURED_AT as NOW
@@ -61,7 +61,7 @@ async def test_a_name_is_free_again_once_its_shortlist_is_deleted(
 async def test_there_are_only_so_many(
     shortlists: MongoRegionShortlists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.annotation.stores.region_shortlists.MOST_SHORTLISTS", 1)
+    monkeypatch.setattr("services.annotation.stores.region_shortlists_mongo.MOST_SHORTLISTS", 1)
     await shortlists.add(shortlist())
 
     assert not await shortlists.add(shortlist("another"))

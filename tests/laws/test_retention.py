@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from bson import Timestamp
 
 from services.annotation.ports.reviews import Act, Projection, ReviewEvent
-from services.annotation.stores.needle_lists import MongoNeedleLists
+from services.annotation.stores.needle_lists_mongo import MongoNeedleLists
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.contracts.identity import FrameId, ImportId, ModelId, NeedleId, RegionId
 from services.domain.ports.imports import ImportItem, ImportKind, ImportRun, Part, Undo
 from services.domain.ports.needles import ReviewProgress
 from services.domain.ports.retention import OldFrame
 from services.domain.withdrawal import withdrawn
-from services.runtime.stores.figures import MongoFigureStore
-from services.runtime.stores.frame_ids import MongoFrameIds
+from services.runtime.stores.figures_mongo import MongoFigureStore
+from services.runtime.stores.frame_ids_mongo import MongoFrameIds
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.mongo import Database

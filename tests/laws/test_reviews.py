@@ -7,7 +7,7 @@ import pytest
 from services.annotation.ports.needle_filters import NeedleFilter, Sort
 from services.annotation.ports.reviews import Act, Claim, Projection, ReviewEvent, ReviewStore
 from services.annotation.review.annotator_work import PAUSE, WorkCounts
-from services.annotation.stores.needle_lists import MongoNeedleLists
+from services.annotation.stores.needle_lists_mongo import MongoNeedleLists
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.contracts.identity import FrameId, NeedleId, RegionId
 from services.domain.ports.needles import ReviewProgress

@@ -1,6 +1,7 @@
 import pytest
 
-from services.annotation.stores.saved_views import MOST_VIEWS, MongoSavedViews, SavedView
+from services.annotation.ports.saved_views import MOST_VIEWS, SavedView
+from services.annotation.stores.saved_views_mongo import MongoSavedViews
 from services.runtime.stores.mongo import Database
 
 

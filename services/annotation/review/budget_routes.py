@@ -10,8 +10,8 @@ from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
+from services.domain.ports.budget_reports import MEANINGS, BudgetReport, HeldBackFrame
 from services.domain.shortlists.budgets import Budget
-from services.runtime.stores.budget_reports import MEANINGS, BudgetReport, HeldBackFrame
 
 router = APIRouter()
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from services.annotation.review.charts import Chart, Interval, Series, chart
+from services.domain.ports.figures import Figures
 from services.domain.ports.needles import ReviewProgress
-from services.runtime.stores.figures import Figures
 
 _ESTIMATED: Final = {"map": "mAP", "precision": "precision", "recall": "recall"}
 _SUBSETS: Final = ("R", "H", "S", "H-S")

@@ -5,12 +5,12 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, HTTPException, Response
 
+from services.annotation.ports.id_search import GAVE_UP
 from services.annotation.review.context import Context
 from services.annotation.review.frame_view import frame_view
 from services.annotation.review.guard import Form, whole_number
 from services.annotation.review.page import Page
 from services.annotation.review.refusals import OVERTAKEN
-from services.annotation.stores.id_search import GAVE_UP
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from services.annotation.ports.drive_frames import DriveNeighbours
+from services.annotation.ports.frame_times import TruthRevision
 from services.annotation.ports.needle_lists import NeedleRow
 from services.annotation.ports.reviews import ReviewEvent
 from services.annotation.review.context import ReviewContext
 from services.annotation.review.overlay import Picture, whole
 from services.annotation.review.pipeline_steps import PipelineStep, ResultCounts, pipeline_steps
-from services.annotation.stores.drive_frames import DriveNeighbours
-from services.annotation.stores.frame_times import TruthRevision
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import DetectorId
 from services.domain.ports.frames import FrameRecord

@@ -7,18 +7,13 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
+from services.annotation.ports.region_shortlists import MOST_REGIONS
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import LoggedIn
 from services.annotation.review.page import Page
-from services.annotation.review.region_selection import (
-    COLOURS,
-    Selection,
-    columns,
-    selected,
-)
-from services.annotation.stores.region_shortlists import MOST_REGIONS
-from services.runtime.stores.region_maps import MappedRegion
+from services.annotation.review.region_selection import COLOURS, Selection, columns, selected
+from services.domain.ports.region_maps import MappedRegion
 
 router = APIRouter()
 

@@ -12,8 +12,8 @@ from services.annotation.review.context import ReviewContext
 from services.annotation.review.listing import View
 from services.contracts.identity import DetectorId
 from services.domain.metrics.ap_recovered import RepairGain
-from services.runtime.stores.figures import Figures
-from services.runtime.stores.repair_gains import ALL_FAMILIES
+from services.domain.ports.figures import Figures
+from services.domain.ports.repair_gains import ALL_FAMILIES
 
 _SINCE = timedelta(days=30)
 

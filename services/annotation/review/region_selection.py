@@ -15,7 +15,7 @@ from fastapi import HTTPException
 from numpy.typing import NDArray
 
 from services.domain.arrays import BoolArray
-from services.runtime.stores.region_maps import MappedRegion, RegionMap
+from services.domain.ports.region_maps import MappedRegion, RegionMap
 
 _MOST_CORNERS: Final = 400
 _LEAST_CORNERS: Final = 3

@@ -7,17 +7,17 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, HTTPException, Response
 from starlette.datastructures import FormData
 
-from services.annotation.review.context import Context
-from services.annotation.review.csv_files import csv_table
-from services.annotation.review.guard import Form, LoggedIn
-from services.annotation.review.page import Page
-from services.annotation.review.region_selection import selected
-from services.annotation.stores.region_shortlists import (
+from services.annotation.ports.region_shortlists import (
     MOST_REGIONS,
     MOST_SHORTLISTS,
     ListedRegion,
     RegionShortlist,
 )
+from services.annotation.review.context import Context
+from services.annotation.review.csv_files import csv_table
+from services.annotation.review.guard import Form, LoggedIn
+from services.annotation.review.page import Page
+from services.annotation.review.region_selection import selected
 from services.domain.withdrawal import in_force
 
 router = APIRouter()

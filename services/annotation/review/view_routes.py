@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Response
 
+from services.annotation.ports.saved_views import MOST_VIEWS, SavedView
 from services.annotation.review.context import Context
 from services.annotation.review.guard import Form
 from services.annotation.review.needle_answers import Answers
 from services.annotation.review.page import Page
-from services.annotation.stores.saved_views import MOST_VIEWS, SavedView
 
 router = APIRouter()
 

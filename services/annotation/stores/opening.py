@@ -4,25 +4,32 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 from services.annotation.ports.annotation_tasks import AnnotationTasks
+from services.annotation.ports.captured_frames import CapturedFrames
 from services.annotation.ports.corrections import CorrectionStore
+from services.annotation.ports.drive_frames import DriveFrames
+from services.annotation.ports.frame_places import FramePlaces
+from services.annotation.ports.frame_times import FrameTimes
+from services.annotation.ports.id_search import IdSearch
 from services.annotation.ports.needle_lists import NeedleLists
 from services.annotation.ports.needle_modes import FailureModes
 from services.annotation.ports.open_questions import OpenQuestions
+from services.annotation.ports.region_shortlists import RegionShortlists
 from services.annotation.ports.reviews import ReviewStore
+from services.annotation.ports.saved_views import SavedViews
 from services.annotation.ports.sessions import SessionStore
-from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
-from services.annotation.stores.captured_frames import CapturedFrames, MongoCapturedFrames
-from services.annotation.stores.corrections import MongoCorrectionStore
-from services.annotation.stores.drive_frames import DriveFrames, MongoDriveFrames
-from services.annotation.stores.frame_places import FramePlaces, MongoFramePlaces
-from services.annotation.stores.frame_times import FrameTimes, MongoFrameTimes
-from services.annotation.stores.id_search import IdSearch, MongoIdSearch
-from services.annotation.stores.needle_lists import MongoNeedleLists
-from services.annotation.stores.needle_modes import MongoModes
-from services.annotation.stores.open_questions import MongoOpenQuestions
-from services.annotation.stores.region_shortlists import MongoRegionShortlists, RegionShortlists
+from services.annotation.stores.annotation_tasks_mongo import MongoAnnotationTasks
+from services.annotation.stores.captured_frames_mongo import MongoCapturedFrames
+from services.annotation.stores.corrections_mongo import MongoCorrectionStore
+from services.annotation.stores.drive_frames_mongo import MongoDriveFrames
+from services.annotation.stores.frame_places_mongo import MongoFramePlaces
+from services.annotation.stores.frame_times_mongo import MongoFrameTimes
+from services.annotation.stores.id_search_mongo import MongoIdSearch
+from services.annotation.stores.needle_lists_mongo import MongoNeedleLists
+from services.annotation.stores.needle_modes_mongo import MongoModes
+from services.annotation.stores.open_questions_mongo import MongoOpenQuestions
+from services.annotation.stores.region_shortlists_mongo import MongoRegionShortlists
 from services.annotation.stores.reviews_mongo import MongoReviewStore
-from services.annotation.stores.saved_views import MongoSavedViews, SavedViews
+from services.annotation.stores.saved_views_mongo import MongoSavedViews
 from services.annotation.stores.sessions_mongo import MongoSessionStore
 from services.runtime.stores.indexes import make_indexes
 from services.runtime.stores.opening import Stores

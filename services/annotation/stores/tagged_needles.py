@@ -6,7 +6,7 @@ from typing import Final
 
 from services.annotation.ports.needle_lists import ListPosition
 from services.contracts.identity import NeedleId
-from services.runtime.stores.frame_tags import MongoFrameTags
+from services.runtime.stores.frame_tags_mongo import MongoFrameTags
 from services.runtime.stores.mongo import Database, Document, translated
 
 _AT_ONCE: Final = 500

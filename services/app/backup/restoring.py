@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
+from services.annotation.stores.annotation_tasks_mongo import MongoAnnotationTasks
 from services.app.backup.backups import Backups
 from services.app.backup.images import copy_images
 from services.app.backup.manifest import NOTED_SETTINGS, Manifest, indexed_fields

@@ -14,7 +14,7 @@ from services.contracts.events import SCHEMA_VERSION
 from services.contracts.identity import ModelId
 from services.runtime.clock import Clock
 from services.runtime.settings import Settings
-from services.runtime.stores.category_maps import MongoCategoryMaps
+from services.runtime.stores.category_maps_mongo import MongoCategoryMaps
 from services.runtime.stores.indexes import INDEXED_STORES as SHARED
 from services.runtime.stores.indexes import missing_indexes
 from services.runtime.stores.mongo import Database, connected, translated

@@ -21,7 +21,8 @@ from services.embedder.models.model_settings import settings_of
 from services.runtime.embedded.mongod import FOLDER as MONGODB_FOLDER
 from services.runtime.settings import Settings
 from services.runtime.stores.blobs_fsspec import LazyBlobs
-from services.runtime.stores.embeddings import MongoEmbeddings, lost_frames
+from services.runtime.stores.embedded_points import lost_frames
+from services.runtime.stores.embeddings_mongo import MongoEmbeddings
 from services.runtime.stores.mongo import connected
 from services.runtime.stores.vectors_edge_names import EDGE_FOLDER
 from services.runtime.stores.vectors_open import open_vector_store

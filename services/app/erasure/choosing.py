@@ -10,7 +10,7 @@ from services.contracts.errors import InvalidRecord
 from services.contracts.identity import DriveId, FrameId, VehicleId
 from services.contracts.names import AnyDriveId, AnyFrameId, AnyVehicleId
 from services.domain.ports.erasure import TombstoneStore
-from services.runtime.stores.frame_ids import MongoFrameIds
+from services.runtime.stores.frame_ids_mongo import MongoFrameIds
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
+from services.annotation.stores.annotation_tasks_mongo import MongoAnnotationTasks
 from services.annotation.stores.frame_traces import of_annotation
 from services.app.drawn_pictures import montage_folder, search_folder
 from services.app.erasure.dead_letters import DeadLetterTraces

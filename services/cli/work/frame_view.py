@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from services.annotation.ports.id_search import GAVE_UP, FoundIds
 from services.annotation.ports.needle_lists import NeedleRow
-from services.annotation.stores.id_search import GAVE_UP, FoundIds
 from services.annotation.stores.opening import AnnotationStores
 from services.cli.console import console, print_json
 from services.contracts.errors import InvalidRecord

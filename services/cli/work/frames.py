@@ -8,7 +8,7 @@ from services.cli.console import console, print_json
 from services.cli.context import Context, run, shared
 from services.cli.work.frame_view import FrameView, print_frame, print_frame_json, read_frame
 from services.cli.work.opened import opened
-from services.runtime.stores.frame_ids import LeftOut
+from services.runtime.stores.frame_ids_mongo import LeftOut
 
 _EVERY = 1_000_000
 

@@ -16,7 +16,7 @@ from services.cli.work.needle_rows import NeedlePage, print_needles, read_needle
 from services.cli.work.opened import opened
 from services.cli.work.shortlist_documents import shortlist_documents
 from services.domain.metrics.slice_pairs import Tag
-from services.runtime.stores.budget_reports import MEANINGS, BudgetReport
+from services.domain.ports.budget_reports import MEANINGS, BudgetReport
 
 
 def list_shortlists(

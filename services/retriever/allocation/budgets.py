@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from services.contracts.identity import Category, DetectorId
+from services.domain.ports.budget_reports import BudgetReport, HeldBackFrame
 from services.domain.shortlists.budgets import Budget, Budgets, haystack_budget
 from services.domain.shortlists.epochs import Epoch
 from services.domain.shortlists.scored_candidates import HeldBack, Limits
@@ -11,7 +12,6 @@ from services.runtime.observability import metrics
 from services.runtime.observability.bounded_labels import DETECTORS
 from services.runtime.observability.gauge_values import clear_all
 from services.runtime.settings import Settings
-from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
 
 _HELD_BACK_MAX = 1000
 """The most held-back frames that a report names; it only counts the others."""

@@ -15,6 +15,7 @@ from services.contracts.identity import DetectorId, FamilyId, FrameId, ModelId, 
 from services.contracts.needles import ShortlistPublished
 from services.contracts.topics import REANNOTATION_TOPIC
 from services.domain.failure_modes import FailureMode
+from services.domain.ports.budget_reports import BudgetReport
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator
 from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
@@ -31,7 +32,6 @@ from services.retriever.changelog import Before, Changelog, TableSpec
 from services.retriever.logic import DetectorCategory, FrameFacts
 from services.retriever.scoring.scorer import FittedTo, Scored
 from services.retriever.sources import Sources
-from services.runtime.stores.budget_reports import BudgetReport
 
 LISTED: TableSpec[FrameId, ListedFrame] = TableSpec("listed", FrameId, ListedFrame)
 YIELDS: TableSpec[FamilyId, float] = TableSpec("yields", FamilyId, float)

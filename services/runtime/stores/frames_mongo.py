@@ -9,11 +9,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 
 from pymongo import UpdateOne
 
-from services.contracts.events import (
-    REANNOTATION_SOURCE,
-    FrameCaptured,
-    PredictionsMade,
-)
+from services.contracts.events import REANNOTATION_SOURCE, FrameCaptured, PredictionsMade
 from services.contracts.identity import DetectorId, FrameId
 from services.domain.chunks import chunks
 from services.domain.detection.category_map import CategoryMap
@@ -25,7 +21,7 @@ from services.domain.ports.frames import (
     FrameTally,
     Pair,
 )
-from services.runtime.stores.category_maps import MongoCategoryMaps
+from services.runtime.stores.category_maps_mongo import MongoCategoryMaps
 from services.runtime.stores.frame_documents import (
     IMAGE_DELETED,
     IN_FORCE,

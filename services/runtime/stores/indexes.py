@@ -14,9 +14,9 @@ from services.contracts.errors import StoreUnavailable
 from services.runtime.stores.audit_mongo import MongoAuditLog
 from services.runtime.stores.epochs_mongo import MongoEpochStore
 from services.runtime.stores.failure_models_mongo import MongoFailureModelStore
-from services.runtime.stores.figures import MongoFigureStore
+from services.runtime.stores.figures_mongo import MongoFigureStore
 from services.runtime.stores.frames_mongo import MongoFrameStore
-from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.held_corrections_mongo import MongoHeldCorrections
 from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, translated

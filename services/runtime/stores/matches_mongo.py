@@ -35,7 +35,7 @@ from services.domain.metrics.subsets import part_of
 from services.domain.ports.frames import Pair
 from services.domain.ports.matches import KnownCategories, Revised
 from services.runtime.stores.bson_columns import BsonColumns
-from services.runtime.stores.categories import matched_categories
+from services.runtime.stores.categories_mongo import matched_categories
 from services.runtime.stores.mongo import (
     Database,
     Document,

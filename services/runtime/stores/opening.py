@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 from services.domain.ports.audit import AuditLog
 from services.domain.ports.blobs import BlobStore
+from services.domain.ports.budget_reports import BudgetReports
 from services.domain.ports.categories import Categories
 from services.domain.ports.category_maps import CategoryMaps
+from services.domain.ports.comparisons import ComparisonStore
+from services.domain.ports.curves import CurveStore
 from services.domain.ports.embeddings import Embeddings
 from services.domain.ports.epochs import EpochStore
 from services.domain.ports.erasure import TombstoneStore
+from services.domain.ports.estimates import EstimateStore
 from services.domain.ports.failure_models import FailureModelStore
 from services.domain.ports.family_marks import FamilyMarks
+from services.domain.ports.figures import FigureStore
 from services.domain.ports.frames import FrameStore
 from services.domain.ports.held_corrections import HeldCorrections
 from services.domain.ports.imports import ImportStore
@@ -22,26 +27,28 @@ from services.domain.ports.ledger import RevisionLedger
 from services.domain.ports.matches import MatchStore
 from services.domain.ports.needles import NeedleStore
 from services.domain.ports.openings import Openings
+from services.domain.ports.region_maps import RegionMaps
+from services.domain.ports.repair_gains import RepairGains
 from services.domain.ports.shortlists import ShortlistStore
 from services.domain.ports.tokens import TokenStore
 from services.runtime.settings import Settings
 from services.runtime.stores.audit_mongo import MongoAuditLog
 from services.runtime.stores.blobs_fsspec import LazyBlobs
-from services.runtime.stores.budget_reports import BudgetReports, MongoBudgetReports
-from services.runtime.stores.categories import MongoCategories
-from services.runtime.stores.category_maps import MongoCategoryMaps
-from services.runtime.stores.comparisons import ComparisonStore, MongoComparisonStore
-from services.runtime.stores.curves import CurveStore, MongoCurveStore
-from services.runtime.stores.embeddings import MongoEmbeddings
+from services.runtime.stores.budget_reports_mongo import MongoBudgetReports
+from services.runtime.stores.categories_mongo import MongoCategories
+from services.runtime.stores.category_maps_mongo import MongoCategoryMaps
+from services.runtime.stores.comparisons_mongo import MongoComparisonStore
+from services.runtime.stores.curves_mongo import MongoCurveStore
+from services.runtime.stores.embeddings_mongo import MongoEmbeddings
 from services.runtime.stores.epochs_mongo import MongoEpochStore
-from services.runtime.stores.estimates import EstimateStore, MongoEstimateStore
+from services.runtime.stores.estimates_mongo import MongoEstimateStore
 from services.runtime.stores.failure_models_mongo import MongoFailureModelStore
-from services.runtime.stores.family_marks import MongoFamilyMarks
-from services.runtime.stores.figures import FigureStore, MongoFigureStore
-from services.runtime.stores.frame_ids import MongoFrameIds
-from services.runtime.stores.frame_tags import MongoFrameTags
+from services.runtime.stores.family_marks_mongo import MongoFamilyMarks
+from services.runtime.stores.figures_mongo import MongoFigureStore
+from services.runtime.stores.frame_ids_mongo import MongoFrameIds
+from services.runtime.stores.frame_tags_mongo import MongoFrameTags
 from services.runtime.stores.frames_mongo import MongoFrameStore
-from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.held_corrections_mongo import MongoHeldCorrections
 from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.indexes import INDEXED_STORES, make_indexes
 from services.runtime.stores.known_places_mongo import MongoKnownPlaces
@@ -51,8 +58,8 @@ from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, connected
 from services.runtime.stores.needles_mongo import MongoNeedleStore
 from services.runtime.stores.openings_mongo import MongoOpenings
-from services.runtime.stores.region_maps import MongoRegionMaps, RegionMaps
-from services.runtime.stores.repair_gains import MongoRepairGains, RepairGains
+from services.runtime.stores.region_maps_mongo import MongoRegionMaps
+from services.runtime.stores.repair_gains_mongo import MongoRepairGains
 from services.runtime.stores.schema_stamp import stamp_schema
 from services.runtime.stores.shortlists_mongo import MongoShortlistStore
 from services.runtime.stores.store_version import require_version

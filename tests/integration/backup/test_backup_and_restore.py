@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
+from services.annotation.stores.annotation_tasks_mongo import MongoAnnotationTasks
 from services.app.backup.making import back_up
 from services.app.backup.places import open_backups
 from services.app.backup.verifying import verify

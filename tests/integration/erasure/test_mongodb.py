@@ -10,11 +10,12 @@ import pytest
 from services.contracts.identity import FrameId, ModelId, RegionId
 from services.domain.erasure import erased_name
 from services.domain.ports.erasure import ErasureRequest
-from services.runtime.stores.budget_reports import MongoBudgetReports
+from services.domain.ports.region_maps import MappedRegion, RegionMap
+from services.runtime.stores.budget_reports_mongo import MongoBudgetReports
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.mongo import Database, connect
 from services.runtime.stores.needles_mongo import MongoNeedleStore
-from services.runtime.stores.region_maps import MappedRegion, MongoRegionMaps, RegionMap
+from services.runtime.stores.region_maps_mongo import MongoRegionMaps
 from tests import samples
 from tests.integration.erasure.world import World
 from tests.laws.test_metadata_stores import budget_report

@@ -7,15 +7,12 @@ from typing import Any
 import bson
 
 from services.annotation.ports.corrections import Correction
+from services.annotation.ports.region_shortlists import ListedRegion, RegionShortlist
 from services.annotation.ports.reviews import Act, Claim, ReviewEvent
-from services.annotation.stores.annotation_tasks import MongoAnnotationTasks
-from services.annotation.stores.corrections import MongoCorrectionStore
+from services.annotation.stores.annotation_tasks_mongo import MongoAnnotationTasks
+from services.annotation.stores.corrections_mongo import MongoCorrectionStore
 from services.annotation.stores.frame_traces import of_annotation
-from services.annotation.stores.region_shortlists import (
-    ListedRegion,
-    MongoRegionShortlists,
-    RegionShortlist,
-)
+from services.annotation.stores.region_shortlists_mongo import MongoRegionShortlists
 from services.annotation.stores.reviews_mongo import MongoReviewStore
 from services.app.erasure.eraser import FrameEraser, Outside
 from services.app.erasure.needles import NeedleTraces
@@ -28,10 +25,10 @@ from services.domain.ports.known_places import KnownPlace
 from services.ground_truth.drafts import Draft, entry_of, owner_entry
 from services.runtime.stores import frame_traces
 from services.runtime.stores.blobs_fsspec import open_blobs
-from services.runtime.stores.embeddings import MongoEmbeddings
+from services.runtime.stores.embeddings_mongo import MongoEmbeddings
 from services.runtime.stores.frame_traces import ImageTraces
 from services.runtime.stores.frames_mongo import MongoFrameStore
-from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.held_corrections_mongo import MongoHeldCorrections
 from services.runtime.stores.imports_mongo import MongoImports
 from services.runtime.stores.known_places_mongo import MongoKnownPlaces
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from services.contracts.identity import Category
-from services.runtime.stores.categories import MongoCategories
+from services.runtime.stores.categories_mongo import MongoCategories
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.mongo import Database, connect

@@ -33,9 +33,9 @@ from services.runtime.kafka.outbox import KafkaOutbox
 from services.runtime.settings import Settings
 from services.runtime.step import Outbox
 from services.runtime.stores.blobs_fsspec import open_blobs
-from services.runtime.stores.categories import MongoCategories
+from services.runtime.stores.categories_mongo import MongoCategories
 from services.runtime.stores.frames_mongo import MongoFrameStore
-from services.runtime.stores.held_corrections import MongoHeldCorrections
+from services.runtime.stores.held_corrections_mongo import MongoHeldCorrections
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
 from services.runtime.stores.mongo import Database, connect
 from services.runtime.stores.opening import Stores, open_stores

@@ -15,8 +15,9 @@ from services.cli.work.listed_file import read_listed
 from services.contracts.identity import FrameId, ModelId, PointId
 from services.domain.ports.erasure import ErasureRequest
 from services.domain.ports.family_marks import Mark
+from services.domain.ports.region_maps import RegionMap
 from services.domain.ports.vectors import REGION_VECTORS, Payload, Point, collection_of
-from services.runtime.stores.region_maps import MongoRegionMaps, RegionMap
+from services.runtime.stores.region_maps_mongo import MongoRegionMaps
 from tests.fakes.tombstones import InMemoryTombstones
 from tests.fakes.vectors import InMemoryVectors
 from tests.integration.review.conftest import Browser

@@ -15,13 +15,13 @@ from PIL import Image
 from services.annotation.ports.needle_filters import NeedleFilter, Stage
 from services.annotation.review.base_map import BaseMap
 from services.annotation.review.listing import View
-from services.annotation.stores.id_search import MongoIdSearch
+from services.annotation.stores.id_search_mongo import MongoIdSearch
 from services.cli.work.frame_view import read_frame
 from services.contracts.errors import InvalidRecord, InvalidSettings, StoreUnavailable
 from services.contracts.events import Annotation, Detection, PredictionsMade
 from services.contracts.identity import Category, DetectorId, FrameId
 from services.domain.metrics.subsets import Subset
-from services.runtime.stores.figures import Figures
+from services.domain.ports.figures import Figures
 from services.runtime.stores.mongo import connect
 from tests.integration.review.conftest import Browser, served
 from tests.review_world import (

@@ -7,7 +7,7 @@ from services.annotation.exporting import chosen_frames, training_set
 from services.annotation.ports.needle_filters import NeedleFilter
 from services.contracts.events import FrameAnnotated
 from services.contracts.identity import FrameId
-from services.runtime.stores.frame_ids import LeftOut
+from services.runtime.stores.frame_ids_mongo import LeftOut
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import PAGE, values
 from tests.review_world import World

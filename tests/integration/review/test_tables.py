@@ -15,8 +15,8 @@ from services.contracts.bounds import FIRST_TIME
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId
 from services.domain.ports.erasure import ErasureRequest
+from services.domain.ports.figures import Figures
 from services.formats.writers.tables import TableFormat
-from services.runtime.stores.figures import Figures
 from tests.integration.review.conftest import Browser
 from tests.integration.review.test_reviewing import PAGE, values
 

@@ -9,7 +9,7 @@ import pytest
 from services.app.figures_job import SharedFigures
 from services.contracts.identity import DetectorId, FrameId
 from services.domain.ports.family_marks import Mark
-from services.runtime.stores.figures import Figures
+from services.domain.ports.figures import Figures
 from tests.integration.review.conftest import Browser
 from tests.review_world import STOP, needle_id_of
 from tests.samples import published

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from bson import json_util
 
-from services.annotation.stores.needle_lists import MongoNeedleLists
+from services.annotation.stores.needle_lists_mongo import MongoNeedleLists
 from services.contracts.errors import StoresFromLater, StoresNotMigrated
 from services.contracts.identity import ModelId
 from services.contracts.needles import NeedleFound
@@ -24,7 +24,7 @@ from services.evaluator.reports.report import Counts, Report
 from services.fp_miner.service import MineNeedles
 from services.runtime.settings import Settings
 from services.runtime.stores import migration
-from services.runtime.stores.embeddings import MongoEmbeddings
+from services.runtime.stores.embeddings_mongo import MongoEmbeddings
 from services.runtime.stores.frames_mongo import MongoFrameStore
 from services.runtime.stores.matches_mongo import MongoMatchStore
 from services.runtime.stores.migration import OLD_FRAMES, OLD_MATCHES, Progress

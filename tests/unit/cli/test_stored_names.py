@@ -26,12 +26,12 @@ from services.contracts.identity import Category, FamilyId, FrameId, PointId, Ve
 from services.domain.mining.families import Family
 from services.domain.mining.label_error import LabelError
 from services.domain.mining.suspected_labels import SuspectedLabel
+from services.domain.ports.budget_reports import BudgetReport, HeldBackFrame
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.vectors import Hit
 from services.domain.shortlists.budgets import Budget
 from services.retriever.overview import Overview, Suspect
-from services.runtime.stores.budget_reports import BudgetReport, HeldBackFrame
-from services.runtime.stores.frame_ids import LeftOut
+from services.runtime.stores.frame_ids_mongo import LeftOut
 from tests.samples import (
     BOX,
     CAPTURED_AT,

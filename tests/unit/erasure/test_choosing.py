@@ -10,7 +10,7 @@ from services.app.erasure.choosing import Chosen, FrameChoice
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import DriveId, FrameId, VehicleId
 from services.domain.ports.erasure import ErasureRequest
-from services.runtime.stores.frame_ids import MongoFrameIds
+from services.runtime.stores.frame_ids_mongo import MongoFrameIds
 from tests.fakes.tombstones import InMemoryTombstones
 
 KNOWN = FrameId("v1/1")

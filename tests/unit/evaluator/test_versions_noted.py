@@ -6,9 +6,9 @@ import orjson
 
 from services.app.versions_noted import consecutive_versions, note_comparisons
 from services.contracts.identity import DetectorId
+from services.domain.ports.comparisons import Versions
 from services.evaluator.reports.gauges import show_version_changes
 from services.runtime.observability import detector_metrics
-from services.runtime.stores.comparisons import Versions
 from tests.unit.evaluator.test_confidence import read
 from tests.unit.evaluator.test_versions import GHOST, NEW, OLD, World
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.annotation.review.region_selection import circled, columns, outline_of
 from services.contracts.identity import Category, DetectorId, FrameId, RegionId
-from services.runtime.stores.region_maps import MappedRegion
+from services.domain.ports.region_maps import MappedRegion
 
 BOX = (1.0, 2.0, 3.0, 4.0)
 

@@ -1,32 +1,11 @@
-"""The latest comparisons of detector versions, as JSON without frame ids, for the review page."""
+"""The latest comparisons of detector versions in MongoDB."""
 
 import zlib
 from collections.abc import Mapping
-from typing import Protocol
 
 from services.contracts.identity import DetectorId
+from services.domain.ports.comparisons import Versions
 from services.runtime.stores.mongo import Database, translated
-
-Versions = tuple[DetectorId, DetectorId]
-"""The old and the new one."""
-
-
-class ComparisonStore(Protocol):
-    """JSON documents by pair of versions."""
-
-    async def show(self, comparisons: Mapping[Versions, bytes]) -> None:
-        """Replace all documents by these.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
-        ...
-
-    async def all(self) -> dict[Versions, bytes]:
-        """All documents, in the order of their versions."""
-        ...
 
 
 class MongoComparisonStore:

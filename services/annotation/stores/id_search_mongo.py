@@ -1,54 +1,16 @@
-"""Frames and needles whose ids contain a text."""
+"""Frames and needles whose ids contain a text, found by MongoDB's indexes."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final
 
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ExecutionTimeout
 
+from services.annotation.ports.id_search import FoundIds
 from services.contracts.identity import FrameId, NeedleId
 from services.runtime.stores.mongo import Database, Document, translated
 
-GAVE_UP: Final = (
-    "The search for ids with {part!r} within them gave up, because there are too many ids: other"
-    " ids may contain it. Give the beginning of the id, or all of it."
-)
 _PATIENCE_MS: Final = 2_000
-
-_Id = TypeVar("_Id", FrameId, NeedleId)
-
-
-@dataclass(frozen=True)
-class FoundIds(Generic[_Id]):
-    """Ids that contain a text.
-
-    Attributes
-    ----------
-    is_complete : whether no id is missing, except those beyond the limit; else the search gave up
-    """
-
-    ids: Sequence[_Id]
-    is_complete: bool
-
-
-class IdSearch(Protocol):
-    """Finds ids by a part of them; ids that begin with it come first."""
-
-    async def frames(self, part: str, limit: int) -> FoundIds[FrameId]:
-        """The ids of frames that contain this text.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
-        ...
-
-    async def needles(self, part: str, limit: int) -> FoundIds[NeedleId]:
-        """The ids of active needles that contain this text."""
-        ...
 
 
 class MongoIdSearch:

@@ -1,7 +1,7 @@
-"""The latest estimates of each detector's precision without ground truth."""
+"""The latest estimates of each detector's precision in MongoDB."""
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from pydantic import TypeAdapter
 
@@ -10,24 +10,6 @@ from services.domain.metrics.estimated_precision import EstimatedStream
 from services.runtime.stores.mongo import Database, translated
 
 _STREAM: Final = TypeAdapter(EstimatedStream)
-
-
-class EstimateStore(Protocol):
-    """Estimates by detector."""
-
-    async def show(self, estimates: Mapping[DetectorId, EstimatedStream]) -> None:
-        """Replace all estimates by these.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
-        ...
-
-    async def all(self) -> dict[DetectorId, EstimatedStream]:
-        """All estimates, in the order of their detectors."""
-        ...
 
 
 class MongoEstimateStore:

@@ -1,4 +1,4 @@
-"""The embedder's records of each frame in MongoDB, and which vectors the vector store has."""
+"""The embedder's records of each frame in MongoDB."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -9,22 +9,10 @@ from typing import Any
 from pymongo import UpdateOne
 
 from services.contracts.codec import decode, stored
-from services.contracts.events import (
-    FrameAnnotated,
-    FrameCaptured,
-    FrameEmbedded,
-    PredictionsMade,
-)
-from services.contracts.identity import DetectorId, FrameId, ModelId, region_point_id
+from services.contracts.events import FrameAnnotated, FrameCaptured, FrameEmbedded, PredictionsMade
+from services.contracts.identity import DetectorId, FrameId, ModelId
 from services.contracts.topics import EMBEDDED, FRAMES, GROUND_TRUTH, PREDICTIONS, Topic
 from services.domain.ports.embeddings import EmbeddingFact, EmbeddingRecord, Points
-from services.domain.ports.vectors import (
-    FRAME_VECTORS,
-    REGION_VECTORS,
-    VectorReader,
-    Where,
-    collection_of,
-)
 from services.runtime.stores.mongo import (
     Database,
     Document,
@@ -35,44 +23,6 @@ from services.runtime.stores.mongo import (
     write_guarded,
 )
 from services.runtime.stores.unreadable import readable
-
-
-async def held_points(vectors: VectorReader, model: ModelId) -> Points:
-    """Count a model's points in the vector store.
-
-    Raises
-    ------
-    StoreUnavailable
-        The vector store does not answer.
-    """
-    return Points(
-        await vectors.count(collection_of(FRAME_VECTORS, model), Where()),
-        await vectors.count(collection_of(REGION_VECTORS, model), Where()),
-    )
-
-
-async def lost_frames(vectors: VectorReader, events: Sequence[FrameEmbedded]) -> list[FrameId]:
-    """Frames whose FrameEmbedded event, all of one model, names a vector that is missing.
-
-    Raises
-    ------
-    StoreUnavailable
-        The vector store does not answer.
-    """
-    if not events:
-        return []
-    model = events[0].model
-    frames = {event.frame_point: event.frame_id for event in events}
-    regions = {
-        region_point_id(model, region_id): event.frame_id
-        for event in events
-        for region_id in event.region_ids()
-    }
-    stored_points = await vectors.load(collection_of(FRAME_VECTORS, model), frames)
-    stored_points |= await vectors.load(collection_of(REGION_VECTORS, model), regions)
-    return sorted(
-        {frame for point, frame in (frames | regions).items() if point not in stored_points}
-    )
 
 
 class MongoEmbeddings:

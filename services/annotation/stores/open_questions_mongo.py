@@ -8,7 +8,7 @@ from services.domain.ports.held_corrections import (
     LabelAnswer,
     Question,
 )
-from services.runtime.stores.held_corrections import answer_of, correction_of
+from services.runtime.stores.held_corrections_mongo import answer_of, correction_of
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
 

@@ -5,12 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from services.contracts.identity import Category, DetectorId
-from services.domain.detection.category_map import (
-    SAME_NAMES,
-    CategoryMap,
-    Names,
-    effective_map,
-)
+from services.domain.detection.category_map import SAME_NAMES, CategoryMap, Names, effective_map
 from services.domain.ports.category_maps import (
     MapScope,
     Rematch,

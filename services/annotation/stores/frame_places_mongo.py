@@ -1,8 +1,7 @@
-"""The positions of frames, for maps."""
+"""The positions of frames, in MongoDB."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
 
 from cachetools import TTLCache
 
@@ -14,35 +13,6 @@ _KEPT_S = 15.0
 """Seconds for which a sample is kept: reading one took 15% of the time of a needle's page."""
 _STORED = "captured_stored"
 _PLACED: Document = {"position": {"$exists": True}}
-
-
-class FramePlaces(Protocol):
-    """Positions of frames."""
-
-    async def sample(self, limit: int) -> list[tuple[float, float]]:
-        """Latitude and longitude of the first frames that have a position, 15 s ago or later.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
-        ...
-
-    async def of(self, frame_ids: Collection[FrameId]) -> Mapping[FrameId, tuple[float, float]]:
-        """Latitude and longitude of those of these frames that have a position."""
-        ...
-
-    async def paths(
-        self, drives: Collection[DriveId], limit: int
-    ) -> Mapping[DriveId, Sequence[tuple[float, float]]]:
-        """By drive, latitude and longitude of its frames in the order of capture.
-
-        Parameters
-        ----------
-        limit : number of frames, of all drives together
-        """
-        ...
 
 
 class MongoFramePlaces:

@@ -1,6 +1,4 @@
-"""Frames without their predictions and ground truth, for pictures."""
-
-from typing import Protocol
+"""Frames without their predictions and ground truth, in MongoDB."""
 
 from services.contracts.identity import FrameId
 from services.domain.ports.frames import FrameRecord
@@ -8,20 +6,6 @@ from services.runtime.stores.frame_documents import IMAGE_DELETED, records_of
 from services.runtime.stores.mongo import Database, translated
 
 _PARTS = {"captured": 1, IMAGE_DELETED: 1}
-
-
-class CapturedFrames(Protocol):
-    """How frames were captured."""
-
-    async def of(self, frame_id: FrameId) -> FrameRecord | None:
-        """The frame without its predictions and ground truth; None if it is not known.
-
-        Raises
-        ------
-        StoreUnavailable
-            The store does not answer.
-        """
-        ...
 
 
 class MongoCapturedFrames:
