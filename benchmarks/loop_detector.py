@@ -33,8 +33,8 @@ _CENTRE: Final = 0.3
 """Cells with more heat learn the object's edges."""
 _NEAR: Final = 0.1
 """Cells with more heat are trained on in every batch."""
-_MOST_FOUND: Final = 40
-_LEAST_SCORE: Final = 0.03
+_MAX_FOUND: Final = 40
+_MIN_SCORE: Final = 0.03
 _OVERLAP: Final = 0.5
 
 
@@ -263,9 +263,9 @@ def decoded(heat: Tensor, edges: Tensor, grid: Grid, size: tuple[int, int]) -> F
     """
     maps = heat.T.reshape(1, -1, grid.side, grid.side)
     peak = (functional.max_pool2d(maps, 3, 1, 1) == maps)[0].flatten(1).T
-    scores, order = (heat * peak).flatten().topk(_MOST_FOUND)
-    order = order[scores > _LEAST_SCORE]
-    scores = scores[scores > _LEAST_SCORE]
+    scores, order = (heat * peak).flatten().topk(_MAX_FOUND)
+    order = order[scores > _MIN_SCORE]
+    scores = scores[scores > _MIN_SCORE]
     cell, category = order // heat.shape[1], order % heat.shape[1]
     x = OFFSET + STRIDE * (cell % grid.side)
     y = OFFSET + STRIDE * (cell // grid.side)

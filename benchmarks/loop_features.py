@@ -33,7 +33,7 @@ _FINE, _COARSE = 10, 12
 """The trunk's layers with strides 8 and 16, of 512 channels each."""
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, as torchvision normalises."""
-_LEAST_SCALE: Final = 1e-6
+_MIN_SCALE: Final = 1e-6
 """Of a component, where a data set has fewer than there are."""
 
 
@@ -168,7 +168,7 @@ class Components:
             deviation = values.flip(0)[:dimensions].clamp(min=0).sqrt()
             means.append(mean)
             # Between raw and whitened: raw lets few components dominate, whitened lifts noise.
-            scale = (deviation * deviation[0]).sqrt().clamp(min=_LEAST_SCALE)
+            scale = (deviation * deviation[0]).sqrt().clamp(min=_MIN_SCALE)
             bases.append(vectors.flip(1)[:, :dimensions] / scale)
         return cls((means[0], means[1]), (bases[0], bases[1]))
 

@@ -24,7 +24,7 @@ from services.domain.detection.boxes import iou_matrix
 
 _TRIES: Final = 20
 """Places that are tried per frame; a frame without room stays as it is."""
-_LEAST_SIDE: Final = 12.0
+_MIN_SIDE: Final = 12.0
 """Pixels; smaller objects are not recognised, so their copies fool nobody."""
 
 
@@ -54,7 +54,7 @@ def planted(data: LoopSet, share: float, seed: int) -> dict[int, tuple[LookAlike
         LookAlike(frame, box)
         for frame, frame_boxes in enumerate(boxes)
         for box in frame_boxes
-        if box[2:].min() >= _LEAST_SIDE
+        if box[2:].min() >= _MIN_SIDE
     ]
     chosen = rng.permutation(len(boxes))[: round(share * len(boxes))]
     found = {}

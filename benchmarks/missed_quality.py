@@ -21,7 +21,7 @@ from benchmarks.missed_sizes import SIZES, evidence_by_size
 from benchmarks.retrieval_measures import figure, options
 from benchmarks.retrieval_plans import haystack_of
 from services.domain.arrays import BoolArray, FloatArray, IntArray
-from services.domain.missed.evidence import LEAST_SCORE, evidence
+from services.domain.missed.evidence import MIN_SCORE, evidence
 from services.domain.missed.expected import MissModel
 
 BUDGETS: Final = (0.05, 0.10, 0.15, 0.20)
@@ -134,7 +134,7 @@ def _by_category(split: Split) -> FloatArray:
 
 def _unshown(data: MissedSet) -> FloatArray:
     scores = data.frames.scores
-    return np.where((scores >= LEAST_SCORE) & (scores < OPERATING), scores, 0.0)
+    return np.where((scores >= MIN_SCORE) & (scores < OPERATING), scores, 0.0)
 
 
 def _per_frame(data: MissedSet, weights: FloatArray) -> FloatArray:

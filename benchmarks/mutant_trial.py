@@ -21,7 +21,7 @@ from benchmarks.mutant_tests import Executed, TestChoice
 
 SURVIVED, KILLED, LATE = "survived", "killed", "late"
 _PYTHON = str(Path(".venv/bin/python").absolute())
-_LEAST_S = 10.0
+_MIN_S = 10.0
 """CPU seconds that any test may take; those that took more without a mutant, three times that."""
 _COMPILING_S = 60.0
 """CPU seconds that kernels take to compile at most."""
@@ -163,7 +163,7 @@ class Trial:
         return self._pass_unchanged[key]
 
     def _run(self, tests: Sequence[str], compiled: Path, compiling_s: float) -> Result:
-        limits_s = {test: _LEAST_S + compiling_s + 3 * self._seconds[test] for test in tests}
+        limits_s = {test: _MIN_S + compiling_s + 3 * self._seconds[test] for test in tests}
         request = Request(limits_s, str(compiled))
         stdin, stdout = self._runner.stdin, self._runner.stdout
         assert stdin

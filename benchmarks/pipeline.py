@@ -61,7 +61,7 @@ _BATCH = 64
 _LOOK_EVERY = 4
 """Batches published between two looks at the lag."""
 _TICK_S = 0.1
-_MOST_WAITING = 2000
+_MAX_WAITING = 2000
 """Records that may wait: enough to keep every service busy."""
 _TELL_S = 10.0
 """Between two lines about what is left once all frames are published."""
@@ -164,7 +164,7 @@ class Publisher:
         return len(numbers)
 
     async def _caught_up_almost(self) -> None:
-        while not self._ending.is_set() and sum((await self._app.lag()).values()) > _MOST_WAITING:  # noqa: ASYNC110  # brokers ring no bell
+        while not self._ending.is_set() and sum((await self._app.lag()).values()) > _MAX_WAITING:  # noqa: ASYNC110  # brokers ring no bell
             await asyncio.sleep(0.1)
 
 

@@ -24,7 +24,7 @@ from services.contracts.identity import FrameId
 from services.domain.arrays import IntArray
 from services.domain.failure_modes import FailureMode
 from services.domain.shortlists.budgets import Budgets
-from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, WINDOW, Size, is_settled
+from services.domain.shortlists.epochs import MIN_EARLY_EXAMPLES, WINDOW, Size, is_settled
 from services.domain.shortlists.scored_candidates import Assignment, Key, ListedFrame
 from services.domain.shortlists.strategies import STRATEGIES
 
@@ -143,7 +143,7 @@ def _modes_fitted_well(searched: Mapping[str, Task]) -> set[Key]:
     return {
         (name, mode.error, mode.true_category or "")
         for name, task in searched.items()
-        if len(task.reference) >= EARLY_EXAMPLES_MIN
+        if len(task.reference) >= MIN_EARLY_EXAMPLES
         for place in task.needles
         if (mode := task.data.modes[place]) is not None
     }

@@ -28,7 +28,7 @@ from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.operating_counts import operating_counts
 from services.domain.metrics.sampled_figures import (
-    FEWEST_FRAMES,
+    MIN_FRAMES,
     AnnotatedFrames,
     Estimated,
     ShownTotals,
@@ -148,7 +148,7 @@ def replay(
         kept = [
             place
             for place, sample in enumerate(haystack.samples)
-            if np.count_nonzero(sample.on(drawn).truths) >= FEWEST_FRAMES
+            if np.count_nonzero(sample.on(drawn).truths) >= MIN_FRAMES
         ]
         categories.append(len(kept))
         parts = (found.map, found.precision, found.recall)

@@ -21,11 +21,11 @@ from benchmarks.pipeline import measured
 from services.runtime.observability.logs import configure_logs
 
 Line = Mapping[str, float]
-_MOST_FILES = 16
+_MAX_FILES = 16
 """Files and sockets that may be open for a moment when one looks."""
 _SLACK = 1.2
 """How much more the second half may cost: caches fill in the first, and models are refitted."""
-_LEAST_BYTES = 2048
+_MIN_BYTES = 2048
 """Bytes a frame below which growth is no finding: allocators take memory in steps."""
 
 
@@ -61,11 +61,11 @@ def growth(lines: Sequence[Line]) -> dict[str, Growth]:
     found = {}
     for name in (name for name in end if name.endswith("_mb")):
         first, second = _added(name, begin, middle), _added(name, middle, end)
-        found[name] = Growth(first, second, max(_SLACK * first, _LEAST_BYTES))
+        found[name] = Growth(first, second, max(_SLACK * first, _MIN_BYTES))
     early = [line for line in lines[1:] if line["frames"] <= middle["frames"]]
     late = [line for line in lines if line["frames"] > middle["frames"]]
     files = [max(line["open_files"] for line in half) for half in (early, late)]
-    found["open_files"] = Growth(files[0], files[1], files[0] + _MOST_FILES)
+    found["open_files"] = Growth(files[0], files[1], files[0] + _MAX_FILES)
     costs = [fmean(line["times_drawing"] for line in half) for half in (early, late)]
     found["times_drawing"] = Growth(costs[0], costs[1], _SLACK * costs[0])
     return found

@@ -8,7 +8,7 @@ from services.domain.metrics.subsets import Subset
 from services.domain.ports.curves import CurveStore
 from services.domain.ports.figures import Figures
 from services.domain.ports.needles import ReviewProgress
-from services.evaluator.reports.gauges import MOST_SLICES
+from services.evaluator.reports.gauges import MAX_SLICES
 from services.evaluator.reports.match_figures import MatchFigures
 from services.evaluator.reports.report import Report
 from services.evaluator.samples.report import FIGURES, SampledReport
@@ -75,7 +75,7 @@ async def note_slice_curves(
     """
     for detector, ranked in slices.items():
         single = [part for part in ranked if part.and_key is None]
-        curves = await figures.slice_curves(detector, single[:MOST_SLICES])
+        curves = await figures.slice_curves(detector, single[:MAX_SLICES])
         contents = {name: part.model_dump_json().encode() for name, part in curves.items()}
         await store.show_slices(detector, contents)
 

@@ -23,7 +23,7 @@ from services.domain.ports.needles import NeedleRecord, NeedleStore
 from services.domain.redaction import HiddenImage, ShownImage
 from services.formats.items import UNKNOWN_TIME
 from services.runtime.embedded.private_folder import as_the_user_writes
-from services.runtime.montage import MOST, Tile, montage
+from services.runtime.montage import MAX_TILES, Tile, montage
 from services.runtime.shown_images import ShownImages
 
 _SHOWN = 0.3
@@ -110,7 +110,7 @@ def _in_turn(records: Iterable[NeedleRecord]) -> list[NeedleRecord]:
 
 
 def _found(record: NeedleRecord) -> int:
-    return min(len(record.shortlist.candidates), MOST) if record.shortlist else 0
+    return min(len(record.shortlist.candidates), MAX_TILES) if record.shortlist else 0
 
 
 def _worth(record: NeedleRecord) -> tuple[int, float, str]:
@@ -130,7 +130,7 @@ async def write_montages(
     """
     records = chosen([record async for record in stores.needles.scan()], most)
     sheets = [
-        _Sheet(record.needle, record.shortlist.candidates[:MOST] if record.shortlist else ())
+        _Sheet(record.needle, record.shortlist.candidates[:MAX_TILES] if record.shortlist else ())
         for record in records
         if record.needle is not None
     ]

@@ -27,7 +27,7 @@ from services.domain.ports.vectors import (
 from services.domain.statistics.principal_plane import PrincipalPlane
 from services.runtime.stores.opening import Stores
 
-MOST_REGIONS: Final = 100_000
+MAX_REGIONS: Final = 100_000
 """Regions on the map. Point ids are hashes, so the first of them are an even sample of all."""
 _AT_ONCE: Final = 2000
 
@@ -37,7 +37,7 @@ class _Needle(NamedTuple):
     family: FamilyId | None
 
 
-async def draw_region_map(stores: Stores, vectors: VectorReader, most: int = MOST_REGIONS) -> int:
+async def draw_region_map(stores: Stores, vectors: VectorReader, most: int = MAX_REGIONS) -> int:
     """Draw the map of the live model's regions again; returns their number.
 
     Raises

@@ -12,7 +12,7 @@ from services.domain.ports.comparisons import ComparisonStore, Versions
 from services.evaluator.versions.reading import StoredVersions
 from services.evaluator.versions.report import ComparisonReport
 
-MOST_PAIRS: Final = 3
+MAX_PAIRS: Final = 3
 """Pairs of each detector, the latest ones."""
 
 
@@ -24,7 +24,7 @@ def consecutive_versions(detectors: Iterable[DetectorId]) -> list[Versions]:
     return [
         pair
         for _, versions in sorted(by_name.items())
-        for pair in list(pairwise(sorted(versions, key=_natural)))[-MOST_PAIRS:]
+        for pair in list(pairwise(sorted(versions, key=_natural)))[-MAX_PAIRS:]
     ]
 
 

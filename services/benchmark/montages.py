@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from services.contracts.errors import InvalidSettings
 from services.contracts.identity import Box
 from services.embedder.training.labelled import Example
-from services.runtime.montage import MOST, Tile, montage
+from services.runtime.montage import MAX_TILES, Tile, montage
 
 
 def chosen_queries(
@@ -50,7 +50,7 @@ def drawn(title: str, query: Example, found: Sequence[Example]) -> bytes:
             (f"{place}. {example.label}", example.frame.frame_id),
             example.label != query.label,
         )
-        for place, example in enumerate(found[:MOST], start=1)
+        for place, example in enumerate(found[:MAX_TILES], start=1)
     ]
     content = BytesIO()
     montage(title, left, tiles).save(content, "PNG")

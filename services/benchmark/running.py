@@ -25,7 +25,7 @@ from services.formats.json_files import read_json
 from services.runtime.embedded.private_folder import as_the_user_writes
 from services.runtime.settings import Settings
 
-_FEWEST = 3
+_MIN_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def measured(
     searches = _searches(run.searches)
     supercategory = _supercategories(run)
     chosen = examples(_chosen(frames, run, supercategory), run.looked, run.rule)
-    if len(chosen) < _FEWEST:
+    if len(chosen) < _MIN_EXAMPLES:
         raise InvalidSettings(
             f"{len(chosen)} annotated {run.looked} are too few to search: give more frames"
         )
@@ -166,7 +166,7 @@ def _embedded(choice: Choice, prepared: _Prepared, out: Console) -> Embedded:
         count, first = len(embedded.unreadable), embedded.unreadable[0]
         text = f" {count:,} frames whose image cannot be read; the first: {first}"
         out.print(Text.assemble(("left out:", "yellow"), text))
-    if len(embedded.examples) < _FEWEST:
+    if len(embedded.examples) < _MIN_EXAMPLES:
         raise InvalidSettings(f"only {len(embedded.examples)} examples can be read")
     return embedded
 

@@ -22,7 +22,7 @@ from services.formats.items import Rejection
 
 _IOUS: Final = {"AP50": "0.50     ", "AP75": "0.75     "}
 _AREAS: Final = {"s": "small", "m": "medium", "l": "large"}
-_MOST_COLUMNS: Final = 8
+_MAX_COLUMNS: Final = 8
 """Categories up to which the confusion matrix is printed in full."""
 _CONFUSIONS: Final = 10
 _REJECTIONS: Final = 10
@@ -185,7 +185,7 @@ def _point(point: Point) -> Iterator[str]:
 
 
 def _confusion(matrix: Confusion) -> Table:
-    if len(matrix.categories) > _MOST_COLUMNS:
+    if len(matrix.categories) > _MAX_COLUMNS:
         return _largest_confusions(matrix)
     names = (*matrix.categories, "background")
     table = _table("true, detected as", *names)

@@ -19,7 +19,7 @@ Lag = Mapping[tuple[str, str], int]
 """Records that each consumer group has not committed yet, by group and topic."""
 
 _LOOK_EVERY_S = 1.0
-_MOST_WAITING = 2000
+_MAX_WAITING = 2000
 """Lag limit for an in-memory broker: far below the 5 MiB per partition that it keeps."""
 _EMBEDDER, _MINER = group_of("embedder"), group_of("fp_miner")
 
@@ -79,7 +79,7 @@ class LagWatch:
     async def throttle(self) -> None:
         """Wait while an in-memory broker is too full; it drops records that do not fit."""
         if BrokerAddress.of(self._app.settings).in_memory:
-            while await self.look() > _MOST_WAITING:  # noqa: ASYNC110  # there is no event to wait for
+            while await self.look() > _MAX_WAITING:  # noqa: ASYNC110  # there is no event to wait for
                 await asyncio.sleep(_LOOK_EVERY_S / 4)
 
 

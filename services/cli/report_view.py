@@ -28,7 +28,7 @@ _LEFT_OUT = {
 }
 """Descriptions of frames that count neither as reference nor in mAP."""
 _ANY_WIDTH = 1000
-_MOST_RECOMMENDED = 10
+_MAX_RECOMMENDED = 10
 _COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 
 
@@ -218,7 +218,7 @@ def _recommended(report: Report) -> Iterator[RenderableType]:
         return
     points = {name: part.recommended for name, part in report.curves.categories.items()}
     known = [(name, point) for name, point in points.items() if point is not None]
-    most = sorted(known, key=lambda row: (-_truths(row[1]), row[0]))[:_MOST_RECOMMENDED]
+    most = sorted(known, key=lambda row: (-_truths(row[1]), row[0]))[:_MAX_RECOMMENDED]
     if not most:
         return
     table = _table("category", "recommended score", "F1", "precision", "recall")
@@ -236,7 +236,7 @@ def _estimated(report: Report) -> Iterator[RenderableType]:
         return
     table = _table("frames", "", "detections", "precision", "95%", "unlike any annotated")
     table.columns[0].justify = table.columns[-2].justify = "left"
-    for part in found.slices[:_MOST_ESTIMATED]:
+    for part in found.slices[:_MAX_ESTIMATED]:
         between = _between(part.interval, rounded)
         if part.no_interval is not None:
             between = _NO_INTERVAL[part.no_interval]
@@ -251,7 +251,7 @@ def _estimated(report: Report) -> Iterator[RenderableType]:
     yield from _titled(title, table, Text(reference, style="dim"))
 
 
-_MOST_ESTIMATED = 10
+_MAX_ESTIMATED = 10
 _NO_INTERVAL = {
     NoInterval.FEW_ANNOTATED: "none: too few annotated drives",
     NoInterval.FEW_DETECTIONS: "none: too few detections",

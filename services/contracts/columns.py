@@ -9,8 +9,8 @@ from pydantic import ConfigDict, ModelWrapValidatorHandler, WithJsonSchema, mode
 
 from services.contracts.events import Strict
 
-MOST_GROUPS: Final = 10_000
-MOST_ROWS: Final = 1_000_000
+MAX_GROUPS: Final = 10_000
+MAX_ROWS: Final = 1_000_000
 """Bounds of one event: 10,000 categories of 100 detections. MongoDB's 16 MB are reached earlier."""
 
 
@@ -19,7 +19,7 @@ def _column(item: str, size: int) -> WithJsonSchema:
         {
             "type": "string",
             "format": "base64url",
-            "maxLength": -(-size * MOST_ROWS // 3) * 4,
+            "maxLength": -(-size * MAX_ROWS // 3) * 4,
             "description": f"Little-endian {item}, one after the other",
         }
     )

@@ -10,7 +10,7 @@ from services.contracts import identity
 from services.contracts.events import Event
 from services.contracts.identity import LetterId, ReplayId
 
-_LONGEST_KEY = 1000
+_MAX_KEY_LENGTH = 1000
 """Characters. A record's key may have megabytes; the dead letter holds all of it in its value."""
 
 
@@ -21,7 +21,7 @@ def letter_of_record(topic: str, key: bytes, value: bytes) -> LetterId:
 
 def partition_key_of(key: bytes) -> str:
     """The partition key of the dead letter of a record with this key."""
-    return key.decode(errors="replace")[:_LONGEST_KEY]
+    return key.decode(errors="replace")[:_MAX_KEY_LENGTH]
 
 
 class DeadLettered(Event):

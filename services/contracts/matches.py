@@ -15,8 +15,8 @@ from pydantic import Field
 
 from services.contracts.bounds import MAX_COORDINATE, MAX_EXACT, MIN_SIDE, CaptureTime, ObjectCount
 from services.contracts.columns import (
-    MOST_GROUPS,
-    MOST_ROWS,
+    MAX_GROUPS,
+    MAX_ROWS,
     BoxColumn,
     CodeColumn,
     Columns,
@@ -107,11 +107,11 @@ class MatchGroups(Columns):
     that had some.
     """
 
-    categories: Annotated[tuple[AnyCategory, ...], Field(max_length=MOST_GROUPS)] = ()
-    sizes: Annotated[tuple[ObjectCount, ...], Field(max_length=MOST_GROUPS)] = ()
-    ground_truths: Annotated[tuple[_Counts, ...], Field(max_length=MOST_GROUPS)] = ()
+    categories: Annotated[tuple[AnyCategory, ...], Field(max_length=MAX_GROUPS)] = ()
+    sizes: Annotated[tuple[ObjectCount, ...], Field(max_length=MAX_GROUPS)] = ()
+    ground_truths: Annotated[tuple[_Counts, ...], Field(max_length=MAX_GROUPS)] = ()
     """The number that counts (neither crowd nor ignored), per area range."""
-    regions: Annotated[tuple[AnyRegionId, ...], Field(max_length=MOST_ROWS)] = ()
+    regions: Annotated[tuple[AnyRegionId, ...], Field(max_length=MAX_ROWS)] = ()
     bboxes: BoxColumn = b""
     scores: Float64Column = b""
     matched: WordColumn = b""
@@ -121,7 +121,7 @@ class MatchGroups(Columns):
     errors: CodeColumn = b""
     """False positives at IoU .5: 0 none, 1 classification, 2 localization, 3 both, 4 duplicate,
     5 background."""
-    true_categories: Annotated[tuple[AnyCategory | None, ...], Field(max_length=MOST_ROWS)] = ()
+    true_categories: Annotated[tuple[AnyCategory | None, ...], Field(max_length=MAX_ROWS)] = ()
     """For a classification error, the category of the ground truth that it was confused with."""
     missed: MissedAnnotations | None = None
     """None where the writer does not say what was missed."""

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from services.contracts.bounds import ObjectCount
-from services.contracts.columns import MOST_GROUPS, MOST_ROWS, BoxColumn, CodeColumn, Columns
+from services.contracts.columns import MAX_GROUPS, MAX_ROWS, BoxColumn, CodeColumn, Columns
 from services.contracts.events import AnyBox
 from services.contracts.identity import RegionId
 from services.contracts.names import AnyRegionId
@@ -37,8 +37,8 @@ class MissedAnnotations(Columns):
     range: 1 small, 2 medium, 3 large.
     """
 
-    sizes: Annotated[tuple[ObjectCount, ...], Field(max_length=MOST_GROUPS)]
-    regions: Annotated[tuple[AnyRegionId, ...], Field(max_length=MOST_ROWS)]
+    sizes: Annotated[tuple[ObjectCount, ...], Field(max_length=MAX_GROUPS)]
+    regions: Annotated[tuple[AnyRegionId, ...], Field(max_length=MAX_ROWS)]
     bboxes: BoxColumn
     area_ranges: CodeColumn
 

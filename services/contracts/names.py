@@ -42,11 +42,13 @@ AnyFrameId = Annotated[FrameId, _ID]
 AnyVehicleId = Annotated[VehicleId, _ID]
 AnyDriveId = Annotated[DriveId, _ID]
 AnyCategory = Annotated[Category, NAME]
-TAGS_MAX: Final = 32
-TAG_KEY_MAX: Final = 64
-TAG_VALUE_MAX: Final = 128
-_Key = Annotated[str, Field(min_length=1, max_length=TAG_KEY_MAX, pattern=r"^[^\x00-\x1f]+$")]
-_Value = Annotated[str, Field(max_length=TAG_VALUE_MAX, pattern=r"^[^\x00-\x1f]*$")]
+MAX_TAGS: Final = 32
+MAX_TAG_KEY_LENGTH: Final = 64
+MAX_TAG_VALUE_LENGTH: Final = 128
+_Key = Annotated[
+    str, Field(min_length=1, max_length=MAX_TAG_KEY_LENGTH, pattern=r"^[^\x00-\x1f]+$")
+]
+_Value = Annotated[str, Field(max_length=MAX_TAG_VALUE_LENGTH, pattern=r"^[^\x00-\x1f]*$")]
 TrackId = Annotated[str, NAME]
-Tags = Annotated[dict[_Key, _Value], Field(max_length=TAGS_MAX)]
+Tags = Annotated[dict[_Key, _Value], Field(max_length=MAX_TAGS)]
 Attributes = Annotated[dict[_Key, _Value], Field(max_length=16)]

@@ -33,7 +33,7 @@ class LetterState(StrEnum):
 UNSETTLED: Final = frozenset({LetterState.OPEN, LetterState.REPLAYED, LetterState.FAILED_AGAIN})
 """The states that count as pending."""
 TO_REPLAY: Final = frozenset({LetterState.OPEN, LetterState.FAILED_AGAIN})
-_MOST_REPLAYS: Final = 1000
+_MAX_REPLAYS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _replays(letter_id: LetterId, events: Iterable[LetterEvent]) -> dict[ReplayI
     named = {event.replay for event in events if event.replay is not None}
     numbers: dict[ReplayId, int] = {}
     # Ids derive from numbers, so count up until all ids are found; some in between may be missing.
-    for number in range(1, _MOST_REPLAYS + 1):
+    for number in range(1, _MAX_REPLAYS + 1):
         if named <= numbers.keys():
             break
         numbers[identity.replay_id(letter_id, number)] = number

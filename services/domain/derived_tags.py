@@ -18,7 +18,7 @@ from typing import Final
 import h3
 
 from services.contracts.events import FrameCaptured
-from services.contracts.names import TAG_VALUE_MAX, TAGS_MAX
+from services.contracts.names import MAX_TAG_VALUE_LENGTH, MAX_TAGS
 
 _J2000: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
 _SUNSET_DEGREES: Final = -0.833
@@ -33,11 +33,11 @@ _DEGREES_PER_HOUR: Final = 15
 def tags_of(captured: FrameCaptured) -> dict[str, str]:
     """The frame's own tags, and those that are derived; of equal keys, its own.
 
-    An event has room for TAGS_MAX tags, so the derived ones give way.
+    An event has room for MAX_TAGS tags, so the derived ones give way.
     """
     own_tags = captured.tags or {}
     derived = {key: value for key, value in _derived(captured).items() if key not in own_tags}
-    room = TAGS_MAX - len(own_tags)
+    room = MAX_TAGS - len(own_tags)
     return {**own_tags, **dict(list(derived.items())[:room])}
 
 
@@ -48,7 +48,7 @@ def has_tags(captured: FrameCaptured, tags: AbstractSet[tuple[str, str]]) -> boo
 
 def _derived(captured: FrameCaptured) -> Mapping[str, str]:
     tags = {}
-    if len(captured.vehicle_id) <= TAG_VALUE_MAX:
+    if len(captured.vehicle_id) <= MAX_TAG_VALUE_LENGTH:
         tags["vehicle"] = str(captured.vehicle_id)
     position, at = captured.position, captured.captured_at
     if position is not None and at.year >= _EARLIEST_YEAR:

@@ -27,7 +27,7 @@ _FURTHEST: Final = 1.5
 one and a half pixels of its corner."""
 _FIRST: Final = 500
 """Boxes of a file that are examined: those of one file are alike."""
-_FEWEST: Final = 10
+_MIN_BOXES: Final = 10
 """Fewer may lie by chance so that they can be read both ways."""
 _ROUNDING: Final = 1
 """Pixels by which tools put a box outside its image."""
@@ -60,7 +60,7 @@ def require_sides(file: Path, groups: Groups, sizes: Mapping[ImageKey, Size]) ->
         them reach out of their images otherwise.
     """
     first = list(islice(_sized_boxes(groups, sizes), _FIRST))
-    if len(first) < _FEWEST or not all(_corners_inside(bbox, size) for bbox, size in first):
+    if len(first) < _MIN_BOXES or not all(_corners_inside(bbox, size) for bbox, size in first):
         return
     outside = [bbox for bbox, size in first if _reaches_out(bbox, size)]
     if 2 * len(outside) > len(first):

@@ -28,7 +28,7 @@ from services.formats.adjustments import Adjustment
 Record = Mapping[str, Any]
 M = TypeVar("M", bound=BaseModel)
 
-LARGEST_SCORE = 1 + 1e-6
+MAX_SCORE = 1 + 1e-6
 """The next float32 after 1 is 1 + 1.2e-7, so a few roundings can move a score up to here."""
 
 
@@ -152,7 +152,7 @@ def score(value: object, adjustments: Counter[Adjustment]) -> float:
         raise malformed("score is not a number")
     if not math.isfinite(found):
         raise InvalidRecord(f"score is {found}", reason="score_not_finite")
-    if 1 < found <= LARGEST_SCORE:
+    if 1 < found <= MAX_SCORE:
         adjustments[Adjustment.SCORE_CLIPPED] += 1
         return 1.0
     if not 0 <= found <= 1:

@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 
 from services.contracts.errors import InvalidRecord
-from services.contracts.names import TAG_KEY_MAX, TAG_VALUE_MAX, TAGS_MAX
+from services.contracts.names import MAX_TAG_KEY_LENGTH, MAX_TAG_VALUE_LENGTH, MAX_TAGS
 from services.formats.items import Dataset, FrameItem, Item, RecordKind, Rejection
 from services.formats.readers.folders import plain_name
 
@@ -73,8 +73,8 @@ def _tagged(dataset: Dataset, names: Mapping[tuple[str, ...], TaggedName]) -> It
         used.add(name)
         assert isinstance(item, FrameItem)
         tags = {**(item.tags or {}), **names[name].tags}
-        if len(tags) > TAGS_MAX:
-            detail = f"{'/'.join(name)}: more than {TAGS_MAX} tags with the image's own"
+        if len(tags) > MAX_TAGS:
+            detail = f"{'/'.join(name)}: more than {MAX_TAGS} tags with the image's own"
             yield _refused(name, names[name], "invalid_tags", detail)
             yield item
         else:
@@ -107,13 +107,15 @@ def _parts(name: str) -> tuple[str, ...]:
 def _checked(row: Mapping[str, str | None], location: str) -> dict[str, str]:
     tags = {key: value.strip() for key, value in row.items() if value is not None and value.strip()}
     fits = all(
-        0 < len(key) <= TAG_KEY_MAX and len(value) <= TAG_VALUE_MAX and (key + value).isprintable()
+        0 < len(key) <= MAX_TAG_KEY_LENGTH
+        and len(value) <= MAX_TAG_VALUE_LENGTH
+        and (key + value).isprintable()
         for key, value in tags.items()
     )
-    if len(tags) > TAGS_MAX or not fits:
+    if len(tags) > MAX_TAGS or not fits:
         detail = (
-            f"{location}: more than {TAGS_MAX} tags, or a key longer than {TAG_KEY_MAX}, or a value"
-            f" longer than {TAG_VALUE_MAX} printable characters"
+            f"{location}: more than {MAX_TAGS} tags, or a key longer than {MAX_TAG_KEY_LENGTH}, or"
+            f" a value longer than {MAX_TAG_VALUE_LENGTH} printable characters"
         )
         raise InvalidRecord(detail, reason="invalid_tags")
     return tags

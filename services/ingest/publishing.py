@@ -28,7 +28,7 @@ from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_MOST_FRAMES = 128
+_MAX_FRAMES = 128
 """Frames that are opened before they are published: the services work on them meanwhile."""
 
 
@@ -66,7 +66,7 @@ async def publish_dataset(
         opened = opened_import(items, parts, way, retrying)
         if accept_partial:
             opened = map(as_complete, opened)
-    batches = batches_of(opened, min(parts.settings.batch_size, _MOST_FRAMES))
+    batches = batches_of(opened, min(parts.settings.batch_size, _MAX_FRAMES))
     checks = BatchChecks(parts, way, journal).of(source)
     publisher = BatchPublisher(parts, RevisionPublisher(parts.ledger, parts.outbox, way, journal))
     while found := await asyncio.to_thread(next, batches, None):

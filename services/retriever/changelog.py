@@ -19,7 +19,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 Name = tuple[str, ...]
 
-_WHOLE_MIN = 1_000_000
+_MIN_WHOLE_BYTES = 1_000_000
 """Bytes of changes after which all rows may be recorded again; fewer are read at once."""
 _FORMAT = b"2"
 """Raise it where a table changes, so that what was recorded in another form is not read."""
@@ -169,7 +169,7 @@ class Changelog:
 
     def next(self) -> StateChanges:
         """What changed since the last call; all rows once the changes would take longer to read."""
-        least = None if self._whole_bytes is None else max(self._whole_bytes, _WHOLE_MIN)
+        least = None if self._whole_bytes is None else max(self._whole_bytes, _MIN_WHOLE_BYTES)
         is_whole = least is None or self._bytes_since > least
         content = self._content(Table.whole if is_whole else Table.changes)
         changes = StateChanges(content, is_whole=is_whole)

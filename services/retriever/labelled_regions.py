@@ -16,7 +16,7 @@ from services.domain.shortlists.strategies import CategoryStats
 
 _THRESHOLDS = 10
 
-EXAMPLES_MAX = 2000
+MAX_EXAMPLES = 2000
 """Per model. That many take a second to fit; more examples changed no figure in
 docs/measurements/shortlists.md."""
 
@@ -104,10 +104,10 @@ def examples_of(
 ) -> Examples:
     """The regions of known truth, in the order of their ids.
 
-    If there are more than EXAMPLES_MAX, those with the lowest ids: ids are hashes, so this is a
+    If there are more than MAX_EXAMPLES, those with the lowest ids: ids are hashes, so this is a
     random sample.
     """
-    known = sorted(modes.keys() & vectors.keys() & features.keys())[:EXAMPLES_MAX]
+    known = sorted(modes.keys() & vectors.keys() & features.keys())[:MAX_EXAMPLES]
     if not known:
         return Examples(np.empty((0, 0), np.float32), np.empty((0, FEATURES)), ())
     return Examples(

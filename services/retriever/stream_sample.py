@@ -41,13 +41,13 @@ from services.retriever.labelled_regions import LabelledRegions, modes_of_region
 from services.retriever.logic import FrameFacts
 from services.runtime.settings import Settings
 
-MOST_FRAMES: Final = {Split.REFERENCE: 2_000, Split.HAYSTACK: 4_000}
+MAX_FRAMES: Final = {Split.REFERENCE: 2_000, Split.HAYSTACK: 4_000}
 """Of each split."""
-MOST_REGIONS: Final = {True: 5_000, False: 20_000}
+MAX_REGIONS: Final = {True: 5_000, False: 20_000}
 """Of each detector, on annotated frames and on others. With this many, an estimate takes half a
 second of a core, and 300 MB of memory for that time."""
-_MOST_CORRECTED: Final = 2_000
-_MOST_SCANNED: Final = 100_000
+_MAX_CORRECTED: Final = 2_000
+_MAX_SCANNED: Final = 100_000
 """Reference frames may be few."""
 _SCANNED_AT_ONCE: Final = 1_000
 _FRAMES_AT_ONCE: Final = 100
@@ -115,7 +115,7 @@ class _Read:
 
     def is_full(self, *, annotated: bool) -> bool:
         """Whether regions of annotated frames, or of others, are as many as are used."""
-        return self.counts[annotated] >= MOST_REGIONS[annotated]
+        return self.counts[annotated] >= MAX_REGIONS[annotated]
 
     def estimated(self, detector: DetectorId, operating: OperatingScores) -> EstimatedStream | None:
         """What is estimated from this."""
@@ -188,7 +188,7 @@ class StreamSample:
 
     async def _sampled(self, model: ModelId) -> dict[FrameId, Vector]:
         """The frames that are drawn, with their vectors."""
-        room, scanned = dict(MOST_FRAMES), 0
+        room, scanned = dict(MAX_FRAMES), 0
         found: dict[FrameId, Vector] = {}
         collection = collection_of(FRAME_VECTORS, model)
         async for points in self._vectors.scan(collection, _SCANNED_AT_ONCE):
@@ -198,10 +198,10 @@ class StreamSample:
                     room[split] -= 1
                     found[FrameId(str(point.payload["frame_id"]))] = point.vector
             scanned += len(points)
-            if not any(room.values()) or scanned >= _MOST_SCANNED:
+            if not any(room.values()) or scanned >= _MAX_SCANNED:
                 break
         corrected = await self._frames.annotated_from(REANNOTATION_SOURCE)
-        drawn = sorted(corrected, key=frame_hash)[:_MOST_CORRECTED]
+        drawn = sorted(corrected, key=frame_hash)[:_MAX_CORRECTED]
         return found | await self._regions.load_frames(model, set(drawn) - found.keys())
 
     async def _add(

@@ -12,7 +12,7 @@ from services.contracts.events import Rle
 from services.contracts.identity import Box
 from services.domain.detection.mask_shapes import pixels
 
-COLUMNS, MOST = 5, 10
+COLUMNS, MAX_TILES = 5, 10
 """Candidates are drawn in two rows of five."""
 
 _TILE = (296, 168)
@@ -73,7 +73,7 @@ class Tile:
 
 def montage(title: str, needle: Tile, found: Sequence[Tile]) -> Image.Image:
     """Draw the needle on the left and its ten best candidates on the right, best first."""
-    found = found[:MOST]
+    found = found[:MAX_TILES]
     rows = max(math.ceil(len(found) / COLUMNS), 1)
     row_height = _TILE[1] + _CAPTION + _GAP
     height = _HEADER + _GAP + max(rows * row_height, _NEEDLE[1] + _CAPTION + 2 * _LINE + _GAP)

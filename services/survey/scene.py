@@ -20,7 +20,7 @@ FOCAL = 560.0
 """Focal length in pixels, for a horizontal field of view of 60 degrees."""
 CAMERA_M = 1.7
 NEAREST_M, FARTHEST_M = 3.0, 110.0
-SMALLEST_PX, SMALLEST_FLAT_PX = 8.0, 4.0
+MIN_HEIGHT_PX, MIN_FLAT_HEIGHT_PX = 8.0, 4.0
 """Minimum annotated heights of upright objects and of road markings."""
 
 _SCALE = 2  # Paint at twice the size and reduce, which antialiases all edges.
@@ -259,7 +259,7 @@ def _boxed(points: Points, smallest: float) -> Box | None:
 
 
 def _smallest(thing: Thing) -> float:
-    return SMALLEST_FLAT_PX if thing.kind in FLAT else SMALLEST_PX
+    return MIN_FLAT_HEIGHT_PX if thing.kind in FLAT else MIN_HEIGHT_PX
 
 
 def _hides(covered: Points, points: Points) -> bool:

@@ -25,8 +25,8 @@ DISK_BYTES = 3 << 30
 IMAGES = 12
 RIGHT = [2.0, 3.0, 20.0, 15.0]
 WRONG = [40.0, 2.0, 12.0, 10.0]
-LONGEST_START_S = 15.0
-LONGEST_END_S = 4.0
+MAX_START_S = 15.0
+MAX_END_S = 4.0
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ async def test_up_starts_again_whenever_it_was_killed_and_the_report_is_the_same
             if kill % 2:
                 await until(lambda: is_ready(port), deadline_s=300)
                 process.send_signal(signal.SIGTERM)
-                await asyncio.sleep(rng.uniform(0, LONGEST_END_S))
+                await asyncio.sleep(rng.uniform(0, MAX_END_S))
             else:
-                await asyncio.sleep(rng.uniform(0, LONGEST_START_S))
+                await asyncio.sleep(rng.uniform(0, MAX_START_S))
             process.kill()
     await start_and_end(data, port)
     assert await asyncio.to_thread(report, data) == before
@@ -147,7 +147,7 @@ async def test_up_starts_again_wherever_the_power_failed_and_the_report_is_the_s
             if cut % 2:
                 await until(lambda: is_ready(port), deadline_s=300)
             else:
-                await asyncio.sleep(rng.uniform(0, LONGEST_START_S))
+                await asyncio.sleep(rng.uniform(0, MAX_START_S))
             disk.cut_power()
         # Kafka and MongoDB end with it, but not at once.
         await until(lambda: unmounted(disk), deadline_s=60)

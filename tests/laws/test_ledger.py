@@ -4,7 +4,7 @@ import pytest
 
 from services.domain.ports.ledger import Entry, RevisionLedger
 from services.runtime.stores.ledger_mongo import MongoRevisionLedger
-from services.runtime.stores.ledger_older import KEPT, MOST, OlderContents
+from services.runtime.stores.ledger_older import KEPT, MAX_CONTENTS, OlderContents
 from services.runtime.stores.mongo import Database
 from tests.fakes.ledger import InMemoryLedger
 
@@ -208,22 +208,22 @@ async def test_at_a_bound_older_contents_move_and_placeholders_of_a_gap_go(
     empty_database: Database,
 ) -> None:
     ledger = MongoRevisionLedger(empty_database, "broker-1")
-    await ledger.assign_next(CORRECTED, after=MOST - 1)
-    assert await ledger.assign([CORRECTED]) == [MOST]
+    await ledger.assign_next(CORRECTED, after=MAX_CONTENTS - 1)
+    assert await ledger.assign([CORRECTED]) == [MAX_CONTENTS]
 
     document = await empty_database["revisions"].find_one({"_id": CORRECTED.subject})
     assert document is not None
-    assert (len(document["digests"]), document["moved"]) == (1 + KEPT, MOST - 1 - KEPT)
+    assert (len(document["digests"]), document["moved"]) == (1 + KEPT, MAX_CONTENTS - 1 - KEPT)
     assert await empty_database["older_revisions"].count_documents({}) == 0
-    assert await ledger.assign([CORRECTED, ORIGINAL]) == [MOST, MOST + 1]
+    assert await ledger.assign([CORRECTED, ORIGINAL]) == [MAX_CONTENTS, MAX_CONTENTS + 1]
 
 
 async def test_a_content_that_moves_twice_keeps_its_first_revision(
     empty_database: Database,
 ) -> None:
     older = OlderContents(empty_database)
-    newest = [f"content {number}" for number in range(MOST)]
-    for moved, before in ((0, ["first", "twice"]), (MOST, ["first", "other", "twice"])):
+    newest = [f"content {number}" for number in range(MAX_CONTENTS)]
+    for moved, before in ((0, ["first", "twice"]), (MAX_CONTENTS, ["first", "other", "twice"])):
         await older.keep(ORIGINAL.subject, {"digests": [*before, *newest], "moved": moved})
 
     twice = Entry(ORIGINAL.subject, "twice")

@@ -61,7 +61,7 @@ async def test_a_name_is_free_again_once_its_shortlist_is_deleted(
 async def test_there_are_only_so_many(
     shortlists: MongoRegionShortlists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.annotation.stores.region_shortlists_mongo.MOST_SHORTLISTS", 1)
+    monkeypatch.setattr("services.annotation.stores.region_shortlists_mongo.MAX_SHORTLISTS", 1)
     await shortlists.add(shortlist())
 
     assert not await shortlists.add(shortlist("another"))

@@ -1,6 +1,6 @@
 import pytest
 
-from services.annotation.ports.saved_views import MOST_VIEWS, SavedView
+from services.annotation.ports.saved_views import MAX_VIEWS, SavedView
 from services.annotation.stores.saved_views_mongo import MongoSavedViews
 from services.runtime.stores.mongo import Database
 
@@ -27,9 +27,9 @@ async def test_each_person_has_views_of_their_own_by_name(views: MongoSavedViews
 
 
 async def test_a_person_with_many_views_can_only_replace_them(views: MongoSavedViews) -> None:
-    for number in range(MOST_VIEWS):
+    for number in range(MAX_VIEWS):
         assert await views.keep(SavedView("Ana", f"{number:02}", ""))
 
     assert not await views.keep(SavedView("Ana", "one more", ""))
     assert await views.keep(SavedView("Ana", "07", "?x=1"))
-    assert len(await views.of("Ana")) == MOST_VIEWS
+    assert len(await views.of("Ana")) == MAX_VIEWS

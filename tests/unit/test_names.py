@@ -44,6 +44,10 @@ REFUSED_PARTS_OF_SERVICES = frozenset({"beside", "given", "meant", "some", "ther
 """Refused in services as well; tests import Hypothesis's `given`."""
 REFUSED_VARIABLES = frozenset({"mine"})
 """A verb in the names of functions, commands and modules; a pronoun in those of variables."""
+REFUSED_PARTS_OF_CONSTANTS = frozenset(
+    {"fewest", "largest", "least", "longest", "most", "shortest", "smallest"}
+)
+"""A constant that bounds something begins with MAX or MIN."""
 
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -72,6 +76,20 @@ def variables(tree: ast.AST) -> Iterator[tuple[str, int]]:
                 yield node.arg, node.lineno
 
 
+def constants(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every constant of a module, with its line."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            yield from ((name, line) for name, line in variables(node) if name.isupper())
+
+
+def is_bound_named_otherwise(name: str) -> bool:
+    """Whether a constant bounds something, and does not begin with MAX or MIN."""
+    parts = name.lower().strip("_").split("_")
+    is_last = not {"max", "min"}.isdisjoint(parts[1:])
+    return is_last or not REFUSED_PARTS_OF_CONSTANTS.isdisjoint(parts)
+
+
 def is_refused(name: str, parts: frozenset[str] = REFUSED_PARTS) -> bool:
     """Whether the identifier, or a part of it, says nothing of what it holds."""
     plain = name.lower().strip("_")
@@ -84,6 +102,7 @@ def refused(source: str, parts: frozenset[str] = REFUSED_PARTS) -> list[str]:
     tree = ast.parse(source)
     found = [(line, name) for name, line in identifiers(tree) if is_refused(name, parts)]
     found += [(line, name) for name, line in variables(tree) if name in REFUSED_VARIABLES]
+    found += [(line, name) for name, line in constants(tree) if is_bound_named_otherwise(name)]
     return [f"line {line}: {name}" for line, name in sorted(set(found))]
 
 
@@ -118,3 +137,9 @@ def test_services_refuse_more_words_than_tests() -> None:
 
 def test_the_name_of_a_test_is_a_sentence_and_to_mine_is_a_verb() -> None:
     assert not refused("def test_each_is_told() -> None: ...\ndef mine(match): ...\nmine(1)")
+
+
+def test_a_constant_that_bounds_something_begins_with_max_or_min() -> None:
+    refused_ones = "MOST_ROWS = 9\n_FEWEST: int = 1\nROWS_MAX, MIN_ROWS = 3, 1"
+    assert refused(refused_ones) == ["line 1: MOST_ROWS", "line 2: _FEWEST", "line 3: ROWS_MAX"]
+    assert not refused("_MAX_ROWS = 9\ndef f(most_rows): LARGEST = 1\nclass E:\n    MOST = 2")

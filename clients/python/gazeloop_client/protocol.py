@@ -23,7 +23,7 @@ _OF_THE_ADDRESS = frozenset({404, 405, 421})
 """The paths are right, so these say that the URL is not that of Gazeloop's ingest."""
 _OF_ANY_RECORD = frozenset({400, 413, 415, 422})
 """Refuse a record also where a proxy gives them, without Gazeloop's reason."""
-_LONGEST_WAIT_S = 300.0
+_MAX_WAIT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def retry_of(status: int, headers: Mapping[str, str], body: bytes) -> Retry | No
     asked = headers.get("retry-after", "")
     # Of digits, as HTTP has them; `isdigit` alone also holds for such as "\u00b2".
     is_seconds = asked.isascii() and asked.isdigit()
-    after_s = min(float(asked), _LONGEST_WAIT_S) if is_seconds else None
+    after_s = min(float(asked), _MAX_WAIT_S) if is_seconds else None
     return Retry(f"status {status}: {_problem(body)[1]}", after_s)
 
 

@@ -8,9 +8,9 @@ from typing import Final, Protocol, Self
 from services.contracts.identity import Category, FrameId, NeedleId, RegionId
 from services.domain.ports.region_maps import MappedRegion
 
-MOST_SHORTLISTS: Final = 200
+MAX_SHORTLISTS: Final = 200
 """Of all people: more would not be a short list."""
-MOST_REGIONS: Final = 5000
+MAX_REGIONS: Final = 5000
 """About 1 MB of a document, which may have 16."""
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-MOST_VIEWS: Final = 50
+MAX_VIEWS: Final = 50
 """Per person: more would not be a short list."""
 
 

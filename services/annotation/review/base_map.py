@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from services.annotation.review.tile_archive import TileArchive
 from services.annotation.review.vector_tile import Feature, Shape, features
 
-_MOST_TILES: Final = 9
+_MAX_TILES: Final = 9
 _FINEST: Final = 1.0
 """Parts smaller than this, in units of the drawing, are not drawn."""
 
@@ -88,10 +88,10 @@ class BaseMap:
         for zoom in reversed(self.archive.zooms):
             columns, rows = _sides(zoom, bounds)
             # Counted before they are listed: a continent has millions of the finest tiles.
-            if len(columns) * len(rows) <= _MOST_TILES:
+            if len(columns) * len(rows) <= _MAX_TILES:
                 return zoom, list(product(columns, rows))
         lowest = self.archive.zooms.start
-        return lowest, list(islice(product(*_sides(lowest, bounds)), _MOST_TILES))
+        return lowest, list(islice(product(*_sides(lowest, bounds)), _MAX_TILES))
 
 
 def _sides(zoom: int, bounds: Bounds) -> tuple[range, range]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Response
 from starlette.datastructures import FormData
 
 from services.annotation.review.box_rows import (
-    MOST_ROWS,
+    MAX_ROWS,
     BoxRow,
     annotations_from,
     rows_from,
@@ -121,8 +121,8 @@ async def _loaded(context: Context, text: str) -> _Frame:
     if record is None or record.captured is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no picture of this frame.")
     latest = await context.stores.corrections.latest_truth(record)
-    if latest is not None and len(latest.annotations) > MOST_ROWS:
-        detail = f"More than {MOST_ROWS} boxes do not fit into one form; use an annotation tool."
+    if latest is not None and len(latest.annotations) > MAX_ROWS:
+        detail = f"More than {MAX_ROWS} boxes do not fit into one form; use an annotation tool."
         raise HTTPException(HTTPStatus.BAD_REQUEST, detail)
     return _Frame(frame_id, record, record.captured.image, latest)
 

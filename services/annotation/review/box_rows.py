@@ -12,12 +12,12 @@ from services.contracts.identity import Box, Category
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.ports.frames import FrameRecord
 
-MOST_ROWS = 400
+MAX_ROWS = 400
 """More do not fit into one form."""
 _EMPTY_ROWS = 3
 """Rows for new boxes where the page's script does not run."""
-_LONGEST_CATEGORY = 100
-_LEAST_SIDE = 1.0
+_MAX_CATEGORY_LENGTH = 100
+_MIN_SIDE = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def rows_of(
         BoxRow(f"p{k}", False, detection.category, box_text(detection.bbox), detection.score)
         for k, detection in enumerate(sorted(shown, key=lambda detection: -detection.score))
     ]
-    return [*rows[:MOST_ROWS], *(BoxRow(f"e{k}", False, "", "") for k in range(_EMPTY_ROWS))]
+    return [*rows[:MAX_ROWS], *(BoxRow(f"e{k}", False, "", "") for k in range(_EMPTY_ROWS))]
 
 
 def rows_from(form: FormData) -> list[BoxRow]:
@@ -68,7 +68,7 @@ def rows_from(form: FormData) -> list[BoxRow]:
         BoxRow(
             key,
             key in checked,
-            str(form.get(f"category-{key}", "")).strip()[:_LONGEST_CATEGORY],
+            str(form.get(f"category-{key}", "")).strip()[:_MAX_CATEGORY_LENGTH],
             str(form.get(f"box-{key}", "")).strip(),
         )
         for key in dict.fromkeys(keys)
@@ -124,6 +124,6 @@ def _inside(text: str, image: tuple[int, int]) -> Box:
         ) from None
     left, top = max(x, 0.0), max(y, 0.0)
     wide, high = min(x + width, image[0]) - left, min(y + height, image[1]) - top
-    if not (math.isfinite(x + y + width + height) and min(wide, high) >= _LEAST_SIDE):
+    if not (math.isfinite(x + y + width + height) and min(wide, high) >= _MIN_SIDE):
         raise InvalidRecord(f"the box {text} is not inside the image", reason="bad_box")
     return (left, top, wide, high)

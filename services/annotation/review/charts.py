@@ -9,7 +9,7 @@ from typing import TypeVar
 
 WIDTH, HEIGHT = 520.0, 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 10.0, 10.0, 24.0
-_MOST_POINTS = 400
+_MAX_POINTS = 400
 _TICKS = 4
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _STEPS_S = (
@@ -138,7 +138,7 @@ def _curve(item: Series, x: Callable[[datetime], float], y: Callable[[float], fl
 
 
 def _thinned(points: Sequence[_T]) -> Sequence[_T]:
-    step = math.ceil(len(points) / _MOST_POINTS)
+    step = math.ceil(len(points) / _MAX_POINTS)
     return [*points[:-1:step], *points[-1:]] if step > 1 else points
 
 

@@ -7,7 +7,7 @@ from services.annotation.review.stored_curves import StoredConfusion
 from services.contracts.identity import Category
 from services.domain.metrics.outcomes import Outcome
 
-_MOST = 14
+_MAX_CATEGORIES = 14
 """Categories of a table; beyond, those with the most errors. More do not fit a screen."""
 _SHADES = 5
 
@@ -63,12 +63,12 @@ def _shown(confusion: StoredConfusion, category: Category | None) -> list[int]:
     counts, places = confusion.counts, range(len(confusion.categories))
     if category is None:
         errors = [sum(counts[k]) + sum(row[k] for row in counts) - 2 * counts[k][k] for k in places]
-        shown = sorted(places, key=lambda k: -errors[k])[:_MOST]
+        shown = sorted(places, key=lambda k: -errors[k])[:_MAX_CATEGORIES]
         return sorted(shown)
     index = confusion.categories.index(category)
     confused = [k for k in places if k != index and counts[index][k] + counts[k][index]]
     confused.sort(key=lambda k: -(counts[index][k] + counts[k][index]))
-    return [index, *confused[: _MOST - 1]]
+    return [index, *confused[: _MAX_CATEGORIES - 1]]
 
 
 def _row(

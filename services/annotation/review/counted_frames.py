@@ -17,9 +17,9 @@ from services.domain.metrics.subsets import Subset
 from services.domain.ports.matches import MatchStore
 
 _PAGE = 48
-_MOST_READ = 20_000
+_MAX_READ = 20_000
 """Matches that one request reads; a rarer outcome is searched further by the next request."""
-_LONGEST = 200
+_MAX_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class CountedView:
             return None
         if outcome is None or subset is None or not 0 <= score <= 1:
             return None
-        texts = {name: params.get(name, "")[:_LONGEST] for name in _TEXTS}
+        texts = {name: params.get(name, "")[:_MAX_LENGTH] for name in _TEXTS}
         category, true_category = Category(texts["category"]), Category(texts["true_category"])
         wanted = OutcomeFilter(outcome, score, category or None, true_category or None, subset)
         after = FrameId(texts["after"]) or None
@@ -99,7 +99,7 @@ class CountedFrames:
     """
 
     matches: MatchStore
-    most_read: int = _MOST_READ
+    most_read: int = _MAX_READ
 
     async def page(self, view: CountedView) -> FramePage:
         """The next frames of a view.

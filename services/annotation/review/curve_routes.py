@@ -18,7 +18,7 @@ from services.domain.metrics.subsets import Subset
 
 router = APIRouter()
 
-_LONGEST = 200
+_MAX_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _choice(params: Mapping[str, str], detectors: list[DetectorId]) -> CurveChoi
     subset = next((item for item in Subset if item == params.get("subset")), Subset.ALL)
     category = Category(params.get("category", "").strip())
     last = detectors[-1] if detectors else DetectorId("")
-    part = params.get("slice", "").strip()[:_LONGEST]
+    part = params.get("slice", "").strip()[:_MAX_LENGTH]
     score = _score(params.get("score", ""))
     return CurveChoice(detector or last, Subset.ALL if part else subset, category, score, part)
 

@@ -16,7 +16,7 @@ from services.domain.arrays import FloatArray
 
 WIDTH, HEIGHT = 960.0, 600.0
 _MARGIN: Final = 30.0
-_LEAST_METRES: Final = 60.0
+_MIN_METRES: Final = 60.0
 _NEAR: Final = 19.0
 """Needles nearer than this to a pin, in units of the drawing, share it: pins do not overlap."""
 
@@ -110,7 +110,7 @@ class _Drawing:
         flat = np.column_stack(plane.metres(lat, lon))
         low, high = flat.min(axis=0), flat.max(axis=0)
         inner = np.array([WIDTH - 2 * _MARGIN, HEIGHT - 2 * _MARGIN])
-        unit = float((inner / np.maximum(high - low, _LEAST_METRES)).min())
+        unit = float((inner / np.maximum(high - low, _MIN_METRES)).min())
         east, north = ((high + low) / 2).tolist()
         return cls(plane, east, north, unit)
 

@@ -9,7 +9,7 @@ from services.annotation.review.refusals import Lost
 from services.annotation.review.reviewing import Reviewer
 from services.annotation.review.sessions import Session
 
-MOST_AT_ONCE = 200
+MAX_AT_ONCE = 200
 """Shortlists: each takes some writes, and people wait for the answer."""
 
 
@@ -33,7 +33,7 @@ class FamilyVerdict:
 async def decide_family(
     context: ReviewContext, session: Session, family: str, act: Act, note: str
 ) -> FamilyVerdict:
-    """Decide the undecided candidates of a family's shortlists, at most `MOST_AT_ONCE`.
+    """Decide the undecided candidates of a family's shortlists, at most `MAX_AT_ONCE`.
 
     Every shortlist gets an event of its own, which its needle's page can undo.
 
@@ -45,7 +45,7 @@ async def decide_family(
     wanted = NeedleFilter(family=family, stage=Stage.TODO)
     lists = context.stores.needle_lists
     to_review = await lists.count(wanted)
-    ids = await lists.ids(wanted, Sort.SCORE, limit=MOST_AT_ONCE)
+    ids = await lists.ids(wanted, Sort.SCORE, limit=MAX_AT_ONCE)
     records = await context.stores.needles.load(ids)
     refused = []
     for record in records.values():

@@ -16,7 +16,7 @@ from services.domain.ports.frames import FrameRecord
 
 router = APIRouter()
 
-_LONGEST_ID = 200
+_MAX_ID_LENGTH = 200
 _FOUND = 50
 
 
@@ -60,7 +60,7 @@ async def _loaded(context: Context, part: str) -> FrameRecord | None:
 
 
 def _part(text: str) -> str:
-    return text.strip()[:_LONGEST_ID]
+    return text.strip()[:_MAX_ID_LENGTH]
 
 
 async def _search(page: Page, context: Context, part: str) -> Response:

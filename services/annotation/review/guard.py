@@ -16,7 +16,7 @@ CSRF_HEADER = "X-CSRF-Token"
 MAX_FORM_BYTES = 65_536
 _MAX_FIELDS = 2000
 """A row of boxes has four."""
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -111,7 +111,7 @@ async def checked_form(
 def whole_number(field: object) -> int | None:
     """The number in a form's field or an address; None unless it is written as the page does."""
     text = str(field)
-    plain = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    plain = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
     return int(text) if plain else None
 
 

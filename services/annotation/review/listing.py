@@ -15,8 +15,8 @@ from services.contracts.events import ErrorType
 from services.domain.ports.needles import ReviewProgress
 
 PAGE_SIZE = 50
-_MOST_PAGES = 100_000
-_LONGEST = 200
+_MAX_PAGES = 100_000
+_MAX_LENGTH = 200
 _E = TypeVar("_E", bound=StrEnum)
 
 
@@ -44,7 +44,7 @@ class View:
     def of(cls, params: Mapping[str, str]) -> "View":
         """The view that a URL's parameters name; unknown values are ignored and named."""
         texts = {
-            name: value[:_LONGEST]
+            name: value[:_MAX_LENGTH]
             for name in ("category", "true_category", "detector", "drive", "family", "tag")
             if (value := params.get(name, "").strip())
         }
@@ -54,7 +54,7 @@ class View:
             error_type=_member(ErrorType, params.get("error_type")),
             stage=None if stage == _ANY else _member(Stage, stage) or Stage.LISTED,
         )
-        page = min(whole_number(params.get("page", "")) or 1, _MOST_PAGES)
+        page = min(whole_number(params.get("page", "")) or 1, _MAX_PAGES)
         sort = _member(Sort, params.get("sort")) or Sort.SCORE
         return cls(wanted, sort, page, _ignored(params))
 
@@ -184,7 +184,7 @@ def _ignored(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         "stage": [*Stage, _ANY],
         "sort": [*Sort],
     }
-    values = ((name, params.get(name, "")[:_LONGEST]) for name in known)
+    values = ((name, params.get(name, "")[:_MAX_LENGTH]) for name in known)
     return tuple((name, value) for name, value in values if value and value not in known[name])
 
 

@@ -19,7 +19,7 @@ from services.annotation.review.sessions import COOKIE, SESSION_S, Sessions
 router = APIRouter()
 
 _WRONG_TOKENS = parse("20/minute")
-_LONGEST_TOKEN = 200
+_MAX_TOKEN_LENGTH = 200
 _NOT_VALID = "This is not a valid token of the annotation team."
 _TOO_MANY = "Too many wrong tokens from your address. Wait a minute, then try again."
 
@@ -47,7 +47,7 @@ async def show_form(request: Request) -> Response:
 async def log_in(request: Request, context: Context) -> Response:
     """Begin a session for the token's owner."""
     form = await read_form(request)
-    presented = str(form.get("token", "")).strip()[:_LONGEST_TOKEN]
+    presented = str(form.get("token", "")).strip()[:_MAX_TOKEN_LENGTH]
     target = safe_next(request, str(form.get("next", "")))
     # Only wrong tokens count, so nobody behind the same address can lock out a valid token.
     account = await context.authenticate(presented)

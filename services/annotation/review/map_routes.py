@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
-from services.annotation.ports.region_shortlists import MOST_REGIONS
+from services.annotation.ports.region_shortlists import MAX_REGIONS
 from services.annotation.review.context import Context
 from services.annotation.review.csv_files import csv_table
 from services.annotation.review.guard import LoggedIn
@@ -81,7 +81,7 @@ async def selected_regions(page: Page, found: Selected, outline: str = "") -> Re
         needles=sum(bool(region.needle) for region in found.regions),
         outline=outline,
         places=found.places,
-        most=MOST_REGIONS,
+        most=MAX_REGIONS,
     )
 
 

@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 
 from services.annotation.ports.needle_filters import Sort, Stage
 from services.annotation.review.context import Context, ReviewContext
-from services.annotation.review.family_verdicts import MOST_AT_ONCE
+from services.annotation.review.family_verdicts import MAX_AT_ONCE
 from services.annotation.review.listing import PAGE_SIZE, View, WantedView, choices, total, work
 from services.annotation.review.needle_view import needle_view
 from services.annotation.review.outcome import review_outcome
@@ -71,7 +71,7 @@ class NeedleAnswers:
             choices=choices(groups),
             stages=list(Stage),
             sorts=list(Sort),
-            most_at_once=MOST_AT_ONCE,
+            most_at_once=MAX_AT_ONCE,
             total=await stores.needle_lists.count(wanted) if counted is None else counted,
             needles=await stores.needle_lists.count(whole) if needles is None else needles,
             work=None if wanted.drive or wanted.tag else work(groups, wanted),

@@ -20,7 +20,7 @@ from services.domain.ports.needles import NeedleRecord
 
 router = APIRouter()
 
-_LONGEST_CATEGORY = 100
+_MAX_CATEGORY_LENGTH = 100
 
 
 @router.get("/needles/{needle_id}")
@@ -85,7 +85,7 @@ async def _corrected(reviewer: Reviewer, form: FormData) -> Refusal | None:
     after = whole_number(form.get("revision"))
     if target is None or edit is None or after is None:
         return Refusal(Lost.NOTHING, "This region is no longer on the shortlist.")
-    name = str(form.get("category", "")).strip()[:_LONGEST_CATEGORY]
+    name = str(form.get("category", "")).strip()[:_MAX_CATEGORY_LENGTH]
     category = target.category if edit is Edit.NO_OBJECT else Category(name)
     if not category or not category.isprintable():
         return Refusal(Lost.NOTHING, "Name a category.")

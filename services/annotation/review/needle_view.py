@@ -23,7 +23,7 @@ from services.domain.ports.frames import FrameRecord
 from services.domain.ports.known_places import KnownPlace
 from services.domain.ports.needles import NeedleRecord
 
-_OTHER_PLACES_MAX = 2000
+_MAX_OTHER_PLACES = 2000
 """Frames of other needles that the map shows."""
 _PROBABILITIES = ("logistic",)
 """The methods whose evidence is a probability."""
@@ -161,7 +161,7 @@ async def needle_view(
         stores.reviews.events(needle.needle_id),
         stores.reviews.claims([needle.needle_id], context.clock.now()),
         stores.needle_lists.place(view.passed, view.sort, needle),
-        stores.frame_places.sample(_OTHER_PLACES_MAX),
+        stores.frame_places.sample(_MAX_OTHER_PLACES),
         asyncio.gather(
             stores.family_marks.of(needle.needle_id), stores.known_places.of(needle.needle_id)
         ),

@@ -28,7 +28,7 @@ _WIDTHS = {
 }
 _OUTLINED = ("thumb", "region")
 """Sizes with the region's outline drawn in, for pages without an overlay of boxes."""
-_LARGEST = 1e6
+_MAX_COORDINATE = 1e6
 
 
 @router.get("/picture")
@@ -90,6 +90,6 @@ def _box(text: str) -> Box:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "A box is x,y,width,height.") from None
-    if not all(math.isfinite(v) and abs(v) < _LARGEST for v in (x, y, width, height)):
+    if not all(math.isfinite(v) and abs(v) < _MAX_COORDINATE for v in (x, y, width, height)):
         raise HTTPException(HTTPStatus.BAD_REQUEST, "A box is x,y,width,height.")
     return (x, y, max(width, 1.0), max(height, 1.0))

@@ -15,7 +15,7 @@ _MARGIN = 26.0
 _PIN = 8.5
 _CORNER, _LABEL = 24.0, 52.0
 """Below left is the scale bar with its label to the right, above right the arrow to the north."""
-_LEAST_METRES = 60.0
+_MIN_METRES = 60.0
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def place_map(
     metres = LocalPlane(lat0, lon0).metres
     flat = [(item, position, *metres(position.lat, position.lon)) for item, position in known]
     xs, ys = [entry[2] for entry in flat], [entry[3] for entry in flat]
-    span_x = max(max(xs) - min(xs), _LEAST_METRES)
-    span_y = max(max(ys) - min(ys), _LEAST_METRES)
+    span_x = max(max(xs) - min(xs), _MIN_METRES)
+    span_y = max(max(ys) - min(ys), _MIN_METRES)
     unit = min((WIDTH - 2 * _MARGIN) / span_x, (HEIGHT - 2 * _MARGIN) / span_y)
     mid_x, mid_y = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
 

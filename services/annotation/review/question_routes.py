@@ -36,7 +36,7 @@ from services.domain.ports.held_corrections import (
 
 router = APIRouter()
 
-_LONGEST_LABEL = 1000
+_MAX_LABEL_LENGTH = 1000
 _SEE = "see their answer."
 _NOT_ASKED = "No correction asks about this label."
 
@@ -61,13 +61,13 @@ async def questions_csv(_: LoggedIn, context: Context) -> Response:
 @router.get("/questions/label")
 async def label_question(page: Page, context: Context, name: str = "") -> Response:
     """The question of what an unknown label means."""
-    return await _label_page(page, context, name[:_LONGEST_LABEL])
+    return await _label_page(page, context, name[:_MAX_LABEL_LENGTH])
 
 
 @router.post("/questions/label")
 async def answer_label(page: Page, form: Form, context: Context) -> Response:
     """Answer what a label means, and lead to the next question."""
-    label = str(form.get("label", ""))[:_LONGEST_LABEL]
+    label = str(form.get("label", ""))[:_MAX_LABEL_LENGTH]
     meaning = next((item for item in Meaning if item.value == form.get("meaning")), None)
     seen = whole_number(form.get("seen"))
     if meaning is None or seen is None:

@@ -16,7 +16,7 @@ from services.domain.detection.agreement import apart
 from services.domain.ports.frames import FrameRecord
 from services.domain.ports.held_corrections import HeldCorrection, LabelAnswer, Question
 
-MOST_CHOICES = 500
+MAX_CHOICES = 500
 _EXAMPLES = 6
 _LATEST = 12
 
@@ -27,7 +27,7 @@ class QuestionList:
 
     Attributes
     ----------
-    choices : the oldest `MOST_CHOICES` of them
+    choices : the oldest `MAX_CHOICES` of them
     """
 
     labels: Sequence[OpenLabel]
@@ -153,7 +153,7 @@ async def question_list(context: ReviewContext) -> QuestionList:
         A store does not answer.
     """
     labels, choices = await asyncio.gather(
-        context.stores.questions.labels(), context.stores.questions.choices(MOST_CHOICES)
+        context.stores.questions.labels(), context.stores.questions.choices(MAX_CHOICES)
     )
     return QuestionList(labels, choices)
 
@@ -167,7 +167,7 @@ async def question_rows(context: ReviewContext) -> AsyncIterator[tuple[object, .
         since = label.since.isoformat()
         yield "unknown label", label.label, label.corrections, None, None, since
     last = None
-    while choices := await context.stores.questions.choices(MOST_CHOICES, after=last):
+    while choices := await context.stores.questions.choices(MAX_CHOICES, after=last):
         for choice in choices:
             yield (
                 *(choice.question.value, choice.frame_id, 1, ", ".join(choice.annotators)),

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from services.domain.arrays import BoolArray
 from services.domain.ports.region_maps import MappedRegion, RegionMap
 
-_MOST_CORNERS: Final = 400
-_LEAST_CORNERS: Final = 3
-_MOST_VALUES: Final = 12
+_MAX_CORNERS: Final = 400
+_MIN_CORNERS: Final = 3
+_MAX_VALUES: Final = 12
 """Values of a text with a colour of their own, the most frequent ones; a legend has no more."""
-_MOST_KEYS: Final = 8
+_MAX_KEYS: Final = 8
 """Keys of tags that regions can be coloured by: each costs 100 kB for 100,000 regions."""
 _OTHER: Final = "other"
 _REDRAWN: Final = (
@@ -59,7 +59,7 @@ def outline_of(text: str) -> Outline | None:
     except ValueError:
         return None
     finite = all(math.isfinite(value) for corner in corners for value in corner)
-    return corners if finite and _LEAST_CORNERS <= len(corners) <= _MOST_CORNERS else None
+    return corners if finite and _MIN_CORNERS <= len(corners) <= _MAX_CORNERS else None
 
 
 @dataclass(frozen=True)
@@ -165,13 +165,13 @@ def _keys(tags: Sequence[Mapping[str, str]]) -> list[str]:
         key: {region_tags[key] for region_tags in tags if key in region_tags} for key in counts
     }
     several = [key for key in counts if len(values[key]) > 1]
-    return sorted(several, key=lambda key: (-counts[key], key))[:_MOST_KEYS]
+    return sorted(several, key=lambda key: (-counts[key], key))[:_MAX_KEYS]
 
 
 def _coded(values: Sequence[str]) -> Mapping[str, Any]:
     counts = Counter(values)
     ranked = sorted((name for name in counts if name), key=lambda name: (-counts[name], name))
-    shown = ranked[:_MOST_VALUES]
+    shown = ranked[:_MAX_VALUES]
     code = {name: number for number, name in enumerate(shown)} | {"": 255}
     coded = np.array([code.get(value, len(shown)) for value in values], "u1")
     others = [_OTHER] if len(ranked) > len(shown) else []

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, HTTPException, Response
 from starlette.datastructures import FormData
 
 from services.annotation.ports.region_shortlists import (
-    MOST_REGIONS,
-    MOST_SHORTLISTS,
+    MAX_REGIONS,
+    MAX_SHORTLISTS,
     ListedRegion,
     RegionShortlist,
 )
@@ -23,7 +23,7 @@ from services.domain.withdrawal import in_force
 router = APIRouter()
 
 _SHOWN: Final = 120
-_LONGEST_NAME: Final = 60
+_MAX_NAME_LENGTH: Final = 60
 _COLUMNS: Final = (
     *("frame_id", "region_id", "category", "score", "x", "y", "width", "height", "needle_id"),
 )
@@ -72,7 +72,7 @@ async def shortlist_csv(_: LoggedIn, shortlist: NamedShortlist) -> Response:
 @router.post("/map/shortlists")
 async def add_shortlist(page: Page, form: Form, context: Context) -> Response:
     """Store the circled regions as a shortlist."""
-    name = str(form.get("name", "")).strip()[:_LONGEST_NAME]
+    name = str(form.get("name", "")).strip()[:_MAX_NAME_LENGTH]
     refusal = await _made(context, page.session.by, name, form)
     if refusal:
         return await _listed(page, context, refusal)
@@ -107,13 +107,13 @@ async def _made(context: Context, by: str, name: str, form: FormData) -> str:
     if found is None:
         return "Circle regions on the map first."
     found.check_places(str(form.get("places", "")))
-    if not 1 <= len(found.regions) <= MOST_REGIONS:
-        return f"A shortlist has 1 to {MOST_REGIONS:,} regions; you circled {len(found.regions):,}."
+    if not 1 <= len(found.regions) <= MAX_REGIONS:
+        return f"A shortlist has 1 to {MAX_REGIONS:,} regions; you circled {len(found.regions):,}."
     regions = tuple(map(ListedRegion.of, found.regions))
     shortlist = RegionShortlist(name, by, context.clock.now(), regions)
     if await context.stores.region_shortlists.add(shortlist):
         return ""
-    return f"{name} is taken, or there are {MOST_SHORTLISTS} shortlists: delete one first."
+    return f"{name} is taken, or there are {MAX_SHORTLISTS} shortlists: delete one first."
 
 
 def _cells(region: ListedRegion) -> tuple[object, ...]:

@@ -20,9 +20,9 @@ from services.runtime.clock import Clock
 
 COOKIE = "gazeloop_review"
 SESSION_S = 12 * 3600
-_MOST_CHARACTERS = 100
+_MAX_CHARACTERS = 100
 """The limit for a cookie; valid ones have 43 characters."""
-_MOST_KNOWN = 1000
+_MAX_KNOWN = 1000
 """Sessions whose token's id is kept in memory; it never changes."""
 
 
@@ -68,7 +68,7 @@ class Sessions:
         self._store = store
         self._tokens = tokens
         self._clock = clock
-        self._token_ids: LRUCache[str, str] = LRUCache(_MOST_KNOWN)
+        self._token_ids: LRUCache[str, str] = LRUCache(_MAX_KNOWN)
 
     async def begin(self, account: Account) -> str:
         """Begin a session and return the secret that the browser keeps.
@@ -92,7 +92,7 @@ class Sessions:
         StoreUnavailable
             The store does not answer.
         """
-        if not cookie or len(cookie) > _MOST_CHARACTERS:
+        if not cookie or len(cookie) > _MAX_CHARACTERS:
             return None
         session_id, now = _id_of(cookie), self._clock.now()
         session, token = await self._read(session_id)

@@ -5,13 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.annotation.ports.query_embedder import Query, QueryEmbedder
-from services.contracts.identity import (
-    FrameId,
-    PointId,
-    RegionId,
-    frame_point_id,
-    region_point_id,
-)
+from services.contracts.identity import FrameId, PointId, RegionId, frame_point_id, region_point_id
 from services.domain.ports.vectors import (
     FRAME_VECTORS,
     REGION_VECTORS,
@@ -22,7 +16,7 @@ from services.domain.ports.vectors import (
     live_model,
 )
 
-MOST_HITS: Final = 60
+MAX_HITS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ class SimilarThings:
             return None
         where = Where(equals={"split": split} if split else {})
         collection = collection_of(alias, query.model)
-        hits = await self.vectors.nearest(collection, query.vector, where, MOST_HITS)
+        hits = await self.vectors.nearest(collection, query.vector, where, MAX_HITS)
         return [hit for hit in hits if alias == FRAME_VECTORS or hit.payload.get("detector")]
 
     async def _near(self, collection: str, point: PointId, split: str) -> Sequence[Hit] | None:
@@ -79,5 +73,5 @@ class SimilarThings:
         if point not in known:
             return None
         where = Where(equals={"split": split} if split else {})
-        hits = await self.vectors.nearest(collection, known[point], where, MOST_HITS + 1)
-        return [hit for hit in hits if hit.point_id != point][:MOST_HITS]
+        hits = await self.vectors.nearest(collection, known[point], where, MAX_HITS + 1)
+        return [hit for hit in hits if hit.point_id != point][:MAX_HITS]

@@ -23,7 +23,7 @@ from services.domain.redaction import HiddenImage
 
 router = APIRouter()
 
-_LONGEST = 200
+_MAX_LENGTH = 200
 _SIDES = 4
 _COLUMNS = (
     *("frame_id", "similarity", "region_id", "category", "score", "x", "y", "width", "height"),
@@ -82,7 +82,7 @@ async def similar_view(request: Request) -> SimilarView:
         400: its box is none.
     """
     params = {
-        name: request.query_params.get(name, "").strip()[:_LONGEST]
+        name: request.query_params.get(name, "").strip()[:_MAX_LENGTH]
         for name in ("text", "region", "frame", "box", "split", "of")
     }
     split = params["split"] if params["split"] in {*Split} else ""

@@ -19,7 +19,7 @@ _LAYERS = 3
 _NAME, _FEATURES, _EXTENT = 1, 2, 5
 _SHAPE, _GEOMETRY = 3, 4
 _MOVE, _CLOSE = 1, 7
-_LEAST_POINTS = 2
+_MIN_POINTS = 2
 
 
 class Shape(IntEnum):
@@ -81,12 +81,12 @@ def _parts(geometry: bytes) -> Iterator[list[tuple[int, int]]]:
             continue
         for _ in range(command >> 3):
             if command & 7 == _MOVE:
-                if len(part) >= _LEAST_POINTS:
+                if len(part) >= _MIN_POINTS:
                     yield part
                 part = []
             x, y = x + _signed(next(values)), y + _signed(next(values))
             part.append((x, y))
-    if len(part) >= _LEAST_POINTS:
+    if len(part) >= _MIN_POINTS:
         yield part
 
 

@@ -5,7 +5,7 @@ from starlette.datastructures import FormData
 from services.annotation.ports.reviews import VERDICTS, Act
 
 _VERDICTS = {act.value: act for act in VERDICTS}
-_LONGEST_NOTE = 500
+_MAX_NOTE_LENGTH = 500
 
 
 def verdict_of(form: FormData) -> Act | None:
@@ -15,4 +15,4 @@ def verdict_of(form: FormData) -> Act | None:
 
 def note_of(form: FormData) -> str:
     """The comment, on one line."""
-    return " ".join(str(form.get("note", "")).split())[:_LONGEST_NOTE]
+    return " ".join(str(form.get("note", "")).split())[:_MAX_NOTE_LENGTH]

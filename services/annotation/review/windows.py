@@ -4,7 +4,7 @@ from services.contracts.identity import Box
 
 _ROOM = 2.8
 """Side of the window relative to the region's side: most of the picture is context."""
-_LEAST_PX = 64.0
+_MIN_PX = 64.0
 
 
 def window_of(region: Box, image: tuple[int, int], aspect: float) -> Box:
@@ -16,7 +16,7 @@ def window_of(region: Box, image: tuple[int, int], aspect: float) -> Box:
     aspect : the window's width divided by its height
     """
     x, y, width, height = region
-    wide = max(width * _ROOM, height * _ROOM * aspect, _LEAST_PX)
+    wide = max(width * _ROOM, height * _ROOM * aspect, _MIN_PX)
     wide = min(wide, image[0], image[1] * aspect)
     wide, high = max(wide, 1.0), max(wide / aspect, 1.0)
     left = _inside(x + width / 2 - wide / 2, wide, image[0])

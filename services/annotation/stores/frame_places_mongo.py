@@ -8,7 +8,7 @@ from cachetools import TTLCache
 from services.contracts.identity import DriveId, FrameId
 from services.runtime.stores.mongo import Database, Document, translated
 
-_MOST_SAMPLES = 4
+_MAX_SAMPLES = 4
 _KEPT_S = 15.0
 """Seconds for which a sample is kept: reading one took 15% of the time of a needle's page."""
 _STORED = "captured_stored"
@@ -20,7 +20,7 @@ class MongoFramePlaces:
 
     def __init__(self, database: Database) -> None:
         self._frames = database["frames"]
-        self._samples: TTLCache[int, list[tuple[float, float]]] = TTLCache(_MOST_SAMPLES, _KEPT_S)
+        self._samples: TTLCache[int, list[tuple[float, float]]] = TTLCache(_MAX_SAMPLES, _KEPT_S)
 
     async def prepare(self) -> None:
         """Create the index, unless it is there."""

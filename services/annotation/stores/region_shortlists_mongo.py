@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 from services.annotation.ports.region_shortlists import (
-    MOST_SHORTLISTS,
+    MAX_SHORTLISTS,
     ListedRegion,
     RegionShortlist,
     ShortlistSummary,
@@ -42,7 +42,7 @@ class MongoRegionShortlists:
             "regions": [asdict(region) for region in shortlist.regions],
         }
         with translated():
-            if await self._shortlists.count_documents({}, limit=MOST_SHORTLISTS) == MOST_SHORTLISTS:
+            if await self._shortlists.count_documents({}, limit=MAX_SHORTLISTS) == MAX_SHORTLISTS:
                 return False
             stored = await self._shortlists.update_one(
                 {"_id": shortlist.name}, {"$setOnInsert": document}, upsert=True

@@ -1,6 +1,6 @@
 """Filters of lists that a person has named, in MongoDB."""
 
-from services.annotation.ports.saved_views import MOST_VIEWS, SavedView
+from services.annotation.ports.saved_views import MAX_VIEWS, SavedView
 from services.runtime.stores.mongo import Database, translated
 
 
@@ -17,14 +17,14 @@ class MongoSavedViews:
 
     async def of(self, by: str) -> list[SavedView]:
         with translated():
-            found = await self._views.find({"by": by}).sort("name", 1).to_list(MOST_VIEWS)
+            found = await self._views.find({"by": by}).sort("name", 1).to_list(MAX_VIEWS)
         return [SavedView(item["by"], item["name"], item["query"]) for item in found]
 
     async def keep(self, view: SavedView) -> bool:
         key = {"by": view.by, "name": view.name}
         with translated():
             others = {"by": view.by, "name": {"$ne": view.name}}
-            if await self._views.count_documents(others, limit=MOST_VIEWS) == MOST_VIEWS:
+            if await self._views.count_documents(others, limit=MAX_VIEWS) == MAX_VIEWS:
                 return False
             await self._views.update_one(key, {"$set": {"query": view.query}}, upsert=True)
         return True

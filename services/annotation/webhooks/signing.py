@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from services.contracts.errors import InvalidSettings
 
 PREFIX = "whsec_"
-_SHORTEST, _LONGEST = 24, 64  # bytes, by the scheme
+_MIN_BYTES, _MAX_BYTES = 24, 64  # bytes, by the scheme
 
 
 def secret_of(text: str) -> bytes:
@@ -26,9 +26,9 @@ def secret_of(text: str) -> bytes:
         key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
     except ValueError as exc:  # binascii.Error is one
         raise InvalidSettings(f"a webhook's secret is not {PREFIX} and base64: {exc}") from exc
-    if not text.startswith(PREFIX) or not _SHORTEST <= len(key) <= _LONGEST:
+    if not text.startswith(PREFIX) or not _MIN_BYTES <= len(key) <= _MAX_BYTES:
         raise InvalidSettings(
-            f"a webhook's secret is {PREFIX} and the base64 of {_SHORTEST} to {_LONGEST} bytes"
+            f"a webhook's secret is {PREFIX} and the base64 of {_MIN_BYTES} to {_MAX_BYTES} bytes"
         )
     return key
 

@@ -10,7 +10,7 @@ from typing import Final
 from services.contracts.topics import TOPICS
 from services.domain.ports.epochs import EPOCHS_KEPT
 from services.domain.ports.failure_models import MODELS_KEPT
-from services.domain.shortlists.mode_queue import CANDIDATES_MAX
+from services.domain.shortlists.mode_queue import MAX_KEPT_CANDIDATES
 from services.runtime.settings import Settings
 
 
@@ -152,7 +152,7 @@ BOUNDS: Final = (
         "retriever",
         ("candidates",),
         "haystack region with evidence",
-        f"the best {CANDIDATES_MAX:,} of each failure mode",
+        f"the best {MAX_KEPT_CANDIDATES:,} of each failure mode",
     ),
     Growing(
         "retriever",

@@ -20,7 +20,7 @@ from services.runtime.kafka.topic_layout import DAY_MS, topic_differences
 from services.runtime.settings import Settings
 
 _PART = "kafka"
-_LEAST_RETENTION_MS = 3 * DAY_MS  # a service may be down for a long weekend without losing events
+_MIN_RETENTION_MS = 3 * DAY_MS  # a service may be down for a long weekend without losing events
 _GRANT = "grant what `gazeloop topics acls` prints"
 Configuration = Mapping[str, Mapping[str, str]]
 
@@ -156,7 +156,7 @@ def _risks(topic: Mapping[str, Any], values: Configuration, nodes: int) -> Itera
     if "compact" in values["cleanup.policy"]["value"]:
         return
     kept_ms = int(values["retention.ms"]["value"])
-    if 0 <= kept_ms < _LEAST_RETENTION_MS:
+    if 0 <= kept_ms < _MIN_RETENTION_MS:
         problem = f"{name} keeps events for {kept_ms / DAY_MS:.1f} days"
         remedy = "a service that is down for longer loses events: raise retention.ms"
         yield Finding(Level.WARNING, _PART, problem, remedy)

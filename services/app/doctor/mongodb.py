@@ -25,7 +25,7 @@ from services.runtime.stores.store_version import refuse_other, store_version
 from services.runtime.stores.tombstones_mongo import MongoTombstones
 
 _PART = "mongodb"
-_MOST_SKEW_S = 2.0  # ages and freshness are differences between two machines' clocks
+_MAX_SKEW_S = 2.0  # ages and freshness are differences between two machines' clocks
 _NAMED = 5
 _OLDEST = (5, 0)  # the oldest version with all update pipeline operators that we use
 
@@ -72,7 +72,7 @@ def _unfit(hello: dict[str, Any], version: list[int], skew_s: float) -> Iterator
     if "setName" not in hello:
         remedy = "use a replica set of three, so that a failed disk loses nothing"
         yield Finding(Level.WARNING, _PART, "it is a single server, not a replica set", remedy)
-    if skew_s > _MOST_SKEW_S:
+    if skew_s > _MAX_SKEW_S:
         problem = f"its clock differs from this machine's by {skew_s:.0f} s"
         yield Finding(Level.WARNING, _PART, problem, "run NTP on both machines")
 

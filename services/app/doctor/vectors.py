@@ -33,7 +33,7 @@ _NO_COLLECTION = "gazeloop-doctor"
 _NEWEST = 500
 _AT_RANDOM = 1000
 """Number of frames whose vectors are looked up."""
-_FEWEST = 100
+_MIN_DRAWN = 100
 """Number of random frames from which on a bound for all frames is reported."""
 _AT_ONCE = 250
 
@@ -112,7 +112,7 @@ def _counted(model: ModelId, frames: int, lost: int) -> Finding:
     if not lost:
         text = f"{model}: {frames:,} sampled frames have all their vectors"
         drawn = frames - _NEWEST
-        if drawn >= _FEWEST:
+        if drawn >= _MIN_DRAWN:
             # Rule of three (Hanley and Lippman-Hand, JAMA 1983): with none of n lost, the share
             # of lost ones is below 3 / n with 95% confidence.
             text += f"; with 95% confidence, fewer than {3 / drawn:.1%} of all frames lack one"

@@ -16,7 +16,7 @@ from services.domain.arrays import BoolArray
 from services.domain.detection.operating_scores import OperatingScores
 from services.domain.metrics.average_precision import twelve
 from services.domain.metrics.changes import Change, significant_changes
-from services.domain.metrics.match_snapshot import FEWEST_FRAMES, MatchSnapshot
+from services.domain.metrics.match_snapshot import MIN_FRAMES, MatchSnapshot
 from services.domain.metrics.match_state import MatchState
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.metrics.slices import ranked_slices
@@ -146,7 +146,7 @@ def _categories(
 
 def _tested(pair: tuple[Sample, Sample], all_frames: BoolArray) -> tuple[float, float | None]:
     """The gain and its p-value; None where too few frames have ground truth."""
-    if np.count_nonzero(pair[0].truths) < FEWEST_FRAMES:
+    if np.count_nonzero(pair[0].truths) < MIN_FRAMES:
         return 0.0, None
     return version_difference([pair], all_frames)
 

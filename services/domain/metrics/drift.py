@@ -10,7 +10,7 @@ Each vehicle is compared with all others together, by three tests:
 
 Detections on one frame are correlated, so the first two tests count a frame as one observation,
 which makes them conservative. A vehicle drifts if its p-value is below 5% after Holm's correction
-over all tests. Only vehicles with enough frames are tested, and at most MOST_VEHICLES, which bounds
+over all tests. Only vehicles with enough frames are tested, and at most MAX_VEHICLES, which bounds
 the number of metric series.
 """
 
@@ -31,8 +31,8 @@ from services.domain.statistics.significance import (
     kolmogorov_smirnov_p_value,
 )
 
-MOST_VEHICLES: Final = 50
-FEWEST_FRAMES: Final = 30
+MAX_VEHICLES: Final = 50
+MIN_FRAMES: Final = 30
 LEVEL: Final = 0.05
 _BINS: Final = 200
 _EXPECTED: Final = 5.0
@@ -81,9 +81,9 @@ def drift(fleet: Fleet) -> list[Drift]:
     frames = np.bincount(fleet.vehicle[seen & (fleet.vehicle >= 0)], minlength=len(fleet.names))
     scores, classes = _counts(fleet)
     results = []
-    for v in np.argsort(-frames, kind="stable")[:MOST_VEHICLES]:
+    for v in np.argsort(-frames, kind="stable")[:MAX_VEHICLES]:
         rest = int(frames.sum() - frames[v])
-        if min(frames[v], rest) < FEWEST_FRAMES:
+        if min(frames[v], rest) < MIN_FRAMES:
             continue
         size = (int(frames[v]), rest)
         results += [

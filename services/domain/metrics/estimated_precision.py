@@ -33,13 +33,13 @@ from services.domain.statistics.clusters import share_of_clusters, sums_by_clust
 from services.domain.statistics.resampling import Interval
 from services.domain.statistics.significance import student_975
 
-FEWEST_EXAMPLES: Final = 100
-FEWEST_CLUSTERS: Final = 8
-FEWEST_DETECTIONS: Final = 50
-MOST_SLICES: Final = 200
+MIN_EXAMPLES: Final = 100
+MIN_CLUSTERS: Final = 8
+MIN_DETECTIONS: Final = 50
+MAX_SLICES: Final = 200
 """Those with the most frames."""
-MOST_SHOWN: Final = 30
-MOST_UNLIKE: Final = 0.2
+MAX_SHOWN: Final = 30
+MAX_UNLIKE_SHARE: Final = 0.2
 """With a larger share of frames that look like nothing annotated, there is no estimate. On the
 survey, it was .41 with a changed camera, where half of the intervals missed the true value, and at
 most .16 without drift (docs/measurements/estimated-precision.md)."""
@@ -144,12 +144,12 @@ class EstimatedStream:
 def estimate_stream(frames: SampledFrames, sampled: SampledDetections) -> EstimatedStream | None:
     """Estimate precision on the frames without annotations.
 
-    None with fewer than FEWEST_EXAMPLES annotated detections from the operating score on, and where
+    None with fewer than MIN_EXAMPLES annotated detections from the operating score on, and where
     all of them are right, or all wrong.
     """
     labelled = frames.annotated[sampled.frame]
     counted = labelled & sampled.shown
-    if counted.sum() < FEWEST_EXAMPLES or np.unique(sampled.wrong[counted]).size == 1:
+    if counted.sum() < MIN_EXAMPLES or np.unique(sampled.wrong[counted]).size == 1:
         return None
     examples = sampled.detections.on(labelled)
     fitted = fit_errors(examples, sampled.wrong[labelled], sampled.shown[labelled])
@@ -165,7 +165,7 @@ def estimate_stream(frames: SampledFrames, sampled: SampledDetections) -> Estima
             np.ones(int(on_reference.sum())),
             sampled.detections.clusters[on_reference],
         ),
-        [*first, *sorted(known, key=_rank)][:MOST_SHOWN],
+        [*first, *sorted(known, key=_rank)][:MAX_SHOWN],
     )
 
 
@@ -185,7 +185,7 @@ def _slices_of(frames: SampledFrames) -> Mapping[Tag, BoolArray]:
         for tag in frames.tags[number]:
             numbers[tag].append(number)
     members = {}
-    for tag in sorted(numbers, key=lambda tag: (-len(numbers[tag]), tag))[:MOST_SLICES]:
+    for tag in sorted(numbers, key=lambda tag: (-len(numbers[tag]), tag))[:MAX_SLICES]:
         members[tag] = np.zeros(len(frames.clusters), np.bool_)
         members[tag][numbers[tag]] = True
     return members
@@ -282,11 +282,11 @@ class _Estimator:
         )
 
     def _no_interval(self, detections: int, drifted: Interval | None) -> NoInterval | None:
-        if drifted is not None and drifted.value > MOST_UNLIKE:
+        if drifted is not None and drifted.value > MAX_UNLIKE_SHARE:
             return NoInterval.UNLIKE_ANNOTATED
-        if self.residuals.clusters < FEWEST_CLUSTERS:
+        if self.residuals.clusters < MIN_CLUSTERS:
             return NoInterval.FEW_ANNOTATED
-        if detections < FEWEST_DETECTIONS:
+        if detections < MIN_DETECTIONS:
             return NoInterval.FEW_DETECTIONS
         return None
 

@@ -28,7 +28,7 @@ from services.domain.metrics.changes import Change, significant_changes
 from services.domain.statistics.resampling import Interval
 from services.domain.statistics.significance import sign_test_p_value, wilson_interval
 
-FEWEST_CHANGED: Final = 6
+MIN_CHANGED: Final = 6
 """Changed frames from which a group is tested: with five, the smallest p-value is .0625."""
 _SAME_PLACE: Final = 0.5
 _MISSED: Final = FailureMode(ErrorType.MISSED)
@@ -241,7 +241,7 @@ def _moved(failures: GroupedFailures) -> tuple[tuple[FrameId, ...], tuple[FrameI
 
 def _p_value(improved: Sequence[FrameId], worsened: Sequence[FrameId]) -> float | None:
     changed = len(improved) + len(worsened)
-    return None if changed < FEWEST_CHANGED else sign_test_p_value(len(improved), changed)
+    return None if changed < MIN_CHANGED else sign_test_p_value(len(improved), changed)
 
 
 def _share(improved: Sequence[FrameId], worsened: Sequence[FrameId]) -> Interval | None:

@@ -28,7 +28,7 @@ from services.domain.metrics.index_layout import (
 )
 from services.domain.metrics.subsets import part_of
 
-MOST_TRUTHS: Final = np.iinfo(np.uint16).max
+MAX_TRUTHS: Final = np.iinfo(np.uint16).max
 LAST_REVISION: Final = np.iinfo(np.uint32).max
 _FIRST, _LAST = microseconds(FIRST_TIME), microseconds(LAST_TIME)
 _SETTINGS: Final = np.uint64((1 << BITS) - 1)
@@ -241,8 +241,8 @@ class Cells:
             "too_many_detections",
         )
         yield (
-            self.truths.max(axis=1) > MOST_TRUTHS,
-            f"more than {MOST_TRUTHS} ground truths of a category on one frame",
+            self.truths.max(axis=1) > MAX_TRUTHS,
+            f"more than {MAX_TRUTHS} ground truths of a category on one frame",
             "too_many_ground_truths",
         )
         yield self.truths.min(axis=1) < 0, "less than no ground truth", "negative_ground_truths"

@@ -16,7 +16,7 @@ from services.domain.statistics.resampling import Interval, Sample, difference, 
 
 Curve = tuple[DetectorId, Category]
 """The precision-recall curve of one detector on one category, which name it."""
-FEWEST_FRAMES: Final = 10
+MIN_FRAMES: Final = 10
 """Frames with ground truth of a category from which its AP has an interval. With fewer, resampled
 frames are much the same ones, and the interval is too narrow."""
 
@@ -46,7 +46,7 @@ class MatchSnapshot:
     def category_interval(self, curve: Curve, subset: Subset) -> Interval | None:
         """A category's AP with its 95% interval; None if it is on too few frames."""
         sample = self.samples[curve].of(subset.word)
-        if np.count_nonzero(sample.truths) < FEWEST_FRAMES:
+        if np.count_nonzero(sample.truths) < MIN_FRAMES:
             return None
         return interval([sample], self.vehicle.size)
 

@@ -26,12 +26,12 @@ from services.domain.statistics.sampling import (
 )
 from services.domain.statistics.significance import student_975
 
-FEWEST_DRAWN: Final = 30
+MIN_DRAWN: Final = 30
 """Drawn frames from which there are estimates: with fewer, intervals are too narrow."""
-FEWEST_FOR_RECALL: Final = 80
+MIN_DRAWN_FOR_RECALL: Final = 80
 """The same for recall, which a few crowded frames decide: with 60, its 95% intervals covered 92%
 where a sample had none of them."""
-FEWEST_FRAMES: Final = 10
+MIN_FRAMES: Final = 10
 """Annotated frames with objects of a category from which it counts in mAP."""
 _DRAWS: Final = 200
 _SEED: Final = 95
@@ -41,7 +41,7 @@ _RESOLUTION: Final = 4096
 """Kernels count in integers: a weight is a whole multiple of the mean weight over this."""
 _OF_A_FRAME: Final = 64
 """The fewest units of weight 1, that of a chosen frame: rounding changes it by less than 1%."""
-_MOST_UNITS: Final = 2.0**44
+_MAX_UNITS: Final = 2.0**44
 """Of all frames together, so that counts of their detections stay exact."""
 
 
@@ -115,7 +115,7 @@ def sampled_figures(found: AnnotatedFrames) -> SampledFigures | None:
     usable = found.probability > 0
     probability = found.probability[usable]
     drawn = probability < 1
-    if drawn.sum() < FEWEST_DRAWN:
+    if drawn.sum() < MIN_DRAWN:
         return None
     numbers = (np.cumsum(usable) - 1).astype(np.int32)
     samples = [sample.on(usable).renumbered(numbers) for sample in found.samples]
@@ -125,12 +125,12 @@ def sampled_figures(found: AnnotatedFrames) -> SampledFigures | None:
         weights = _calibrated(weights, seen, drawn, found.shown)
     right, shown, truths = (weights @ operating_counts(samples, found.operating, drawn.size)).T
     counted = [np.count_nonzero(sample.truths) for sample in samples]
-    known = [s for s, count in zip(samples, counted, strict=True) if count >= FEWEST_FRAMES]
+    known = [s for s, count in zip(samples, counted, strict=True) if count >= MIN_FRAMES]
     return SampledFigures(
         drawn=int(drawn.sum()),
         chosen=int((~drawn).sum()),
         categories=len(known),
-        rare_categories=sum(bool(0 < count < FEWEST_FRAMES) for count in counted),
+        rare_categories=sum(bool(0 < count < MIN_FRAMES) for count in counted),
         map=_estimated(np.array([represented_map(known, row) for row in weights])),
         precision=_estimated(_ratio(right, shown)),
         recall=_recall(_ratio(right, truths), int(drawn.sum())),
@@ -192,7 +192,7 @@ def represented_map(samples: Sequence[Sample], weights: FloatArray) -> float:
 def _whole(weights: FloatArray) -> IntArray:
     """(F,) int64, nearly proportional to the weights."""
     # Where few frames represent very many, the mean's resolution would round chosen frames to 0.
-    finest = min(_OF_A_FRAME, _MOST_UNITS / float(weights.sum()))
+    finest = min(_OF_A_FRAME, _MAX_UNITS / float(weights.sum()))
     whole: IntArray = np.rint(weights * max(_RESOLUTION / weights.mean(), finest)).astype(np.int64)
     return whole
 
@@ -203,7 +203,7 @@ def _ratio(parts: FloatArray, wholes: FloatArray) -> FloatArray:
 
 def _recall(values: FloatArray, drawn: int) -> Estimated | None:
     found = _estimated(values)
-    return found if found is None or drawn >= FEWEST_FOR_RECALL else replace(found, bounds=None)
+    return found if found is None or drawn >= MIN_DRAWN_FOR_RECALL else replace(found, bounds=None)
 
 
 def _estimated(values: FloatArray) -> Estimated | None:

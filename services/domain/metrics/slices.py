@@ -4,7 +4,7 @@ A slice is worse if its mAP is below that of the other frames by a difference th
 5% after Holm's correction over all slices and pairs (`map_difference`: the difference over its
 standard error, over the categories that both have). A pair of tags must have a lower recall or
 precision than either of its tags, see `slice_pairs`. Slices of few frames are not compared, and at
-most MOST_SLICES are, those with the most frames, and MOST_PAIRS pairs are returned, which bounds
+most MAX_SLICES are, those with the most frames, and MAX_PAIRS pairs are returned, which bounds
 the number of results.
 
 Detections on one frame are correlated. So the intervals of precision and recall are Wilson's for
@@ -28,10 +28,10 @@ from services.domain.statistics.map_difference import map_difference
 from services.domain.statistics.resampling import Interval, Sample, interval
 from services.domain.statistics.significance import holm_rejected
 
-MOST_SLICES: Final = 200
-MOST_PAIRS: Final = 20
+MAX_SLICES: Final = 200
+MAX_PAIRS: Final = 20
 """Those of the smallest p-values."""
-FEWEST_FRAMES: Final = 30
+MIN_FRAMES: Final = 30
 LEVEL: Final = 0.05
 
 
@@ -102,12 +102,12 @@ def ranked_slices(
     counts = _FrameCounts.of(samples, next(iter(members.values())).size, operating)
     sizes = {tag: int((frames & counts.seen).sum()) for tag, frames in members.items()}
     total = int(counts.seen.sum())
-    large = [tag for tag, n in sizes.items() if FEWEST_FRAMES <= n <= total - FEWEST_FRAMES]
-    compared = sorted(large, key=lambda tag: (-sizes[tag], tag))[:MOST_SLICES]
+    large = [tag for tag, n in sizes.items() if MIN_FRAMES <= n <= total - MIN_FRAMES]
+    compared = sorted(large, key=lambda tag: (-sizes[tag], tag))[:MAX_SLICES]
     tagged = {tag: members[tag] & counts.seen for tag in compared}
     differences = {tag: map_difference(samples, frames) for tag, frames in tagged.items()}
     measures = [Ratio(counts.right, counts.shown), Ratio(counts.right, counts.truths)]
-    pairs = p_values_of_pairs(tagged, measures, FEWEST_FRAMES)
+    pairs = p_values_of_pairs(tagged, measures, MIN_FRAMES)
     rejected = holm_rejected([*(p for _, p in differences.values()), *pairs.values()], LEVEL)
     significant = {name for name, yes in zip([*tagged, *pairs], rejected, strict=True) if yes}
     slices = [
@@ -116,7 +116,7 @@ def ranked_slices(
         )
         for tag, frames in tagged.items()
     ]
-    for pair in sorted(pairs, key=lambda pair: (pairs[pair], pair))[:MOST_PAIRS]:
+    for pair in sorted(pairs, key=lambda pair: (pairs[pair], pair))[:MAX_PAIRS]:
         both = tagged[pair[0]] & tagged[pair[1]]
         difference = map_difference(samples, both)[0], pairs[pair]
         slices.append(

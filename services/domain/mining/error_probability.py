@@ -29,8 +29,8 @@ _FREE: Final = 1e-4
 """Of intercepts, which only have to stay finite."""
 _FOLDS: Final = 5
 _ROUNDS: Final = 50
-_SMALLEST_STEP: Final = 1e-7
-_MOST_LOG_ODDS: Final = 35.0
+_MIN_STEP: Final = 1e-7
+_MAX_LOG_ODDS: Final = 35.0
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,10 @@ def _fitted(
         slope = columns.T @ (wrong - probable) - penalties * weights
         step = np.linalg.solve(_curvature(columns, probable, penalties), slope)
         length = 1.0
-        while (now := loss(weights + length * step)) > value and length > _SMALLEST_STEP:
+        while (now := loss(weights + length * step)) > value and length > _MIN_STEP:
             length /= 2
         weights, value = weights + length * step, now
-        if np.abs(length * step).max() < _SMALLEST_STEP:
+        if np.abs(length * step).max() < _MIN_STEP:
             break
     probable = _probability(offset + columns @ weights)
     return _Fit(weights, np.asarray(np.linalg.inv(_curvature(columns, probable, penalties))))
@@ -154,7 +154,7 @@ def _curvature(columns: FloatArray, probable: FloatArray, penalties: FloatArray)
 
 
 def _probability(log_odds: FloatArray) -> FloatArray:
-    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -_MOST_LOG_ODDS, _MOST_LOG_ODDS))))
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -_MAX_LOG_ODDS, _MAX_LOG_ODDS))))
 
 
 @dataclass(frozen=True)

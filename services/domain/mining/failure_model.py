@@ -26,11 +26,11 @@ from services.domain.statistics.standardisation import Standardisation
 
 RIDGE: Final = 10.0
 COMPONENTS: Final = 64
-EXAMPLES_MIN: Final = 5
+MIN_EXAMPLES: Final = 5
 """The logistic model needs this many true positives, and as many failures."""
-PER_MODE_MIN: Final = 2
+MIN_PER_MODE: Final = 2
 """Examples that give a mode a class of its own; rarer modes share one class."""
-_NEEDLES_MAX: Final = 50
+_MAX_NEEDLES: Final = 50
 """Needles of a mode without a class that are used as queries; few modes have more."""
 _DIGEST_CHARACTERS: Final = 16
 _PROBABILITY_DECIMALS: Final = 9
@@ -190,7 +190,7 @@ class FailureModel:
         learnt = self._discriminants()
         plain = [mode for mode in modes if mode not in learnt]
         directions = [learnt[mode] for mode in modes if mode in learnt]
-        directions += [row for mode in plain for row in needles[mode][:_NEEDLES_MAX]]
+        directions += [row for mode in plain for row in needles[mode][:_MAX_NEEDLES]]
         return np.stack(directions)
 
     def _discriminants(self) -> dict[FailureMode, Vectors]:
@@ -232,11 +232,11 @@ class LearntModes:
     @classmethod
     def of(cls, examples: Examples) -> Self | None:
         wrong = examples.wrong
-        if wrong < EXAMPLES_MIN or len(examples.modes) - wrong < EXAMPLES_MIN:
+        if wrong < MIN_EXAMPLES or len(examples.modes) - wrong < MIN_EXAMPLES:
             return None
         counts = Counter(mode for mode in examples.modes if mode is not None)
         distinguishable = sorted(
-            (mode for mode, count in counts.items() if count >= PER_MODE_MIN),
+            (mode for mode, count in counts.items() if count >= MIN_PER_MODE),
             key=lambda mode: (mode.error, mode.true_category or ""),
         )
         columns = {mode: column for column, mode in enumerate(distinguishable, start=1)}

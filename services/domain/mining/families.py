@@ -103,7 +103,7 @@ def _clusters(members: Iterable[Member], likeness: float) -> list[list[Member]]:
     return list(groups.values())
 
 
-_LEADERS_MAX = 256
+_MAX_LEADERS = 256
 """Families of one failure mode; then a needle joins the most similar, however similar it is. It
 bounds what a needle and a candidate cost; a person reads some tens of families."""
 
@@ -119,12 +119,12 @@ class LeaderClusters:
     def join(self, needle: NeedleId, vector: Vectors) -> NeedleId:
         """The leader of the needle's family; the needle itself if no leader is similar enough.
 
-        After _LEADERS_MAX leaders, the most similar one.
+        After _MAX_LEADERS leaders, the most similar one.
         """
         if self._needles:
             similar = self._vectors.rows @ vector
             nearest = int(similar.argmax())
-            if similar[nearest] >= self._likeness or len(self._needles) >= _LEADERS_MAX:
+            if similar[nearest] >= self._likeness or len(self._needles) >= _MAX_LEADERS:
                 return self._needles[nearest]
         self.add(needle, vector)
         return needle

@@ -25,7 +25,7 @@ _ROUNDS: Final = 500
 _GRADIENT: Final = 1e-7
 """With a gradient this small per example, a further step moves no probability by 1e-6."""
 _ARMIJO: Final = 1e-4
-_SMALLEST_STEP: Final = 1e-10
+_MIN_STEP: Final = 1e-10
 _INTERCEPT_RIDGE: Final = 1e-4
 """Pins the intercepts, of which only the differences matter."""
 
@@ -101,7 +101,7 @@ class _Descent:
         direction = self._direction()
         falling = float((direction * self._slope).sum())
         length = 1.0
-        while length > _SMALLEST_STEP:
+        while length > _MIN_STEP:
             candidate = self._at + length * direction
             value, slope = self._function(candidate)
             if value <= self._value + _ARMIJO * length * falling:

@@ -31,7 +31,7 @@ from services.domain.statistics.standardisation import Standardisation
 
 _FOLDS: Final = 5
 _RIDGE: Final = 10.0
-_FITTED_MAX: Final = 20_000
+_MAX_FITTED: Final = 20_000
 """Detections that a fold's model is fitted to: more change no probability by much."""
 _COVERS: Final = 0.5
 _TOUCHES: Final = 0.05
@@ -214,7 +214,7 @@ def _right(
     right = np.zeros(category.size)
     for number in range(_FOLDS):
         others, held_out = np.flatnonzero(fold != number), fold == number
-        fitted = others[:: max(1, others.size // _FITTED_MAX)]
+        fitted = others[:: max(1, others.size // _MAX_FITTED)]
         model = logistic.fit(inputs[fitted], labels[fitted], 2, ridge=_RIDGE)
         right[held_out] = model.probabilities(inputs[held_out])[:, 1]
     return np.split(right, np.cumsum(sizes)[:-1])

@@ -15,7 +15,7 @@ import numpy as np
 from services.contracts.identity import DriveId
 from services.domain.arrays import FloatArray, IntArray
 
-LEAST_SCORE: Final = 0.05
+MIN_SCORE: Final = 0.05
 """Detections with lower scores are ignored."""
 SMALL_SHARE: Final = 0.02
 """Largest share of the frame's area that a small detection has."""
@@ -56,7 +56,7 @@ def added_by(
     ----------
     area : of its box, in square pixels as that of the frame
     """
-    if score < LEAST_SCORE:
+    if score < MIN_SCORE:
         return 0.0, 0.0, False
     is_small = area < SMALL_SHARE * frame_area
     return score * (1 - score), score * is_small, score >= operating_score

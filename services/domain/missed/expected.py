@@ -23,7 +23,7 @@ _OUTLIER: Final = 4.0
 _STEPS: Final = 50
 _HALVINGS: Final = 30
 _TOLERANCE: Final = 1e-8
-_LOG_MOST: Final = 10.0
+_MAX_LOG: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class MissModel:
     def expected(self, features: FloatArray) -> FloatArray:
         """(F, G) expected numbers, from (F, G, K) features."""
         log_rates = _inputs(self.standardisation, features) @ self.weights
-        rates = np.exp(np.minimum(log_rates, _LOG_MOST))
+        rates = np.exp(np.minimum(log_rates, _MAX_LOG))
         return rates.reshape(features.shape[:2])
 
 
@@ -85,12 +85,12 @@ def _poisson(inputs: FloatArray, counts: FloatArray, ridge: FloatArray) -> Float
     weights[-1] = np.log(counts.mean())
 
     def loss(at: FloatArray) -> float:
-        logs = np.minimum(inputs @ at, _LOG_MOST)
+        logs = np.minimum(inputs @ at, _MAX_LOG)
         return float(np.exp(logs).sum() - counts @ logs + (ridge * at * at).sum() / 2)
 
     value = loss(weights)
     for _ in range(_STEPS):
-        rates = np.exp(np.minimum(inputs @ weights, _LOG_MOST))
+        rates = np.exp(np.minimum(inputs @ weights, _MAX_LOG))
         slope = inputs.T @ (rates - counts) + ridge * weights
         curvature = (inputs * rates[:, None]).T @ inputs + np.diag(ridge)
         step = np.linalg.solve(curvature, slope)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
-MOST_SHOWN: Final = 400
+MAX_SHOWN: Final = 400
 """Rows of a chart, which is about as many pixels wide."""
 
 
@@ -51,7 +51,7 @@ class FigureStore(Protocol):
         ...
 
     async def history(
-        self, detector: str, start: datetime, most: int = MOST_SHOWN
+        self, detector: str, start: datetime, most: int = MAX_SHOWN
     ) -> Sequence[Figures]:
         """The detector's figures since `start`, oldest first.
 

@@ -15,7 +15,7 @@ from services.domain.metrics.sampled_figures import size_of
 from services.domain.statistics.sampling import permanent_number
 
 _EQUAL_SHARE: Final = 0.5
-_LARGEST: Final = 2.0
+_MAX_SIZE: Final = 2.0
 """So that no frame is drawn more than twice as often as an empty one."""
 
 
@@ -48,7 +48,7 @@ def inclusion_probability(shown: Sequence[float], rate: float) -> float:
     shown : the scores of the detector's detections on the frame, from its operating scores on
     rate : the share of the haystack to draw
     """
-    size = min(size_of(shown), _LARGEST)
+    size = min(size_of(shown), _MAX_SIZE)
     return min(1.0, rate * (_EQUAL_SHARE + (1 - _EQUAL_SHARE) * size))
 
 

@@ -17,13 +17,13 @@ from typing import NamedTuple, TypedDict
 
 from services.contracts.identity import Category, DetectorId
 
-GROWTH_MAX = 0.05
+MAX_GROWTH = 0.05
 WINDOW = 30
-"""Epochs. Frames are listed if the haystack and the examples grew by at most GROWTH_MAX in so many:
+"""Epochs. Frames are listed if the haystack and the examples grew by at most MAX_GROWTH in so many:
 a minute, so a stream or an import of constant rate gets there after twenty minutes, whatever its
 rate. An import that takes less is listed as a whole; docs/measurements/shortlists.md."""
 
-EARLY_EXAMPLES_MIN = 50
+MIN_EARLY_EXAMPLES = 50
 """Before that, only modes whose failure model has so many examples are listed: with fewer, early
 frames fail in the needle's own mode less often than later ones."""
 
@@ -153,7 +153,7 @@ def is_settled(sizes: Sequence[Size]) -> bool:
     if len(sizes) <= WINDOW:
         return False
     then, now = sizes[0], sizes[-1]
-    return all(n <= before * (1 + GROWTH_MAX) for before, n in zip(then, now, strict=True))
+    return all(n <= before * (1 + MAX_GROWTH) for before, n in zip(then, now, strict=True))
 
 
 def with_release(epoch: Epoch, before: Epoch | None, share: float) -> Epoch:

@@ -18,7 +18,7 @@ from services.domain.shortlists.scored_candidates import (
     ScoredCandidate,
 )
 
-CANDIDATES_MAX = 2_000
+MAX_KEPT_CANDIDATES = 2_000
 """Candidates that a mode keeps from one allocation to the next: the best. At .2 kB each and 1,000
 modes, .4 GB at most. An epoch lists some tens of frames."""
 
@@ -76,15 +76,15 @@ class ModeQueue:
         self._waiting.clear()
 
     def keep_best(self, listed: Collection[FrameId]) -> None:
-        """Drop the worst candidates on frames that are not listed, beyond CANDIDATES_MAX.
+        """Drop the worst candidates on frames that are not listed, beyond MAX_KEPT_CANDIDATES.
 
         Called once per allocation, so that what is kept does not depend on the order in which
         candidates came.
         """
-        if len(self._candidates) > CANDIDATES_MAX:
+        if len(self._candidates) > MAX_KEPT_CANDIDATES:
             candidates = self._candidates.values()
             waiting = [item for item in candidates if item.context.frame not in listed]
-            for _, _, region in sorted(map(self.rank, waiting))[CANDIDATES_MAX:]:
+            for _, _, region in sorted(map(self.rank, waiting))[MAX_KEPT_CANDIDATES:]:
                 del self._candidates[region]
         if len(self._waiting) > 2 * len(self._candidates):
             # Ranks of candidates that are gone or were replaced would stay until they are the best.

@@ -59,7 +59,7 @@ class CategoryStats:
         return -self.scores[order], np.append(loss[::-1].cumsum()[::-1], 0.0)
 
 
-_LEAST_COST: Final = 1e-6
+_MIN_COST: Final = 1e-6
 """Keeps the order of errors where there is no true positive yet, so that no error has a cost."""
 
 
@@ -97,7 +97,7 @@ class Blend:
     def __call__(self, wrong: FloatArray, scores: FloatArray, stats: CategoryStats) -> FloatArray:
         """See `Strategy`."""
         rarity = rarity_of(stats.ground_truths)
-        costs = costs_by_score(scores, stats) + _LEAST_COST
+        costs = costs_by_score(scores, stats) + _MIN_COST
         return np.asarray(wrong * rarity ** (1 - self.cost_share) * costs**self.cost_share)
 
 

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_FEWEST = 16
+_MIN_ROWS = 16
 _Number = TypeVar("_Number", bound=np.generic)
 
 
@@ -32,7 +32,7 @@ class GrowingRows(Generic[_Number]):
     def add(self, row: ArrayLike) -> None:
         """Append a row; the first row determines the shape of all."""
         if self._count == len(self._held):
-            shape = (max(_FEWEST, 2 * self._count), *np.shape(row))
+            shape = (max(_MIN_ROWS, 2 * self._count), *np.shape(row))
             grown = np.zeros(shape, self._held.dtype)
             if self._count:
                 grown[: self._count] = self._held

@@ -20,7 +20,7 @@ from services.domain.statistics.resampling import Interval
 
 REPLICATES: Final = 1000
 _SEED: Final = 95
-_MOST_WEIGHTS: Final = 1 << 17
+_MAX_WEIGHTS: Final = 1 << 17
 """Of regions or frames, at a time: 1 MB."""
 
 
@@ -71,7 +71,7 @@ def replicates(
     frames : the number of frame numbers
     """
     ordered = [ranking.best_first() for ranking in rankings]
-    rows = max(1, _MOST_WEIGHTS // max(frames, 1, *(ranking.frame.size for ranking in ordered)))
+    rows = max(1, _MAX_WEIGHTS // max(frames, 1, *(ranking.frame.size for ranking in ordered)))
     totals = [_totals(ordered, measure, weights) for weights in _weights(frames, rows)]
     hits, all_ = np.concatenate(totals, axis=1)
     undefined = np.full(hits.size, np.nan)

@@ -28,7 +28,7 @@ _SEED: Final = 95
 _ROUNDS: Final = 30
 _CLOSE: Final = 1e-9
 _Unit = TypeVar("_Unit", bound=str)
-_LEAST_FACTOR: Final = 0.05
+_MIN_FACTOR: Final = 0.05
 """Of a weight that is calibrated, so that none is negative."""
 
 
@@ -130,7 +130,7 @@ def calibrated(weights: FloatArray, known: FloatArray, totals: FloatArray) -> Fl
     inverse = np.linalg.pinv(moments, rcond=_CLOSE, hermitian=True)
     changes = inverse @ missing[..., None]
     factors = 1 + changes[..., 0] @ known.T
-    return np.asarray(weights * np.maximum(factors, _LEAST_FACTOR))
+    return np.asarray(weights * np.maximum(factors, _MIN_FACTOR))
 
 
 def _scaled(weights: FloatArray, units: int | None) -> FloatArray:

@@ -10,7 +10,7 @@ from typing import Final
 
 NORMAL_975: Final = 1.959963984540054
 """The 97.5% quantile of the standard normal: 95% of it lies within plus and minus this."""
-MOST_EXACT: Final = 10_000
+MAX_EXACT_TRIALS: Final = 10_000
 """Trials up to which the sign test counts outcomes in integers, in some 10 ms."""
 _NEGLIGIBLE: Final = 1e-17
 _TERMS: Final = 100
@@ -76,11 +76,11 @@ def holm_rejected(p_values: Sequence[float], level: float) -> list[bool]:
 def sign_test_p_value(successes: int, trials: int) -> float:
     """The two-sided p-value of equally likely successes and failures.
 
-    Of paired outcomes, those that differ are the trials (McNemar's test, exact). Up to MOST_EXACT
-    trials it is exact; beyond, its relative error is below 1e-8 up to a million trials.
+    Of paired outcomes, those that differ are the trials (McNemar's test, exact). Up to
+    MAX_EXACT_TRIALS it is exact; beyond, its relative error is below 1e-8 up to a million trials.
     """
     extreme = max(successes, trials - successes)
-    if trials <= MOST_EXACT:
+    if trials <= MAX_EXACT_TRIALS:
         return min(1.0, float(2 * _ways(extreme, trials) / 2**trials))
     log_first = math.lgamma(trials + 1) - math.lgamma(extreme + 1)
     log_first -= math.lgamma(trials - extreme + 1) + trials * math.log(2)

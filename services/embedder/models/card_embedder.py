@@ -27,7 +27,7 @@ GRID = 7
 """Cells per side of RoIAlign, as in torchvision."""
 _REFUSED = re.compile(r'[<>:"/\\|?*]|[\x00-\x1f]')
 """What Qdrant refuses in the name of a collection, which has the model's id in it."""
-_LONGEST_OUTPUT = 100
+_MAX_OUTPUT_LENGTH = 100
 """Characters of an output's name that the id takes: a collection's name is a folder's too."""
 log = structlog.get_logger(__name__)
 
@@ -152,7 +152,7 @@ class CardEmbedder(MapEmbedder[CellMaps]):
         )
         scaled = "" if self.decoded_side is None else "dct"
         # torch names outputs such as /pool/Flatten_output_0. The digest has the whole name.
-        frame = _REFUSED.sub("_", card.frame)[:_LONGEST_OUTPUT]
+        frame = _REFUSED.sub("_", card.frame)[:_MAX_OUTPUT_LENGTH]
         parts = (self._source, card.name, frame, f"side{self._frame_side}{scaled}", regions)
         numbers = ("bf16",) if self._bf16 else ()
         sized = (f"{self.region_dimension}d", self._digest[:8])

@@ -19,7 +19,7 @@ from services.embedder.embedder import Boxes, FrameVectors
 from services.runtime.settings import Settings
 
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_LONGEST = 16_384
+_MAX_DIMENSIONS = 16_384
 """Most dimensions of a vector, far above any published model's."""
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -98,9 +98,10 @@ class OwnEmbedder:
                 f"{name}: its identity {identity!r} is to match {_IDENTITY.pattern}"
             )
         frame, region = _of_user(name, lambda: _two(model))
-        if not (0 < frame <= _LONGEST and 0 < region <= _LONGEST):
+        if not (0 < frame <= _MAX_DIMENSIONS and 0 < region <= _MAX_DIMENSIONS):
             raise InvalidSettings(
-                f"{name}: its dimensions are {frame} and {region}; from 1 to {_LONGEST} are allowed"
+                f"{name}: its dimensions are {frame} and {region}; from 1 to {_MAX_DIMENSIONS} are"
+                " allowed"
             )
         self.model_id = ModelId(f"own-{identity}-{frame}d-{region}d")
         self.frame_dimension = frame

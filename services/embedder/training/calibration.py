@@ -38,8 +38,8 @@ from services.embedder.training.labelled import Example, LabelledFrame, examples
 from services.embedder.training.quantising import made_with, quantised, require_nncf
 from services.runtime.settings import Settings
 
-LEAST_COSINE = 0.998
-MOST_MAP_LOST = 0.005
+MIN_COSINE = 0.998
+MAX_MAP_LOSS = 0.005
 """Beyond either limit, search results differ from those in full precision."""
 _PICTURES = 300
 """NNCF's default number of calibration images."""
@@ -283,13 +283,13 @@ def _cosines(exact: Vectors, rough: Vectors) -> Cosines:
 def _require_faithful(name: str, measured: Faithfulness) -> None:
     lost = measured.map_before - measured.map_after
     least = min(measured.frames.least, measured.regions.least)
-    if least >= LEAST_COSINE and lost <= MOST_MAP_LOST:
+    if least >= MIN_COSINE and lost <= MAX_MAP_LOSS:
         return
     raise UnfitInt8(
         f"{name} loses too much with 8 bits: its vectors' least cosine to full precision is"
         f" {measured.frames.least:.4f} for frames and {measured.regions.least:.4f} for regions"
-        f" (at least {LEAST_COSINE} is required), and mAP changes from {measured.map_before:.3f}"
-        f" to {measured.map_after:.3f} (at most {MOST_MAP_LOST} may be lost); nothing was written"
+        f" (at least {MIN_COSINE} is required), and mAP changes from {measured.map_before:.3f}"
+        f" to {measured.map_after:.3f} (at most {MAX_MAP_LOSS} may be lost); nothing was written"
     )
 
 

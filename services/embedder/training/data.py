@@ -16,8 +16,8 @@ from services.domain.arrays import BoolArray
 from services.embedder.models.crops import Pixels
 from services.embedder.training.labelled import Example, pixels_of
 
-_FEWEST_DRIVES = 4
-_FEWEST_PER_PART = 2
+_MIN_DRIVES = 4
+_MIN_PER_PART = 2
 """Drives that are held out at least, and that stay at least."""
 _PIXELS, _INDEX = "pixels.npy", "pixels.json"
 
@@ -52,14 +52,14 @@ def held_out_drives(drives: Sequence[str], share: float, seed: int) -> set[str]:
         There are too few drives to hold any out.
     """
     all_drives = {*drives}
-    if len(all_drives) < _FEWEST_DRIVES:
+    if len(all_drives) < _MIN_DRIVES:
         raise InvalidSettings(
             f"the annotated frames are of {len(all_drives)} drives,"
             " but holding some out needs at least"
-            f" {_FEWEST_DRIVES}: give more, or omit drive_id to hold out frames instead"
+            f" {_MIN_DRIVES}: give more, or omit drive_id to hold out frames instead"
         )
-    most = len(all_drives) - _FEWEST_PER_PART
-    count = min(max(round(share * len(all_drives)), _FEWEST_PER_PART), most)
+    most = len(all_drives) - _MIN_PER_PART
+    count = min(max(round(share * len(all_drives)), _MIN_PER_PART), most)
     order = sorted(all_drives, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())
     return {*order[:count]}
 

@@ -13,7 +13,7 @@ from services.embedder.models.crops import GREY, Pixels, cut
 from services.embedder.training.choices import LabelRule, Looked
 from services.runtime.images import Decoded, ImageLimits, decode_rgb, decode_scaled
 
-_LEAST_SIDE = 4.0
+_MIN_SIDE = 4.0
 """Least pixels of an annotation's shorter side; smaller ones show too little to learn from."""
 
 
@@ -90,7 +90,7 @@ def examples(frames: Sequence[LabelledFrame], looked: Looked, rule: LabelRule) -
         Example(frame, labelled_object.box, labelled_object.category)
         for frame in frames
         for labelled_object in frame.objects
-        if min(labelled_object.box[2:]) >= _LEAST_SIDE
+        if min(labelled_object.box[2:]) >= _MIN_SIDE
     ]
 
 

@@ -11,7 +11,7 @@ from services.embedder.embedder import Boxes
 from services.embedder.models.crops import Pixels, cut
 from services.embedder.training.small_training import BACKGROUND, Crops
 
-_SHARED_MAX = 0.1
+_MAX_SHARED = 0.1
 """Limit of the share of an annotation that a background window may contain."""
 _TRIES = 20
 _SPREADS = (0.05, 0.22)
@@ -136,4 +136,4 @@ def _is_background(window: Sequence[float], boxes: Boxes) -> bool:
     across = np.minimum(boxes[:, 0] + boxes[:, 2], x + width) - np.maximum(boxes[:, 0], x)
     along = np.minimum(boxes[:, 1] + boxes[:, 3], y + height) - np.maximum(boxes[:, 1], y)
     shared = across.clip(min=0) * along.clip(min=0)
-    return bool((shared <= _SHARED_MAX * boxes[:, 2] * boxes[:, 3]).all())
+    return bool((shared <= _MAX_SHARED * boxes[:, 2] * boxes[:, 3]).all())

@@ -28,7 +28,7 @@ from services.embedder.training.objectives import Objective, objective_of
 from services.embedder.training.recipes import Recipe, TrainingTask, side_of
 from services.runtime.settings import Settings
 
-_FEWEST_LABELS = 2
+_MIN_LABELS = 2
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def train(
     data = prepared(
         examples, held, side_of(backbone, course.looked), course.folder / "work", watch.read
     )
-    if course.recipe.task is TrainingTask.CLASSIFY and len(data.names) < _FEWEST_LABELS:
+    if course.recipe.task is TrainingTask.CLASSIFY and len(data.names) < _MIN_LABELS:
         raise InvalidSettings(
             f"all examples are {data.names[0]!r}; training needs at least two labels"
         )

@@ -23,7 +23,7 @@ WINDOWS: Final = {
     "7d": timedelta(days=7),
 }
 """Window lengths, back from the last frame captured; figures over all time are separate."""
-MOST_PAIRS: Final = 10
+MAX_PAIRS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def confidence(matches: MatchSnapshot) -> Confidence:
     """Intervals, differences of detectors and drift of vehicles, over all time."""
     detectors = matches.detectors()
     intervals = {(d, s): matches.interval(d, s) for d in detectors for s in Subset}
-    pairs = islice(combinations(detectors, 2), MOST_PAIRS)
+    pairs = islice(combinations(detectors, 2), MAX_PAIRS)
     differences = {(new, old): matches.difference(new, old, Subset.ALL) for old, new in pairs}
     return Confidence(
         intervals={key: interval for key, interval in intervals.items() if interval is not None},

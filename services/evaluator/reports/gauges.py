@@ -13,7 +13,7 @@ from services.runtime.observability import detector_metrics
 from services.runtime.observability.bounded_labels import CATEGORIES, DETECTORS
 from services.runtime.observability.gauge_values import clear_all, set_interval, set_or_remove
 
-MOST_SLICES: Final = 30
+MAX_SLICES: Final = 30
 """Slices of a detector that have gauges, and curves: those ranked worst."""
 _LIFT = {
     "yield": (detector_metrics.SHORTLIST_YIELD, ("shortlist",)),
@@ -112,7 +112,7 @@ def show_slices(slices: Mapping[DetectorId, Sequence[SliceReport]]) -> None:
     """Show the slices of each detector that are ranked worst; these replace all others."""
     clear_all(_OF_SLICES)
     for detector, ranked in slices.items():
-        for part in ranked[:MOST_SLICES]:
+        for part in ranked[:MAX_SLICES]:
             names = (DETECTORS(detector), part.name)
             set_or_remove(detector_metrics.SLICE_WORSE, float(part.worse), *names)
             _show_slice_shares(part, names)

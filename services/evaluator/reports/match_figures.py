@@ -26,7 +26,7 @@ from services.evaluator.samples.estimating import estimated_live
 from services.evaluator.samples.report import SampledReport
 from services.evaluator.slices import SliceReport
 
-_MOST_CURVES = 500
+_MAX_CURVES = 500
 """Categories with curves of their own: a store's document holds some thousand of them."""
 
 
@@ -138,7 +138,7 @@ class MatchFigures:
 
     def _curves(self, detector: DetectorId, subset: Subset) -> DetectorCurves:
         figures = self.pools.state.of(detector, subset)
-        most = sorted(figures, key=lambda name: -figures[name].ground_truths)[:_MOST_CURVES]
+        most = sorted(figures, key=lambda name: -figures[name].ground_truths)[:_MAX_CURVES]
         return DetectorCurves.of(
             {category: figures[category].operating for category in sorted(most)},
             self.pools.state.score_curves(detector, subset),
@@ -156,7 +156,7 @@ class MatchFigures:
         pool = self.pools.confusions[detector]
         found = {}
         for (key, value), part in self.pools.state.curves_on(detector, tagged).items():
-            most = sorted(part.curves, key=lambda name: -part.curves[name].truths)[:_MOST_CURVES]
+            most = sorted(part.curves, key=lambda name: -part.curves[name].truths)[:_MAX_CURVES]
             operating = {category: part.operating[category] for category in sorted(most)}
             confusions = pool.among(tagged[key, value])
             found[f"{key}={value}"] = DetectorCurves.of(operating, part.curves, confusions)

@@ -19,7 +19,7 @@ from services.evaluator.reports.estimates import EstimateReport
 from services.evaluator.samples.report import SampledReport
 from services.evaluator.slices import SliceReport
 
-_MOST_PLACES: Final = 10
+_MAX_PLACES: Final = 10
 
 
 class _Part(BaseModel):
@@ -158,7 +158,7 @@ class PlacedErrors(_Part):
     @classmethod
     def of(cls, errors: int, found: Sequence[MapObject]) -> Self:
         """The report of map objects, those with the most errors first."""
-        most = tuple(ErrorPlace(**item._asdict()) for item in found[:_MOST_PLACES])
+        most = tuple(ErrorPlace(**item._asdict()) for item in found[:_MAX_PLACES])
         return cls(errors=errors, map_objects=len(found), most=most)
 
 

@@ -16,7 +16,7 @@ from services.formats.readers.records import ImageKey
 
 IMAGE_ENDINGS: Final = (".jpg", ".jpeg", ".png")
 """Of the files that are images, in lower case."""
-_LONGEST_NUMBER = 18
+_MAX_DIGITS = 18
 """Number of digits that always stays below 2**63."""
 
 
@@ -205,4 +205,4 @@ def _normalised(name: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER
+    return text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS

@@ -24,7 +24,7 @@ from services.formats.readers.returned import (
 )
 
 _SIDES = ("x", "y", "width", "height")
-_LONGEST_NAME = 100
+_MAX_NAME_LENGTH = 100
 _RECTANGLE, _POLYGON = "rectanglelabels", "polygonlabels"
 _WITHOUT_SHAPE = frozenset(
     {
@@ -152,7 +152,7 @@ def _annotator(annotator: object) -> str | None:
     """An annotator's email address, or their number if the tool has only that."""
     if isinstance(annotator, dict):
         email = annotator.get("email")
-        if isinstance(email, str) and email.isprintable() and 0 < len(email) <= _LONGEST_NAME:
+        if isinstance(email, str) and email.isprintable() and 0 < len(email) <= _MAX_NAME_LENGTH:
             return email
         annotator = annotator.get("id")
     return f"user {annotator}" if type(annotator) is int else None

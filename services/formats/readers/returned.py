@@ -29,7 +29,7 @@ _UPLOADED = re.compile(r"[0-9a-f]{8}-(?P<name>.+)")
 """Label Studio prefixes the names of uploaded files with eight digits of a UUID."""
 _ROBOFLOW = re.compile(r"(?P<name>.+)_(?:jpe?g|png)\.rf\.[0-9A-Za-z]{16,}", re.IGNORECASE)
 """Roboflow moves the extension into the name, and appends a hash."""
-_LEAST_CORNERS = 3
+_MIN_CORNERS = 3
 RETURNED_BY = VehicleId("annotation-team")
 """Placeholder for the vehicle, which corrections do not contain."""
 
@@ -297,7 +297,7 @@ def _around(corners: Sequence[tuple[float, float]]) -> Box:
     """Left, top, right and bottom of points."""
     if not all(math.isfinite(side) for point in corners for side in point):
         raise InvalidRecord("a point of the outline is not finite", reason="invalid_box")
-    if len(corners) < _LEAST_CORNERS:
+    if len(corners) < _MIN_CORNERS:
         raise InvalidRecord(f"{len(corners)} points enclose no object", reason="unsupported_shape")
     across, down = zip(*corners, strict=True)
     return (min(across), min(down), max(across), max(down))

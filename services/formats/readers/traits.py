@@ -10,11 +10,11 @@ from services.contracts.events import FrameVector
 from services.formats import fields
 from services.formats.fields import Record
 
-_LONGEST_TRACK = 100
-_MOST = 16
-_MOST_TAGS = 32
-_LONGEST_KEY = 64
-_LONGEST_VALUE = 128
+_MAX_TRACK_LENGTH = 100
+_MAX_ATTRIBUTES = 16
+_MAX_TAGS = 32
+_MAX_KEY_LENGTH = 64
+_MAX_VALUE_LENGTH = 128
 _APPLIED: Final = frozenset({"rotation"})
 """Attributes that the box takes into account."""
 
@@ -31,7 +31,7 @@ def track_id(record: Record) -> str | None:
     if value is None:
         return None
     found = str(fields.key(value))
-    if len(found) > _LONGEST_TRACK or not found.isprintable() or not found.strip():
+    if len(found) > _MAX_TRACK_LENGTH or not found.isprintable() or not found.strip():
         raise fields.malformed(f"track_id {found!r:.60} is not an id")
     return found
 
@@ -52,9 +52,10 @@ def attributes(record: Record) -> dict[str, str] | None:
         for key, value in declared.items()
         if isinstance(value, str | bool | int | float) and value != "" and key not in _APPLIED
     }
-    if len(found) > _MOST or not all(map(_fits, found, found.values())):
+    if len(found) > _MAX_ATTRIBUTES or not all(map(_fits, found, found.values())):
         raise fields.malformed(
-            f"attributes are more than {_MOST}, or longer than {_LONGEST_KEY} and {_LONGEST_VALUE}"
+            f"attributes are more than {_MAX_ATTRIBUTES}, or longer than {_MAX_KEY_LENGTH} and"
+            f" {_MAX_VALUE_LENGTH}"
         )
     return found or None
 
@@ -77,9 +78,10 @@ def tags(record: Record) -> dict[str, str] | None:
         for key, value in declared.items()
         if isinstance(value, str | bool | int | float) and value != ""
     }
-    if len(found) > _MOST_TAGS or not all(map(_fits, found, found.values())):
+    if len(found) > _MAX_TAGS or not all(map(_fits, found, found.values())):
         raise fields.malformed(
-            f"tags are more than {_MOST_TAGS}, or longer than {_LONGEST_KEY} and {_LONGEST_VALUE}"
+            f"tags are more than {_MAX_TAGS}, or longer than {_MAX_KEY_LENGTH} and"
+            f" {_MAX_VALUE_LENGTH}"
         )
     return found or None
 
@@ -113,5 +115,5 @@ def _text(value: str | float) -> str:
 
 
 def _fits(key: str, value: str) -> bool:
-    sizes = 0 < len(key) <= _LONGEST_KEY and len(value) <= _LONGEST_VALUE
+    sizes = 0 < len(key) <= _MAX_KEY_LENGTH and len(value) <= _MAX_VALUE_LENGTH
     return sizes and key.isprintable() and value.isprintable()

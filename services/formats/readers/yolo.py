@@ -22,7 +22,7 @@ from services.formats.readers.returned import (
 _BOX = 4
 _NAMES = ("data.yaml", "dataset.yaml", "obj.names", "classes.txt")
 """Files with the names of the classes; the first that exists is used."""
-_LEAST_OF_A_SEGMENT = 6
+_MIN_SEGMENT_NUMBERS = 6
 _NOT_LABELS = frozenset({"classes.txt", "train.txt", "valid.txt", "val.txt", "test.txt"})
 
 
@@ -108,7 +108,7 @@ def _drawn(names: ClassNames, keypoints: int, size: Size, line: str) -> DrawnBox
         raise InvalidRecord(f"{line!r:.80} holds no numbers", reason="invalid_box") from None
     name = names.record_of(label)["category_name"]
     wide, high = size
-    if not keypoints and len(numbers) >= _LEAST_OF_A_SEGMENT and len(numbers) % 2 == 0:
+    if not keypoints and len(numbers) >= _MIN_SEGMENT_NUMBERS and len(numbers) % 2 == 0:
         corners = zip(numbers[::2], numbers[1::2], strict=True)
         return DrawnBox.polygon(name, ((x * wide, y * high) for x, y in corners))
     if len(numbers) not in {_BOX, _BOX + keypoints}:

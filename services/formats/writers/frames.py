@@ -17,7 +17,7 @@ from services.domain.withdrawal import in_force
 from services.formats.masks import MAX_DRAWN_PIXELS
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST_STEM = 120
+_MAX_STEM_LENGTH = 120
 _ENDINGS = {"image/jpeg": ".jpg", "image/png": ".png"}
 Files = dict[str, bytes]
 """File contents by path inside the export's folder."""
@@ -105,7 +105,7 @@ class ExportFrame:
 
 def stem_of(frame_id: FrameId) -> str:
     """A unique file name without extension that every file system accepts."""
-    readable = _UNSAFE.sub("_", frame_id)[:_LONGEST_STEM].lstrip(".")
+    readable = _UNSAFE.sub("_", frame_id)[:_MAX_STEM_LENGTH].lstrip(".")
     if readable == frame_id:
         return readable
     return f"{readable}-{hashlib.sha256(frame_id.encode()).hexdigest()[:8]}"

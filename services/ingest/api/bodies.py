@@ -68,7 +68,7 @@ class FrameMetadata(_Body):
 class SentDetection(Detection):
     """One detection; a score that exceeds 1 by float32 rounding is stored as 1."""
 
-    score: Annotated[float, Field(ge=0, le=fields.LARGEST_SCORE)]
+    score: Annotated[float, Field(ge=0, le=fields.MAX_SCORE)]
 
     def clipped(self) -> Detection:
         """The same with a score of at most 1."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.contracts.errors import InvalidRecord
 from services.contracts.names import AnyDriveId, AnyFrameId, AnyVehicleId
 
-_MOST_FRAMES = 10_000
+_MAX_FRAMES = 10_000
 
 
 class Erase(BaseModel):
@@ -22,7 +22,7 @@ class Erase(BaseModel):
         },
     )
 
-    frame_ids: Annotated[tuple[AnyFrameId, ...], Field(max_length=_MOST_FRAMES)] = ()
+    frame_ids: Annotated[tuple[AnyFrameId, ...], Field(max_length=_MAX_FRAMES)] = ()
     drive_id: AnyDriveId | None = None
     vehicle_id: AnyVehicleId | None = None
     reason: Annotated[str, Field(max_length=500)] = ""

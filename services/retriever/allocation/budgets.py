@@ -13,7 +13,7 @@ from services.runtime.observability.bounded_labels import DETECTORS
 from services.runtime.observability.gauge_values import clear_all
 from services.runtime.settings import Settings
 
-_HELD_BACK_MAX = 1000
+_MAX_HELD_BACK = 1000
 """The most held-back frames that a report names; it only counts the others."""
 
 
@@ -61,7 +61,7 @@ def budget_report(
         budgets.sizes,
         {budget: spent[budget] for budget in budgets.sizes},
         {budget: sum(h.budget is budget for h in held_back) for budget in budgets.sizes},
-        [_held_back(item) for item in held_back[:_HELD_BACK_MAX]],
+        [_held_back(item) for item in held_back[:_MAX_HELD_BACK]],
     )
 
 

@@ -18,7 +18,7 @@ from services.domain.failure_modes import FailureMode
 from services.domain.ports.budget_reports import BudgetReport
 from services.domain.ports.needles import NeedleRecord
 from services.domain.shortlists.allocation import AllocationTables, BudgetAllocator
-from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, Epoch
+from services.domain.shortlists.epochs import MIN_EARLY_EXAMPLES, Epoch
 from services.domain.shortlists.scored_candidates import Key, Limits, ListedFrame, ScoredCandidate
 from services.retriever import logic
 from services.retriever.allocation.active_needles import ActiveNeedles
@@ -255,7 +255,7 @@ class DetectorAllocator:
 
     def _modes_fitted_well(self) -> set[Key]:
         """The modes whose model has enough examples for frames to be listed early."""
-        return {key for key, fit in self._fits.items() if fit.examples >= EARLY_EXAMPLES_MIN}
+        return {key for key, fit in self._fits.items() if fit.examples >= MIN_EARLY_EXAMPLES}
 
     async def _admit(self, records: Iterable[NeedleRecord]) -> None:
         for needle, key, family, has_moved in await self.needles.admit(records):

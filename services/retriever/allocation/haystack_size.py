@@ -7,7 +7,7 @@ from services.domain.ports.vectors import FRAME_VECTORS, VectorReader, collectio
 from services.retriever.logic import HAYSTACK_FRAMES
 
 _UNCOUNTED = 0.1
-_UNCOUNTED_MAX = 100_000
+_MAX_UNCOUNTED = 100_000
 """Count the haystack again when it has grown by this share, or by so many frames, whose ids take
 10 MB: a count scans all of it."""
 
@@ -38,4 +38,4 @@ class HaystackSizeCache:
         return counted[1] + len(self._since)
 
     def _has_grown_since(self, counted: int) -> bool:
-        return len(self._since) > min(counted * _UNCOUNTED, _UNCOUNTED_MAX)
+        return len(self._since) > min(counted * _UNCOUNTED, _MAX_UNCOUNTED)

@@ -21,7 +21,7 @@ from services.domain.shortlists.candidate_scoring import CategoryModel
 from services.domain.shortlists.strategies import CategoryStats
 from services.retriever.caches import FrameCache, VectorCache, keep
 from services.retriever.labelled_regions import (
-    EXAMPLES_MAX,
+    MAX_EXAMPLES,
     category_stats,
     examples_of,
     modes_of_regions,
@@ -133,17 +133,17 @@ class FittedModels:
         frame_of: Mapping[RegionId, FrameId],
         model: ModelId,
     ) -> Examples:
-        """The first EXAMPLES_MAX regions, by id, that have a vector and features."""
+        """The first MAX_EXAMPLES regions, by id, that have a vector and features."""
         vectors: dict[RegionId, Vectors] = {}
         features: dict[RegionId, FloatArray] = {}
-        for chunk in chunks(sorted(truths), EXAMPLES_MAX):
+        for chunk in chunks(sorted(truths), MAX_EXAMPLES):
             facts = await self._frames.load({frame_of[region] for region in chunk})
             vectors |= await self._vectors.load(model, chunk)
             for region in chunk:
                 seen = facts.get(frame_of[region])
                 if seen is not None and region in seen.regions:
                     features[region] = seen.regions[region].features
-            if len(vectors.keys() & features.keys()) >= EXAMPLES_MAX:
+            if len(vectors.keys() & features.keys()) >= MAX_EXAMPLES:
                 break
         return examples_of(truths, vectors, features)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from services.contracts.identity import Category, DetectorId, ModelId
 from services.domain.failure_modes import FailureMode
 from services.retriever.changelog import Changelog, TableSpec
-from services.retriever.labelled_regions import EXAMPLES_MAX
+from services.retriever.labelled_regions import MAX_EXAMPLES
 from services.retriever.learning.fitted_models import FittedModel, FittedModels
 from services.retriever.logic import DetectorCategory
 from services.runtime.progress import report_progress
@@ -20,7 +20,7 @@ _REFIT_GROWTH = 1.5
 """Refit when the observations have grown by this factor, so that the cost of fitting per example
 stays constant."""
 _REFIT_GROWTH_WHEN_FULL = 3.0
-"""The same once EXAMPLES_MAX examples are fitted: replacing some of them improves the model little,
+"""The same once MAX_EXAMPLES examples are fitted: replacing some of them improves the model little,
 and changes shortlists."""
 EXAMPLES_PER_EPOCH = 10_000
 """Examples that one epoch fits, at least one model. Five full models take some .7 s of a core."""
@@ -109,7 +109,7 @@ class Learner:
     def needs_refit(self, category: Category) -> bool:
         """Whether enough was observed since the last fit to justify another."""
         fit = self._fits[category]
-        full = fit.examples >= EXAMPLES_MAX
+        full = fit.examples >= MAX_EXAMPLES
         return self._observed.get(category, 0) >= max(
             fit.observed + 1, (_REFIT_GROWTH_WHEN_FULL if full else _REFIT_GROWTH) * fit.observed
         )

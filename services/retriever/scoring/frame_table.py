@@ -13,7 +13,7 @@ import numpy as np
 
 from services.contracts.events import Split
 from services.contracts.identity import Category, DetectorId, DriveId, FrameId, RegionId
-from services.domain.missed.evidence import LEAST_SCORE, NEAR_S, FrameSums, added_by
+from services.domain.missed.evidence import MIN_SCORE, NEAR_S, FrameSums, added_by
 from services.domain.shortlists.scored_candidates import CaptureContext
 from services.retriever.logic import FrameFacts
 from services.runtime.settings import Settings
@@ -196,7 +196,7 @@ class FrameTable:
         found: dict[Category, _Sums] = {}
         for region, seen in facts.regions.items():
             detector, category = seen.detector_category
-            if detector != self._detector or seen.score < LEAST_SCORE:
+            if detector != self._detector or seen.score < MIN_SCORE:
                 continue
             before, score = found.get(category, _NOTHING), seen.score
             uncertainty, small, is_shown = added_by(

@@ -37,7 +37,7 @@ from services.runtime.settings import Settings
 
 _REFIT_GROWTH = 1.05
 """Refit when there are so many times the annotated frames of the last fit."""
-_LABELLED_MAX = 5_000
+_MAX_LABELLED = 5_000
 """Annotated frames that a model is fitted to; more take seconds and change little."""
 
 
@@ -178,7 +178,7 @@ class MissScorer:
                 labelled[match.frame_id][category] = missed_at(match, least)
         # A sample: ids often begin with a time, so the first ones may be of one drive.
         in_table = (frame for frame in labelled if frame in self._table)
-        known = fixed_sample(self._detector, in_table, _LABELLED_MAX)
+        known = fixed_sample(self._detector, in_table, _MAX_LABELLED)
         before = self._fit
         if before is not None and not refresh and len(known) < _REFIT_GROWTH * before.frames:
             return False

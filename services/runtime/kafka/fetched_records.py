@@ -31,7 +31,7 @@ MAX_POLLED_RECORDS: Final = 4096
 _GZIP: Final = 31
 """zlib's `wbits` of gzip with the largest window."""
 _USUAL_RATIO: Final = 32
-_LEAST_ROOM: Final = 65_536
+_MIN_ROOM: Final = 65_536
 """Bytes. With the ratio: what nearly all batches fit into, as clearing pages takes time."""
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER: Final = 16
@@ -203,7 +203,7 @@ def _snappy_blocks(content: bytes) -> Iterator[bytes]:
 def _into_room(decompress_into: Callable[[bytes, Any], int]) -> Callable[[bytes], bytes]:
     def decode(content: bytes) -> bytes:
         with suppress(cramjam.DecompressionError):
-            return into(_USUAL_RATIO * len(content) + _LEAST_ROOM, content)
+            return into(_USUAL_RATIO * len(content) + _MIN_ROOM, content)
         try:
             return into(MAX_BATCH_BYTES, content)
         except cramjam.DecompressionError as exc:

@@ -14,7 +14,7 @@ from services.runtime.observability.traces import PARENT, Headers, ids_of
 
 REPLAY_HEADER = "gazeloop-replay"
 """Marks a replayed record; its value is the replay's id."""
-_LONGEST_ID = 100
+_MAX_ID_LENGTH = 100
 
 
 class UnreadableBatch(bytes):
@@ -51,7 +51,7 @@ class Record:
         """The id of the dead-letter replay that sent this record; None for other records."""
         value = dict(self.headers).get(REPLAY_HEADER)
         # The header is untrusted: anyone who may write to the topic may set it.
-        return ReplayId(value.decode(errors="replace")[:_LONGEST_ID]) if value else None
+        return ReplayId(value.decode(errors="replace")[:_MAX_ID_LENGTH]) if value else None
 
     @property
     def own_headers(self) -> Headers:

@@ -63,11 +63,11 @@ log = structlog.get_logger(__name__)
 
 _PARTS_AWAY = (BrokerUnavailable, DeliveryUnconfirmed, StoreUnavailable)
 _FIRST_WAIT_S = 0.1
-_LONGEST_DETAIL = 10_000  # characters; a dead letter must not exceed the topic's size limit
-_LONGEST_TRACEBACK = 50_000
-_LARGEST_WHOLE = MAX_EVENT_BYTES + 256 * 1024
+_MAX_DETAIL_LENGTH = 10_000  # characters; a dead letter must not exceed the topic's size limit
+_MAX_TRACEBACK_LENGTH = 50_000
+_MAX_WHOLE_BYTES = MAX_EVENT_BYTES + 256 * 1024
 """Bytes of a record that fit into a dead letter. Topics of other systems may have larger ones."""
-_MOST_NAMED = 10  # events in one line of the log
+_MAX_NAMED = 10  # events in one line of the log
 
 
 class _GivenBackError(Exception):
@@ -319,7 +319,7 @@ class Runner:
 
     def _ids_in_hand(self) -> dict[str, list[dict[str, object]]]:
         """Log field with the ids of the current batch's first events, few enough to read."""
-        return {"in_hand": [parsed.ids() for parsed in self._in_hand[:_MOST_NAMED]]}
+        return {"in_hand": [parsed.ids() for parsed in self._in_hand[:_MAX_NAMED]]}
 
     def _measure(self, records: Sequence[Record], took: float) -> None:
         now = self._clock.now()
@@ -340,18 +340,18 @@ def _dead_letter_of(record: Record, error: Invalid, service: str, now: datetime)
     dead_letter = DeadLettered(
         service=service,
         reason=error.reason,
-        detail=str(error)[:_LONGEST_DETAIL],
-        traceback="".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:],
+        detail=str(error)[:_MAX_DETAIL_LENGTH],
+        traceback="".join(traceback.format_exception(error))[-_MAX_TRACEBACK_LENGTH:],
         original_topic=record.topic,
         partition=record.partition,
         offset=record.offset,
         original_key=record.key,
-        original_value=value[:_LARGEST_WHOLE],
+        original_value=value[:_MAX_WHOLE_BYTES],
         original_headers=headers,
         failed_at=now,
         replay=record.replay,
     )
-    is_small = size_of(record.key, value, headers) <= _LARGEST_WHOLE
+    is_small = size_of(record.key, value, headers) <= _MAX_WHOLE_BYTES
     is_whole = is_small and not isinstance(value, UnreadableBatch)
     return dead_letter if is_whole else _cut_off(dead_letter, record)
 

@@ -30,7 +30,7 @@ _SHARED: tuple[structlog.typing.Processor, ...] = (
 
 _PACKAGE = "services"
 _QUIET_S = 30.0
-_MOST_REMEMBERED = 1000  # some libraries fill in the arguments themselves
+_MAX_REMEMBERED = 1000  # some libraries fill in the arguments themselves
 
 
 @dataclass
@@ -54,7 +54,7 @@ class RepeatedWarnings(logging.Filter):
     def __init__(self, quiet_s: float) -> None:
         super().__init__()
         self._quiet_s = quiet_s
-        self._shown: LRUCache[tuple[str, str], _Shown] = LRUCache(_MOST_REMEMBERED)
+        self._shown: LRUCache[tuple[str, str], _Shown] = LRUCache(_MAX_REMEMBERED)
         self._lock = Lock()  # drivers log from their own threads
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -27,7 +27,7 @@ from services.contracts.topics import topic_of
 Headers = tuple[tuple[str, bytes], ...]
 PARENT = "traceparent"
 _PROPAGATOR = TraceContextTextMapPropagator()
-_MOST_LINKS = 16  # a shortlist may have more candidates than a viewer can show
+_MAX_LINKS = 16  # a shortlist may have more candidates than a viewer can show
 
 
 class Traceable(Protocol):
@@ -264,7 +264,7 @@ def _cause_of(event: Event, roots: Mapping[str, Span]) -> tuple[Span | None, lis
         return None, []
     others = {item.get_span_context().trace_id: item for item in reversed(found)}
     others.pop(found[0].get_span_context().trace_id)
-    return found[0], list(others.values())[:_MOST_LINKS]
+    return found[0], list(others.values())[:_MAX_LINKS]
 
 
 def _headers(span: Span | None) -> Headers:

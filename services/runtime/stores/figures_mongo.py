@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from itertools import pairwise
 
-from services.domain.ports.figures import MOST_SHOWN, Figures
+from services.domain.ports.figures import MAX_SHOWN, Figures
 from services.runtime.stores.mongo import Database, Document, translated
 from services.runtime.stores.unreadable import readable
 
@@ -39,7 +39,7 @@ class MongoFigureStore:
             return sorted(await self._figures.distinct("detector"))
 
     async def history(
-        self, detector: str, start: datetime, most: int = MOST_SHOWN
+        self, detector: str, start: datetime, most: int = MAX_SHOWN
     ) -> Sequence[Figures]:
         own: Document = {"detector": detector}
         shown: Document = {**own, "at": {"$gte": start}}

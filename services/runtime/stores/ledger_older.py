@@ -17,7 +17,7 @@ from services.runtime.stores.mongo import Database, Document, literal, translate
 
 KEPT: Final = 64
 """How many newest contents, and newest submissions per way, stay in a subject's document."""
-MOST: Final = 3 * KEPT
+MAX_CONTENTS: Final = 3 * KEPT
 """Number of contents or submissions from which the older ones move."""
 GAP: Final = "?"
 """Placeholder for a revision that was published without the ledger."""
@@ -79,7 +79,9 @@ def is_long(document: Document) -> bool:
     """Whether older contents or submissions should move out of a subject's document."""
     submissions = document.get("said", {}).values()
     published = document.get("published", ()) if document.get("moved") else ()
-    return any(len(item) >= MOST for item in (document.get("digests", ()), published, *submissions))
+    return any(
+        len(item) >= MAX_CONTENTS for item in (document.get("digests", ()), published, *submissions)
+    )
 
 
 def compacting(document: Document) -> list[UpdateOne]:
@@ -108,7 +110,7 @@ def compacting(document: Document) -> list[UpdateOne]:
 
 
 def _surplus(contents: Sequence[str]) -> int:
-    return len(contents) - 1 - KEPT if len(contents) >= MOST else 0
+    return len(contents) - 1 - KEPT if len(contents) >= MAX_CONTENTS else 0
 
 
 def _kept(digests: Sequence[str]) -> list[str]:

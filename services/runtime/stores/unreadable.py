@@ -24,10 +24,10 @@ log = structlog.get_logger(__name__)
 
 READ_ERRORS: Final = (*VALUE_ERRORS, Invalid)
 """What parsing a document may raise."""
-_MOST_WAITING = 10_000
-_LONGEST_ID = 500
-_LONGEST_DETAIL = 2_000
-_LONGEST_TEXT = 4_000_000
+_MAX_WAITING = 10_000
+_MAX_ID_LENGTH = 500
+_MAX_DETAIL_LENGTH = 2_000
+_MAX_TEXT_LENGTH = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class UnreadableDocuments:
 
     def add(self, collection: str, document_id: object, document: Document, exc: Exception) -> None:
         """Add a document with the error that it caused; a repeat changes nothing."""
-        shown = str(document_id)[:_LONGEST_ID]
+        shown = str(document_id)[:_MAX_ID_LENGTH]
         with self._lock:
             # Bounded: if a whole collection is unreadable, ten thousand reports suffice.
-            if (collection, shown) in self._seen or len(self._seen) >= _MOST_WAITING:
+            if (collection, shown) in self._seen or len(self._seen) >= _MAX_WAITING:
                 return
             self._seen.add((collection, shown))
             self._waiting.append(_described(collection, shown, document, exc))
@@ -111,7 +111,7 @@ def _described(
     return UnreadableDocument(
         collection,
         document_id,
-        f"{type(exc).__name__}: {exc}"[:_LONGEST_DETAIL],
-        "".join(traceback.format_exception(exc))[-_LONGEST_DETAIL:],
-        content[:_LONGEST_TEXT].encode(errors="replace"),
+        f"{type(exc).__name__}: {exc}"[:_MAX_DETAIL_LENGTH],
+        "".join(traceback.format_exception(exc))[-_MAX_DETAIL_LENGTH:],
+        content[:_MAX_TEXT_LENGTH].encode(errors="replace"),
     )

@@ -154,7 +154,7 @@ def test_a_network_that_does_not_bear_it_is_refused_with_its_figures(tmp_path: P
 def test_what_a_search_would_lose_is_refused_too(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "MOST_MAP_LOST", -1.0)
+    monkeypatch.setattr(calibration, "MAX_MAP_LOSS", -1.0)
 
     with pytest.raises(UnfitInt8, match=r"mAP changes from .* to .*"):
         write_calibrated(settings, FRAMES, PLAN, tmp_path / "lost.int8", _ignored)

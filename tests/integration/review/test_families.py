@@ -70,7 +70,7 @@ async def test_a_family_larger_than_what_is_decided_at_once_says_so(
     ana: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (family_verdicts, needle_answers):
-        monkeypatch.setattr(module, "MOST_AT_ONCE", 1)
+        monkeypatch.setattr(module, "MAX_AT_ONCE", 1)
     marks = {needle_id_of(0): Mark("f", exemplar=True), needle_id_of(2): Mark("f")}
     await ana.world.stores.family_marks.show(marks, CAPTURED_AT)
     form: dict[str, object] = {"act": "accept"}

@@ -21,7 +21,7 @@ _TIMES = (
     "1969-12-31T23:59:59Z",
 )
 _ODD: tuple[Any, ...] = (None, [], {}, True)
-_LONGEST_TEXT = 1000  # some fields may be longer than a record
+_MAX_TEXT_LENGTH = 1000  # some fields may be longer than a record
 _SOUND = 6  # of ten values, or nearly every event would be refused for one of its fields
 
 Schema = dict[str, Any]
@@ -67,7 +67,7 @@ def _scalars(node: Schema) -> list[Any]:
     if node.get("type") == "string":
         return [
             *node.get("enum", []),
-            "z" * min(node.get("maxLength", 10), _LONGEST_TEXT),
+            "z" * min(node.get("maxLength", 10), _MAX_TEXT_LENGTH),
             *_ODD_TEXTS,
         ]
     return []

@@ -59,7 +59,7 @@ def test_a_network_that_does_not_is_refused_with_figures_and_remedy(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(calibration, "LEAST_COSINE", 1.1)
+    monkeypatch.setattr(calibration, "MIN_COSINE", 1.1)
     monkeypatch.setattr(sys, "argv", ["gazeloop", *arguments])
 
     with pytest.raises(SystemExit) as leaving:

@@ -6,7 +6,7 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from services.contracts.events import Rle
-from services.runtime.montage import MOST, Tile, montage
+from services.runtime.montage import MAX_TILES, Tile, montage
 
 GREY = (90, 90, 90)
 MAGENTA, GREEN = (255, 0, 200), (30, 220, 90)
@@ -39,7 +39,7 @@ def test_every_number_of_frames_has_room(found: int) -> None:
 
 
 def test_more_than_ten_frames_are_cut_to_the_best_ten() -> None:
-    tiles = [_tile() for _ in range(MOST)]
+    tiles = [_tile() for _ in range(MAX_TILES)]
     assert montage("t", _tile(), [*tiles, _tile(wrong=True)]) == montage("t", _tile(), tiles)
 
 

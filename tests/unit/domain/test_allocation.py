@@ -334,7 +334,7 @@ def test_a_region_counts_as_it_was_offered_last() -> None:
 
 
 def test_ranks_of_candidates_that_are_gone_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mode_queue, "CANDIDATES_MAX", 5)
+    monkeypatch.setattr(mode_queue, "MAX_KEPT_CANDIDATES", 5)
     candidates: dict[RegionId, ScoredCandidate] = {}
     queue = mode_queue.ModeQueue({}, candidates)
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.contracts.events import FrameCaptured, Position
 from services.contracts.identity import VehicleId
-from services.contracts.names import TAGS_MAX
+from services.contracts.names import MAX_TAGS
 from services.domain.derived_tags import daylight, solar_time, sun_height, tags_of
 from tests import samples
 
@@ -81,7 +81,7 @@ def test_a_frame_of_unknown_time_has_no_hour() -> None:
 
 def test_derived_tags_give_way_where_an_event_has_no_room() -> None:
     at = datetime(2026, 6, 21, tzinfo=UTC)
-    own = {f"key{n}": "x" for n in range(TAGS_MAX - 1)}
+    own = {f"key{n}": "x" for n in range(MAX_TAGS - 1)}
 
     found = tags_of(captured(at, tags=own, vehicle_id=VehicleId("v" * 129)))
 

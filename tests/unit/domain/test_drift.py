@@ -93,7 +93,7 @@ def test_a_vehicle_whose_boxes_are_off_drifts_in_map() -> None:
 
 
 def test_too_few_frames_say_nothing() -> None:
-    assert drifts(fleet(4, vehicles=2, frames=subject.FEWEST_FRAMES - 1)) == []
+    assert drifts(fleet(4, vehicles=2, frames=subject.MIN_FRAMES - 1)) == []
 
 
 def test_a_lone_vehicle_has_nobody_to_be_compared_with() -> None:
@@ -101,7 +101,7 @@ def test_a_lone_vehicle_has_nobody_to_be_compared_with() -> None:
 
 
 def test_the_number_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "MOST_VEHICLES", 2)
+    monkeypatch.setattr(subject, "MAX_VEHICLES", 2)
     taken = fleet(5, vehicles=3, frames=40)
     taken["v0"] = taken["v0"][:35]
     assert {drift.vehicle for drift in drifts(taken)} == {"v1", "v2"}

@@ -10,9 +10,9 @@ from scipy import stats
 from services.domain.arrays import BoolArray, FloatArray, Vectors
 from services.domain.metrics.embedding_drift import UNLIKE, AnnotatedEmbeddings, unlike_share
 from services.domain.metrics.estimated_precision import (
-    FEWEST_CLUSTERS,
-    FEWEST_DETECTIONS,
-    MOST_SHOWN,
+    MAX_SHOWN,
+    MIN_CLUSTERS,
+    MIN_DETECTIONS,
     EstimatedSlice,
     EstimatedStream,
     NoInterval,
@@ -134,7 +134,7 @@ def test_the_interval_is_students_with_the_annotated_drives_less_one() -> None:
     clusters = rows.detections.clusters[stream.asked]
     variance = Residuals.of(fitted).variance(predicted.wrong, clusters)
     variance += fitted.model.variance(predicted)
-    half = stats.t.ppf(0.975, FEWEST_CLUSTERS - 1) * np.sqrt(variance)
+    half = stats.t.ppf(0.975, MIN_CLUSTERS - 1) * np.sqrt(variance)
     assert part.interval.high - part.interval.value == pytest.approx(half, rel=0.003)
 
 
@@ -171,14 +171,14 @@ def test_nothing_is_estimated_from_too_little() -> None:
 def test_there_is_no_interval_where_it_would_not_be_honest() -> None:
     stream = Stream(7, annotated=80, other=60)
     stream.clusters[stream.annotated] //= 4  # five drives of 16 frames
-    assert len(np.unique(stream.clusters[stream.annotated])) < FEWEST_CLUSTERS
+    assert len(np.unique(stream.clusters[stream.annotated])) < MIN_CLUSTERS
     part = all_frames(stream.estimated())
     assert (part.interval, part.no_interval) == (None, NoInterval.FEW_ANNOTATED)
 
     stream = Stream(7, annotated=80, other=60)
     stream.tags[-10:] = [(("k", "few"),)] * 10
     by_name = {part.name: part for part in stream.estimated().slices}
-    assert by_name["k=few"].detections < FEWEST_DETECTIONS
+    assert by_name["k=few"].detections < MIN_DETECTIONS
     assert by_name["k=few"].no_interval is NoInterval.FEW_DETECTIONS
     assert by_name["all"].interval is not None
 
@@ -216,7 +216,7 @@ def test_frames_of_one_drive_alone_say_nothing_of_drift() -> None:
 def test_the_number_of_slices_is_bounded() -> None:
     stream = Stream(9, annotated=80, other=160)
     stream.tags = [(("cell", str(n)),) for n in range(240)]
-    assert len(stream.estimated().slices) == MOST_SHOWN
+    assert len(stream.estimated().slices) == MAX_SHOWN
 
 
 def test_the_estimate_does_not_depend_on_the_order_of_drives_numbers() -> None:

@@ -55,7 +55,7 @@ def test_each_category_counts_from_its_own_score() -> None:
 
 
 def test_slices_count_each_category_from_its_own_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.domain.metrics.slices.FEWEST_FRAMES", 5)
+    monkeypatch.setattr("services.domain.metrics.slices.MIN_FRAMES", 5)
     frames = survey(np.random.default_rng(4), 40)
     tagged = {("light", "day"): {frame.frame_id for frame in frames[::2]}}
     listed = ",".join(f"{ONE}:{name}=.{k}" for k, name in enumerate(oracle.CATEGORIES[:3], start=3))

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from services.domain.statistics.significance import (
-    MOST_EXACT,
+    MAX_EXACT_TRIALS,
     NORMAL_975,
     chi_squared_p_value,
     holm_rejected,
@@ -74,7 +74,7 @@ def test_the_sign_test_sums_binomial_coefficients(trials: int) -> None:
         assert sign_test_p_value(successes, trials) == min(1.0, 2 * ways / 2**trials)
 
 
-@pytest.mark.parametrize("trials", [MOST_EXACT, MOST_EXACT + 1, 100_000, 1_000_000])
+@pytest.mark.parametrize("trials", [MAX_EXACT_TRIALS, MAX_EXACT_TRIALS + 1, 100_000, 1_000_000])
 @pytest.mark.parametrize("deviations", [0, 0.5, 2, 6, 30])
 def test_the_sign_test_of_many_trials_is_scipys_and_takes_no_second(
     trials: int, deviations: float

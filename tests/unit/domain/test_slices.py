@@ -164,7 +164,7 @@ def test_slices_of_few_frames_are_not_compared_and_most_bounds_the_others(
     every = {("all", "x"): {FrameId(f"{n:06d}") for n in range(400)}}
     assert state.slices(DETECTOR, Subset.ALL, {**few, **every}) == []
     assert state.slices(DETECTOR, Subset.ALL, {}) == []
-    monkeypatch.setattr(subject, "MOST_SLICES", 3)
+    monkeypatch.setattr(subject, "MAX_SLICES", 3)
     ranked = state.slices(DETECTOR, Subset.ALL, tagged)
     assert len([part for part in ranked if part.and_tag is None]) == 3
     assert {part.frames for part in ranked if part.and_tag is None} <= set(

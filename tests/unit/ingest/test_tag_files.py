@@ -7,7 +7,7 @@ import pytest
 
 from services.contracts.errors import InvalidRecord
 from services.contracts.identity import FrameId, VehicleId
-from services.contracts.names import TAGS_MAX
+from services.contracts.names import MAX_TAGS
 from services.formats.items import Dataset, FrameItem, Item, Rejection
 from services.formats.tag_files import read_tag_file, with_tags
 
@@ -67,7 +67,7 @@ def test_a_name_without_an_image_is_refused_and_its_neighbours_go_through(tmp_pa
 
 
 def test_an_image_with_too_many_tags_keeps_its_own(tmp_path: Path) -> None:
-    own = {f"key{n}": "x" for n in range(TAGS_MAX)}
+    own = {f"key{n}": "x" for n in range(MAX_TAGS)}
 
     found = joined(tmp_path, "file_name,weather\na.jpg,rain\n", image("a.jpg", **own))
 

@@ -65,7 +65,7 @@ def test_who_reads_the_changes_has_the_same_rows_in_the_same_order(
 def test_all_rows_are_recorded_again_once_the_changes_are_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(changelog, "_WHOLE_MIN", 100)
+    monkeypatch.setattr(changelog, "_MIN_WHOLE_BYTES", 100)
     log, whole = Changelog(), 0
     for number in range(50):
         log.table(NUMBERS)["only"] = number, 0.5

@@ -14,7 +14,7 @@ from services.contracts.events import Event
 from services.contracts.identity import FrameId, ModelId
 from services.contracts.needles import NeedleFound, ShortlistPublished
 from services.domain.shortlists import epochs
-from services.domain.shortlists.epochs import EARLY_EXAMPLES_MIN, WINDOW
+from services.domain.shortlists.epochs import MIN_EARLY_EXAMPLES, WINDOW
 from services.retriever.allocation import detector_allocator
 from services.retriever.learning.learner import Learned, Learner
 from services.runtime.consumed import consuming
@@ -60,7 +60,7 @@ async def test_part_of_the_budget_is_listed_in_the_first_minute_of_a_stream_and_
     restarted: bool,
 ) -> None:
     world = World(shortlist_size=2, shortlist_budget=0.5, shortlist_early=0.5)
-    for number in range(EARLY_EXAMPLES_MIN):
+    for number in range(MIN_EARLY_EXAMPLES):
         await world.example(f"right{number}", 1.4, right=True)
     await world.step.run([await found(world)])
     for number in range(WINDOW - 2):
@@ -79,7 +79,7 @@ async def test_part_of_the_budget_is_listed_in_the_first_minute_of_a_stream_and_
 
 async def test_nothing_is_listed_early_by_a_model_of_few_examples() -> None:
     world = World(shortlist_budget=0.9, shortlist_early=0.9)
-    for number in range(EARLY_EXAMPLES_MIN - 1):
+    for number in range(MIN_EARLY_EXAMPLES - 1):
         await world.example(f"right{number}", 1.4, right=True)
     await world.step.run([await found(world)])
     for number in range(WINDOW):
@@ -244,7 +244,7 @@ async def test_frames_that_are_listed_early_do_not_depend_on_the_order_inside_ep
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(epochs, "WINDOW", 3)
-    monkeypatch.setattr(detector_allocator, "EARLY_EXAMPLES_MIN", 1)
+    monkeypatch.setattr(detector_allocator, "MIN_EARLY_EXAMPLES", 1)
     first, second = [await epoch_after_epoch(seed, random.Random(n), early=0.5) for n in (1, 2)]
     assert published(first) == published(second)
     recorded = await first.epochs.of(samples.DETECTOR)

@@ -117,7 +117,7 @@ async def test_a_kind_with_all_the_examples_that_are_fitted_is_learnt_again_more
     monkeypatch: pytest.MonkeyPatch, most: int, times: float
 ) -> None:
     for module in (learner, fitted_models, labelled_regions):
-        monkeypatch.setattr(module, "EXAMPLES_MAX", most)
+        monkeypatch.setattr(module, "MAX_EXAMPLES", most)
     world = World()
     for number in range(4):
         await example(world, f"right{number}", 0.75, right=True)

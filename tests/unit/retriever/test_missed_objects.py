@@ -146,7 +146,7 @@ async def test_a_frame_that_comes_later_is_listed_too() -> None:
 async def test_frames_are_listed_early_where_enough_frames_are_annotated(
     monkeypatch: pytest.MonkeyPatch, least: int, is_listed: bool
 ) -> None:
-    monkeypatch.setattr(detector_allocator, "EARLY_EXAMPLES_MIN", least)
+    monkeypatch.setattr(detector_allocator, "MIN_EARLY_EXAMPLES", least)
     world = MissWorld(shortlist_budget=0.9, shortlist_early=0.9)
     await world.step.run(await world.reference())
     for number in range(WINDOW):

@@ -93,11 +93,11 @@ async def test_nothing_is_estimated_before_anything_is_embedded() -> None:
 
 async def test_what_is_read_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     made = await world()
-    monkeypatch.setitem(stream_sample.MOST_FRAMES, Split.HAYSTACK, 20)
+    monkeypatch.setitem(stream_sample.MAX_FRAMES, Split.HAYSTACK, 20)
     assert (await estimates(made))[samples.DETECTOR].slices[0].frames == 20
-    monkeypatch.setitem(stream_sample.MOST_REGIONS, False, 5)
+    monkeypatch.setitem(stream_sample.MAX_REGIONS, False, 5)
     assert (await estimates(made))[samples.DETECTOR].slices[0].detections == 5
-    monkeypatch.setitem(stream_sample.MOST_REGIONS, True, 5)
+    monkeypatch.setitem(stream_sample.MAX_REGIONS, True, 5)
     assert await estimates(made) == {}
 
 

@@ -156,7 +156,7 @@ async def test_killed_at_any_write_it_lists_the_same_in_the_same_epochs(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(epochs, "WINDOW", 3)
-    monkeypatch.setattr(detector_allocator, "EARLY_EXAMPLES_MIN", 1)
+    monkeypatch.setattr(detector_allocator, "MIN_EARLY_EXAMPLES", 1)
     rng = random.Random(seed)
     whole = await story(seed, never)
     killed = await story(seed, lambda: rng.random() < 0.1)
@@ -170,7 +170,7 @@ async def test_several_processes_list_what_one_would_in_the_same_epochs(
     monkeypatch: pytest.MonkeyPatch, seed: int, processes: int
 ) -> None:
     monkeypatch.setattr(epochs, "WINDOW", 3)
-    monkeypatch.setattr(detector_allocator, "EARLY_EXAMPLES_MIN", 1)
+    monkeypatch.setattr(detector_allocator, "MIN_EARLY_EXAMPLES", 1)
     rng = random.Random(seed)
     one = await story(seed, never)
     several = await story(seed, lambda: rng.random() < 0.03, random.Random(seed), processes)

@@ -81,7 +81,7 @@ def test_a_document_that_is_not_json_is_described_all_the_same(
 def test_of_a_collection_that_nobody_can_read_a_bounded_number_is_reported(
     documents: UnreadableDocuments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unreadable, "_MOST_WAITING", 3)
+    monkeypatch.setattr(unreadable, "_MAX_WAITING", 3)
     readable("things", [{"_id": name} for name in "abcde"], number)
 
     assert [document.document_id for document in documents.take()] == ["a", "b", "c"]
