@@ -51,7 +51,7 @@ class Pulled:
     first_refusal: str = ""
     """The error of the first refusal."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Refused boxes that hide no object, by reason: dead letters; their frames are published."""
+    """Refused boxes that cannot be objects, by reason: dead letters; their frames are published."""
     adjusted: Counter[Adjustment] = field(default_factory=Counter)
     """Repairs in accepted submissions."""
     unfinished: int = 0
@@ -65,14 +65,14 @@ class Pulled:
 class _Task:
     """A Gazeloop task, with its frame's record."""
 
-    task: Json
+    document: Json
     record: TaskRecord
     where: str
 
     @property
     def base_revision(self) -> int:
         """The revision of the ground truth that the task's annotators started from or produced."""
-        revision = self.task["data"].get("ground_truth_revision")
+        revision = self.document["data"].get("ground_truth_revision")
         return max(revision if type(revision) is int else 0, self.record.revision or 0)
 
 
@@ -125,53 +125,52 @@ class Puller:
         record = records.get(frame_id, TaskRecord(frame_id))
         if record.task_id not in (None, listed["id"]):
             return  # of two tasks for one frame, the first counts
-        task = await self.tool.task(int(listed["id"]))
-        if task is None or logic.read_of(task) == record.read:
+        document = await self.tool.task(int(listed["id"]))
+        if document is None or logic.read_of(document) == record.read:
             return
-        where = f"{self.tool.url}/projects/{task['project']}/data?task={task['id']}"
-        status, facts = await self._judged(_Task(task, record, where), pulled)
+        project, task_id = document["project"], document["id"]
+        where = f"{self.tool.url}/projects/{project}/data?task={task_id}"
+        status, facts = await self._judged(_Task(document, record, where), pulled)
         await self.stores.annotation_tasks.note(
-            frame_id, task_id=task["id"], read=logic.read_of(task), status=status, **facts
+            frame_id, task_id=task_id, read=logic.read_of(document), status=status, **facts
         )
 
-    async def _judged(self, found: _Task, pulled: Pulled) -> tuple[TaskStatus, dict[str, int]]:
-        status = logic.status_of(found.task)
+    async def _judged(self, task: _Task, pulled: Pulled) -> tuple[TaskStatus, dict[str, int]]:
+        status = logic.status_of(task.document)
         if status is TaskStatus.ANSWERED:
-            return await self._answer(found, pulled)
+            return await self._answer(task, pulled)
         if status is TaskStatus.SKIPPED:
             pulled.skipped += 1
-        elif found.record.status is TaskStatus.ANSWERED:
+        elif task.record.status is TaskStatus.ANSWERED:
             pulled.unanswered += 1
         elif status is TaskStatus.STARTED:
             pulled.unfinished += 1
         return status, {}
 
-    async def _answer(self, found: _Task, pulled: Pulled) -> tuple[TaskStatus, dict[str, int]]:
+    async def _answer(self, task: _Task, pulled: Pulled) -> tuple[TaskStatus, dict[str, int]]:
         try:
-            versions = await self._versions(found, pulled)
+            versions = await self._versions(task, pulled)
         except InvalidRecord as exc:
-            await self._refuse(found, exc, pulled)
+            await self._refuse(task, exc, pulled)
             return TaskStatus.REFUSED, {}
         unknown, answers = await self.gate.understood(labels_of(versions))
-        question, tag = question_of(versions, unknown), logic.read_of(found.task)
+        question, tag = question_of(versions, unknown), logic.read_of(task.document)
         if question is None:
             draft = answered(versions[0], answers)
-            accepted = await self.publisher.publish_next(draft, found.base_revision, tag)
+            accepted = await self.publisher.publish_next(draft, task.base_revision, tag)
             if accepted is not None:
-                await self.stores.held.supersede_from(draft.frame_id, found.where)
+                await self.stores.held.supersede_from(draft.frame_id, task.where)
                 pulled.published += 1
                 return TaskStatus.ANSWERED, {"revision": accepted.revision}
             question = Question.OVERTAKEN
-        held = self.gate.question(
-            question, versions, unknown, found.base_revision, found.where, tag
-        )
+        held = self.gate.question(question, versions, unknown, task.base_revision, task.where, tag)
         await self.stores.held.hold([held])
         pulled.held[question.value] += 1
         return TaskStatus.ANSWERED, {}
 
-    async def _versions(self, found: _Task, pulled: Pulled) -> list[FrameAnnotated]:
+    async def _versions(self, task: _Task, pulled: Pulled) -> list[FrameAnnotated]:
         """The submissions, fitted to the stored image; one version if all agree."""
-        submitted = versions_of_task(Located[object](found.task, found.where))
+        submitted = versions_of_task(Located[object](task.document, task.where))
         rejected = [rejection for item in submitted for rejection in item.rejected]
         unfit = [item for one in submitted if not one.item.complete for item in one.rejected]
         # The task names what must be corrected, not that something must.
@@ -191,20 +190,20 @@ class Puller:
         return versions
 
     async def _leave_out(self, rejected: Sequence[Rejection], pulled: Pulled) -> None:
-        """Dead-letter boxes that hide nothing; the rest of their frame is published."""
+        """Dead-letter boxes that cannot be objects; the rest of their frame is published."""
         for rejection in rejected:
             await self._keep(rejection)
             pulled.left_out[rejection.reason] += 1
 
-    async def _refuse(self, found: _Task, error: InvalidRecord, pulled: Pulled) -> None:
+    async def _refuse(self, task: _Task, error: InvalidRecord, pulled: Pulled) -> None:
         """Dead-letter an unusable submission, and mark its task for the annotators."""
-        fields = {name: found.task[name] for name in ("id", "data", "annotations")}
+        fields = {name: task.document[name] for name in ("id", "data", "annotations")}
         raw = orjson.dumps(fields, default=str)
-        await self._keep(Rejection(error.reason, str(error), found.where, raw))
+        await self._keep(Rejection(error.reason, str(error), task.where, raw))
         pulled.refused[error.reason] += 1
         pulled.first_refusal = pulled.first_refusal or str(error)
-        data = {**found.task["data"], logic.STATUS: f"refused: {error}"}
-        await self.tool.change_task(int(found.task["id"]), data)
+        data = {**task.document["data"], logic.STATUS: f"refused: {error}"}
+        await self.tool.change_task(int(task.document["id"]), data)
 
     async def _keep(self, rejection: Rejection) -> None:
         await self.publisher.publish([], [dead_letter(rejection, self.clock.now())])

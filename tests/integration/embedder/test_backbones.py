@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torchvision.models
-from PIL import Image
 from torch import Tensor, nn
 
 from services.contracts.errors import InvalidSettings, MissingWeights
@@ -18,9 +17,9 @@ from services.embedder.models.normalising import normalised
 from services.embedder.models.pooling import Pooling
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
+from tests.integration.embedder.pictures import BOXES, picture
 from tests.unit.embedder.networks import drawn, small_sided, untrained
 
-BOXES = np.array([[10.0, 5.0, 40.0, 30.0], [60.5, 20.25, 25.0, 50.0]])
 PENULTIMATE = {
     "gazeloop-small": 128,
     "alexnet": 4096,
@@ -48,11 +47,6 @@ SHIPPED = sorted(name for name, backbone in BY_NAME.items() if backbone.shipped)
 def network(request: pytest.FixtureRequest) -> Network:
     backbone = small_sided(request.param)
     return network_of(backbone, untrained(backbone), Pooling.PENULTIMATE)
-
-
-def picture(width: int = 128, height: int = 96, seed: int = 0) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 @pytest.mark.parametrize("regions", RegionEncoder)

@@ -22,6 +22,7 @@ from services.embedder.models.choosing import embedder_of
 from services.embedder.models.model_card import ModelCard
 from services.embedder.models.onnx_graph import _by_onnx_runtime, open_graph
 from services.runtime.settings import Settings
+from tests.integration.embedder.pictures import BOXES, picture
 from tests.unit.embedder.foreign import (
     CHANNELS,
     PATCH,
@@ -33,14 +34,8 @@ from tests.unit.embedder.foreign import (
     write_onnx,
 )
 
-BOXES = np.array([[10.0, 5.0, 40.0, 30.0], [60.5, 20.25, 25.0, 50.0]])
 MEAN, DEVIATION = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 COSINE = 0.9999
-
-
-def picture(width: int = 128, height: int = 96, seed: int = 0) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def prepared(image: Image.Image, size: tuple[int, int]) -> Tensor:

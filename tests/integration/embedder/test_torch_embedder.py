@@ -19,10 +19,10 @@ from services.embedder.models.network import load_network, network_of
 from services.embedder.models.pooling import Pooling
 from services.embedder.models.torch_embedder import TorchEmbedder
 from services.runtime.settings import Settings
+from tests.integration.embedder.pictures import BOXES, picture
 from tests.unit.embedder import networks
 from tests.unit.embedder.networks import small_sided
 
-BOXES = np.array([[10.0, 5.0, 40.0, 30.0], [60.5, 20.25, 25.0, 50.0]])
 NAMES = ("gazeloop-small", "resnet18", "squeezenet1_0")
 """One of each shape; test_backbones.py looks at all."""
 
@@ -47,11 +47,6 @@ def embedder(
 ) -> TorchEmbedder:
     network = network_of(small_sided(name), untrained(name, seed), pooling)
     return TorchEmbedder(network, regions)
-
-
-def picture(width: int = 128, height: int = 96, seed: int = 0) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def plain_map(name: str, image: Image.Image) -> Tensor:
