@@ -8,6 +8,7 @@ from services.app.doctor.bounds import BOUNDS, settings_of
 from services.contracts.topics import TOPICS
 from services.runtime.settings import Settings
 from services.runtime.stores.migration import OLD_FRAMES, OLD_MATCHES
+from services.runtime.stores.tokens_mongo import TOKENS
 from services.runtime.stores.tombstones_mongo import TOMBSTONES
 
 _LITERAL = re.compile(r'(?:database|self\._database)\["(\w+)"\]')
@@ -21,7 +22,7 @@ def _listed(part: str) -> set[str]:
 def test_every_collection_has_a_bound() -> None:
     sources = Path(services.__file__).parent.rglob("*.py")
     spelled = {name for path in sources for name in _LITERAL.findall(path.read_text())}
-    named = {TOMBSTONES, OLD_FRAMES, OLD_MATCHES, "migration", "schemas", "stores"}
+    named = {TOKENS, TOMBSTONES, OLD_FRAMES, OLD_MATCHES, "migration", "schemas", "stores"}
     assert _listed("mongodb") == spelled | named
 
 
