@@ -5,7 +5,7 @@ frames are compared with as many random frames, and with as many frames of the h
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,13 @@ import numpy as np
 from services.contracts.identity import Category
 from services.domain.arrays import BoolArray, FloatArray, IntArray
 from services.domain.metrics.subsets import SHORTLISTED, Subset
-from services.domain.statistics.resampling import Interval, Sample, difference, mean_ap
+from services.domain.statistics.resampling import (
+    Interval,
+    Sample,
+    difference,
+    matched_frames,
+    mean_ap,
+)
 
 _DRAWS: Final = 20
 _SEED: Final = 95
@@ -47,7 +53,7 @@ def ap_recovered(samples: Sequence[Sample], frames: int) -> ApRecovered | None:
     frames : the number of frame numbers
     """
     haystack = [sample.of(Subset.H.word) for sample in samples]
-    seen, listed = _seen(haystack, frames), np.zeros(frames, np.bool_)
+    seen, listed = matched_frames(haystack, frames), np.zeros(frames, np.bool_)
     for sample in haystack:
         listed[sample.match_frame[sample.match_part == SHORTLISTED]] = True
     count = int(listed.sum())
@@ -104,7 +110,7 @@ def repair_gains(
         return {}
     size = next(iter(repaired.values()))[1].size
     haystack = {name: sample.of(Subset.H.word) for name, sample in samples.items()}
-    seen = _seen(haystack.values(), size)
+    seen = matched_frames(haystack.values(), size)
     before = {name: mean_ap([sample], size) for name, sample in haystack.items()}
     defined = [name for name, ap in before.items() if not math.isnan(ap)]
     found = {}
@@ -116,14 +122,6 @@ def repair_gains(
             gained = sum(ap - before[name] for name, ap in zip(chosen, after, strict=True))
             found[key] = RepairGain(count, gained / len(chosen), gained / len(defined))
     return found
-
-
-def _seen(samples: Iterable[Sample], frames: int) -> BoolArray:
-    """(F,) whether each frame has a match in one of the samples."""
-    seen: BoolArray = np.zeros(frames, np.bool_)
-    for sample in samples:
-        seen[sample.match_frame] = True
-    return seen
 
 
 def _repaired(samples: Sequence[Sample], frames: BoolArray) -> list[Sample]:

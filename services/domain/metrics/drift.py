@@ -24,7 +24,7 @@ import numpy as np
 from services.contracts.identity import VehicleId
 from services.domain.arrays import AnyArray, IntArray
 from services.domain.statistics.map_difference import map_difference
-from services.domain.statistics.resampling import Sample
+from services.domain.statistics.resampling import Sample, matched_frames
 from services.domain.statistics.significance import (
     chi_squared_p_value,
     holm_rejected,
@@ -75,9 +75,7 @@ class Fleet:
 
 def drift(fleet: Fleet) -> list[Drift]:
     """Test the vehicles; returns all results, vehicles with the most frames first."""
-    seen = np.zeros(fleet.vehicle.size, np.bool_)
-    for sample in fleet.samples:
-        seen[sample.match_frame] = True
+    seen = matched_frames(fleet.samples, fleet.vehicle.size)
     frames = np.bincount(fleet.vehicle[seen & (fleet.vehicle >= 0)], minlength=len(fleet.names))
     scores, classes = _counts(fleet)
     results = []

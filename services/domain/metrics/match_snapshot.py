@@ -9,10 +9,16 @@ from typing import Final
 import numpy as np
 
 from services.contracts.identity import Category, DetectorId, VehicleId
-from services.domain.arrays import AnyArray, BoolArray
+from services.domain.arrays import AnyArray
 from services.domain.metrics.drift import Drift, Fleet, drift
 from services.domain.metrics.subsets import Subset
-from services.domain.statistics.resampling import Interval, Sample, difference, interval
+from services.domain.statistics.resampling import (
+    Interval,
+    Sample,
+    difference,
+    interval,
+    matched_frames,
+)
 
 Curve = tuple[DetectorId, Category]
 """The precision-recall curve of one detector on one category, which name it."""
@@ -53,9 +59,10 @@ class MatchSnapshot:
     def difference(self, first: DetectorId, second: DetectorId, subset: Subset) -> Interval | None:
         """The mAP of the first detector minus the second's, on frames with matches of both."""
         new, old = self._of(first, subset), self._of(second, subset)
-        both = self._seen(new) & self._seen(old)
+        frames = self.vehicle.size
+        both = matched_frames(new, frames) & matched_frames(old, frames)
         new, old = ([sample.on(both) for sample in samples] for samples in (new, old))
-        return difference(new, old, self.vehicle.size)
+        return difference(new, old, frames)
 
     def drift(self, detector: DetectorId, subset: Subset = Subset.ALL) -> list[Drift]:
         """The drift of each vehicle against the rest of the fleet."""
@@ -72,10 +79,3 @@ class MatchSnapshot:
         for (detector, _), sample in sorted(self.samples.items(), key=lambda item: item[0]):
             found[detector].append(sample)
         return dict(found)
-
-    def _seen(self, samples: Sequence[Sample]) -> BoolArray:
-        """(F,) whether each frame has a match in one of the samples."""
-        seen: BoolArray = np.zeros(self.vehicle.size, np.bool_)
-        for sample in samples:
-            seen[sample.match_frame] = True
-        return seen

@@ -29,7 +29,7 @@ from services.domain.metrics.score_curves import ScoreCurve
 from services.domain.metrics.slice_pairs import Tag
 from services.domain.metrics.slices import Slice, ranked_slices
 from services.domain.metrics.subsets import Subset
-from services.domain.statistics.resampling import Sample
+from services.domain.statistics.resampling import Sample, matched_frames
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -191,10 +191,8 @@ class MatchState:
         """
         samples = [sample.of(Subset.H.word) for sample in self._samples_by_id(detector)]
         by_id = np.argsort(self._frames.ranks)
-        is_annotated, is_chosen = np.zeros((2, by_id.size), np.bool_)
-        for sample in samples:
-            is_annotated[sample.match_frame] = True
-            is_chosen[sample.of(Subset.S.word).match_frame] = True
+        chosen = [sample.of(Subset.S.word) for sample in samples]
+        is_annotated, is_chosen = (matched_frames(part, by_id.size) for part in (samples, chosen))
         probability = self.by_frame(drawn)[by_id] * is_annotated
         scores = self._scores(self._curves_of(detector))
         return AnnotatedFrames(

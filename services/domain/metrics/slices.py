@@ -17,15 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-import numpy as np
-
 from services.contracts.identity import FrameId
 from services.domain.arrays import BoolArray, FloatArray
 from services.domain.metrics.operating_counts import operating_counts
 from services.domain.metrics.slice_pairs import Ratio, Tag, p_values_of_pairs
 from services.domain.statistics.clusters import share_of_sums
 from services.domain.statistics.map_difference import map_difference
-from services.domain.statistics.resampling import Interval, Sample, interval
+from services.domain.statistics.resampling import Interval, Sample, interval, matched_frames
 from services.domain.statistics.significance import holm_rejected
 
 MAX_SLICES: Final = 200
@@ -173,8 +171,5 @@ class _FrameCounts:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], frames: int, operating: Sequence[float]) -> Self:
-        seen = np.zeros(frames, np.bool_)
-        for sample in samples:
-            seen[sample.match_frame] = True
         right, shown, truths = operating_counts(samples, operating, frames).T.copy()
-        return cls(seen, right, shown, truths)
+        return cls(matched_frames(samples, frames), right, shown, truths)

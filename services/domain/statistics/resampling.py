@@ -10,6 +10,7 @@ which takes one pass over any number of frames; a few draws give the bias.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final, TypeVar
 
 import numpy as np
@@ -110,6 +111,19 @@ class Sample:
             *(column[detections] for column in (self.frame, self.part)),
             *(column[detections] for column in (self.positive, self.counted, self.score)),
         )
+
+
+def matched_frames(samples: Iterable[Sample], frames: int) -> BoolArray:
+    """(F,) whether each frame has a match in one of the samples.
+
+    Parameters
+    ----------
+    frames : the number of frame numbers
+    """
+    matched: BoolArray = np.zeros(frames, np.bool_)
+    for sample in samples:
+        matched[sample.match_frame] = True
+    return matched
 
 
 def interval(samples: Sequence[Sample], frames: int) -> Interval | None:
@@ -222,9 +236,7 @@ def _numbered(
 
     One category may be on some hundred of millions of frames, each of which would get weights.
     """
-    seen = np.zeros(frames, np.bool_)
-    for sample in (sample for samples in detectors for sample in samples):
-        seen[sample.match_frame] = True
+    seen = matched_frames(chain.from_iterable(detectors), frames)
     numbers = (np.cumsum(seen) - 1).astype(np.int32)
     renumbered = [[sample.renumbered(numbers) for sample in samples] for samples in detectors]
     return renumbered, int(seen.sum())

@@ -45,9 +45,8 @@ def _values(
 ) -> Iterator[bytes]:
     with closing(_consumer(broker, settings)) as consumer:
         numbers = consumer.partitions_for_topic(topic.name)
-        if (
-            not numbers
-        ):  # never taken for an empty topic: an erasure or a restore would pass it over
+        # Not taken for an empty topic: an erasure or a restore would pass it over.
+        if not numbers:
             raise InvalidSettings(not_visible(broker, topic.name))
         partitions = [TopicPartition(topic.name, number) for number in sorted(numbers)]
         consumer.assign(partitions)
